@@ -1,0 +1,49 @@
+# `make` lists the commands. Set PYTHON3 to choose the interpreter (3.11 or newer), VENV to put its environment elsewhere.
+
+PYTHON3 ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench torture check format clean
+
+help: ## list these commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+run: $(VENV)/installed ## install, migrate, fill in demo data, then serve until Ctrl-C
+	$(BIN)/python manage.py up --demo
+
+test: $(VENV)/installed ## install and run the tests, on SQLite or on what DATABASE_URL names
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/installed ## measure throughput and latency, on SQLite or on what DATABASE_URL names
+	$(BIN)/python manage.py bench
+
+torture: $(VENV)/installed ## kill, freeze and restart real workers for minutes, and count what was lost or doubled
+	$(BIN)/python -m pytest -m torture -s
+
+check: $(VENV)/installed-dev ## lint, types, borders between the contexts, migrations, production settings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py makemigrations --check --dry-run
+	DEBUG=0 ALLOWED_HOSTS=shop.example SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))')" \
+		DATABASE_URL=postgres://shop.example/shop $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+format: $(VENV)/installed-dev ## put code and imports into the shape that `make check` wants
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the virtual environment and caches; databases stay
+	rm -rf $(VENV) staticfiles .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/installed: requirements.txt
+	$(PYTHON3) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,151 @@
+"""
+Stock that is promised and shipped: the counters, the promises, and the ledger that explains the counters.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+
+from messaging.models import uuid7
+
+
+class StockItemQuerySet(models.QuerySet["StockItem"]):
+    def locked(self, skus: Iterable[str]) -> dict[str, "StockItem"]:
+        """
+        Fetch these items and hold them until the transaction ends, in one order for everybody so that nobody deadlocks.
+        """
+        return {item.sku: item for item in self.filter(sku__in=set(skus)).select_for_update().order_by("sku")}
+
+    def write_back(self, items: Iterable["StockItem"]) -> None:
+        """
+        Store the counters of locked items in one statement (an upsert, for a portable update of many rows).
+        """
+        self.bulk_create(items, update_conflicts=True, unique_fields=["sku"], update_fields=["on_hand", "reserved"])
+
+
+class StockItem(models.Model):
+    sku = models.CharField(max_length=64, primary_key=True)
+    on_hand = models.BigIntegerField(default=0, help_text="In the warehouse, promised or not.")
+    reserved = models.BigIntegerField(default=0, help_text="Promised to orders that are not confirmed yet.")
+
+    objects = StockItemQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(reserved__gte=0), name="reserved_not_negative"),
+            models.CheckConstraint(condition=Q(on_hand__gte=F("reserved")), name="promised_within_on_hand"),
+        ]
+
+    def __str__(self) -> str:
+        return self.sku
+
+    @property
+    def available(self) -> int:
+        return self.on_hand - self.reserved
+
+
+class ReservationQuerySet(models.QuerySet["Reservation"]):
+    def locked(self, order_ids: Iterable[str]) -> list["Reservation"]:
+        """
+        Fetch these orders' reservations with their lines and hold them until the transaction ends.
+        """
+        orders = self.filter(order_id__in=list(order_ids))
+        return list(orders.select_for_update().order_by("order_id").prefetch_related("lines"))
+
+
+class Reservation(models.Model):
+    """
+    The promise of all of an order's stock, or the record that none shall be made for it any more.
+    """
+
+    class Status(models.TextChoices):
+        HELD = "held"
+        """Its quantities count as reserved. -> committed, released"""
+        COMMITTED = "committed"
+        """Its stock left. Final."""
+        RELEASED = "released"
+        """Its stock is for others; without lines, the order was cancelled before it was promised any. Final."""
+
+    TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]] = {
+        Status.HELD: frozenset({Status.COMMITTED, Status.RELEASED}),
+        Status.COMMITTED: frozenset(),
+        Status.RELEASED: frozenset(),
+    }
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    order_id = models.UUIDField(unique=True)
+    status = models.CharField(max_length=10, choices=Status, default=Status.HELD)
+    created_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    objects = ReservationQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(status="held", ended_at__isnull=True) | (~Q(status="held") & Q(ended_at__isnull=False)),
+                name="reservation_held_until_it_ends",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.order_id}: {self.status}"
+
+
+class ReservationLine(models.Model):
+    reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, related_name="lines", db_index=False)
+    sku = models.CharField(max_length=64)
+    quantity = models.PositiveIntegerField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["reservation", "sku"], name="one_reservation_line_per_sku"),
+            models.CheckConstraint(condition=Q(quantity__gt=0), name="reserved_quantity_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} x {self.sku}"
+
+
+class StockMovement(models.Model):
+    """
+    An entry of the append-only ledger: their sum is what is on hand.
+    """
+
+    class Kind(models.TextChoices):
+        OPENING = "opening"
+        """What was there when the item was opened, once per sku."""
+        RECEIVED = "received"
+        """Came in, or was counted as more."""
+        WITHDRAWN = "withdrawn"
+        """Went out other than to a customer, or was counted as less."""
+        SHIPPED = "shipped"
+        """Left for a confirmed order, once per order and sku."""
+
+    sku = models.CharField(max_length=64)
+    kind = models.CharField(max_length=10, choices=Kind)
+    quantity = models.BigIntegerField(help_text="What it adds to the stock on hand; negative for what leaves.")
+    order_id = models.UUIDField(null=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["order_id", "sku"], condition=Q(kind="shipped"), name="shipped_once_per_order_and_sku"
+            ),
+            models.UniqueConstraint(fields=["sku"], condition=Q(kind="opening"), name="opened_once"),
+            models.CheckConstraint(
+                condition=Q(kind__in=["shipped", "withdrawn"], quantity__lt=0)
+                | Q(kind__in=["opening", "received"], quantity__gt=0),
+                name="movement_in_its_direction",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="shipped", order_id__isnull=False) | (~Q(kind="shipped") & Q(order_id__isnull=True)),
+                name="shipped_for_an_order",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.quantity} x {self.sku}"

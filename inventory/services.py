@@ -1,0 +1,216 @@
+"""
+Promising, shipping and receiving stock. Each function is one transaction and announces what it changed.
+
+Locks are taken in one order everywhere: reservations, then stock items by sku; new reservations are written last.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from messaging.contracts import Event, Line, StockDepleted, StockRejected, StockReplenished, StockReserved
+from messaging.outbox import publish_all
+from messaging.subscribers import Permanent
+
+from .models import Reservation, ReservationLine, StockItem, StockMovement
+
+Stock = Mapping[str, StockItem]
+
+
+class NotEnoughStock(Exception):
+    """
+    More would leave the shelf than lies there unpromised; nothing was changed.
+    """
+
+
+class ReservationNotHeld(Permanent):
+    """
+    A confirmed order holds no stock to ship. Trace the order to see who released its stock before you replay this.
+    """
+
+
+@transaction.atomic
+def reserve(wanted: Mapping[str, Sequence[Line]], *, now: datetime) -> None:
+    """
+    Promise each order all of its stock or none, first come first served, and say which; an order is answered once.
+
+    :param wanted: lines by order id, first come first.
+    """
+    stock = StockItem.objects.locked(line.sku for lines in wanted.values() for line in lines)
+    sold_out = _sold_out(stock)
+    missing = {order_id: _promise(stock, lines) for order_id, lines in _unanswered(wanted).items()}
+    held = [order_id for order_id, skus in missing.items() if not skus]
+    StockItem.objects.write_back(stock.values())
+    _write_reservations({order_id: wanted[order_id] for order_id in held}, now)
+    publish_all([StockReserved(order_id=order_id) for order_id in held])
+    publish_all([StockRejected(order_id=order_id, missing=skus) for order_id, skus in missing.items() if skus])
+    publish_all(_availability_changes(sold_out, stock))
+
+
+@transaction.atomic
+def commit(order_ids: Collection[str], *, now: datetime) -> None:
+    """
+    Ship the stock promised to these orders; what was shipped before is not shipped again.
+
+    :raises ReservationNotHeld: if one of them holds no stock.
+    """
+    reservations = Reservation.objects.locked(order_ids)
+    unheld = set(order_ids) - {str(found.order_id) for found in reservations if found.status != found.Status.RELEASED}
+    if unheld:
+        raise ReservationNotHeld(f"No stock is held for {sorted(unheld)}.")
+    held = _end(reservations, Reservation.Status.COMMITTED, now)
+    stock = StockItem.objects.locked(_skus(held))
+    for line in _lines(held):
+        stock[line.sku].reserved -= line.quantity
+        stock[line.sku].on_hand -= line.quantity
+    StockItem.objects.write_back(stock.values())
+    StockMovement.objects.bulk_create(
+        [_shipment(reservation, line, now) for reservation in held for line in reservation.lines.all()]
+    )
+
+
+@transaction.atomic
+def release(order_ids: Collection[str], *, now: datetime) -> None:
+    """
+    Give back the stock promised to these orders, and promise them none from now on.
+    """
+    reservations = Reservation.objects.locked(order_ids)
+    held = _end(reservations, Reservation.Status.RELEASED, now)
+    stock = StockItem.objects.locked(_skus(held))
+    sold_out = _sold_out(stock)
+    for line in _lines(held):
+        stock[line.sku].reserved -= line.quantity
+    StockItem.objects.write_back(stock.values())
+    _refuse(set(order_ids) - {str(found.order_id) for found in reservations}, now)
+    publish_all(_availability_changes(sold_out, stock))
+
+
+@transaction.atomic
+def open_stock_items(skus: Collection[str], *, opening: int = 0, now: datetime) -> None:
+    """
+    Keep stock of these products from now on; an item that was never opened with stock gets `opening` on hand.
+    """
+    StockItem.objects.bulk_create([StockItem(sku=sku) for sku in sorted(skus)], ignore_conflicts=True)
+    if opening:
+        stock = StockItem.objects.locked(skus)
+        opened = StockMovement.objects.filter(kind=StockMovement.Kind.OPENING, sku__in=skus).values_list(
+            "sku", flat=True
+        )
+        new = stock.keys() - set(opened)
+        _move({sku: stock[sku] for sku in new}, dict.fromkeys(new, opening), StockMovement.Kind.OPENING, now)
+
+
+@transaction.atomic
+def receive(quantities: Mapping[str, int], *, now: datetime) -> None:
+    """
+    Put these positive quantities, by sku, on the shelf.
+    """
+    open_stock_items(quantities.keys(), now=now)
+    _move(StockItem.objects.locked(quantities), quantities, StockMovement.Kind.RECEIVED, now)
+
+
+@transaction.atomic
+def withdraw(quantities: Mapping[str, int], *, now: datetime) -> None:
+    """
+    Take these positive quantities, by sku, off the shelf for another reason than a sale.
+
+    :raises NotEnoughStock: if less than that is available.
+    """
+    stock = StockItem.objects.locked(quantities)
+    short = [sku for sku, quantity in quantities.items() if sku not in stock or stock[sku].available < quantity]
+    if short:
+        raise NotEnoughStock(f"Not enough stock of {', '.join(sorted(short))} to withdraw.")
+    _move(stock, {sku: -quantity for sku, quantity in quantities.items()}, StockMovement.Kind.WITHDRAWN, now)
+
+
+def _unanswered(wanted: Mapping[str, Sequence[Line]]) -> dict[str, Sequence[Line]]:
+    answered = set(Reservation.objects.filter(order_id__in=list(wanted)).values_list("order_id", flat=True))
+    return {order_id: lines for order_id, lines in wanted.items() if UUID(order_id) not in answered}
+
+
+def _promise(stock: Stock, lines: Sequence[Line]) -> tuple[str, ...]:
+    """
+    Reserve all of these lines, or name the skus that prevent it and reserve nothing.
+    """
+    missing = tuple(line.sku for line in lines if line.sku not in stock or stock[line.sku].available < line.quantity)
+    if not missing:
+        for line in lines:
+            stock[line.sku].reserved += line.quantity
+    return missing
+
+
+def _write_reservations(held: Mapping[str, Sequence[Line]], now: datetime) -> None:
+    reservations = {order_id: Reservation(order_id=UUID(order_id), created_at=now) for order_id in held}
+    Reservation.objects.bulk_create(reservations.values())
+    ReservationLine.objects.bulk_create(
+        [
+            ReservationLine(reservation=reservations[order_id], sku=line.sku, quantity=line.quantity)
+            for order_id, lines in held.items()
+            for line in lines
+        ]
+    )
+
+
+def _refuse(order_ids: Iterable[str], now: datetime) -> None:
+    """
+    Record that these orders, cancelled before they were promised any stock, shall not be promised any.
+    """
+    released = Reservation.Status.RELEASED
+    Reservation.objects.bulk_create(
+        [
+            Reservation(order_id=UUID(order_id), status=released, created_at=now, ended_at=now)
+            for order_id in sorted(order_ids)
+        ]
+    )
+
+
+def _end(reservations: Sequence[Reservation], status: str, now: datetime) -> list[Reservation]:
+    """
+    End those of these locked reservations that are held, and return them.
+    """
+    held = [reservation for reservation in reservations if status in Reservation.TRANSITIONS[reservation.status]]
+    moving = Reservation.objects.filter(pk__in=[reservation.pk for reservation in held], status=Reservation.Status.HELD)
+    moving.update(status=status, ended_at=now)
+    return held
+
+
+def _lines(reservations: Sequence[Reservation]) -> Iterator[ReservationLine]:
+    for reservation in reservations:
+        yield from reservation.lines.all()
+
+
+def _skus(reservations: Sequence[Reservation]) -> set[str]:
+    return {line.sku for line in _lines(reservations)}
+
+
+def _shipment(reservation: Reservation, line: ReservationLine, now: datetime) -> StockMovement:
+    return StockMovement(
+        sku=line.sku,
+        kind=StockMovement.Kind.SHIPPED,
+        quantity=-line.quantity,
+        order_id=reservation.order_id,
+        at=now,
+    )
+
+
+def _move(stock: Stock, quantities: Mapping[str, int], kind: str, now: datetime) -> None:
+    sold_out = _sold_out(stock)
+    for sku, item in stock.items():
+        item.on_hand += quantities[sku]
+    StockItem.objects.write_back(stock.values())
+    StockMovement.objects.bulk_create(
+        [StockMovement(sku=sku, kind=kind, quantity=quantity, at=now) for sku, quantity in quantities.items()]
+    )
+    publish_all(_availability_changes(sold_out, stock))
+
+
+def _sold_out(stock: Stock) -> set[str]:
+    return {sku for sku, item in stock.items() if item.available == 0}
+
+
+def _availability_changes(before: set[str], stock: Stock) -> list[Event]:
+    after = _sold_out(stock)
+    depleted: list[Event] = [StockDepleted(sku=sku) for sku in sorted(after - before)]
+    return depleted + [StockReplenished(sku=sku) for sku in sorted(before - after)]

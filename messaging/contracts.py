@@ -1,0 +1,206 @@
+"""
+The published language: every event that one context tells the others.
+
+An event is a fact in the past tense. Its `type` is stable for ever, its fields are JSON-native, money is integer minor
+units with an ISO 4217 code, ids are strings. Add a field with a default; never rename or remove one; a new meaning is
+a new event. The part of `type` before the dot names the one context that may publish it.
+"""
+
+from functools import cache
+from typing import ClassVar
+
+import msgspec
+
+
+class Undecodable(ValueError):
+    """
+    The stored message is of a type that no contract describes, or its payload does not fit the contract.
+    """
+
+
+class Event(msgspec.Struct, frozen=True):
+    type: ClassVar[str]
+    version: ClassVar[int] = 1
+    keyed_by: ClassVar[str] = "order_id"
+
+    @property
+    def key(self) -> str:
+        """
+        Name whose story this event belongs to: events of one key reach a subscriber in order.
+        """
+        return str(getattr(self, self.keyed_by))
+
+
+class Line(msgspec.Struct, frozen=True):
+    sku: str
+    quantity: int
+
+
+class ConfirmedLine(msgspec.Struct, frozen=True):
+    sku: str
+    name: str
+    quantity: int
+    unit_price: int
+
+
+class ProductAdded(Event, frozen=True):
+    type: ClassVar[str] = "orders.product_added"
+    keyed_by: ClassVar[str] = "sku"
+
+    sku: str
+    name: str
+
+
+class OrderPlaced(Event, frozen=True):
+    type: ClassVar[str] = "orders.order_placed"
+
+    order_id: str
+    lines: tuple[Line, ...]
+
+
+class PaymentRequested(Event, frozen=True):
+    type: ClassVar[str] = "orders.payment_requested"
+
+    order_id: str
+    amount: int
+    currency: str
+    payment_method: str
+    email: str
+
+
+class PaymentDueSoon(Event, frozen=True):
+    type: ClassVar[str] = "orders.payment_due_soon"
+
+    order_id: str
+    amount: int
+    currency: str
+    email: str
+
+
+class PaymentOverdue(Event, frozen=True):
+    type: ClassVar[str] = "orders.payment_overdue"
+
+    order_id: str
+    amount: int
+    currency: str
+
+
+class OrderConfirmed(Event, frozen=True):
+    type: ClassVar[str] = "orders.order_confirmed"
+
+    order_id: str
+    total: int
+    currency: str
+    email: str
+    lines: tuple[ConfirmedLine, ...]
+
+
+class OrderCancelled(Event, frozen=True):
+    type: ClassVar[str] = "orders.order_cancelled"
+
+    order_id: str
+    reason: str
+    payment_requested: bool
+    total: int
+    currency: str
+    email: str
+
+
+class StockReserved(Event, frozen=True):
+    type: ClassVar[str] = "inventory.stock_reserved"
+
+    order_id: str
+
+
+class StockRejected(Event, frozen=True):
+    type: ClassVar[str] = "inventory.stock_rejected"
+
+    order_id: str
+    missing: tuple[str, ...]
+
+
+class StockDepleted(Event, frozen=True):
+    type: ClassVar[str] = "inventory.stock_depleted"
+    keyed_by: ClassVar[str] = "sku"
+
+    sku: str
+
+
+class StockReplenished(Event, frozen=True):
+    type: ClassVar[str] = "inventory.stock_replenished"
+    keyed_by: ClassVar[str] = "sku"
+
+    sku: str
+
+
+class PaymentSucceeded(Event, frozen=True):
+    type: ClassVar[str] = "payments.payment_succeeded"
+
+    order_id: str
+    amount: int
+    currency: str
+
+
+class PaymentFailed(Event, frozen=True):
+    type: ClassVar[str] = "payments.payment_failed"
+
+    order_id: str
+    reason: str
+
+
+class PaymentUnsettled(Event, frozen=True):
+    type: ClassVar[str] = "payments.payment_unsettled"
+
+    order_id: str
+    ask: int
+
+
+class RefundRequested(Event, frozen=True):
+    type: ClassVar[str] = "payments.refund_requested"
+
+    order_id: str
+    refund_id: str
+
+
+class PaymentRefunded(Event, frozen=True):
+    type: ClassVar[str] = "payments.payment_refunded"
+
+    order_id: str
+    refund_id: str
+    amount: int
+    currency: str
+    email: str
+
+
+def event_types() -> dict[str, type[Event]]:
+    """
+    List every event of the published language by its stable type.
+    """
+    return {event.type: event for event in Event.__subclasses__()}
+
+
+def encode(event: Event) -> str:
+    """
+    Write an event as the JSON text that is stored and pinned.
+    """
+    return msgspec.json.encode(event).decode()
+
+
+def decode(type_: str, payload: str) -> Event:
+    """
+    Read a stored event; fields it does not know are ignored, as a newer publisher may send them.
+
+    :raises Undecodable: if no contract has this type, or the payload does not fit it.
+    """
+    try:
+        return _decoder(type_).decode(payload)
+    except msgspec.DecodeError as error:
+        raise Undecodable(f"{type_}: {error}") from error
+
+
+@cache
+def _decoder(type_: str) -> msgspec.json.Decoder[Event]:
+    try:
+        return msgspec.json.Decoder(event_types()[type_])
+    except KeyError:
+        raise Undecodable(f"No contract describes {type_!r}: deploy the code that does, then replay.") from None

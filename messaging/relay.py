@@ -1,0 +1,209 @@
+"""
+The relay moves messages to their subscribers: claim, deliver, back off, give up.
+
+Three promises, whoever is killed when: a delivery takes effect once (its effect commits together with its status, and
+only while its claim holds), deliveries of one key reach one subscriber in order, and nothing is tried for ever. A
+failing delivery is tried again after 1, 2, 4, 8 ... seconds, jittered, at most 5 minutes apart.
+"""
+
+import logging
+import random
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import datetime, timedelta
+from hashlib import sha1
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.utils import timezone
+
+from . import wakeup
+from .claims import Claim, LeaseLost, claim, subscribers_with_work
+from .contracts import Undecodable, decode
+from .models import Attempt, Delivery
+from .outbox import handling
+from .subscribers import Permanent, Unavailable
+
+logger = logging.getLogger(__name__)
+
+BACKOFF_CAP_SECONDS = 300
+DEFERRAL_LIMIT = 300  # about a day, at the capped backoff
+TRACEBACK_CHARACTERS = 8_000
+
+
+class WorkerDied(Permanent):
+    """
+    Every worker that claimed this delivery died before finishing it.
+    """
+
+
+class Relay:
+    """
+    One worker's loop. It knows no host: django-q2, the web process, a command or a test may run it, side by side.
+    """
+
+    def __init__(self, *, clock: Callable[[], datetime] = timezone.now) -> None:
+        self.clock = clock
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.reacting_since: float | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """
+        Deliver what is due and wait for more until told to stop; wait for a lost database to come back.
+        """
+        while not stop.is_set():
+            try:
+                self._attend(stop)
+            except (OperationalError, InterfaceError):
+                logger.exception("The relay lost its database and will try again.")
+                connection.close()
+                stop.wait(1)
+
+    def drain(self, *, timeout: float | None = None) -> Counter[tuple[str, str]]:
+        """
+        Deliver until nothing is due; return how many deliveries met which outcome, by (subscriber, outcome).
+
+        :raises TimeoutError: if something is still due after `timeout` seconds.
+        """
+        end = time.monotonic() + timeout if timeout else None
+        before = self.outcomes.copy()
+        while self.work_off():
+            if end and time.monotonic() > end:
+                raise TimeoutError(f"Still not drained after {timeout} s.")
+        return self.outcomes - before
+
+    def work_off(self) -> bool:
+        """
+        Deliver one batch to every subscriber that has something due; tell whether anything was claimed.
+        """
+        worked = False
+        for subscriber in subscribers_with_work(self.clock()):
+            if held := claim(subscriber, now=self.clock()):
+                worked = True
+                self._deliver(held)
+        return worked
+
+    def _attend(self, stop: threading.Event) -> None:
+        with wakeup.listening() as bell:
+            while not stop.is_set():
+                if not self.work_off():
+                    with bell.armed():
+                        if not self.work_off():  # what was published just before the bell was armed
+                            bell.wait(stop)
+
+    def _deliver(self, held: Claim) -> None:
+        with self._unless_lost(held):
+            self._attempt(held)
+
+    def _attempt(self, held: Claim) -> None:
+        try:
+            self._react(held)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            if _database_is_gone(error):
+                raise
+            if len(held.deliveries) == 1:
+                self._record_failure(held, error)
+            else:
+                self._deliver_one_by_one(held)
+
+    def _react(self, held: Claim) -> None:
+        if held.worn_out:
+            raise WorkerDied(f"{held.deliveries[0].attempts - 1} workers died with this delivery.")
+        events = [decode(message.type, message.payload) for message in held.messages]
+        around = transaction.atomic() if held.subscriber.transactional else nullcontext()
+        with handling(held.messages), self._watched(), around:
+            held.subscriber.react(events)
+            held.settle(self.clock())
+        self._count(held, "delivered")
+
+    def _deliver_one_by_one(self, held: Claim) -> None:
+        """
+        Find out which delivery of a failed batch is the poison, while its neighbours take effect.
+        """
+        for single in held.one_by_one():
+            with self._unless_lost(single):
+                single.renew(self.clock())
+                self._attempt(single)
+
+    def _record_failure(self, held: Claim, error: Exception) -> None:
+        """
+        Write the failed attempt down and decide when to try again, if at all.
+        """
+        (delivery,) = held.deliveries
+        outcome, changes = _verdict(delivery, error, self.clock())
+        with transaction.atomic():
+            held.update(**changes, claim_token=None, error_class=type(error).__name__, fingerprint=_fingerprint(error))
+            Attempt.objects.create(
+                delivery=delivery,
+                number=delivery.attempts,
+                failed_at=self.clock(),
+                error_class=type(error).__name__,
+                error=str(error),
+                traceback="".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:],
+            )
+        self._count(held, outcome)
+        logger.warning("%s %s: %r", delivery, outcome, error)
+
+    @contextmanager
+    def _unless_lost(self, held: Claim) -> Iterator[None]:
+        try:
+            yield
+        except LeaseLost:
+            self._count(held, "lease_lost")
+            logger.warning("Rolled back what %s did: its lease had ended.", held.subscriber.name)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        self.reacting_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self.reacting_since = None
+
+    def _count(self, held: Claim, outcome: str) -> None:
+        self.outcomes[held.subscriber.name, outcome] += len(held.deliveries)
+
+
+def drain(*, clock: Callable[[], datetime] = timezone.now, timeout: float | None = None) -> Counter[tuple[str, str]]:
+    """
+    Deliver in this process until nothing is due; see `Relay.drain`.
+    """
+    return Relay(clock=clock).drain(timeout=timeout)
+
+
+def backoff(attempt: int) -> timedelta:
+    """
+    Tell how long to wait after this many attempts: 1, 2, 4, 8 ... seconds up to 5 minutes, the last half of it random.
+    """
+    whole = min(2.0 ** (attempt - 1), BACKOFF_CAP_SECONDS)
+    return timedelta(seconds=whole * random.uniform(0.5, 1))
+
+
+def _verdict(delivery: Delivery, error: Exception, now: datetime) -> tuple[str, dict[str, object]]:
+    if isinstance(error, Unavailable) and delivery.deferrals < DEFERRAL_LIMIT:
+        deferrals = delivery.deferrals + 1
+        changes = {"deferrals": deferrals, "attempts": delivery.attempts - 1, "due_at": now + backoff(deferrals)}
+        return "deferred", changes
+    hopeless = isinstance(error, (Permanent, Undecodable, Unavailable))
+    if hopeless or delivery.attempts >= settings.MESSAGING["MAX_ATTEMPTS"]:
+        return "dead", {"status": Delivery.Status.DEAD}
+    return "failed", {"due_at": now + backoff(delivery.attempts)}
+
+
+def _fingerprint(error: Exception) -> str:
+    """
+    Give failures of one class at one place in the code one short name.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename}:{frames[-1].name}" if frames else ""
+    return sha1(f"{type(error).__name__}@{place}".encode(), usedforsecurity=False).hexdigest()[:16]
+
+
+def _database_is_gone(error: Exception) -> bool:
+    return isinstance(error, (OperationalError, InterfaceError)) and not connection.is_usable()

@@ -1,0 +1,50 @@
+"""
+What the customer is told, and whether it was handed over.
+"""
+
+from typing import ClassVar
+
+from django.db import models
+
+from messaging.models import uuid7
+
+
+class Notification(models.Model):
+    class Kind(models.TextChoices):
+        ORDER_CONFIRMED = "order_confirmed"
+        ORDER_CANCELLED = "order_cancelled"
+        PAYMENT_DUE_SOON = "payment_due_soon"
+        PAYMENT_REFUNDED = "payment_refunded"
+
+    class Channel(models.TextChoices):
+        EMAIL = "email"
+
+    class Status(models.TextChoices):
+        SENDING = "sending"
+        """Written before the provider is called. -> accepted, suppressed"""
+        ACCEPTED = "accepted"
+        """The provider took it over. Final."""
+        SUPPRESSED = "suppressed"
+        """Not to be sent: there is no address, or it came too late to be of use. Final."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    message_id = models.UUIDField(help_text="The event that it tells of.")
+    order_id = models.UUIDField(db_index=True)
+    kind = models.CharField(max_length=20, choices=Kind)
+    channel = models.CharField(max_length=10, choices=Channel, default=Channel.EMAIL)
+    recipient = models.EmailField(blank=True)
+    status = models.CharField(max_length=10, choices=Status, default=Status.SENDING)
+    subject = models.CharField(max_length=200)
+    body = models.TextField()
+    created_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["message_id", "channel", "recipient"], name="one_notification_per_message_and_recipient"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.recipient or 'nobody'}: {self.status}"

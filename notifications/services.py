@@ -1,0 +1,103 @@
+"""
+Telling the customer, once for each event.
+
+What is to be said is stored before the provider is called, and marked when it has taken it over. A worker that dies in
+between leaves no trace of whether the mail went out, so it is sent again: a mail may repeat then, and is never lost.
+"""
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from smtplib import SMTPRecipientsRefused
+from uuid import UUID
+
+from anymail.exceptions import AnymailError, AnymailRecipientsRefused
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.db import transaction
+from django.template.loader import render_to_string
+
+from messaging.contracts import OrderCancelled, OrderConfirmed, PaymentDueSoon, PaymentRefunded
+from messaging.subscribers import Permanent, Unavailable
+
+from .models import Notification
+
+Notifiable = OrderConfirmed | OrderCancelled | PaymentDueSoon | PaymentRefunded
+
+Kind, Status = Notification.Kind, Notification.Status
+
+KINDS = {
+    OrderConfirmed: Kind.ORDER_CONFIRMED,
+    OrderCancelled: Kind.ORDER_CANCELLED,
+    PaymentDueSoon: Kind.PAYMENT_DUE_SOON,
+    PaymentRefunded: Kind.PAYMENT_REFUNDED,
+}
+
+
+def notify(events: Mapping[UUID, Notifiable], *, now: datetime) -> None:
+    """
+    Mail each event to its customer. Call it outside a transaction; it may be called again for the same event.
+
+    :param events: by the id of the message that brought them.
+    :raises Unavailable: if the provider did not take one of them; the others are sent.
+    :raises Permanent: if the provider refused one of the addresses; the others are sent.
+    """
+    unsent = _record(events, now)
+    with ThreadPoolExecutor(settings.MESSAGING["OUTSIDE_CALLS_AT_ONCE"]) as pool:
+        failures = list(pool.map(_send, unsent))
+    accepted = [notification.pk for notification, failure in zip(unsent, failures, strict=True) if failure is None]
+    Notification.objects.filter(pk__in=accepted).update(status=Status.ACCEPTED, accepted_at=now)
+    for failure in filter(None, failures):
+        raise failure
+
+
+@transaction.atomic
+def _record(events: Mapping[UUID, Notifiable], now: datetime) -> list[Notification]:
+    """
+    Store what is to be said before anybody is called, and return what is not said yet.
+    """
+    settled = _settled_orders(events.values())
+    notifications = [_notification(message_id, event, now) for message_id, event in events.items()]
+    for notification in notifications:
+        late = notification.kind == Kind.PAYMENT_DUE_SOON and notification.order_id in settled
+        if late or not notification.recipient:
+            notification.status = Status.SUPPRESSED
+    Notification.objects.bulk_create(notifications, ignore_conflicts=True)
+    return list(Notification.objects.filter(message_id__in=list(events), status=Status.SENDING))
+
+
+def _settled_orders(events: Iterable[Notifiable]) -> set[UUID]:
+    """
+    Find the orders whose customers need no reminder any more, for we told them the end of it.
+    """
+    reminded = [event.order_id for event in events if isinstance(event, PaymentDueSoon)]
+    ended = Notification.objects.filter(order_id__in=reminded, kind__in=[Kind.ORDER_CONFIRMED, Kind.ORDER_CANCELLED])
+    return set(ended.values_list("order_id", flat=True)) if reminded else set()
+
+
+def _notification(message_id: UUID, event: Notifiable, now: datetime) -> Notification:
+    kind = KINDS[type(event)]
+    text = render_to_string(f"notifications/{kind}.txt", {"event": event, "shop": settings.SHOP_NAME})
+    subject, _, body = text.partition("\n")
+    return Notification(
+        message_id=message_id,
+        order_id=UUID(event.order_id),
+        kind=kind,
+        recipient=event.email,
+        subject=subject,
+        body=body.strip() + "\n",
+        created_at=now,
+    )
+
+
+def _send(notification: Notification) -> Exception | None:
+    """
+    Hand one mail to the provider, and return what went wrong, if anything did.
+    """
+    try:
+        EmailMessage(subject=notification.subject, body=notification.body, to=[notification.recipient]).send()
+    except (AnymailRecipientsRefused, SMTPRecipientsRefused) as error:
+        return Permanent(f"The provider refused {notification.recipient}: {error}")
+    except (AnymailError, OSError) as error:
+        return Unavailable(f"The provider did not take the mail: {error}")
+    return None

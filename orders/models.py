@@ -1,0 +1,157 @@
+"""
+Products that can be ordered, and orders with their lines and history. An order's row is the whole state of its story.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from messaging.models import uuid7
+
+
+class Product(models.Model):
+    sku = models.CharField(max_length=64, primary_key=True)
+    name = models.CharField(max_length=200)
+    price = models.BigIntegerField(help_text="In minor units, such as pence.")
+    sold_out = models.BooleanField(default=False)
+
+    class Meta:
+        constraints: ClassVar = [models.CheckConstraint(condition=Q(price__gte=0), name="product_price_not_negative")]
+
+    def __str__(self) -> str:
+        return self.sku
+
+
+class OrderQuerySet(models.QuerySet["Order"]):
+    def locked(self, ids: Iterable[str]) -> list["Order"]:
+        """
+        Fetch these orders and hold them until the transaction ends, always in the same order so that nobody deadlocks.
+        """
+        return list(self.filter(pk__in=list(ids)).select_for_update().order_by("pk"))
+
+
+class Order(models.Model):
+    class Status(models.TextChoices):
+        PLACED = "placed"
+        """Taken from the customer; its stock is being reserved."""
+        AWAITING_PAYMENT = "awaiting_payment"
+        """Its stock is held and its money asked for, until it is overdue."""
+        CONFIRMED = "confirmed"
+        """Paid; its stock leaves."""
+        CANCELLED = "cancelled"
+        """Over, for `cancel_reason`; it holds no stock, and money that came is refunded. Final."""
+        REFUNDED = "refunded"
+        """Was confirmed, and all of its money went back. Final."""
+
+    class CancelReason(models.TextChoices):
+        OUT_OF_STOCK = "out_of_stock"
+        PAYMENT_FAILED = "payment_failed"
+        EXPIRED = "expired"
+        BY_CUSTOMER = "by_customer"
+        BY_OPERATOR = "by_operator"
+
+    TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]] = {
+        Status.PLACED: frozenset({Status.AWAITING_PAYMENT, Status.CANCELLED}),
+        Status.AWAITING_PAYMENT: frozenset({Status.CONFIRMED, Status.CANCELLED}),
+        Status.CONFIRMED: frozenset({Status.REFUNDED}),
+        Status.CANCELLED: frozenset(),
+        Status.REFUNDED: frozenset(),
+    }
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    customer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="orders")
+    idempotency_key = models.CharField(max_length=255, help_text="One order per customer and key.")
+    fingerprint = models.CharField(max_length=64, help_text="Of the request, to tell a repeat from another order.")
+    status = models.CharField(max_length=20, choices=Status, default=Status.PLACED)
+    cancel_reason = models.CharField(max_length=20, choices=CancelReason, blank=True)
+    currency = models.CharField(max_length=3)
+    total = models.BigIntegerField(help_text="In minor units, such as pence.")
+    refunded = models.BigIntegerField(default=0, help_text="In minor units, such as pence.")
+    email = models.EmailField(blank=True)
+    payment_method = models.CharField(max_length=64)
+    placed_at = models.DateTimeField()
+
+    objects = OrderQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["customer", "idempotency_key"], name="one_order_per_idempotency_key"),
+            models.CheckConstraint(condition=Q(total__gte=0), name="order_total_not_negative"),
+            models.CheckConstraint(
+                condition=Q(refunded__gte=0) & Q(refunded__lte=F("total")), name="order_refunded_within_total"
+            ),
+            models.CheckConstraint(
+                condition=(Q(status="cancelled") & ~Q(cancel_reason=""))
+                | (~Q(status="cancelled") & Q(cancel_reason="")),
+                name="order_cancelled_for_a_reason",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["customer", "-id"], name="orders_of_a_customer")]
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+    def may_become(self, status: str) -> bool:
+        return status in self.TRANSITIONS[self.status]
+
+    @classmethod
+    def move_to(cls, status: str, orders: Sequence["Order"], *, now: datetime, cancel_reason: str = "") -> None:
+        """
+        Move these locked orders, each by a step that `TRANSITIONS` allows, and write their history.
+
+        :raises ForbiddenStep: if one of them may not become `status`, or has moved meanwhile.
+        """
+        steps = [HistoryEntry(order=order, previous=order.status, status=status, at=now) for order in orders]
+        sources = [source for source, targets in cls.TRANSITIONS.items() if status in targets]
+        ids = [order.pk for order in orders]
+        moved = cls.objects.filter(pk__in=ids, status__in=sources).update(status=status, cancel_reason=cancel_reason)
+        if moved != len(orders):
+            raise ForbiddenStep(f"{len(orders) - moved} of {len(orders)} orders may not become {status}.")
+        HistoryEntry.objects.bulk_create(steps)
+        for order in orders:
+            order.status, order.cancel_reason = status, cancel_reason
+
+
+class ForbiddenStep(Exception):
+    """
+    A state was asked for that `TRANSITIONS` does not allow from the present one; nothing was changed.
+    """
+
+
+class OrderLine(models.Model):
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines", db_index=False)
+    sku = models.CharField(max_length=64)
+    name = models.CharField(max_length=200)
+    quantity = models.PositiveIntegerField()
+    unit_price = models.BigIntegerField(help_text="In minor units, such as pence.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["order", "sku", "unit_price"], name="one_line_per_sku_and_price"),
+            models.CheckConstraint(condition=Q(quantity__gt=0), name="line_quantity_positive"),
+            models.CheckConstraint(condition=Q(unit_price__gte=0), name="line_price_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} x {self.sku}"
+
+
+class HistoryEntry(models.Model):
+    """
+    One step of an order, append-only.
+    """
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="history")
+    previous = models.CharField(max_length=20, blank=True)
+    status = models.CharField(max_length=20)
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "history entries"
+
+    def __str__(self) -> str:
+        return f"{self.previous or 'new'} -> {self.status}"

@@ -1,0 +1,39 @@
+"""
+What payments does when another context, or the clock, has news.
+"""
+
+from collections.abc import Sequence
+
+from django.utils import timezone
+
+from messaging.contracts import OrderCancelled, PaymentOverdue, PaymentRequested, PaymentUnsettled, RefundRequested
+from messaging.subscribers import subscriber
+
+from . import services
+
+
+@subscriber(PaymentRequested, transactional=False)
+def take_payment(events: Sequence[PaymentRequested]) -> None:
+    services.collect(events, now=timezone.now())
+
+
+@subscriber(PaymentUnsettled, transactional=False)
+def ask_again(events: Sequence[PaymentUnsettled]) -> None:
+    services.ask_again({event.order_id: event.ask for event in events}, now=timezone.now())
+
+
+@subscriber(PaymentOverdue, transactional=False)
+def settle_overdue(events: Sequence[PaymentOverdue]) -> None:
+    amounts = {event.order_id: (event.amount, event.currency) for event in events}
+    services.settle_overdue(amounts, now=timezone.now())
+
+
+@subscriber(OrderCancelled)
+def stop_payment(events: Sequence[OrderCancelled]) -> None:
+    requested = [event for event in events if event.payment_requested]
+    services.stop({event.order_id: (event.total, event.currency) for event in requested}, now=timezone.now())
+
+
+@subscriber(RefundRequested, transactional=False)
+def send_refund(events: Sequence[RefundRequested]) -> None:
+    services.send_refunds([event.refund_id for event in events], now=timezone.now())

@@ -1,0 +1,357 @@
+"""
+Turning a requested amount into money, once, and giving it back when nobody wants it any more.
+
+The gateway is called outside of every transaction, many calls at a time, by keys stored before the call. What it
+answers is applied in a transaction of its own, and only to payments that are still open.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Sum
+
+from messaging.contracts import (
+    PaymentFailed,
+    PaymentRefunded,
+    PaymentRequested,
+    PaymentSucceeded,
+    PaymentUnsettled,
+    RefundRequested,
+)
+from messaging.outbox import publish, publish_all
+from messaging.subscribers import Permanent, Unavailable
+
+from . import gateway
+from .gateway import Answer, Charge, Outcome, Repayment, TimedOut, Unreachable
+from .models import PaymentIntent, Refund
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+ASK_AGAIN_AFTER = [timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 3600)]
+
+Reply = Answer | TimedOut | Unreachable
+Replies = Mapping[str, Reply]
+Amounts = Mapping[str, tuple[int, str]]
+"""Minor units and currency, by order id."""
+
+NOTHING_TO_PAY = Answer(outcome=Outcome.SUCCEEDED)
+
+Status = PaymentIntent.Status
+
+
+class RefundExceedsCapture(Exception):
+    """
+    More would be given back than was captured and not refunded yet; nothing was changed.
+    """
+
+
+class PaymentUnknown(Permanent):
+    """
+    The gateway did not say what became of a payment, however often it was asked. Look it up at the gateway by the
+    payment's id, then replay this: it asks once more.
+    """
+
+
+def collect(requests: Sequence[PaymentRequested], *, now: datetime) -> None:
+    """
+    Charge each order's amount. Call it outside a transaction; it may be called again for the same request.
+
+    :raises Unavailable: if the gateway could not be reached for one of them; the others are settled.
+    """
+    replies = _ask(gateway.current().charge, _open(requests, now))
+    _apply(replies, now)
+    _insist_on(replies)
+
+
+def ask_again(asked: Mapping[str, int], *, now: datetime) -> None:
+    """
+    Ask what became of payments whose answer was lost, and withdraw those that their order no longer wants.
+
+    :param asked: which ask this is, by order id; one that is not the latest for its payment is left out.
+    :raises Unavailable: if the gateway could not be reached for one of them; the others are settled.
+    :raises PaymentUnknown: if there is no answer and this was the last ask.
+    """
+    intents = [intent for intent in _still_open(asked) if intent.asks == asked[str(intent.order_id)]]
+    replies = _ask(gateway.current().look_up, [intent for intent in intents if not intent.withdrawn_at])
+    replies |= _ask(gateway.current().cancel, [intent for intent in intents if intent.withdrawn_at])
+    _apply(replies, now)
+    _insist_on(replies)
+    lost = [order_id for order_id, reply in replies.items() if isinstance(reply, TimedOut)]
+    if any(asked[order_id] >= len(ASK_AGAIN_AFTER) for order_id in lost):
+        raise PaymentUnknown(f"The gateway never said what became of the payment of order {', '.join(lost)}.")
+
+
+def settle_overdue(amounts: Amounts, *, now: datetime) -> None:
+    """
+    End payments whose time is up: captured after all, or withdrawn at the gateway and failed as expired.
+
+    :raises Unavailable: if the gateway did not answer for one of them; the others are settled.
+    """
+    _expire_unasked(amounts, now)
+    replies = _ask(gateway.current().cancel, _still_open(amounts))
+    _apply({order_id: reply for order_id, reply in replies.items() if isinstance(reply, Answer)}, now)
+    _insist_on(replies, or_time_out=True)
+
+
+@transaction.atomic
+def stop(amounts: Amounts, *, now: datetime) -> None:
+    """
+    Stop wanting the money of cancelled orders whose payment was requested: refund what was captured, withdraw what is
+    on its way.
+    """
+    intents = PaymentIntent.objects.locked(amounts)
+    captured = {intent: _refundable(intent) for intent in intents if intent.status == Status.SUCCEEDED}
+    _request_refunds({intent: left for intent, left in captured.items() if left}, "order cancelled", now)
+    open_intents = [intent for intent in intents if intent.is_open]
+    for intent in open_intents:
+        intent.withdrawn_at = now
+        intent.asks += 1
+    PaymentIntent.objects.write_back(open_intents)
+    publish_all([_unsettled(intent) for intent in open_intents])
+    _never_open(amounts.keys() - _order_ids(intents), amounts, now, withdrawn_at=now)
+
+
+@transaction.atomic
+def refund(order_id: str, *, amount: int, reason: str, now: datetime) -> Refund:
+    """
+    Give part or all of an order's money back, on a person's word.
+
+    :param amount: in minor units.
+    :raises RefundExceedsCapture: if that is not positive or more than what is left of the captured amount.
+    """
+    intents = [intent for intent in PaymentIntent.objects.locked([order_id]) if intent.status == Status.SUCCEEDED]
+    left = sum(_refundable(intent) for intent in intents)
+    if not 0 < amount <= left:
+        raise RefundExceedsCapture(f"Refund between 1 and {left} minor units of this order, not {amount}.")
+    (requested,) = _request_refunds({intents[0]: amount}, reason, now)
+    return requested
+
+
+def send_refunds(refund_ids: Collection[str], *, now: datetime) -> None:
+    """
+    Have the gateway give the money back. Call it outside a transaction; it may be called again for the same refund.
+
+    :raises Unavailable: if the gateway did not decide on one of them yet; the others are settled.
+    """
+    pending = list(Refund.objects.filter(pk__in=refund_ids, status=Refund.Status.PENDING).select_related("intent"))
+    answers = _call(gateway.current().refund, [_repayment(refund) for refund in pending])
+    replies = dict(zip([str(refund.pk) for refund in pending], answers, strict=True))
+    _settle_refunds(replies, now)
+    _insist_on(replies, or_time_out=True)
+
+
+@transaction.atomic
+def _open(requests: Sequence[PaymentRequested], now: datetime) -> list[PaymentIntent]:
+    """
+    Store an intent for each request before anybody is called, and return those to charge.
+    """
+    PaymentIntent.objects.bulk_create([_intent(request, now) for request in requests], ignore_conflicts=True)
+    intents = PaymentIntent.objects.locked(request.order_id for request in requests)
+    PaymentIntent.move_to(Status.PROCESSING, [intent for intent in intents if intent.status == Status.CREATED])
+    return [intent for intent in intents if intent.status == Status.PROCESSING and not intent.withdrawn_at]
+
+
+@transaction.atomic
+def _expire_unasked(amounts: Amounts, now: datetime) -> None:
+    """
+    Fail the payments that were never even opened.
+    """
+    unasked = amounts.keys() - _order_ids(PaymentIntent.objects.locked(amounts))
+    _never_open(unasked, amounts, now, withdrawn_at=None)
+    publish_all([PaymentFailed(order_id=order_id, reason="expired") for order_id in sorted(unasked)])
+
+
+def _never_open(order_ids: Collection[str], amounts: Amounts, now: datetime, *, withdrawn_at: datetime | None) -> None:
+    """
+    Record cancelled intents, so that a request that arrives after its end charges nobody.
+    """
+    ended = [
+        PaymentIntent(order_id=order_id, status=Status.CANCELLED, withdrawn_at=withdrawn_at, created_at=now)
+        for order_id in sorted(order_ids)
+    ]
+    for intent in ended:
+        intent.amount, intent.currency = amounts[str(intent.order_id)]
+    PaymentIntent.objects.bulk_create(ended)
+
+
+def _still_open(order_ids: Iterable[str]) -> list[PaymentIntent]:
+    return list(PaymentIntent.objects.filter(order_id__in=list(order_ids), status__in=PaymentIntent.OPEN))
+
+
+def _ask(call: Callable[[Charge], Answer], intents: Sequence[PaymentIntent]) -> dict[str, Reply]:
+    """
+    Ask the gateway about these payments at once; a payment of nothing is settled without asking.
+    """
+    asked = [intent for intent in intents if intent.amount]
+    replies = dict(zip([str(intent.order_id) for intent in asked], _call(call, map(_charge, asked)), strict=True))
+    return replies | {str(intent.order_id): NOTHING_TO_PAY for intent in intents if not intent.amount}
+
+
+def _call(call: Callable[[T], Answer], arguments: Iterable[T]) -> list[Reply]:
+    def attempt(argument: T) -> Reply:
+        try:
+            return call(argument)
+        except (TimedOut, Unreachable) as problem:
+            return problem
+
+    with ThreadPoolExecutor(settings.MESSAGING["OUTSIDE_CALLS_AT_ONCE"]) as pool:
+        return list(pool.map(attempt, arguments))
+
+
+@transaction.atomic
+def _apply(replies: Replies, now: datetime) -> None:
+    """
+    Bring what the gateway said to the payments that are still open, and announce it.
+    """
+    open_intents = [intent for intent in PaymentIntent.objects.locked(replies) if intent.is_open]
+    answered: dict[object, list[PaymentIntent]] = defaultdict(list)
+    for intent in open_intents:
+        reply = replies[str(intent.order_id)]
+        intent.provider_reference = reply.reference if isinstance(reply, Answer) else ""
+        answered[reply.outcome if isinstance(reply, Answer) else type(reply)].append(intent)
+    _succeed(answered[Outcome.SUCCEEDED], now)
+    _fail(answered[Outcome.DECLINED])
+    _cancel(answered[Outcome.CANCELLED])
+    PaymentIntent.move_to(Status.PROCESSING, _now_unknown(answered[Outcome.PROCESSING]))
+    _doubt(answered[TimedOut], now)
+    PaymentIntent.objects.write_back(open_intents)
+
+
+def _succeed(intents: Sequence[PaymentIntent], now: datetime) -> None:
+    PaymentIntent.move_to(Status.SUCCEEDED, intents)
+    publish_all(
+        [
+            PaymentSucceeded(order_id=str(intent.order_id), amount=intent.amount, currency=intent.currency)
+            for intent in intents
+        ]
+    )
+    unwanted = {intent: intent.amount for intent in intents if intent.withdrawn_at and intent.amount}
+    _request_refunds(unwanted, "paid after the order was cancelled", now)
+
+
+def _fail(intents: Sequence[PaymentIntent]) -> None:
+    PaymentIntent.move_to(Status.FAILED, intents)
+    publish_all([PaymentFailed(order_id=str(intent.order_id), reason="declined") for intent in intents])
+
+
+def _cancel(intents: Sequence[PaymentIntent]) -> None:
+    PaymentIntent.move_to(Status.CANCELLED, intents)
+    overdue = [intent for intent in intents if not intent.withdrawn_at]
+    publish_all([PaymentFailed(order_id=str(intent.order_id), reason="expired") for intent in overdue])
+
+
+def _doubt(intents: Sequence[PaymentIntent], now: datetime) -> None:
+    """
+    Note that the answer was lost, and come back to ask, unless that was the last ask.
+    """
+    PaymentIntent.move_to(Status.UNKNOWN, [intent for intent in intents if intent.status == Status.PROCESSING])
+    for intent in intents:
+        if intent.asks < len(ASK_AGAIN_AFTER):
+            intent.asks += 1
+            publish(_unsettled(intent), at=now + ASK_AGAIN_AFTER[intent.asks - 1])
+
+
+def _now_unknown(intents: Iterable[PaymentIntent]) -> list[PaymentIntent]:
+    return [intent for intent in intents if intent.status == Status.UNKNOWN]
+
+
+def _refundable(intent: PaymentIntent) -> int:
+    """
+    Tell how many minor units of a captured payment have not gone back and are not on their way.
+    """
+    claimed = intent.refunds.exclude(status=Refund.Status.FAILED).aggregate(total=Sum("amount"))["total"]
+    return intent.amount - (claimed or 0)
+
+
+def _request_refunds(amounts: Mapping[PaymentIntent, int], reason: str, now: datetime) -> list[Refund]:
+    refunds = Refund.objects.bulk_create(
+        [Refund(intent=intent, amount=amount, reason=reason, requested_at=now) for intent, amount in amounts.items()]
+    )
+    publish_all([RefundRequested(order_id=str(refund.intent.order_id), refund_id=str(refund.pk)) for refund in refunds])
+    return refunds
+
+
+@transaction.atomic
+def _settle_refunds(replies: Replies, now: datetime) -> None:
+    locked = Refund.objects.filter(pk__in=list(replies), status=Refund.Status.PENDING).select_for_update(of=("self",))
+    refunds = list(locked.select_related("intent").order_by("pk"))
+    for refund in refunds:
+        _settle_refund(refund, replies[str(refund.pk)], now)
+    publish_all([_refunded(refund) for refund in refunds if refund.status == Refund.Status.SUCCEEDED])
+
+
+def _settle_refund(refund: Refund, reply: Reply, now: datetime) -> None:
+    statuses = {Outcome.SUCCEEDED: Refund.Status.SUCCEEDED, Outcome.DECLINED: Refund.Status.FAILED}
+    if isinstance(reply, Answer) and reply.outcome in statuses:
+        refund.status, refund.provider_reference = statuses[reply.outcome], reply.reference
+        refund.settled_at = now
+        refund.save(update_fields=["status", "provider_reference", "settled_at"])
+    if refund.status == Refund.Status.FAILED:
+        logger.error("The gateway refused refund %s: give the money back another way.", refund.pk)
+
+
+def _insist_on(replies: Replies, *, or_time_out: bool = False) -> None:
+    """
+    Have the relay call again, later, where the gateway could not be asked.
+
+    :raises Unavailable: if there is such a reply.
+    """
+    unanswered = (Unreachable, TimedOut) if or_time_out else (Unreachable,)
+    missing = [reply for reply in replies.values() if isinstance(reply, unanswered)]
+    if missing:
+        raise Unavailable(f"No answer from the gateway to {len(missing)} calls: {missing[0]}")
+
+
+def _intent(request: PaymentRequested, now: datetime) -> PaymentIntent:
+    return PaymentIntent(
+        order_id=request.order_id,
+        amount=request.amount,
+        currency=request.currency,
+        payment_method=request.payment_method,
+        email=request.email,
+        created_at=now,
+    )
+
+
+def _charge(intent: PaymentIntent) -> Charge:
+    return Charge(
+        idempotency_key=str(intent.pk),
+        amount=intent.amount,
+        currency=intent.currency,
+        payment_method=intent.payment_method,
+    )
+
+
+def _repayment(refund: Refund) -> Repayment:
+    return Repayment(
+        idempotency_key=str(refund.pk),
+        charge_key=str(refund.intent_id),
+        amount=refund.amount,
+        currency=refund.intent.currency,
+    )
+
+
+def _unsettled(intent: PaymentIntent) -> PaymentUnsettled:
+    return PaymentUnsettled(order_id=str(intent.order_id), ask=intent.asks)
+
+
+def _refunded(refund: Refund) -> PaymentRefunded:
+    return PaymentRefunded(
+        order_id=str(refund.intent.order_id),
+        refund_id=str(refund.pk),
+        amount=refund.amount,
+        currency=refund.intent.currency,
+        email=refund.intent.email,
+    )
+
+
+def _order_ids(intents: Iterable[PaymentIntent]) -> set[str]:
+    return {str(intent.order_id) for intent in intents}

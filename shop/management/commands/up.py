@@ -1,0 +1,149 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Self
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+
+STOP_SECONDS = 10
+WATCH_SECONDS = 0.2
+
+# Leads the group and ends it when its input closes. Only `up` holds the other end, which the system closes when `up`
+# dies, be it by SIGKILL, to which nobody can react; and a parent-death signal would not reach grandchildren.
+GUARD = ["sh", "-c", "read -r _; kill -KILL 0"]
+
+
+class Command(BaseCommand):
+    help = (
+        "Start the whole shop on this machine: migrate the database, then run a web server and the workers until "
+        "Ctrl-C, SIGTERM, or until one of the two dies. Nothing is left behind, whichever way it ends. "
+        "Exit status: 0 when asked to stop, 1 when a part died or the address was taken."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="address to serve at (default: %(default)s)")
+        parser.add_argument("--port", type=int, default=8000, help="port to serve at (default: %(default)s)")
+        parser.add_argument(
+            "--workers", type=int, default=settings.RELAY_WORKERS, help="number of workers (default: %(default)s)"
+        )
+        parser.add_argument("--demo", action="store_true", help="fill in demo data first, and print its logins")
+
+    def handle(self, *, host: str, port: int, workers: int, demo: bool, **options: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt), listen(host, port) as listener:
+            self._prepare(demo=demo)
+            with Group() as group:
+                start_members(group, listener, workers=workers)
+                self._greet(*listener.getsockname())
+                dead = group.first_to_die()
+                raise CommandError(f"{dead} died, so the rest was stopped.")
+
+    def _prepare(self, *, demo: bool) -> None:
+        call_command("migrate", interactive=False, verbosity=0)
+        if not settings.DEBUG:
+            call_command("collectstatic", interactive=False, verbosity=0)
+        if demo:
+            call_command("demo", stdout=self.stdout)
+        connections.close_all()
+
+    def _greet(self, host: str, port: int) -> None:
+        address = f"http://{host}:{port}"
+        self.stdout.write(f"\n{settings.SHOP_NAME} is open. Ctrl-C closes it.\n")
+        self.stdout.write(f"  {address}/                what is here\n")
+        self.stdout.write(f"  {address}/admin/          for operators\n")
+        self.stdout.write(f"  {address}/api/v1/orders/  for customers and their programs\n\n")
+        self.stdout.flush()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """
+    Take the address now, so that no half-started shop finds it taken, and early visitors wait instead of failing.
+
+    :raises CommandError: if the address cannot be had.
+    """
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        raise CommandError(
+            f"Cannot serve: {error.strerror}. Stop what uses the address, or choose another with --port."
+        ) from error
+
+
+class Group:
+    """
+    Processes in a process group of their own, which ends with the `with` block or with this process, however it ends.
+    """
+
+    def __init__(self) -> None:
+        self.members: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        self._guard = subprocess.Popen(GUARD, stdin=subprocess.PIPE, process_group=0)
+        return self
+
+    def start(self, name: str, command: Sequence[str], *, pass_fds: Sequence[int] = (), **environment: str) -> None:
+        """
+        Run the command as a member of the group.
+        """
+        self.members[name] = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | environment,
+            pass_fds=pass_fds,
+            process_group=self._guard.pid,
+        )
+
+    def first_to_die(self) -> str:
+        """
+        Wait until a process of the group is dead, and tell its name.
+        """
+        while True:
+            for name, process in [("The guard", self._guard), *self.members.items()]:
+                if process.poll() is not None:
+                    return name
+            time.sleep(WATCH_SECONDS)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._ask_to_stop()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self._guard.pid, signal.SIGKILL)
+            for process in (self._guard, *self.members.values()):
+                process.wait()
+
+    def _ask_to_stop(self) -> None:
+        """
+        Let the members finish what they have in hand, for a while.
+
+        Each is asked alone: it stops its own children in order, which a signal to all at once would cut short.
+        """
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in self.members.values():
+            process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            for process in self.members.values():
+                process.wait(max(0, deadline - time.monotonic()))
+
+
+def start_members(group: Group, listener: socket.socket, *, workers: int) -> None:
+    """
+    Start a web server behind the listening socket, and the workers.
+    """
+    web_server = [
+        *(sys.executable, "-m", "gunicorn", "shop.wsgi", "--pythonpath", str(settings.BASE_DIR)),
+        *("--bind", f"fd://{listener.fileno()}", "--worker-class", "gthread", "--threads", "8"),
+        *("--log-level", "warning", "--no-control-socket"),
+    ]
+    group.start("The web server", web_server, pass_fds=[listener.fileno()], RELAY_IN_WEB="off")
+    cluster = [sys.executable, str(settings.BASE_DIR / "manage.py"), "qcluster"]
+    group.start("The cluster of workers", cluster, RELAY_WORKERS=str(workers))

@@ -1,0 +1,232 @@
+"""
+Every setting comes from the environment (or a file `.env`), each with a default that runs a whole shop on this machine.
+
+`.env.example` lists them all.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+
+# --- This shop ---
+
+SHOP_NAME = env("SHOP_NAME", default="The Shop")
+
+ORDERS = {
+    "CURRENCY": env("SHOP_CURRENCY", default="GBP"),
+    "PAYMENT_DUE_SECONDS": env.int("ORDER_PAYMENT_DUE_SECONDS", default=1800),
+    "REMINDER_SECONDS": env.int("ORDER_REMINDER_SECONDS", default=900),
+}
+
+PAYMENTS = {"GATEWAY": env("PAYMENT_GATEWAY", default="payments.gateway.InstantGateway")}
+
+MESSAGING = {
+    "LEASE_SECONDS": env.int("MESSAGING_LEASE_SECONDS", default=30),
+    "HANDLER_LIMIT_SECONDS": env.int("MESSAGING_HANDLER_LIMIT_SECONDS", default=20),
+    "BATCH_SIZE": env.int("MESSAGING_BATCH_SIZE", default=200),
+    "MAX_ATTEMPTS": env.int("MESSAGING_MAX_ATTEMPTS", default=12),
+    "RETENTION_DAYS": env.int("MESSAGING_RETENTION_DAYS", default=30),
+    "OUTSIDE_CALLS_AT_ONCE": env.int("MESSAGING_OUTSIDE_CALLS_AT_ONCE", default=32),
+}
+
+# --- Security ---
+
+DEBUG = env.bool("DEBUG", default=True)
+
+INSECURE_SECRET_KEY = "django-insecure-only-for-trying-the-shop-on-your-own-machine"
+SECRET_KEY = env("SECRET_KEY", default=INSECURE_SECRET_KEY)
+if SECRET_KEY == INSECURE_SECRET_KEY and not DEBUG:
+    raise ImproperlyConfigured(
+        "DEBUG is off, and SECRET_KEY is still the one everybody can read in the source. Set SECRET_KEY in the "
+        "environment or in .env to a secret of this shop, for example the output of: "
+        "python -c 'import secrets; print(secrets.token_urlsafe(64))'"
+    )
+
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
+SECURE_HSTS_SECONDS = 0 if DEBUG else env.int("HSTS_SECONDS", default=3600)
+# A load balancer asks for the health over plain HTTP, from inside.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+# Whether every subdomain speaks HTTPS is for the owner of the domain to know, not for one shop on it.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{validator}"}
+    for validator in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# --- Django ---
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "knox",
+    "django_q",
+    "anymail",
+    "messaging",
+    "orders",
+    "inventory",
+    "payments",
+    "notifications",
+    "shop",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+ROOT_URLCONF = "shop.urls"
+WSGI_APPLICATION = "shop.wsgi.application"
+LOGIN_REDIRECT_URL = "landing"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# --- Database and cache ---
+
+DATABASE = env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'shop.sqlite3'}")
+SQLITE = DATABASE["ENGINE"] == "django.db.backends.sqlite3"
+
+DATABASE_OPTIONS = (
+    {
+        # A transaction that starts as a reader and turns writer fails at once with "database is locked", whatever the
+        # timeout; and an accepted order must survive a power cut, hence FULL.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+    if SQLITE
+    # A worker frozen in mid-transaction must not keep its row locks beyond its lease.
+    else {"options": f"-c idle_in_transaction_session_timeout={MESSAGING['LEASE_SECONDS'] * 1000}"}
+)
+
+DATABASES = {
+    "default": DATABASE
+    | {
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": DATABASE_OPTIONS | DATABASE.get("OPTIONS", {}),
+    }
+}
+
+REDIS_URL = env("REDIS_URL", default="")
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+
+# --- Workers ---
+
+RELAY_IN_WEB = env.bool("RELAY_IN_WEB", default=DEBUG and SQLITE)
+RELAY_WORKERS = env.int("RELAY_WORKERS", default=2)
+
+# The cluster hosts the relay; its own queue carries nothing but daily chores, so it may be slow and forgetful.
+Q_CLUSTER = {
+    "name": "shop",
+    "label": "Background chores",
+    "orm": "default",
+    "workers": RELAY_WORKERS,
+    "guard_cycle": 0.2,
+    "poll": 1,
+    "timeout": 300,
+    "retry": 600,
+    "max_attempts": 3,
+    "ack_failures": True,
+    "save_limit": -1,
+    "catch_up": False,
+}
+
+# --- API ---
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "knox.auth.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+    "PAGE_SIZE": 50,
+}
+
+REST_KNOX = {"TOKEN_TTL": timedelta(days=30)}
+
+# --- E-mail ---
+
+EMAIL_BACKEND = env("EMAIL_BACKEND", default="anymail.backends.console.EmailBackend")
+DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="The Shop <shop@example.com>")
+ANYMAIL = env.json("ANYMAIL", default={})
+
+# --- Static files ---
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# --- Logging ---
+
+LOG_LEVEL = env("LOG_LEVEL", default="INFO").upper()
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {
+        # Without a handler of its own, or each line would be told twice.
+        "django": {"handlers": []},
+        # django-q2 tells every task three times.
+        "django-q": {"level": "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING"},
+    },
+}

@@ -1,0 +1,17 @@
+from django.conf import settings
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import TemplateView
+
+from shop import api
+
+admin.site.site_header = admin.site.site_title = settings.SHOP_NAME
+
+urlpatterns = [
+    path("", TemplateView.as_view(template_name="shop/landing.html"), {"shop_name": settings.SHOP_NAME}, "landing"),
+    path("healthz", api.healthz, name="healthz"),
+    path("admin/", admin.site.urls),
+    path("api/auth/", include("rest_framework.urls")),
+    path("api/v1/tokens/", api.Tokens.as_view(), name="tokens"),
+    path("api/v1/", include("orders.urls")),
+]

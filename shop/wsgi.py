@@ -1,0 +1,13 @@
+import os
+
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
+
+application = get_wsgi_application()
+
+if settings.RELAY_IN_WEB:
+    from messaging import host
+
+    host.start_in_thread()

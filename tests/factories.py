@@ -1,0 +1,61 @@
+"""
+Customers, products and orders to tell stories with.
+"""
+
+from collections.abc import Mapping
+
+import factory
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+
+from inventory.models import StockItem
+from inventory.services import open_stock_items
+from orders import services
+from orders.models import Order, Product
+
+
+class CustomerFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = get_user_model()
+        django_get_or_create = ("username",)
+
+    username = "ada"
+    email = factory.LazyAttribute(lambda customer: f"{customer.username}@example.com")
+
+
+class ProductFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Product
+        django_get_or_create = ("sku",)
+
+    sku = "RED-CHAIR"
+    name = factory.LazyAttribute(lambda product: product.sku.replace("-", " ").capitalize())
+    price = 4_500
+
+
+def make_stock(on_hand: int = 10, *, sku: str = "RED-CHAIR", price: int = 4_500) -> StockItem:
+    """
+    Offer a product and put so many of it on the shelf.
+    """
+    ProductFactory(sku=sku, price=price)
+    open_stock_items([sku], opening=on_hand, now=timezone.now())
+    return StockItem.objects.get(sku=sku)
+
+
+def make_draft(quantities: Mapping[str, int] | None = None, **wishes: object) -> services.Draft:
+    """
+    Write down Ada's wish for one red chair, or for these quantities by sku.
+    """
+    lines = [
+        services.DraftLine(sku=sku, quantity=quantity) for sku, quantity in (quantities or {"RED-CHAIR": 1}).items()
+    ]
+    if "customer_id" not in wishes:
+        wishes["customer_id"] = CustomerFactory().pk
+    return services.Draft(**{"lines": lines, "payment_method": "tok_visa", "email": "ada@example.com"} | wishes)
+
+
+def place_order(quantities: Mapping[str, int] | None = None, **wishes: object) -> Order:
+    """
+    Place that wish, and nothing more: deliver with `drain()`.
+    """
+    return services.place_order(make_draft(quantities, **wishes), now=timezone.now()).order

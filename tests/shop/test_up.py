@@ -1,0 +1,132 @@
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from django.conf import settings
+
+PATIENCE_SECONDS = 30
+
+# The guard; gunicorn and its worker; of qcluster the main process, its sentinel, one worker, monitor and pusher.
+PROCESSES = 8
+
+
+class RunningShop:
+    """
+    A real `up`, run as its user would run it.
+    """
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.output = folder / "output.txt"
+        with self.output.open("w") as output:
+            self.up = subprocess.Popen(
+                [sys.executable, "manage.py", "up", "--workers", "1", *arguments],
+                cwd=settings.BASE_DIR,
+                env=os.environ | {"DATABASE_URL": f"sqlite:///{folder}/shop.sqlite3", "DEBUG": "on"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait_until_open(self) -> None:
+        eventually(lambda: "is open" in self.output.read_text())
+        self.address = re.search(r"http://[\d.:]+", self.output.read_text())[0]
+        self.group = os.getpgid(self.pid_of("read -r"))
+        eventually(lambda: len(self.left_behind()) == PROCESSES)
+        assert urlopen(f"{self.address}/healthz", timeout=PATIENCE_SECONDS).status == 200
+
+    def pid_of(self, part_of_command: str) -> int:
+        """
+        Find the child of `up` with this in its command line.
+        """
+        processes = subprocess.check_output(["ps", "-A", "-o", "pid=,ppid=,args="], text=True).splitlines()
+        [pid] = [
+            int(pid)
+            for pid, parent, command in (line.split(maxsplit=2) for line in processes)
+            if int(parent) == self.up.pid and part_of_command in command
+        ]
+        return pid
+
+    def left_behind(self) -> list[str]:
+        """
+        List what is alive in the group of `up`'s children.
+        """
+        processes = subprocess.check_output(["ps", "-A", "-o", "pgid=,stat=,args="], text=True).splitlines()
+        fields = (line.split(maxsplit=2) for line in processes)
+        return [command for group, state, command in fields if int(group) == self.group and state[0] != "Z"]
+
+    def assert_closed(self) -> None:
+        eventually(lambda: not self.left_behind())
+        host, port = self.address.removeprefix("http://").split(":")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((host, int(port)))
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("up")
+
+
+@pytest.fixture
+def shop(folder: Path) -> Iterator[RunningShop]:
+    shop = RunningShop(folder, "--port", "0")
+    try:
+        shop.wait_until_open()
+        yield shop
+    finally:
+        shop.up.kill()
+        shop.up.wait()
+
+
+class TestUp:
+    @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+    def test_closes_when_asked(self, shop: RunningShop, asked: signal.Signals) -> None:
+        shop.up.send_signal(asked)
+
+        assert shop.up.wait(PATIENCE_SECONDS) == 0
+        shop.assert_closed()
+
+    @pytest.mark.parametrize(
+        ("member", "name"),
+        [("gunicorn", "The web server"), ("qcluster", "The cluster of workers"), ("read -r", "The guard")],
+    )
+    def test_closes_when_a_member_is_killed(self, shop: RunningShop, member: str, name: str) -> None:
+        os.kill(shop.pid_of(member), signal.SIGKILL)
+
+        assert shop.up.wait(PATIENCE_SECONDS) == 1
+        assert f"{name} died" in shop.output.read_text()
+        shop.assert_closed()
+
+    def test_takes_everything_along_when_killed_itself(self, shop: RunningShop) -> None:
+        shop.up.kill()
+
+        shop.assert_closed()
+
+    def test_closes_though_the_cluster_is_frozen(self, shop: RunningShop) -> None:
+        os.kill(shop.pid_of("qcluster"), signal.SIGSTOP)
+
+        shop.up.terminate()
+
+        assert shop.up.wait(PATIENCE_SECONDS) == 0
+        shop.assert_closed()
+
+    def test_refuses_an_address_in_use(self, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            shop = RunningShop(folder, "--port", str(taken.getsockname()[1]))
+
+            assert shop.up.wait(PATIENCE_SECONDS) == 1
+        assert "Address already in use" in shop.output.read_text()
+        assert "--port" in shop.output.read_text()
