@@ -8,13 +8,15 @@ begins IMMEDIATE), so the same statements are exclusive there without row locks.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import accumulate
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 
-from .models import Delivery, OutboxMessage
+from .models import Delivery
 from .subscribers import Subscriber, all_subscribers
 
 BATCH_BYTES = 500_000
@@ -34,17 +36,57 @@ class LeaseLost(Exception):
     """
 
 
+class Claimed(NamedTuple):
+    """
+    A delivery as it was before its claim, with its message.
+    """
+
+    pk: int
+    key: str
+    earlier_attempts: int
+    deferrals: int
+    suspect: bool
+    abandoned_token: UUID | None
+    message_id: UUID
+    type: str
+    payload: str
+    correlation_id: UUID
+    traceparent: str
+
+    @property
+    def attempt(self) -> int:
+        return self.earlier_attempts + 1
+
+    @property
+    def is_suspect(self) -> bool:
+        return self.suspect or self.is_abandoned
+
+    @property
+    def is_abandoned(self) -> bool:
+        """
+        Tell whether it was claimed and neither finished nor failed: its token outlived its lease.
+        """
+        return self.abandoned_token is not None
+
+    @property
+    def is_worn_out(self) -> bool:
+        """
+        Tell whether its workers died as often as a delivery may be attempted.
+        """
+        return self.is_abandoned and self.earlier_attempts >= settings.MESSAGING["MAX_ATTEMPTS"]
+
+
+CLAIMED_FIELDS = (
+    "pk", "key", "attempts", "deferrals", "suspect", "claim_token",
+    "message_id", "message__type", "message__payload", "message__correlation_id", "message__traceparent",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     subscriber: Subscriber
     token: UUID
-    deliveries: Sequence[Delivery]
-    worn_out: bool = False
-    """Its workers died as often as a delivery may be attempted."""
-
-    @property
-    def messages(self) -> list[OutboxMessage]:
-        return [delivery.message for delivery in self.deliveries]
+    deliveries: Sequence[Claimed]
 
     def one_by_one(self) -> list["Claim"]:
         """
@@ -105,43 +147,28 @@ def claim(subscriber: Subscriber, *, now: datetime) -> Claim | None:
 
     A delivery whose worker died with it is claimed alone from then on, so that it cannot take its neighbours along.
     """
-    claimable = Delivery.objects.claimable(subscriber.name, now).select_related("message")
-    locked = claimable.select_for_update(skip_locked=True, of=("self",))[: settings.MESSAGING["BATCH_SIZE"]]
-    batch = _next_batch(list(locked))
+    claimable = Delivery.objects.claimable(subscriber.name, now).select_for_update(skip_locked=True)
+    locked = claimable.values_list("pk", flat=True)[: settings.MESSAGING["BATCH_SIZE"]]
+    batch = _next_batch(_read(list(locked)))
     return _hold(subscriber, batch, now) if batch else None
 
 
-def _hold(subscriber: Subscriber, batch: Sequence[Delivery], now: datetime) -> Claim:
-    first = batch[0]
-    worn_out = _is_abandoned(first) and first.attempts >= settings.MESSAGING["MAX_ATTEMPTS"]
+def _read(ids: Sequence[int]) -> list[Claimed]:
+    rows = Delivery.objects.filter(pk__in=ids).order_by("due_at", "pk").values_list(*CLAIMED_FIELDS)
+    return [Claimed(*row) for row in rows]
+
+
+def _hold(subscriber: Subscriber, batch: Sequence[Claimed], now: datetime) -> Claim:
     token = uuid4()
     Delivery.objects.filter(pk__in=[delivery.pk for delivery in batch]).update(
-        attempts=F("attempts") + 1, claim_token=token, due_at=now + lease(), suspect=_is_suspect(first)
+        attempts=F("attempts") + 1, claim_token=token, due_at=now + lease(), suspect=batch[0].is_suspect
     )
-    for delivery in batch:
-        delivery.attempts += 1
-    return Claim(subscriber=subscriber, token=token, deliveries=batch, worn_out=worn_out)
+    return Claim(subscriber=subscriber, token=token, deliveries=batch)
 
 
-def _next_batch(locked: Sequence[Delivery]) -> list[Delivery]:
-    if locked and _is_suspect(locked[0]):
-        return [locked[0]]
-    size = 0
-    batch: list[Delivery] = []
-    for delivery in locked:
-        size += len(delivery.message.payload)
-        if _is_suspect(delivery) or (batch and size > BATCH_BYTES):
-            break
-        batch.append(delivery)
-    return batch
-
-
-def _is_suspect(delivery: Delivery) -> bool:
-    return delivery.suspect or _is_abandoned(delivery)
-
-
-def _is_abandoned(delivery: Delivery) -> bool:
-    """
-    Tell whether it was claimed and neither finished nor failed: its token outlived its lease.
-    """
-    return delivery.claim_token is not None
+def _next_batch(due: Sequence[Claimed]) -> Sequence[Claimed]:
+    if due and due[0].is_suspect:
+        return due[:1]
+    sizes = accumulate(len(delivery.payload) for delivery in due)
+    fits = [size <= BATCH_BYTES and not delivery.is_suspect for delivery, size in zip(due, sizes, strict=True)]
+    return due[: max(1, fits.index(False))] if False in fits else due

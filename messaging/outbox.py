@@ -7,7 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
+from itertools import repeat
 from types import MappingProxyType
+from typing import Protocol
+from uuid import UUID
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -15,12 +18,38 @@ from django.utils import timezone
 from . import wakeup
 from .contracts import Event, encode
 from .models import Delivery, OutboxMessage, uuid7
+from .rows import Row, append
 from .subscribers import subscribers_of
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)  # W3C Trace Context, 3.2
 
-_causes: ContextVar[Mapping[str, OutboxMessage]] = ContextVar("causes", default=MappingProxyType({}))
+
+class Cause(Protocol):
+    """
+    A message that is being handled.
+    """
+
+    @property
+    def message_id(self) -> UUID: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def correlation_id(self) -> UUID: ...
+    @property
+    def traceparent(self) -> str: ...
+
+
+_causes: ContextVar[Mapping[str, Cause]] = ContextVar("causes", default=MappingProxyType({}))
 _traceparent: ContextVar[str] = ContextVar("traceparent", default="")
+
+
+MESSAGE_FIELDS = (
+    "id", "type", "version", "key", "payload", "correlation_id", "causation_id", "traceparent", "published_at",
+)  # fmt: skip
+DELIVERY_FIELDS = (
+    "message_id", "subscriber", "key", "status", "due_at", "delayed", "suspect", "attempts", "deferrals", "error_class",
+    "fingerprint",
+)  # fmt: skip
 
 
 class NotInTransaction(RuntimeError):
@@ -32,14 +61,14 @@ class NotInTransaction(RuntimeError):
     """
 
 
-def publish(event: Event, *, at: datetime | None = None) -> OutboxMessage:
+def publish(event: Event, *, at: datetime | None = None) -> None:
     """
     Announce one event with the surrounding transaction; see `publish_all`.
     """
-    return publish_all([event], at=at)[0]
+    publish_all([event], at=at)
 
 
-def publish_all(events: Sequence[Event], *, at: datetime | None = None) -> list[OutboxMessage]:
+def publish_all(events: Sequence[Event], *, at: datetime | None = None) -> None:
     """
     Write these events and a delivery for each of their subscribers, in the caller's transaction.
 
@@ -48,14 +77,15 @@ def publish_all(events: Sequence[Event], *, at: datetime | None = None) -> list[
     """
     if not connection.in_atomic_block:
         raise NotInTransaction(f"Publish {[event.type for event in events[:3]]} inside transaction.atomic().")
-    now = timezone.now()
-    messages = OutboxMessage.objects.bulk_create([_written(event, now) for event in events])
-    Delivery.objects.bulk_create(_fan_out(events, messages, due_at=at or now, delayed=at is not None))
-    transaction.on_commit(wakeup.ring, robust=True)
-    return messages
+    if events:
+        now = timezone.now()
+        ids = [uuid7() for _ in events]
+        append(OutboxMessage, MESSAGE_FIELDS, map(_message, events, ids, repeat(now)))
+        append(Delivery, DELIVERY_FIELDS, _deliveries(events, ids, due_at=at or now, delayed=at is not None))
+        transaction.on_commit(wakeup.ring, robust=True)
 
 
-def message_of(event: Event) -> OutboxMessage:
+def message_of(event: Event) -> Cause:
     """
     Find the message that brought this event to the subscriber that is handling it.
     """
@@ -63,11 +93,11 @@ def message_of(event: Event) -> OutboxMessage:
 
 
 @contextmanager
-def handling(messages: Iterable[OutboxMessage]) -> Iterator[None]:
+def handling(causes: Iterable[Cause]) -> Iterator[None]:
     """
     Make these messages the causes of what is published inside the block.
     """
-    reset = _causes.set({message.key: message for message in messages})
+    reset = _causes.set({cause.key: cause for cause in causes})
     try:
         yield
     finally:
@@ -86,7 +116,7 @@ def tracing(traceparent: str) -> Iterator[None]:
         _traceparent.reset(reset)
 
 
-def _cause_of(event: Event) -> OutboxMessage | None:
+def _cause_of(event: Event) -> Cause | None:
     """
     Find the message of the same key that is being handled; a lone message is the cause of whatever follows.
     """
@@ -94,26 +124,13 @@ def _cause_of(event: Event) -> OutboxMessage | None:
     return next(iter(causes.values())) if len(causes) == 1 else causes.get(event.key)
 
 
-def _written(event: Event, now: datetime) -> OutboxMessage:
-    message_id, cause = uuid7(), _cause_of(event)
-    return OutboxMessage(
-        id=message_id,
-        type=event.type,
-        version=event.version,
-        key=event.key,
-        payload=encode(event),
-        correlation_id=cause.correlation_id if cause else message_id,
-        causation_id=cause.id if cause else None,
-        traceparent=cause.traceparent if cause else _traceparent.get(),
-        published_at=now,
-    )
+def _message(event: Event, id_: UUID, now: datetime) -> Row:
+    cause = _cause_of(event)
+    origin = (cause.correlation_id, cause.message_id, cause.traceparent) if cause else (id_, None, _traceparent.get())
+    return id_, event.type, event.version, event.key, encode(event), *origin, now
 
 
-def _fan_out(
-    events: Sequence[Event], messages: Sequence[OutboxMessage], *, due_at: datetime, delayed: bool
-) -> list[Delivery]:
-    return [
-        Delivery(message=message, subscriber=subscriber.name, key=message.key, due_at=due_at, delayed=delayed)
-        for event, message in zip(events, messages, strict=True)
-        for subscriber in subscribers_of(type(event))
-    ]
+def _deliveries(events: Sequence[Event], ids: Sequence[UUID], *, due_at: datetime, delayed: bool) -> Iterator[Row]:
+    for event, id_ in zip(events, ids, strict=True):
+        for subscriber in subscribers_of(type(event)):
+            yield id_, subscriber.name, event.key, Delivery.Status.PENDING.value, due_at, delayed, False, 0, 0, "", ""

@@ -22,7 +22,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from . import wakeup
-from .claims import Claim, LeaseLost, claim, subscribers_with_work
+from .claims import Claim, Claimed, LeaseLost, claim, subscribers_with_work
 from .contracts import Undecodable, decode
 from .models import Attempt, Delivery
 from .outbox import handling
@@ -113,11 +113,11 @@ class Relay:
                 self._deliver_one_by_one(held)
 
     def _react(self, held: Claim) -> None:
-        if held.worn_out:
-            raise WorkerDied(f"{held.deliveries[0].attempts - 1} workers died with this delivery.")
-        events = [decode(message.type, message.payload) for message in held.messages]
+        if held.deliveries[0].is_worn_out:
+            raise WorkerDied(f"{held.deliveries[0].earlier_attempts} workers died with this delivery.")
+        events = [decode(delivery.type, delivery.payload) for delivery in held.deliveries]
         around = transaction.atomic() if held.subscriber.transactional else nullcontext()
-        with handling(held.messages), self._watched(), around:
+        with handling(held.deliveries), self._watched(), around:
             held.subscriber.react(events)
             held.settle(self.clock())
         self._count(held, "delivered")
@@ -140,15 +140,15 @@ class Relay:
         with transaction.atomic():
             held.update(**changes, claim_token=None, error_class=type(error).__name__, fingerprint=_fingerprint(error))
             Attempt.objects.create(
-                delivery=delivery,
-                number=delivery.attempts,
+                delivery_id=delivery.pk,
+                number=delivery.attempt,
                 failed_at=self.clock(),
                 error_class=type(error).__name__,
                 error=str(error),
                 traceback="".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:],
             )
         self._count(held, outcome)
-        logger.warning("%s %s: %r", delivery, outcome, error)
+        logger.warning("%s of %s to %s: %r", outcome, delivery.type, held.subscriber.name, error)
 
     @contextmanager
     def _unless_lost(self, held: Claim) -> Iterator[None]:
@@ -185,15 +185,15 @@ def backoff(attempt: int) -> timedelta:
     return timedelta(seconds=whole * random.uniform(0.5, 1))
 
 
-def _verdict(delivery: Delivery, error: Exception, now: datetime) -> tuple[str, dict[str, object]]:
+def _verdict(delivery: Claimed, error: Exception, now: datetime) -> tuple[str, dict[str, object]]:
     if isinstance(error, Unavailable) and delivery.deferrals < DEFERRAL_LIMIT:
         deferrals = delivery.deferrals + 1
-        changes = {"deferrals": deferrals, "attempts": delivery.attempts - 1, "due_at": now + backoff(deferrals)}
+        changes = {"deferrals": deferrals, "attempts": delivery.earlier_attempts, "due_at": now + backoff(deferrals)}
         return "deferred", changes
     hopeless = isinstance(error, (Permanent, Undecodable, Unavailable))
-    if hopeless or delivery.attempts >= settings.MESSAGING["MAX_ATTEMPTS"]:
+    if hopeless or delivery.attempt >= settings.MESSAGING["MAX_ATTEMPTS"]:
         return "dead", {"status": Delivery.Status.DEAD}
-    return "failed", {"due_at": now + backoff(delivery.attempts)}
+    return "failed", {"due_at": now + backoff(delivery.attempt)}
 
 
 def _fingerprint(error: Exception) -> str:

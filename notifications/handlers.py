@@ -34,4 +34,4 @@ def send_refund_notice(events: Sequence[PaymentRefunded]) -> None:
 
 
 def _notify(events: Sequence[services.Notifiable]) -> None:
-    services.notify({message_of(event).pk: event for event in events}, now=timezone.now())
+    services.notify({message_of(event).message_id: event for event in events}, now=timezone.now())
