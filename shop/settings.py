@@ -148,6 +148,8 @@ DATABASES = {
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": DATABASE_OPTIONS | DATABASE.get("OPTIONS", {}),
+        # A file, for tests of concurrency: connections to a database in memory take no turns.
+        "TEST": {"NAME": f"{DATABASE['NAME']}.test.sqlite3"} if SQLITE else {},
     }
 }
 
