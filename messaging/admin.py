@@ -1,5 +1,184 @@
+"""
+Messages, deliveries and failed attempts to look at; dead letters to replay or discard. Nothing is edited by hand.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import UUID
+
 from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
 
-from .models import Attempt, Delivery, OutboxMessage
+from .contracts import event_types
+from .models import Attempt, Delivery, DeliveryQuerySet, OutboxMessage
+from .subscribers import all_subscribers
 
-admin.site.register([OutboxMessage, Delivery, Attempt])
+Lookups = Iterable[tuple[str, str]]
+
+
+class _ChoiceFilter(admin.SimpleListFilter):
+    """
+    Narrow by names that the code knows: to ask a big table for the names in use would read all of it.
+    """
+
+    field: str
+    names: Callable[[], Iterable[str]]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Lookups:
+        return [(name, name) for name in sorted(type(self).names())]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(**{self.field: self.value()}) if self.value() else queryset
+
+
+class SubscriberFilter(_ChoiceFilter):
+    title = parameter_name = field = "subscriber"
+    names = all_subscribers
+
+
+class TypeFilter(_ChoiceFilter):
+    title = parameter_name = field = "type"
+    names = event_types
+
+
+class ReadOnly:
+    """
+    Mix it in where nobody may add, change or delete by hand.
+    """
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class DeliveryInline(ReadOnly, admin.TabularInline[Delivery, OutboxMessage]):
+    model = Delivery
+    fields = ("subscriber", "status", "due_at", "attempts", "delivered_at", "error_class")
+    show_change_link = True
+
+
+class AttemptInline(ReadOnly, admin.StackedInline[Attempt, Delivery]):
+    model = Attempt
+    verbose_name_plural = "failed attempts"
+    fields = ("failed_at", "error_class", "error", "traceback_as_printed")
+    readonly_fields = ("traceback_as_printed",)
+    ordering = ("id",)
+
+    @admin.display(description="traceback")
+    def traceback_as_printed(self, attempt: Attempt) -> str:
+        return format_html("<pre>{}</pre>", attempt.traceback)
+
+
+@admin.register(OutboxMessage)
+class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin[OutboxMessage]):
+    list_display = ("id", "type", "key", "published_at")
+    list_filter = (TypeFilter,)
+    date_hierarchy = "published_at"
+    ordering = ("-id",)
+    search_fields = ("key",)
+    search_help_text = "The whole key, such as the id of an order, or the id of a message."
+    show_full_result_count = False
+    inlines = (DeliveryInline,)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[OutboxMessage], search_term: str
+    ) -> tuple[QuerySet[OutboxMessage], bool]:
+        return _found(queryset, search_term, id_field="pk"), False
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ReadOnly, admin.ModelAdmin[Delivery]):
+    list_display = ("id", "subscriber", "link_to_message", "key", "status", "due_at", "attempts", "error_class")
+    list_filter = ("status", SubscriberFilter)
+    list_select_related = ("message",)
+    date_hierarchy = "due_at"
+    ordering = ("-id",)
+    search_fields = ("key",)
+    search_help_text = OutboxMessageAdmin.search_help_text
+    show_full_result_count = False
+    exclude = ("message",)
+    readonly_fields = ("link_to_message",)
+    inlines = (AttemptInline,)
+    actions = ("replay", "discard")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Delivery], search_term: str
+    ) -> tuple[QuerySet[Delivery], bool]:
+        return _found(queryset, search_term, id_field="message_id"), False
+
+    @admin.display(description="message", ordering="message")
+    def link_to_message(self, delivery: Delivery) -> str:
+        return _link(delivery.message)
+
+    @admin.action(description="Replay dead letters", permissions=["settle"])
+    def replay(self, request: HttpRequest, chosen: DeliveryQuerySet) -> None:
+        self._settle(request, chosen, "Replayed", lambda letters: letters.replay(timezone.now()))
+
+    @admin.action(description="Discard dead letters for good", permissions=["settle"])
+    def discard(self, request: HttpRequest, chosen: DeliveryQuerySet) -> None:
+        self._settle(request, chosen, "Discarded", lambda letters: letters.discard())
+
+    def has_settle_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("messaging.change_delivery")
+
+    @transaction.atomic
+    def _settle(
+        self, request: HttpRequest, chosen: DeliveryQuerySet, done: str, settle: Callable[[DeliveryQuerySet], int]
+    ) -> None:
+        """
+        Settle the dead letters among those chosen, and record who did.
+        """
+        letters = list(chosen.dead().order_by("pk").select_for_update(of=("self",)))
+        settle(Delivery.objects.filter(pk__in=[letter.pk for letter in letters]))
+        if letters:
+            LogEntry.objects.log_actions(request.user.pk, letters, CHANGE, f"{done} as a dead letter.")
+        self.message_user(request, f"{done} {len(letters)} dead letters.")
+
+
+@admin.register(Attempt)
+class AttemptAdmin(ReadOnly, admin.ModelAdmin[Attempt]):
+    list_display = ("id", "link_to_delivery", "number", "failed_at", "error_class", "error")
+    list_select_related = ("delivery",)
+    date_hierarchy = "failed_at"
+    ordering = ("-id",)
+    search_fields = ("error_class", "error")
+    show_full_result_count = False
+    fields = ("link_to_delivery", "number", "failed_at", "error_class", "error", "traceback_as_printed")
+    readonly_fields = ("link_to_delivery", "traceback_as_printed")
+
+    @admin.display(description="delivery", ordering="delivery")
+    def link_to_delivery(self, attempt: Attempt) -> str:
+        return _link(attempt.delivery)
+
+    @admin.display(description="traceback")
+    def traceback_as_printed(self, attempt: Attempt) -> str:
+        return format_html("<pre>{}</pre>", attempt.traceback)
+
+
+def _found(queryset: QuerySet[Any], term: str, *, id_field: str) -> QuerySet[Any]:
+    """
+    Narrow to a key or a message's id. Both have an index, unlike any part of them.
+    """
+    term = term.strip()
+    if not term:
+        return queryset
+    try:
+        return queryset.filter(Q(key=term) | Q(**{id_field: UUID(term)}))
+    except ValueError:
+        return queryset.filter(key=term)
+
+
+def _link(target: OutboxMessage | Delivery) -> str:
+    page = reverse(f"admin:messaging_{target._meta.model_name}_change", args=[target.pk])
+    return format_html('<a href="{}">{}</a>', page, target)

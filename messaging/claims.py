@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 
-from .models import Delivery
+from .models import Delivery, OutboxMessage
 from .subscribers import Subscriber, all_subscribers
 
 BATCH_BYTES = 500_000
@@ -25,7 +25,7 @@ WITH_WORK = """
     WITH names (name) AS (VALUES {names})
     SELECT name FROM names WHERE EXISTS (
         SELECT 1 FROM messaging_delivery
-        WHERE subscriber = name AND status = 'pending' AND due_at <= %s
+        WHERE subscriber = name AND status = 'pending' AND delivered_at IS NULL AND due_at <= %s
     )
 """
 
@@ -41,13 +41,13 @@ class Claimed(NamedTuple):
     A delivery as it was before its claim, with its message.
     """
 
+    message_id: UUID
     pk: int
     key: str
     earlier_attempts: int
     deferrals: int
     suspect: bool
     abandoned_token: UUID | None
-    message_id: UUID
     type: str
     payload: str
     correlation_id: UUID
@@ -76,10 +76,8 @@ class Claimed(NamedTuple):
         return self.is_abandoned and self.earlier_attempts >= settings.MESSAGING["MAX_ATTEMPTS"]
 
 
-CLAIMED_FIELDS = (
-    "pk", "key", "attempts", "deferrals", "suspect", "claim_token",
-    "message_id", "message__type", "message__payload", "message__correlation_id", "message__traceparent",
-)  # fmt: skip
+DELIVERY_FIELDS = ("message_id", "pk", "key", "attempts", "deferrals", "suspect", "claim_token")
+MESSAGE_FIELDS = ("pk", "type", "payload", "correlation_id", "traceparent")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,14 +146,16 @@ def claim(subscriber: Subscriber, *, now: datetime) -> Claim | None:
     A delivery whose worker died with it is claimed alone from then on, so that it cannot take its neighbours along.
     """
     claimable = Delivery.objects.claimable(subscriber.name, now).select_for_update(skip_locked=True)
-    locked = claimable.values_list("pk", flat=True)[: settings.MESSAGING["BATCH_SIZE"]]
-    batch = _next_batch(_read(list(locked)))
+    locked = claimable.values_list(*DELIVERY_FIELDS)[: settings.MESSAGING["BATCH_SIZE"]]
+    batch = _next_batch(_with_messages(list(locked)))
     return _hold(subscriber, batch, now) if batch else None
 
 
-def _read(ids: Sequence[int]) -> list[Claimed]:
-    rows = Delivery.objects.filter(pk__in=ids).order_by("due_at", "pk").values_list(*CLAIMED_FIELDS)
-    return [Claimed(*row) for row in rows]
+def _with_messages(locked: Sequence[Any]) -> list[Claimed]:
+    ids = [message_id for message_id, *_ in locked]
+    messages = OutboxMessage.objects.filter(pk__in=ids).values_list(*MESSAGE_FIELDS)
+    by_id = {message_id: message for message_id, *message in messages}
+    return [Claimed(message_id, *delivery, *by_id[message_id]) for message_id, *delivery in locked]
 
 
 def _hold(subscriber: Subscriber, batch: Sequence[Claimed], now: datetime) -> Claim:

@@ -3,12 +3,14 @@ The outbox: what was said (`OutboxMessage`), to whom it must be told (`Delivery`
 """
 
 import sys
+from collections.abc import Collection
 from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Coalesce
 
 if sys.version_info >= (3, 14):
     from uuid import uuid7
@@ -16,6 +18,29 @@ else:
     from uuid_utils.compat import uuid7
 
 __all__ = ["Attempt", "Delivery", "OutboxMessage", "uuid7"]
+
+PRUNED_AT_ONCE = 500
+
+
+class OutboxMessageQuerySet(models.QuerySet["OutboxMessage"]):
+    def settled_before(self, moment: datetime) -> "OutboxMessageQuerySet":
+        """
+        Narrow to what was said and done before this moment: nobody waits for it, and nobody has to look at it.
+        """
+        unsettled = Q(status__in=[Delivery.Status.PENDING, Delivery.Status.DEAD]) | Q(delivered_at__gte=moment)
+        deliveries = Delivery.objects.filter(unsettled, message=OuterRef("pk"))
+        return self.filter(~Exists(deliveries), published_at__lt=moment)
+
+    def prune(self, *, before: datetime) -> int:
+        """
+        Delete what was settled before this moment, its deliveries included, some at a time; return how many messages.
+        """
+        pruned = 0
+        settled = self.settled_before(before).order_by("id").values_list("pk", flat=True)
+        while ids := list(settled[:PRUNED_AT_ONCE]):
+            self.filter(pk__in=ids).delete()
+            pruned += len(ids)
+        return pruned
 
 
 class OutboxMessage(models.Model):
@@ -33,6 +58,8 @@ class OutboxMessage(models.Model):
     traceparent = models.CharField(max_length=55, blank=True, help_text="W3C trace context of the first request.")
     published_at = models.DateTimeField()
 
+    objects = OutboxMessageQuerySet.as_manager()
+
     def __str__(self) -> str:
         return f"{self.type} {self.key}"
 
@@ -42,11 +69,14 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """
         Narrow to what waits and whose moment has come.
         """
-        return self.filter(status=Delivery.Status.PENDING, due_at__lte=now)
+        return self.filter(status=Delivery.Status.PENDING, delivered_at=None, due_at__lte=now)
 
     def claimable(self, subscriber: str, now: datetime) -> "DeliveryQuerySet":
         """
         Narrow to one subscriber's due deliveries that no earlier pending one of their key holds back.
+
+        The statistics of a queue are always out of date, so the statement leaves PostgreSQL one sensible plan: NOT
+        EXISTS may become a join over everything pending, and `IS NULL` is believed to be rare enough to sort it all.
         """
         earlier = Delivery.objects.filter(
             subscriber=subscriber,
@@ -55,7 +85,8 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             delayed=False,
             id__lt=OuterRef("id"),
         )
-        return self.due(now).filter(~Exists(earlier), subscriber=subscriber).order_by("due_at", "id")
+        blocked = Coalesce(Subquery(earlier.values_list(Value(1))[:1]), 0)
+        return self.alias(blocked=blocked).exclude(blocked=1).due(now).filter(subscriber=subscriber).order_by("due_at")
 
     def claimed_with(self, token: UUID) -> "DeliveryQuerySet":
         """
@@ -65,6 +96,26 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def dead(self) -> "DeliveryQuerySet":
         return self.filter(status=Delivery.Status.DEAD)
+
+    def matching(
+        self,
+        *,
+        ids: Collection[int] = (),
+        subscriber: str = "",
+        event_type: str = "",
+        error: str = "",
+        since: datetime | None = None,
+    ) -> "DeliveryQuerySet":
+        """
+        Narrow to what an operator asks for, by each of these that is given.
+
+        :param error: the class of the last error.
+        :param since: the moment from which on an attempt has failed.
+        """
+        asked = {"pk__in": ids, "subscriber": subscriber, "message__type": event_type, "error_class": error}
+        found = self.filter(**{field: wish for field, wish in asked.items() if wish})
+        recent = Attempt.objects.filter(delivery=OuterRef("pk"), failed_at__gte=since)
+        return found.filter(Exists(recent)) if since else found
 
     def replay(self, now: datetime) -> int:
         """
@@ -127,7 +178,12 @@ class Delivery(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["subscriber", "due_at", "id"], condition=Q(status="pending"), name="pending_by_due"),
+            # That it names `delivered_at` keeps PostgreSQL from using it to look for a key, in `claimable`.
+            models.Index(
+                fields=["subscriber", "due_at"],
+                condition=Q(status="pending", delivered_at=None),
+                name="pending_by_due",
+            ),
             models.Index(
                 fields=["subscriber", "key", "id"],
                 condition=Q(status="pending", delayed=False),

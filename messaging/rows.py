@@ -26,7 +26,11 @@ def append(model: type[Model], fields: Sequence[str], rows: Iterable[Row]) -> No
 
 
 def _copy(target: str, _: int, rows: Iterable[Row]) -> None:
-    with connection.cursor() as cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
+    with (
+        connection.wrap_database_errors,
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY {target} FROM STDIN") as copy,
+    ):
         for row in rows:
             copy.write_row(row)
 

@@ -67,7 +67,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='delivery',
-            index=models.Index(condition=models.Q(('status', 'pending')), fields=['subscriber', 'due_at', 'id'], name='pending_by_due'),
+            index=models.Index(condition=models.Q(('delivered_at', None), ('status', 'pending')), fields=['subscriber', 'due_at'], name='pending_by_due'),
         ),
         migrations.AddIndex(
             model_name='delivery',
