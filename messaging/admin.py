@@ -62,26 +62,27 @@ class ReadOnly:
         return False
 
 
-class DeliveryInline(ReadOnly, admin.TabularInline[Delivery, OutboxMessage]):
+@admin.display(description="traceback")
+def as_printed(attempt: Attempt) -> str:
+    return format_html("<pre>{}</pre>", attempt.traceback)
+
+
+class DeliveryInline(ReadOnly, admin.TabularInline):
     model = Delivery
     fields = ("subscriber", "status", "due_at", "attempts", "delivered_at", "error_class")
     show_change_link = True
 
 
-class AttemptInline(ReadOnly, admin.StackedInline[Attempt, Delivery]):
+class AttemptInline(ReadOnly, admin.StackedInline):
     model = Attempt
     verbose_name_plural = "failed attempts"
-    fields = ("failed_at", "error_class", "error", "traceback_as_printed")
-    readonly_fields = ("traceback_as_printed",)
+    fields = ("failed_at", "error_class", "error", as_printed)
+    readonly_fields = (as_printed,)
     ordering = ("id",)
-
-    @admin.display(description="traceback")
-    def traceback_as_printed(self, attempt: Attempt) -> str:
-        return format_html("<pre>{}</pre>", attempt.traceback)
 
 
 @admin.register(OutboxMessage)
-class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin[OutboxMessage]):
+class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("id", "type", "key", "published_at")
     list_filter = (TypeFilter,)
     date_hierarchy = "published_at"
@@ -98,7 +99,7 @@ class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin[OutboxMessage]):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(ReadOnly, admin.ModelAdmin[Delivery]):
+class DeliveryAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("id", "subscriber", "link_to_message", "key", "status", "due_at", "attempts", "error_class")
     list_filter = ("status", SubscriberFilter)
     list_select_related = ("message",)
@@ -147,23 +148,19 @@ class DeliveryAdmin(ReadOnly, admin.ModelAdmin[Delivery]):
 
 
 @admin.register(Attempt)
-class AttemptAdmin(ReadOnly, admin.ModelAdmin[Attempt]):
+class AttemptAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("id", "link_to_delivery", "number", "failed_at", "error_class", "error")
     list_select_related = ("delivery",)
     date_hierarchy = "failed_at"
     ordering = ("-id",)
     search_fields = ("error_class", "error")
     show_full_result_count = False
-    fields = ("link_to_delivery", "number", "failed_at", "error_class", "error", "traceback_as_printed")
-    readonly_fields = ("link_to_delivery", "traceback_as_printed")
+    fields = ("link_to_delivery", "number", "failed_at", "error_class", "error", as_printed)
+    readonly_fields = ("link_to_delivery", as_printed)
 
     @admin.display(description="delivery", ordering="delivery")
     def link_to_delivery(self, attempt: Attempt) -> str:
         return _link(attempt.delivery)
-
-    @admin.display(description="traceback")
-    def traceback_as_printed(self, attempt: Attempt) -> str:
-        return format_html("<pre>{}</pre>", attempt.traceback)
 
 
 def _found(queryset: QuerySet[Any], term: str, *, id_field: str) -> QuerySet[Any]:

@@ -1,0 +1,49 @@
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from messaging.management import tables
+from messaging.management.dead_letters import add_filters, chosen
+from messaging.models import Attempt, Delivery
+
+
+class Command(BaseCommand):
+    help = (
+        "List dead letters: deliveries that were given up after their attempts or a permanent error, the oldest first, "
+        "each with its last error. Nothing is changed. Replay them with replay_dead_letters, or look at their "
+        "tracebacks and discard them in the admin. "
+        "Exit status: 0 when listed, be it none, 1 when a filter names what does not exist, 2 when asked wrongly."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_filters(parser)
+        parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+
+    def handle(self, **options: Any) -> None:
+        letters = list(chosen(options).select_related("message").prefetch_related("failures"))
+        if options["json"]:
+            self.stdout.write(json.dumps({"dead_letters": [described(letter) for letter in letters]}))
+        elif letters:
+            rows = [list(described(letter).values()) for letter in letters]
+            tables.show(self.stdout, list(described(letters[0])), rows)
+        else:
+            self.stdout.write("There is no such dead letter.")
+
+
+def described(letter: Delivery) -> dict[str, object]:
+    """
+    Tell what a person needs to decide about a dead letter.
+    """
+    last = max(letter.failures.all(), key=lambda failure: failure.pk, default=Attempt(error=""))
+    return {
+        "id": letter.pk,
+        "subscriber": letter.subscriber,
+        "type": letter.message.type,
+        "key": letter.key,
+        "attempts": letter.attempts,
+        "failed_at": last.failed_at and last.failed_at.isoformat(timespec="seconds"),
+        "error_class": letter.error_class,
+        "error": last.error,
+    }

@@ -1,0 +1,32 @@
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from messaging.management.dead_letters import add_filters, chosen
+from messaging.models import Delivery
+
+
+class Command(BaseCommand):
+    help = (
+        "Put dead letters back for their own subscriber, due at once and with fresh attempts; all of them unless ids "
+        "or filters are given. Order by key is kept and no effect doubles. What is no longer dead is left alone, so "
+        "it may be run again. Mend the cause first: see list_dead_letters. "
+        "Exit status: 0 when replayed, be it none; 1 when a filter names what does not exist and 2 when asked "
+        "wrongly, with nothing changed."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_filters(parser)
+        parser.add_argument("--dry-run", action="store_true", help="only tell how many would be replayed")
+        parser.add_argument("--json", action="store_true", help="print one JSON object instead of a sentence")
+
+    def handle(self, *, dry_run: bool, **options: Any) -> None:
+        letters = Delivery.objects.filter(pk__in=chosen(options).values("pk"))
+        count = letters.count() if dry_run else letters.replay(timezone.now())
+        if options["json"]:
+            self.stdout.write(json.dumps({"replayed": 0 if dry_run else count, "matching": count, "dry_run": dry_run}))
+        else:
+            self.stdout.write(f"{'Would replay' if dry_run else 'Replayed'} {count} dead letters.")

@@ -1,0 +1,30 @@
+"""
+Tables as commands print them: framed on a terminal, one line of tab-separated values a row in a pipe.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from django.core.management.base import OutputWrapper
+
+
+def show(out: OutputWrapper, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """
+    Print these rows under these column headings.
+    """
+    lines = [[str(cell) for cell in row] for row in rows]
+    if out.isatty():
+        _show_framed(out, columns, lines)
+    else:
+        for line in [columns, *lines]:
+            out.write("\t".join(" ".join(cell.split()) for cell in line))
+
+
+def _show_framed(out: OutputWrapper, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns)
+    for line in lines:
+        table.add_row(*map(Text, line))
+    Console(file=out).print(table)  # type: ignore[arg-type]  # it writes like a file
