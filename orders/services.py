@@ -30,6 +30,9 @@ MAX_LINES = 2_000
 MAX_QUANTITY = 1_000_000
 MAX_AMOUNT = 2**53 - 1  # exact in every JSON reader
 
+Identity = tuple[int, str]
+"""What makes two requests the same order: the customer and the idempotency key."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
@@ -122,19 +125,21 @@ def place_order(draft: Draft, *, now: datetime) -> Placement:
 def place_orders(drafts: Sequence[Draft], *, now: datetime) -> list[Placement]:
     """
     Take these orders, each whole or not at all, and announce the new ones; one placement answers each draft.
+
+    A draft whose key was used before finds that order, even if it could not be taken today.
     """
     products = Product.objects.in_bulk({line.sku for draft in drafts for line in draft.lines})
     problems = [_problems(draft, products) for draft in drafts]
     sales = [None if found else _sale(draft, products, now) for draft, found in zip(drafts, problems, strict=True)]
     stored = _store([sale.order for sale in sales if sale])
+    stored |= _placed([_identity(draft) for draft, found in zip(drafts, problems, strict=True) if found])
     new = [sale for sale in sales if sale and stored[_identity(sale.order)].pk == sale.order.pk]
     _record_and_announce(new, now)
     new_ids = {sale.order.pk for sale in new}
+    orders = [stored.get(_identity(sale.order if sale else draft)) for draft, sale in zip(drafts, sales, strict=True)]
     return [
-        Placement(order=stored[_identity(sale.order)], is_new=sale.order.pk in new_ids)
-        if sale
-        else Placement(problems=found)
-        for sale, found in zip(sales, problems, strict=True)
+        Placement(order=order, is_new=order.pk in new_ids) if order else Placement(problems=found)
+        for order, found in zip(orders, problems, strict=True)
     ]
 
 
@@ -292,16 +297,20 @@ def _merged_lines(order: Order, draft: Draft, products: Mapping[str, Product]) -
     ]
 
 
-def _identity(order: Order) -> tuple[int, str]:
-    return order.customer_id, order.idempotency_key
+def _identity(wish: Draft | Order) -> Identity:
+    return wish.customer_id, wish.idempotency_key
 
 
-def _store(orders: Sequence[Order]) -> dict[tuple[int, str], Order]:
+def _store(orders: Sequence[Order]) -> dict[Identity, Order]:
     """
     Insert the orders whose key is new and fetch, by identity, the order that each key belongs to now.
     """
-    Order.objects.bulk_create(orders, ignore_conflicts=True)
-    customers, keys = {order.customer_id for order in orders}, [order.idempotency_key for order in orders]
+    Order.objects.bulk_create(sorted(orders, key=_identity), ignore_conflicts=True)
+    return _placed([_identity(order) for order in orders])
+
+
+def _placed(identities: Sequence[Identity]) -> dict[Identity, Order]:
+    customers, keys = {customer for customer, _ in identities}, [key for _, key in identities]
     found = Order.objects.filter(customer_id__in=customers, idempotency_key__in=keys)
     return {_identity(order): order for order in found}
 
