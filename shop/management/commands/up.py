@@ -7,6 +7,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any, Self
 
 from django.conf import settings
@@ -40,23 +41,23 @@ class Command(BaseCommand):
     def handle(self, *, host: str, port: int, workers: int, demo: bool, **options: Any) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt), listen(host, port) as listener:
-            self._prepare(demo=demo)
+            address = address_of(listener)
+            self._prepare(address, demo=demo)
             with Group() as group:
                 start_members(group, listener, workers=workers)
-                self._greet(*listener.getsockname())
+                self._greet(address)
                 dead = group.first_to_die()
                 raise CommandError(f"{dead} died, so the rest was stopped.")
 
-    def _prepare(self, *, demo: bool) -> None:
+    def _prepare(self, address: str, *, demo: bool) -> None:
         call_command("migrate", interactive=False, verbosity=0)
         if not settings.DEBUG:
             call_command("collectstatic", interactive=False, verbosity=0)
         if demo:
-            call_command("demo", stdout=self.stdout)
+            call_command("demo", address=address, stdout=self.stdout)
         connections.close_all()
 
-    def _greet(self, host: str, port: int) -> None:
-        address = f"http://{host}:{port}"
+    def _greet(self, address: str) -> None:
         self.stdout.write(f"\n{settings.SHOP_NAME} is open. Ctrl-C closes it.\n")
         self.stdout.write(f"  {address}/                what is here\n")
         self.stdout.write(f"  {address}/admin/          for operators\n")
@@ -76,6 +77,14 @@ def listen(host: str, port: int) -> socket.socket:
         raise CommandError(
             f"Cannot serve: {error.strerror}. Stop what uses the address, or choose another with --port."
         ) from error
+
+
+def address_of(listener: socket.socket) -> str:
+    """
+    Tell where a browser on this machine finds the shop.
+    """
+    host, port = listener.getsockname()
+    return f"http://{'127.0.0.1' if ip_address(host).is_unspecified else host}:{port}"
 
 
 class Group:

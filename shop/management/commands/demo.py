@@ -1,0 +1,147 @@
+import json
+import secrets
+from argparse import ArgumentParser
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractUser
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from knox.models import AuthToken
+
+from inventory.services import open_stock_items
+from orders.models import Product
+from orders.services import Draft, DraftLine, add_products, place_orders
+
+SAMPLE = Path(settings.BASE_DIR, "shop", "samples", "online_retail_sample.csv")
+
+CUSTOMER_PASSWORD = "ada-counts-chairs"
+OPERATOR_PASSWORD = "olga-runs-the-shop"
+
+PRODUCTS = {
+    "RED-CHAIR": ("Red chair", 4_500),
+    "BLUE-CHAIR": ("Blue chair", 4_500),
+    "OAK-TABLE": ("Oak table", 24_900),
+    "READING-LAMP": ("Reading lamp", 3_250),
+    "WOOL-BLANKET": ("Wool blanket", 5_999),
+    "COPPER-KETTLE": ("Copper kettle", 3_800),
+    "TEA-CUPS-6": ("Six tea cups", 2_400),
+    "BREAD-BOARD": ("Bread board", 1_850),
+    "WALL-CLOCK": ("Wall clock", 2_990),
+    "DOOR-MAT": ("Door mat", 1_200),
+    "CANDLES-12": ("Twelve candles", 699),
+}
+RARITY = Product(sku="MING-VASE", name="Ming vase", price=880_000)
+
+# (key, sku, quantity, payment method): one for each way an order can go; see payments.gateway.InstantGateway.
+ORDERS = [
+    ("approved", "RED-CHAIR", 4, "tok_visa"),
+    ("approved-too", "CANDLES-12", 10, "tok_mastercard"),
+    ("declined", "OAK-TABLE", 1, "tok_declined"),
+    ("timeout", "WOOL-BLANKET", 2, "tok_timeout"),
+    ("pending", "WALL-CLOCK", 1, "tok_pending"),
+    ("out-of-stock", "MING-VASE", 3, "tok_visa"),
+]
+
+
+class Command(BaseCommand):
+    help = (
+        "Fill in demo data: a customer, an operator, products with stock, orders that go every way, and a real "
+        "retailer's order log. Prints the logins and a command that places an order. Safe to run again; refused when "
+        "DEBUG is off, for the passwords are in the source. Exit status: 0 when done, 1 when refused."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--address", default="http://127.0.0.1:8000", help="where the shop will be (default: %(default)s)"
+        )
+
+    def handle(self, *, address: str, **options: Any) -> None:
+        if not settings.DEBUG:
+            raise CommandError("Demo passwords are in the source, so there is no demo data with DEBUG off.")
+        ada = have_user("ada", CUSTOMER_PASSWORD)
+        have_user("olga", OPERATOR_PASSWORD, is_staff=True, is_superuser=True)
+        offer_products()
+        place_demo_orders(ada)
+        self._import_sample()
+        _, token = AuthToken.objects.create(user=ada)
+        self._tell(address, token)
+
+    def _import_sample(self) -> None:
+        outcome = StringIO()
+        with TemporaryDirectory() as folder:
+            options = {"create_products": True, "opening_stock": 100_000, "rejects": Path(folder, "rejects.csv")}
+            call_command("import_orders", SAMPLE, json=True, stdout=outcome, stderr=self.stderr, **options)
+        told = json.loads(outcome.getvalue())
+        taken = told["accepted"] + told["already_imported"]
+        self.stdout.write(f"Imported a real retailer's log: {taken} orders; {told['rejected']} invoices rejected.\n")
+
+    def _tell(self, address: str, token: str) -> None:
+        self.stdout.write("\nLogins:\n")
+        self.stdout.write(f"  ada   {CUSTOMER_PASSWORD}   a customer\n")
+        self.stdout.write(f"  olga  {OPERATOR_PASSWORD}  an operator\n")
+        self.stdout.write("\nPlace an order as ada:\n")
+        self.stdout.write(f"  {curl(address, token)}\n")
+
+
+def have_user(username: str, password: str, **rights: bool) -> AbstractUser:
+    """
+    Find or create this user, and see to it that the password is the one we tell.
+    """
+    user, _ = get_user_model().objects.get_or_create(
+        username=username, defaults={"email": f"{username}@example.com", **rights}
+    )
+    if not user.check_password(password):
+        user.set_password(password)
+        user.save(update_fields=["password"])
+    return user
+
+
+def offer_products() -> None:
+    """
+    Offer a dozen products: a hundred on the shelf of each, and two of the rarity.
+    """
+    common = [Product(sku=sku, name=name, price=price) for sku, (name, price) in PRODUCTS.items()]
+    add_products([*common, RARITY])
+    open_stock_items(list(PRODUCTS), opening=100, now=timezone.now())
+    open_stock_items([RARITY.sku], opening=2, now=timezone.now())
+
+
+def place_demo_orders(customer: AbstractUser) -> None:
+    """
+    Place an order of each kind, once.
+    """
+    drafts = [
+        Draft(
+            customer_id=customer.pk,
+            lines=[DraftLine(sku=sku, quantity=quantity)],
+            payment_method=payment_method,
+            email=customer.email,
+            idempotency_key=f"demo-{key}",
+        )
+        for key, sku, quantity, payment_method in ORDERS
+    ]
+    place_orders(drafts, now=timezone.now())
+
+
+def curl(address: str, token: str) -> str:
+    """
+    Write a command that places one order, however often it is sent.
+    """
+    wish = {
+        "lines": [{"sku": "RED-CHAIR", "quantity": 1}],
+        "payment_method": "tok_visa",
+        "expected_total": Product.objects.get(sku="RED-CHAIR").price,
+    }
+    headers = {
+        "Authorization": f"Token {token}",
+        "Content-Type": "application/json",
+        "Idempotency-Key": secrets.token_hex(8),
+    }
+    wanted = " ".join(f"-H '{name}: {value}'" for name, value in headers.items())
+    return f"curl {address}/api/v1/orders/ {wanted} -d '{json.dumps(wish)}'"

@@ -1,0 +1,98 @@
+import json
+import shlex
+from io import StringIO
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.auth import authenticate
+from django.core.management import CommandError, call_command
+
+from inventory.models import StockItem
+from orders.models import Order, Product
+from shop.management.commands import demo
+from tests.feeds import a_line, write
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _a_small_log_and_quick_passwords(settings, monkeypatch, tmp_path):
+    settings.DEBUG = True
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    monkeypatch.setattr(demo, "SAMPLE", write(tmp_path / "log.csv", a_line("536365"), a_line("C536366")))
+
+
+def run(**options: object) -> str:
+    output = StringIO()
+    call_command("demo", stdout=output, **options)
+    return output.getvalue()
+
+
+def told_command(output: str) -> list[str]:
+    return shlex.split(next(line for line in output.splitlines() if "curl" in line))
+
+
+class TestDemo:
+    def test_tells_logins_that_work(self):
+        output = run()
+
+        told = [line.split()[:2] for line in output.splitlines() if line.startswith(("  ada", "  olga"))]
+        users = [authenticate(username=name, password=password) for name, password in told]
+        rights = [(user.username, user.is_staff, user.is_superuser) for user in users]
+        assert rights == [("ada", False, False), ("olga", True, True)]
+
+    def test_has_orders_that_go_every_way(self, drain):
+        run()
+
+        drain()
+
+        orders = Order.objects.filter(customer__username="ada").order_by("id")
+        assert list(orders.values_list("idempotency_key", "status", "cancel_reason")) == [
+            ("demo-approved", "confirmed", ""),
+            ("demo-approved-too", "confirmed", ""),
+            ("demo-declined", "cancelled", "payment_failed"),
+            ("demo-timeout", "awaiting_payment", ""),
+            ("demo-pending", "awaiting_payment", ""),
+            ("demo-out-of-stock", "cancelled", "out_of_stock"),
+        ]
+
+    def test_imports_the_log(self):
+        output = run()
+
+        assert "1 orders; 1 invoices rejected" in output
+        assert list(Order.objects.filter(customer__username="order-feed").values_list("total", flat=True)) == [4_500]
+
+    def test_changes_nothing_when_run_again(self, drain):
+        run()
+        drain()
+        before = [list(model.objects.order_by("pk").values()) for model in (Product, Order, StockItem)]
+
+        run()
+        drain()
+
+        assert [list(model.objects.order_by("pk").values()) for model in (Product, Order, StockItem)] == before
+
+    def test_tells_a_command_that_places_an_order(self, client, drain):
+        program, address, *options = told_command(run(address="http://127.0.0.1:8765"))
+        values = dict(zip(options[1::2], options[::2], strict=True))
+        [body] = [value for value, option in values.items() if option == "-d"]
+        headers = dict(value.split(": ") for value, option in values.items() if option == "-H")
+
+        answer = client.post(
+            urlsplit(address).path,
+            json.loads(body),
+            content_type=headers.pop("Content-Type"),
+            headers=headers,
+        )
+
+        drain()
+        assert (program, urlsplit(address).netloc, answer.status_code) == ("curl", "127.0.0.1:8765", 201)
+        assert Order.objects.get(pk=answer.json()["id"]).status == Order.Status.CONFIRMED
+
+    def test_is_refused_when_debug_is_off(self, settings):
+        settings.DEBUG = False
+
+        with pytest.raises(CommandError, match="no demo data with DEBUG off"):
+            run()
+
+        assert not Product.objects.exists()

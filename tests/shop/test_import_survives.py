@@ -1,0 +1,176 @@
+"""
+The import as its operator runs it: a process with a terminal or a pipe, that may be killed at any moment.
+"""
+
+import json
+import os
+import pty
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from tests.feeds import SAMPLE, a_line, write
+
+INVOICES, ORDERS = 100, 94
+PATIENCE_SECONDS = 30
+
+# Small batches, so that there are many moments to be killed at.
+IN_SMALL_BATCHES = """
+import django; django.setup()
+import sys
+from django.core.management import call_command
+from shop.management.commands import import_orders
+import_orders.BATCH_INVOICES = 4
+call_command("import_orders", sys.argv[1], "--create-products", "--opening-stock=1000", "--json")
+"""
+
+# What was said and done, without ids and moments.
+END_STATE = [
+    "SELECT username, count(*) FROM auth_user GROUP BY 1 ORDER BY 1",
+    "SELECT sku, name, price FROM orders_product ORDER BY 1",
+    "SELECT sku, on_hand, reserved FROM inventory_stockitem ORDER BY 1",
+    "SELECT sku, kind, quantity FROM inventory_stockmovement ORDER BY 1, 2, 3",
+    "SELECT idempotency_key, status, total FROM orders_order ORDER BY 1",
+    """
+    SELECT idempotency_key, sku, quantity, unit_price FROM orders_orderline
+    JOIN orders_order ON orders_order.id = order_id ORDER BY 1, 2, 3, 4
+    """,
+    "SELECT type, count(*) FROM messaging_outboxmessage GROUP BY 1 ORDER BY 1",
+    "SELECT subscriber, status, count(*) FROM messaging_delivery GROUP BY 1, 2 ORDER BY 1, 2",
+]
+
+
+def environment(database: Path) -> dict[str, str]:
+    settings_module = {"DJANGO_SETTINGS_MODULE": "shop.settings", "PYTHONPATH": str(settings.BASE_DIR)}
+    return os.environ | settings_module | {"DATABASE_URL": f"sqlite:///{database}", "DEBUG": "on"}
+
+
+def start(database: Path, feed: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", IN_SMALL_BATCHES, feed],
+        env=environment(database),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def import_one_invoice(folder: Path, database: Path, *, stderr: int) -> str:
+    feed = write(folder / "feed.csv", a_line())
+    return subprocess.check_output(
+        [sys.executable, "manage.py", "import_orders", feed, "--create-products", "--json"],
+        cwd=settings.BASE_DIR,
+        env=environment(database),
+        stderr=stderr,
+        text=True,
+    )
+
+
+def query(database: Path, statement: str) -> list[tuple]:
+    with closing(sqlite3.connect(database, timeout=PATIENCE_SECONDS)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def orders_in(database: Path) -> int:
+    [(orders,)] = query(database, "SELECT count(*) FROM orders_order")
+    return orders
+
+
+def kill_when_it_placed(orders: int, process: subprocess.Popen[str], database: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while orders_in(database) < orders:
+        assert time.monotonic() < deadline, "waited in vain"
+    time.sleep(random.uniform(0, 0.02))  # to die anywhere between two commits
+    process.kill()
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    database = tmp_path_factory.mktemp("import") / "empty.sqlite3"
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity=0"],
+        cwd=settings.BASE_DIR,
+        env=environment(database),
+        check=True,
+    )
+    return database
+
+
+@pytest.fixture
+def database(tmp_path: Path, empty_database: Path) -> Path:
+    return Path(shutil.copy(empty_database, tmp_path / "shop.sqlite3"))
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Path:
+    """
+    The first invoices of the shipped sample.
+    """
+    lines = SAMPLE.read_text().splitlines()[1:]
+    numbers = list(dict.fromkeys(line.split(",")[0] for line in lines))[:INVOICES]
+    return write(tmp_path / "feed.csv", *(line for line in lines if line.split(",")[0] in numbers))
+
+
+class TestKilledImport:
+    @pytest.mark.parametrize("seed", [20_101_201])
+    def test_ends_like_one_that_was_left_in_peace(self, tmp_path, empty_database, database, feed, seed):
+        random.seed(seed)
+        undisturbed = Path(shutil.copy(empty_database, tmp_path / "undisturbed.sqlite3"))
+        expected, _ = start(undisturbed, feed).communicate()
+        expected_rejects = Path(f"{feed}.rejects.csv").read_text()
+
+        for placed in (1, random.randint(10, 30), random.randint(40, 60)):
+            process = start(database, feed)
+            kill_when_it_placed(placed, process, database)
+            process.communicate()
+            assert process.returncode == -signal.SIGKILL
+        output, _ = start(database, feed).communicate()
+
+        outcome, expected = json.loads(output), json.loads(expected)
+        assert expected["accepted"] == ORDERS
+        assert outcome["accepted"] + outcome["already_imported"] == ORDERS
+        assert outcome["accepted"] < ORDERS
+        assert (outcome["rejected"], outcome["reasons"]) == (expected["rejected"], expected["reasons"])
+        for statement in END_STATE:
+            assert query(database, statement) == query(undisturbed, statement)
+        assert Path(f"{feed}.rejects.csv").read_text() == expected_rejects
+        assert not Path(f"{feed}.rejects.csv.part").exists()
+
+
+class TestProgress:
+    def test_is_shown_on_a_terminal(self, tmp_path, database):
+        terminal, stderr = pty.openpty()
+
+        output = import_one_invoice(tmp_path, database, stderr=stderr)
+
+        assert b"Importing" in os.read(terminal, 10_000)
+        assert json.loads(output)["accepted"] == 1
+
+    def test_is_not_shown_in_a_pipe(self, tmp_path, database):
+        output = import_one_invoice(tmp_path, database, stderr=subprocess.STDOUT)
+
+        assert json.loads(output)["accepted"] == 1
+
+
+class TestExitStatus:
+    def test_is_1_for_an_unusable_feed_and_2_for_a_wrong_option(self, tmp_path, database):
+        statuses = [
+            subprocess.run(
+                [sys.executable, "manage.py", "import_orders", *arguments],
+                cwd=settings.BASE_DIR,
+                env=environment(database),
+                capture_output=True,
+                check=False,
+            ).returncode
+            for arguments in (["missing.csv"], ["missing.csv", "--opening-stock=-1"])
+        ]
+
+        assert statuses == [1, 2]
