@@ -161,7 +161,11 @@ def _with_messages(locked: Sequence[Any]) -> list[Claimed]:
 def _hold(subscriber: Subscriber, batch: Sequence[Claimed], now: datetime) -> Claim:
     token = uuid4()
     Delivery.objects.filter(pk__in=[delivery.pk for delivery in batch]).update(
-        attempts=F("attempts") + 1, claim_token=token, due_at=now + lease(), suspect=batch[0].is_suspect
+        attempts=F("attempts") + 1,
+        claim_token=token,
+        due_at=now + lease(),
+        delayed=False,
+        suspect=batch[0].is_suspect,
     )
     return Claim(subscriber=subscriber, token=token, deliveries=batch)
 
@@ -169,6 +173,15 @@ def _hold(subscriber: Subscriber, batch: Sequence[Claimed], now: datetime) -> Cl
 def _next_batch(due: Sequence[Claimed]) -> Sequence[Claimed]:
     if due and due[0].is_suspect:
         return due[:1]
+    due = _one_per_key(due)
     sizes = accumulate(len(delivery.payload) for delivery in due)
     fits = [size <= BATCH_BYTES and not delivery.is_suspect for delivery, size in zip(due, sizes, strict=True)]
     return due[: max(1, fits.index(False))] if False in fits else due
+
+
+def _one_per_key(due: Sequence[Claimed]) -> list[Claimed]:
+    """
+    Leave for the next claim what would join an earlier delivery of its key: a delayed one does not hold its key.
+    """
+    earliest = {delivery.key: delivery for delivery in reversed(due)}
+    return [delivery for delivery in due if earliest[delivery.key] is delivery]

@@ -1,0 +1,252 @@
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from messaging import contracts
+from messaging.subscribers import Unavailable
+from payments import services
+from payments.gateway import Answer, Outcome, TimedOut, Unreachable
+from payments.models import PaymentIntent, Refund
+from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
+
+
+def request(*, amount: int = 4_500, payment_method: str = "tok_visa") -> contracts.PaymentRequested:
+    return contracts.PaymentRequested(
+        order_id=str(uuid4()), amount=amount, currency="GBP", payment_method=payment_method, email="ada@example.com"
+    )
+
+
+def wanted(*requests: contracts.PaymentRequested) -> services.Amounts:
+    return {request.order_id: (request.amount, request.currency) for request in requests}
+
+
+def status_of(request: contracts.PaymentRequested) -> str:
+    return PaymentIntent.objects.get(order_id=request.order_id).status
+
+
+def expired(request: contracts.PaymentRequested) -> contracts.PaymentFailed:
+    return contracts.PaymentFailed(order_id=request.order_id, reason="expired")
+
+
+class TestCollect:
+    def test_charges_the_amount_and_announces_it(self, ledger):
+        asked = request()
+
+        services.collect([asked], now=NOON)
+
+        (charge,) = ledger.captured.values()
+        intent = PaymentIntent.objects.get()
+        assert (charge.amount, charge.currency, charge.payment_method) == (4_500, "GBP", "tok_visa")
+        assert charge.idempotency_key == str(intent.pk)
+        assert (intent.status, intent.provider_reference) == ("succeeded", f"instant-{intent.pk}")
+        assert published(contracts.PaymentSucceeded) == [
+            contracts.PaymentSucceeded(order_id=asked.order_id, amount=4_500, currency="GBP")
+        ]
+
+    def test_announces_that_it_was_declined(self, ledger):
+        asked = request(payment_method="tok_declined")
+
+        services.collect([asked], now=NOON)
+
+        assert status_of(asked) == "failed"
+        assert published(contracts.PaymentFailed) == [
+            contracts.PaymentFailed(order_id=asked.order_id, reason="declined")
+        ]
+
+    def test_waits_for_a_customer_who_still_has_to_agree(self, ledger):
+        asked = request(payment_method="tok_pending")
+
+        services.collect([asked], now=NOON)
+
+        assert status_of(asked) == "processing"
+        assert announced() == {}
+
+    def test_takes_nothing_as_paid_without_asking_the_gateway(self, ledger):
+        asked = request(amount=0, payment_method="tok_declined")
+
+        services.collect([asked], now=NOON)
+
+        assert status_of(asked) == "succeeded"
+        assert ledger.calls == {}
+        assert announced() == {"payments.payment_succeeded": 1}
+
+    def test_charges_once_however_often_it_is_told(self, ledger):
+        asked = request()
+
+        services.collect([asked], now=NOON)
+        services.collect([asked], now=NOON)
+
+        assert ledger.calls == {"charge": 1}
+        assert announced() == {"payments.payment_succeeded": 1}
+
+    def test_charges_again_by_the_same_key_when_it_died_before_it_heard(self, ledger):
+        asked = request()
+        ledger.script.append(KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            services.collect([asked], now=NOON)
+
+        services.collect([asked], now=NOON)
+
+        assert ledger.calls == {"charge": 2}
+        assert list(ledger.captured) == [str(PaymentIntent.objects.get().pk)]
+        assert status_of(asked) == "succeeded"
+
+    def test_settles_the_others_when_one_could_not_be_asked(self, ledger):
+        ledger.script.append(Unreachable("Connection refused."))
+        requests = [request(), request(), request()]
+
+        with pytest.raises(Unavailable, match=r"No answer from the gateway to 1 calls: Connection refused\."):
+            services.collect(requests, now=NOON)
+
+        assert sorted(map(status_of, requests)) == ["processing", "succeeded", "succeeded"]
+        assert announced() == {"payments.payment_succeeded": 2}
+
+    def test_does_not_charge_what_is_withdrawn_already(self, ledger):
+        asked = request()
+        services.stop(wanted(asked), now=NOON)
+
+        services.collect([asked], now=NOON)
+
+        assert status_of(asked) == "cancelled"
+        assert ledger.calls == {}
+
+    def test_costs_as_many_statements_for_two_hundred_as_for_two(self, ledger):
+        with counting_statements() as for_two:
+            services.collect([request(), request()], now=NOON)
+        with counting_statements() as for_many:
+            services.collect([request() for _ in range(200)], now=NOON)
+
+        assert len(for_many) <= allowed_for_a_hundredfold(len(for_two))
+
+
+class TestSettleOverdue:
+    def test_withdraws_an_unpaid_payment_and_fails_it_as_expired(self, ledger):
+        asked = request(payment_method="tok_pending")
+        services.collect([asked], now=NOON)
+
+        services.settle_overdue(wanted(asked), now=NOON)
+
+        assert status_of(asked) == "cancelled"
+        assert ledger.cancelled == {str(PaymentIntent.objects.get().pk)}
+        assert published(contracts.PaymentFailed) == [
+            contracts.PaymentFailed(order_id=asked.order_id, reason="expired")
+        ]
+
+    def test_finds_out_that_it_was_paid_after_all(self, ledger):
+        asked = request(payment_method="tok_timeout")
+        services.collect([asked], now=NOON)
+
+        services.settle_overdue(wanted(asked), now=NOON)
+
+        assert status_of(asked) == "succeeded"
+        assert len(published(contracts.PaymentSucceeded)) == 1
+        assert published(contracts.PaymentFailed) == []
+
+    def test_expires_a_payment_that_was_never_opened_and_charges_it_never(self, ledger):
+        asked = request()
+
+        services.settle_overdue(wanted(asked), now=NOON)
+        services.settle_overdue(wanted(asked), now=NOON)
+        services.collect([asked], now=NOON)
+
+        assert status_of(asked) == "cancelled"
+        assert ledger.calls == {}
+        assert published(contracts.PaymentFailed) == [
+            contracts.PaymentFailed(order_id=asked.order_id, reason="expired")
+        ]
+
+    @pytest.mark.parametrize("silence", [Unreachable(), TimedOut()], ids=["unreachable", "timed out"])
+    def test_waits_for_a_silent_gateway_and_settles_the_others(self, ledger, silence):
+        requests = [request(payment_method="tok_pending") for _ in range(3)]
+        services.collect(requests, now=NOON)
+        ledger.script.append(silence)
+
+        with pytest.raises(Unavailable):
+            services.settle_overdue(wanted(*requests), now=NOON)
+
+        assert sorted(map(status_of, requests)) == ["cancelled", "cancelled", "processing"]
+        assert announced() == {"payments.payment_failed": 2}
+
+    def test_leaves_ended_payments_alone(self, ledger):
+        paid, declined = request(), request(payment_method="tok_declined")
+        services.collect([paid, declined], now=NOON)
+        before = announced()
+
+        services.settle_overdue(wanted(paid, declined), now=NOON)
+
+        assert (status_of(paid), status_of(declined)) == ("succeeded", "failed")
+        assert announced() == before
+        assert ledger.calls["cancel"] == 0
+
+
+class TestStop:
+    def test_refunds_what_was_captured(self, ledger):
+        asked = request()
+        services.collect([asked], now=NOON)
+
+        services.stop(wanted(asked), now=NOON)
+
+        refund = Refund.objects.get()
+        assert (refund.amount, refund.status, refund.reason) == (4_500, "pending", "order cancelled")
+        assert published(contracts.RefundRequested) == [
+            contracts.RefundRequested(order_id=asked.order_id, refund_id=str(refund.pk))
+        ]
+
+    def test_refunds_once_however_often_it_is_told(self, ledger):
+        asked = request()
+        services.collect([asked], now=NOON)
+
+        services.stop(wanted(asked), now=NOON)
+        services.stop(wanted(asked), now=NOON)
+
+        assert Refund.objects.count() == 1
+
+    def test_withdraws_what_is_on_its_way(self, ledger, drain):
+        asked = request(payment_method="tok_pending")
+        services.collect([asked], now=NOON)
+
+        services.stop(wanted(asked), now=NOON)
+        drain()
+
+        assert status_of(asked) == "cancelled"
+        assert ledger.calls == {"charge": 1, "cancel": 1}
+        assert published(contracts.PaymentFailed) == []
+
+    def test_refunds_money_that_arrives_after_all(self, ledger, drain):
+        asked = request(payment_method="tok_timeout")
+        services.collect([asked], now=NOON)
+
+        services.stop(wanted(asked), now=NOON)
+        drain()
+
+        assert status_of(asked) == "succeeded"
+        assert [repayment.amount for repayment in ledger.refunded.values()] == [4_500]
+        assert Refund.objects.get().reason == "paid after the order was cancelled"
+
+    def test_gives_nothing_back_when_nothing_was_to_be_paid(self, ledger, drain):
+        asked = request(amount=0)
+        services.collect([asked], now=NOON)
+
+        services.stop(wanted(asked), now=NOON)
+        drain()
+
+        assert not Refund.objects.exists()
+        assert ledger.calls == {}
+
+
+class TestAnswersThatComeLate:
+    @pytest.mark.parametrize("late", list(Outcome))
+    def test_move_no_payment_that_has_ended(self, ledger, late):
+        asked = request(payment_method="tok_declined")
+        services.collect([asked], now=NOON)
+        before = announced()
+
+        services._apply({asked.order_id: Answer(outcome=late, reference="late")}, NOON)
+
+        assert PaymentIntent.objects.values_list("status").get() == ("failed",)
+        assert announced() == before
