@@ -11,7 +11,7 @@ from datetime import datetime
 from smtplib import SMTPRecipientsRefused
 from uuid import UUID
 
-from anymail.exceptions import AnymailError, AnymailRecipientsRefused
+from anymail.exceptions import AnymailError, AnymailInvalidAddress, AnymailRecipientsRefused
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import transaction
@@ -96,8 +96,10 @@ def _send(notification: Notification) -> Exception | None:
     """
     try:
         EmailMessage(subject=notification.subject, body=notification.body, to=[notification.recipient]).send()
-    except (AnymailRecipientsRefused, SMTPRecipientsRefused) as error:
+    except (AnymailInvalidAddress, AnymailRecipientsRefused, SMTPRecipientsRefused) as error:
         return Permanent(f"The provider refused {notification.recipient}: {error}")
     except (AnymailError, OSError) as error:
         return Unavailable(f"The provider did not take the mail: {error}")
+    except Exception as error:  # noqa: BLE001  (what went wrong with one must not make the others look unsent)
+        return error
     return None

@@ -1,0 +1,59 @@
+import pytest
+
+from messaging import contracts
+from payments import handlers
+from payments.models import PaymentIntent, Refund
+from tests.payments.test_services import request
+
+pytestmark = pytest.mark.django_db
+
+
+def cancelled(asked: contracts.PaymentRequested, *, payment_requested: bool) -> contracts.OrderCancelled:
+    return contracts.OrderCancelled(
+        order_id=asked.order_id,
+        reason="by_customer",
+        payment_requested=payment_requested,
+        total=asked.amount,
+        currency=asked.currency,
+        email=asked.email,
+    )
+
+
+def overdue(asked: contracts.PaymentRequested) -> contracts.PaymentOverdue:
+    return contracts.PaymentOverdue(order_id=asked.order_id, amount=asked.amount, currency=asked.currency)
+
+
+def test_takes_a_requested_payment_and_sends_it_back_when_the_order_is_cancelled(ledger):
+    asked = request()
+
+    handlers.take_payment([asked])
+    handlers.stop_payment([cancelled(asked, payment_requested=True)])
+    refund = Refund.objects.get()
+    handlers.send_refund([contracts.RefundRequested(order_id=asked.order_id, refund_id=str(refund.pk))])
+
+    refund.refresh_from_db()
+    assert refund.status == "succeeded"
+
+
+def test_has_nothing_to_stop_when_no_payment_was_requested():
+    handlers.stop_payment([cancelled(request(), payment_requested=False)])
+
+    assert not PaymentIntent.objects.exists()
+
+
+def test_settles_an_overdue_payment(ledger):
+    asked = request(payment_method="tok_pending")
+    handlers.take_payment([asked])
+
+    handlers.settle_overdue([overdue(asked)])
+
+    assert PaymentIntent.objects.get().status == "cancelled"
+
+
+def test_asks_again_when_the_answer_was_lost(ledger):
+    asked = request(payment_method="tok_timeout")
+    handlers.take_payment([asked])
+
+    handlers.ask_again([contracts.PaymentUnsettled(order_id=asked.order_id, ask=1)])
+
+    assert PaymentIntent.objects.get().status == "succeeded"
