@@ -1,0 +1,189 @@
+"""
+Messages: every change announced, every announcement delivered, and no effect without one.
+
+Here the audit speaks SQL, for these are comparisons of everything that happened with everything that was said: one
+pass over both, grouped. Order ids are compared as text without dashes, which both databases can make of a UUID.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Exists, OuterRef, Q
+
+from messaging import contracts
+from messaging.claims import lease
+from messaging.models import Delivery, OutboxMessage
+from messaging.subscribers import all_subscribers
+
+from .checks import Check, Finding, remembered_since
+
+STEPS = "SELECT order_id, at FROM orders_historyentry WHERE status = '{}'"
+CANCELLED_FOR = """
+    SELECT order_id, at FROM orders_historyentry AS step JOIN orders_order ON orders_order.id = order_id
+    WHERE step.status = 'cancelled' AND cancel_reason IN ({})
+"""
+INTENTS = "SELECT order_id, created_at AS at FROM payments_paymentintent"
+REFUNDS = """
+    SELECT order_id, requested_at AS at FROM payments_refund AS refund
+    JOIN payments_paymentintent AS intent ON intent.id = intent_id
+"""
+PROMISES = """
+    SELECT order_id, created_at AS at FROM inventory_reservation AS reservation
+    WHERE status <> 'released'
+    OR EXISTS (SELECT 1 FROM inventory_reservationline WHERE reservation_id = reservation.id)
+"""
+ENDED = "SELECT order_id, ended_at AS at FROM inventory_reservation WHERE status = '{}'"
+NOTIFICATIONS = "SELECT order_id, created_at AS at FROM notifications_notification WHERE kind = '{}'"
+
+ANNOUNCED_BY = {
+    contracts.OrderPlaced: STEPS.format("placed"),
+    contracts.PaymentRequested: STEPS.format("awaiting_payment"),
+    contracts.PaymentDueSoon: STEPS.format("awaiting_payment"),
+    contracts.PaymentOverdue: STEPS.format("awaiting_payment"),
+    contracts.OrderConfirmed: STEPS.format("confirmed"),
+    contracts.OrderCancelled: STEPS.format("cancelled"),
+    contracts.StockReserved: PROMISES,
+    contracts.PaymentSucceeded: f"{INTENTS} WHERE status = 'succeeded'",
+    contracts.PaymentFailed: f"{INTENTS} WHERE status = 'failed' OR (status = 'cancelled' AND withdrawn_at IS NULL)",
+    contracts.RefundRequested: REFUNDS,
+    contracts.PaymentRefunded: f"{REFUNDS} WHERE refund.status = 'succeeded'",
+}
+"""The changes that each event announces, once each."""
+
+EFFECTS_OF = {
+    "inventory.reserve_stock": PROMISES,
+    "inventory.commit_reservation": ENDED.format("committed"),
+    "inventory.release_stock": ENDED.format("released"),
+    "orders.request_payment": STEPS.format("awaiting_payment"),
+    "orders.confirm_order": STEPS.format("confirmed"),
+    "orders.cancel_out_of_stock": CANCELLED_FOR.format("'out_of_stock'"),
+    "orders.cancel_unpaid": CANCELLED_FOR.format("'payment_failed', 'expired'"),
+    "orders.record_refund": "SELECT id AS order_id, placed_at AS at FROM orders_order WHERE refunded > 0",
+    "payments.take_payment": INTENTS,
+    "payments.stop_payment": f"{INTENTS} WHERE withdrawn_at IS NOT NULL",
+    "payments.send_refund": f"{REFUNDS} WHERE refund.status = 'succeeded'",
+    "notifications.send_confirmation": NOTIFICATIONS.format("order_confirmed"),
+    "notifications.send_cancellation": NOTIFICATIONS.format("order_cancelled"),
+    "notifications.send_reminder": NOTIFICATIONS.format("payment_due_soon"),
+    "notifications.send_refund_notice": NOTIFICATIONS.format("payment_refunded"),
+}
+"""What each subscriber's deliveries leave behind."""
+
+ONE_OF = """
+    SELECT '{name}' AS name, replace(CAST(order_id AS text), '-', '') AS order_key, at FROM ({rows}) AS source
+"""
+
+COUNT = "SELECT count(*) FROM ({happened}) AS happened"
+
+MISANNOUNCED = """
+    SELECT order_key FROM (
+        SELECT name, order_key, 0 AS said, CASE WHEN at >= %s THEN 1 ELSE 0 END AS due, 1 AS allowed
+        FROM ({happened}) AS happened
+        UNION ALL
+        SELECT type, replace(key, '-', ''), 1, 0, 0 FROM messaging_outboxmessage WHERE type IN ({types})
+    ) AS compared
+    GROUP BY name, order_key HAVING sum(said) < sum(due) OR sum(said) > sum(allowed)
+"""
+
+UNDELIVERED_EFFECTS = """
+    SELECT order_key FROM (
+        SELECT name, order_key FROM ({happened}) AS happened WHERE at >= %s
+        EXCEPT
+        SELECT subscriber, replace(key, '-', '') FROM messaging_delivery
+        WHERE status = 'delivered' OR subscriber IN ({outside})
+    ) AS unexplained
+"""
+
+NOT_FANNED_OUT = """
+    WITH demanded (type, subscriber) AS (VALUES {demanded}),
+    told AS MATERIALIZED (
+        SELECT type, subscriber, (
+            SELECT published_at FROM messaging_delivery AS delivery
+            JOIN messaging_outboxmessage AS message ON message.id = delivery.message_id
+            WHERE delivery.subscriber = demanded.subscriber AND message.type = demanded.type
+            ORDER BY delivery.id LIMIT 1
+        ) AS since FROM demanded
+    )
+    SELECT DISTINCT message.id FROM told
+    JOIN messaging_outboxmessage AS message ON message.type = told.type AND message.published_at >= told.since
+    LEFT JOIN messaging_delivery AS delivery
+    ON delivery.message_id = message.id AND delivery.subscriber = told.subscriber
+    WHERE delivery.id IS NULL
+"""
+
+
+def every_change_is_announced(now: datetime) -> Finding:
+    happened = _all_of({event.type: rows for event, rows in ANNOUNCED_BY.items()}.items())
+    sql = MISANNOUNCED.format(happened=happened, types=_quoted(event.type for event in ANNOUNCED_BY))
+    return Finding(_count(happened), _order_ids(sql, [_moment(remembered_since(now))]))
+
+
+def every_message_is_fanned_out(now: datetime) -> Finding:
+    """
+    Find what a subscriber was not told since its first message of a type; before that one it did not exist.
+    """
+    known = all_subscribers()
+    pairs = [(event.type, subscriber.name) for subscriber in known.values() for event in subscriber.events]
+    demanded = ", ".join(f"({_quoted(pair)})" for pair in pairs)
+    missing = _ids(NOT_FANNED_OUT.format(demanded=demanded))
+    stray = Delivery.objects.filter(
+        Q(status=Delivery.Status.PENDING) & ~Q(subscriber__in=known) | ~Q(status__in=Delivery.Status.values)
+    )
+    return Finding(OutboxMessage.objects.count(), {*missing, *stray.values_list("message_id", flat=True)})
+
+
+def no_effect_without_delivery(now: datetime) -> Finding:
+    happened = _all_of(EFFECTS_OF.items())
+    outside = [subscriber.name for subscriber in all_subscribers().values() if not subscriber.transactional]
+    sql = UNDELIVERED_EFFECTS.format(happened=happened, outside=_quoted(outside))
+    return Finding(_count(happened), _order_ids(sql, [_moment(remembered_since(now))]))
+
+
+def nothing_lies_about(now: datetime) -> Finding:
+    earlier = Delivery.objects.filter(
+        subscriber=OuterRef("subscriber"),
+        key=OuterRef("key"),
+        status=Delivery.Status.PENDING,
+        delayed=False,
+        id__lt=OuterRef("id"),
+    )
+    overdue = Delivery.objects.due(now - lease()).filter(~Exists(earlier))
+    return Finding(Delivery.objects.count(), overdue.values_list("pk", flat=True))
+
+
+def _all_of(sources: Iterable[tuple[str, str]]) -> str:
+    return " UNION ALL ".join(ONE_OF.format(name=name, rows=rows) for name, rows in sources)
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _moment(moment: datetime) -> object:
+    return connection.ops.adapt_datetimefield_value(moment)
+
+
+def _count(happened: str) -> int:
+    (count,) = _ids(COUNT.format(happened=happened))
+    return count
+
+
+def _order_ids(sql: str, parameters: Sequence[object]) -> set[UUID]:
+    return {UUID(key) for key in _ids(sql, parameters)}
+
+
+def _ids(sql: str, parameters: Sequence[object] = ()) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return [row[0] for row in cursor.fetchall()]
+
+
+CHECKS = [
+    Check("M1", "each change that must be announced is, once, and nothing else is", every_change_is_announced),
+    Check("M2", "each message has a delivery for each of its subscribers", every_message_is_fanned_out),
+    Check("M3", "no effect without its delivery", no_effect_without_delivery),
+    Check("M4", "no delivery is overdue beyond a lease", nothing_lies_about),
+]

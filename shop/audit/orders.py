@@ -1,0 +1,83 @@
+"""
+Orders: each step one that is allowed, and in agreement with the stock.
+"""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Count, F, Q, Sum, Value, Window
+from django.db.models.functions import Lag, Lead
+
+from inventory.models import Reservation
+from orders.models import HistoryEntry, Order, OrderLine
+
+from .checks import Check, Finding, under_way
+
+Status = Order.Status
+
+SOLD = frozenset({Status.CONFIRMED, Status.REFUNDED})
+FINAL = SOLD | {Status.CANCELLED}
+
+ALLOWED = Q(previous="", status=Status.PLACED)
+for _source, _targets in Order.TRANSITIONS.items():
+    ALLOWED |= Q(previous=_source, status__in=_targets)
+
+LATE_AFTER = timedelta(hours=1)
+"""How long a busy shop, or a gateway that is down for a while, may delay a step."""
+
+
+def history_is_the_status(now: datetime) -> Finding:
+    before = Window(Lag("status", default=Value("")), partition_by="order_id", order_by="id")
+    after = Window(Lead("status"), partition_by="order_id", order_by="id")
+    entries = HistoryEntry.objects.annotate(before=before, after=after)
+    wrong = entries.filter(~ALLOWED | ~Q(previous=F("before")) | Q(after=None) & ~Q(status=F("order__status")))
+    untold = Order.objects.filter(history=None)
+    violating = {*wrong.values_list("order_id", flat=True), *untold.values_list("pk", flat=True)}
+    return Finding(Order.objects.count(), violating)
+
+
+def totals_add_up(now: datetime) -> Finding:
+    sums = OrderLine.objects.values("order").annotate(sum=Sum(F("quantity") * F("unit_price")))
+    wrong = sums.filter(~Q(sum=F("order__total")))
+    empty = Order.objects.filter(lines=None)
+    violating = {*wrong.values_list("order_id", flat=True), *empty.values_list("pk", flat=True)}
+    return Finding(Order.objects.count(), violating)
+
+
+def stock_follows_the_order(now: datetime) -> Finding:
+    held, committed = (
+        Reservation.objects.filter(status=status).values_list("order_id")
+        for status in (Reservation.Status.HELD, Reservation.Status.COMMITTED)
+    )
+    sold, entitled, final = (
+        Order.objects.filter(status__in=statuses).values_list("pk")
+        for statuses in (SOLD, SOLD | {Status.AWAITING_PAYMENT}, FINAL)
+    )
+    settling = under_way("inventory.commit_reservation", "inventory.release_stock")
+    shipped_unsold = committed.difference(sold)
+    sold_without_stock = entitled.difference(held, committed)
+    held_for_ever = held.filter(order_id__in=final).difference(settling)
+    violating = {order_id for rows in (shipped_unsold, sold_without_stock, held_for_ever) for (order_id,) in rows}
+    return Finding(Order.objects.exclude(status=Status.PLACED).count(), violating)
+
+
+def one_order_per_key(now: datetime) -> Finding:
+    keys = Order.objects.values("customer", "idempotency_key").annotate(orders=Count("pk"))
+    return Finding(Order.objects.count(), keys.filter(orders__gt=1).values_list("idempotency_key", flat=True))
+
+
+def none_past_its_deadline(now: datetime) -> Finding:
+    due = timedelta(seconds=settings.ORDERS["PAYMENT_DUE_SECONDS"])
+    late = Q(status=Status.PLACED, at__lt=now - LATE_AFTER)
+    late |= Q(status=Status.AWAITING_PAYMENT, at__lt=now - LATE_AFTER - due)
+    stuck = HistoryEntry.objects.filter(late, status=F("order__status"))
+    return Finding(Order.objects.count(), stuck.values_list("order_id", flat=True))
+
+
+CHECKS = [
+    Check("O1", "an order's history has only allowed steps and ends at its status", history_is_the_status),
+    Check("O2", "an order's total is the sum of price × quantity", totals_add_up),
+    Check("O3", "a final order holds no stock, and confirmed ⇔ committed", stock_follows_the_order),
+    Check("O9", "one order per customer and idempotency key", one_order_per_key),
+    Check("O10", "no order past its deadline is still moving", none_past_its_deadline),
+]
