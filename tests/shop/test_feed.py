@@ -1,6 +1,8 @@
+from io import StringIO
+
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 
 from orders.models import Order
 from shop.management.commands import import_orders
@@ -100,3 +102,15 @@ class TestTheShippedSample:
             accepted=268, lines=4_800, rejected=32, invalid_quantity=31, cancellation=29, invalid_sku=1
         )
         assert len(rejects(tmp_path / "rejects.csv")) == 73
+
+
+class TestWhatItSays:
+    def test_to_a_person_is_a_summary(self, path):
+        output = StringIO()
+        write(path, a_line(), a_line("C536366"))
+
+        call_command("import_orders", path, create_products=True, stdout=output)
+
+        first, *others = output.getvalue().splitlines()
+        assert first.startswith("Accepted 1 invoices with 1 order lines in ")
+        assert others == ["0 were imported before.", f"Rejected 1, see {path}.rejects.csv", "  cancellation: 1"]

@@ -1,8 +1,6 @@
-from io import StringIO
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
 
 from inventory.models import StockItem
 from notifications.models import Notification
@@ -232,21 +230,14 @@ class TestCreateProducts:
 
         assert list(StockItem.objects.values_list("sku", "on_hand", "reserved")) == [("RED-CHAIR", 2, 0)]
 
+    def test_keeps_no_stock_of_what_is_not_offered(self, path):
+        run(write(path, a_line()), opening_stock=5)
+
+        assert not StockItem.objects.exists()
+
     def test_leaves_stock_alone_that_was_opened_before(self, path):
         make_stock(10)
 
         run(write(path, a_line()), opening_stock=100)
 
         assert StockItem.objects.get().on_hand == 10
-
-
-class TestWhatItSays:
-    def test_to_a_person_is_a_summary(self, path):
-        output = StringIO()
-        write(path, a_line(), a_line("C536366"))
-
-        call_command("import_orders", path, create_products=True, stdout=output)
-
-        first, *others = output.getvalue().splitlines()
-        assert first.startswith("Accepted 1 invoices with 1 order lines in ")
-        assert others == ["0 were imported before.", f"Rejected 1, see {path}.rejects.csv", "  cancellation: 1"]

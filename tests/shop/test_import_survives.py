@@ -150,6 +150,7 @@ class TestProgress:
         terminal, stderr = pty.openpty()
 
         output = import_one_invoice(tmp_path, database, stderr=stderr)
+        os.close(stderr)
 
         assert b"Importing" in os.read(terminal, 10_000)
         assert json.loads(output)["accepted"] == 1
