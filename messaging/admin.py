@@ -3,11 +3,13 @@ Messages, deliveries and failed attempts to look at; dead letters to replay or d
 """
 
 from collections.abc import Callable, Iterable
+from functools import reduce
+from operator import or_
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -62,6 +64,24 @@ class ReadOnly:
         return False
 
 
+class WholeValueSearch:
+    """
+    Mix it in to find rows by the whole value of a field in `search_fields`: an index serves that, unlike a search for
+    parts or for ids as text.
+    """
+
+    search_fields: tuple[str, ...]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        matches = [Q(**{field: term}) for field in self.search_fields if _may_equal(queryset, field, term)]
+        return queryset.filter(reduce(or_, matches)) if matches else queryset.none(), False
+
+
 @admin.display(description="traceback")
 def as_printed(attempt: Attempt) -> str:
     return format_html("<pre>{}</pre>", attempt.traceback)
@@ -82,41 +102,31 @@ class AttemptInline(ReadOnly, admin.StackedInline):
 
 
 @admin.register(OutboxMessage)
-class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin):
+class OutboxMessageAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", "type", "key", "published_at")
     list_filter = (TypeFilter,)
     date_hierarchy = "published_at"
     ordering = ("-id",)
-    search_fields = ("key",)
+    search_fields = ("key", "id")
     search_help_text = "The whole key, such as the id of an order, or the id of a message."
     show_full_result_count = False
     inlines = (DeliveryInline,)
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[OutboxMessage], search_term: str
-    ) -> tuple[QuerySet[OutboxMessage], bool]:
-        return _found(queryset, search_term, id_field="pk"), False
-
 
 @admin.register(Delivery)
-class DeliveryAdmin(ReadOnly, admin.ModelAdmin):
+class DeliveryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", "subscriber", "link_to_message", "key", "status", "due_at", "attempts", "error_class")
     list_filter = ("status", SubscriberFilter)
     list_select_related = ("message",)
     date_hierarchy = "due_at"
     ordering = ("-id",)
-    search_fields = ("key",)
+    search_fields = ("key", "message_id")
     search_help_text = OutboxMessageAdmin.search_help_text
     show_full_result_count = False
     exclude = ("message",)
     readonly_fields = ("link_to_message",)
     inlines = (AttemptInline,)
     actions = ("replay", "discard")
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Delivery], search_term: str
-    ) -> tuple[QuerySet[Delivery], bool]:
-        return _found(queryset, search_term, id_field="message_id"), False
 
     @admin.display(description="message", ordering="message")
     def link_to_message(self, delivery: Delivery) -> str:
@@ -163,17 +173,15 @@ class AttemptAdmin(ReadOnly, admin.ModelAdmin):
         return _link(attempt.delivery)
 
 
-def _found(queryset: QuerySet[Any], term: str, *, id_field: str) -> QuerySet[Any]:
+def _may_equal(queryset: QuerySet[Any], field: str, term: str) -> bool:
     """
-    Narrow to a key or a message's id. Both have an index, unlike any part of them.
+    Tell whether this text can be a value of the field at all; not every text is a UUID.
     """
-    term = term.strip()
-    if not term:
-        return queryset
     try:
-        return queryset.filter(Q(key=term) | Q(**{id_field: UUID(term)}))
-    except ValueError:
-        return queryset.filter(key=term)
+        queryset.filter(**{field: term})
+    except ValidationError:
+        return False
+    return True
 
 
 def _link(target: OutboxMessage | Delivery) -> str:

@@ -120,18 +120,21 @@ def stop(amounts: Amounts, *, now: datetime) -> None:
 
 
 @transaction.atomic
-def refund(order_id: str, *, amount: int, reason: str, now: datetime) -> Refund:
+def refund(order_id: str, *, amount: int | None = None, reason: str, now: datetime) -> Refund:
     """
     Give part or all of an order's money back, on a person's word.
 
-    :param amount: in minor units.
-    :raises RefundExceedsCapture: if that is not positive or more than what is left of the captured amount.
+    :param amount: in minor units; None for all that is left of the captured amount.
+    :raises RefundExceedsCapture: if that is not positive or more than what is left.
     """
     intents = [intent for intent in PaymentIntent.objects.locked([order_id]) if intent.status == Status.SUCCEEDED]
     left = sum(_refundable(intent) for intent in intents)
-    if not 0 < amount <= left:
-        raise RefundExceedsCapture(f"Refund between 1 and {left} minor units of this order, not {amount}.")
-    (requested,) = _request_refunds({intents[0]: amount}, reason, now)
+    if not left:
+        raise RefundExceedsCapture("Nothing of this order is left to refund.")
+    wanted = left if amount is None else amount
+    if not 0 < wanted <= left:
+        raise RefundExceedsCapture(f"Refund between 1 and {left} minor units of this order, not {wanted}.")
+    (requested,) = _request_refunds({intents[0]: wanted}, reason, now)
     return requested
 
 

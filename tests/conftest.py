@@ -7,16 +7,43 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 from django.utils import timezone
+from rest_framework.test import APIClient
 
 from messaging import relay
 from payments import gateway
+from tests.factories import api_of
 from tests.gateways import LedgerGateway
+
+
+@receiver(connection_created)
+def _wait_for_no_disk(connection, **_) -> None:
+    """
+    Commit without waiting for the disk: these tests kill processes, but none cuts the power.
+    """
+    hurry = "SET synchronous_commit = off" if connection.vendor == "postgresql" else "PRAGMA synchronous = OFF"
+    with connection.cursor() as cursor:
+        cursor.execute(hurry)
 
 
 @pytest.fixture(autouse=True)
 def _mail_is_kept(settings):
     settings.EMAIL_BACKEND = "anymail.backends.test.EmailBackend"
+
+
+@pytest.fixture(autouse=True)
+def _passwords_are_cheap(settings):
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def api() -> APIClient:
+    """
+    A program of Ada's, with a token.
+    """
+    return api_of("ada")
 
 
 @pytest.fixture

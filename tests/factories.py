@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import factory
 from django.contrib.auth import get_user_model
 from django.utils import timezone
+from knox.models import AuthToken
+from rest_framework.test import APIClient
 
 from inventory.models import StockItem
 from inventory.services import open_stock_items
@@ -59,3 +61,13 @@ def place_order(quantities: Mapping[str, int] | None = None, **wishes: object) -
     Place that wish, and nothing more: deliver with `drain()`.
     """
     return services.place_order(make_draft(quantities, **wishes), now=timezone.now()).order
+
+
+def api_of(username: str) -> APIClient:
+    """
+    Give this customer's program a token.
+    """
+    _, token = AuthToken.objects.create(user=CustomerFactory(username=username))
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {token}")
+    return client

@@ -1,0 +1,20 @@
+"""
+What customers were told, to look at.
+"""
+
+from django.contrib import admin
+
+from messaging.admin import ReadOnly, WholeValueSearch
+
+from .models import Notification
+
+
+@admin.register(Notification)
+class NotificationAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
+    list_display = ("created_at", "kind", "channel", "recipient", "status", "order_id", "accepted_at")
+    list_filter = ("status", "kind", "channel")
+    date_hierarchy = "created_at"
+    ordering = ("-id",)
+    search_fields = ("order_id", "recipient", "message_id")
+    search_help_text = "The whole id of an order or a message, or a whole e-mail address."
+    show_full_result_count = False

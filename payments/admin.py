@@ -1,0 +1,62 @@
+"""
+Payments and refunds to look at, and money to give back. Their states move by services only.
+"""
+
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from messaging.admin import ReadOnly, WholeValueSearch
+
+from . import services
+from .models import PaymentIntent, Refund
+
+
+class RefundInline(ReadOnly, admin.TabularInline):
+    model = Refund
+    ordering = ("id",)
+
+
+@admin.register(PaymentIntent)
+class PaymentIntentAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
+    list_display = ("id", "order_id", "status", "amount", "currency", "payment_method", "withdrawn_at", "created_at")
+    list_filter = ("status",)
+    date_hierarchy = "created_at"
+    ordering = ("-id",)
+    search_fields = ("id", "order_id", "provider_reference", "email")
+    search_help_text = "The whole id of a payment or an order, the gateway's reference or an e-mail address."
+    show_full_result_count = False
+    inlines = (RefundInline,)
+    actions = ("refund_rest",)
+
+    def has_refund_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("payments.add_refund")
+
+    @admin.action(description="Refund what is left of payments", permissions=["refund"])
+    def refund_rest(self, request: HttpRequest, chosen: QuerySet[PaymentIntent]) -> None:
+        refunded = sum([self._refund_rest(request, intent) for intent in chosen.order_by("order_id")])
+        self.message_user(request, f"Requested {refunded} refunds.")
+
+    def _refund_rest(self, request: HttpRequest, intent: PaymentIntent) -> bool:
+        try:
+            with transaction.atomic():
+                refund = services.refund(str(intent.order_id), reason=f"by {request.user}"[:100], now=timezone.now())
+                self.log_change(request, intent, f"Refunded {refund.amount}.")
+        except services.RefundExceedsCapture as refusal:
+            self.message_user(request, f"{intent}: {refusal}", messages.WARNING)
+            return False
+        return True
+
+
+@admin.register(Refund)
+class RefundAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
+    list_display = ("id", "intent", "amount", "status", "reason", "requested_at", "settled_at")
+    list_filter = ("status",)
+    list_select_related = ("intent",)
+    date_hierarchy = "requested_at"
+    ordering = ("-id",)
+    search_fields = ("id", "intent__order_id", "provider_reference")
+    search_help_text = "The whole id of a refund or an order, or the gateway's reference."
+    show_full_result_count = False

@@ -1,0 +1,59 @@
+"""
+What operators see of the admin, and who they are.
+"""
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.db.models import Model
+from django.test import Client
+from django.urls import reverse
+
+
+def page(model: type[Model], kind: str = "changelist", *arguments: object) -> str:
+    """
+    Tell the address of a page of this model's admin.
+    """
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{kind}", args=arguments)
+
+
+def operator_who_may(*permissions: str) -> Client:
+    """
+    Log an operator in who holds these permissions, such as "orders.view_order", and no others.
+    """
+    operator = get_user_model().objects.create_user("olga", is_staff=True)
+    for permission in permissions:
+        app, codename = permission.split(".")
+        operator.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
+    client = Client()
+    client.force_login(operator)
+    return client
+
+
+def act(client: Client, action: str, *chosen: Model, **fields: object) -> str:
+    """
+    Choose rows and an action on their list, and return the page that follows.
+    """
+    form = {"action": action, "_selected_action": [str(row.pk) for row in chosen]} | fields
+    return client.post(page(type(chosen[0])), form, follow=True).content.decode()
+
+
+def open_every_page_of(app: str, client: Client) -> dict[str, int]:
+    """
+    Open the list, a search and the newest row's page of every model of a context; return what they answered by model.
+
+    Each model needs a row.
+    """
+    registered = [model for model in admin.site._registry if model._meta.app_label == app]
+    return {model.__name__: _worst_answer(model, client) for model in registered}
+
+
+def _worst_answer(model: type[Model], client: Client) -> int:
+    newest = model.objects.latest("pk")
+    addresses = [
+        page(model),
+        page(model) + "?q=no+such+thing",
+        page(model) + f"?q={newest.pk}",
+        page(model, "change", newest.pk),
+    ]
+    return max(client.get(address).status_code for address in addresses)

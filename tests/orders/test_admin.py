@@ -1,0 +1,137 @@
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.utils import timezone
+
+from messaging import contracts
+from orders import services
+from orders.models import HistoryEntry, Order, OrderLine, Product
+from tests.factories import ProductFactory, make_stock, place_order
+from tests.operators import act, open_every_page_of, operator_who_may, page
+from tests.outbox import announced, published
+
+pytestmark = pytest.mark.django_db
+
+
+def test_every_page_opens(admin_client):
+    make_stock()
+    place_order()
+
+    assert open_every_page_of("orders", admin_client) == {
+        "Product": 200,
+        "Order": 200,
+        "OrderLine": 200,
+        "HistoryEntry": 200,
+    }
+
+
+@pytest.mark.parametrize("model", [Order, OrderLine, HistoryEntry])
+def test_nobody_edits_by_hand(admin_client, model):
+    make_stock()
+    place_order()
+    row = model.objects.get()
+
+    answers = [
+        admin_client.post(page(model, "add")),
+        admin_client.post(page(model, "change", row.pk), {"status": "confirmed"}),
+        admin_client.post(page(model, "delete", row.pk), {"post": "yes"}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [403, 403, 403]
+
+
+class TestProducts:
+    def test_a_new_one_is_announced(self, admin_client):
+        answer = admin_client.post(page(Product, "add"), {"sku": "RED-CHAIR", "name": "Red chair", "price": 4_500})
+
+        assert answer.status_code == 302
+        assert Product.objects.values("sku", "name", "price", "sold_out").get() == {
+            "sku": "RED-CHAIR",
+            "name": "Red chair",
+            "price": 4_500,
+            "sold_out": False,
+        }
+        assert published(contracts.ProductAdded) == [contracts.ProductAdded(sku="RED-CHAIR", name="Red chair")]
+
+    @pytest.mark.parametrize(
+        "wrong", [{"sku": "red chair"}, {"sku": ""}, {"price": -1}, {"price": 10**30}, {"sku": "OAK-TABLE"}]
+    )
+    def test_a_wrong_one_is_refused(self, admin_client, wrong):
+        ProductFactory(sku="OAK-TABLE")
+
+        answer = admin_client.post(page(Product, "add"), {"sku": "RED-CHAIR", "name": "Chair", "price": 1} | wrong)
+
+        assert "Please correct the error" in answer.content.decode()
+        assert list(Product.objects.values_list("sku", flat=True)) == ["OAK-TABLE"]
+        assert announced() == {}
+
+    def test_an_edit_changes_what_was_edited_and_nothing_else(self, admin_client):
+        product = ProductFactory(sku="RED-CHAIR", price=4_500, sold_out=True)
+
+        admin_client.post(
+            page(Product, "change", product.pk),
+            {"sku": "BLUE-CHAIR", "name": "Chair, red", "price": 4_600, "sold_out": ""},
+        )
+
+        assert Product.objects.values("sku", "name", "price", "sold_out").get() == {
+            "sku": "RED-CHAIR",
+            "name": "Chair, red",
+            "price": 4_600,
+            "sold_out": True,
+        }
+
+    def test_none_is_deleted(self, admin_client):
+        product = ProductFactory(sku="RED-CHAIR")
+
+        assert admin_client.post(page(Product, "delete", product.pk), {"post": "yes"}).status_code == 403
+
+
+class TestCancel:
+    def test_cancels_each_order_in_the_operators_name(self, admin_client):
+        make_stock()
+        orders = [place_order(), place_order()]
+
+        told = act(admin_client, "cancel", *orders)
+
+        assert "Cancelled 2 orders." in told
+        assert set(Order.objects.values_list("status", "cancel_reason")) == {("cancelled", "by_operator")}
+        logged = LogEntry.objects.values_list("user__username", "object_id", "change_message")
+        assert set(logged) == {("admin", str(order.pk), "Cancelled.") for order in orders}
+
+    def test_says_why_a_final_order_stays_as_it_is(self, admin_client):
+        make_stock()
+        order = place_order()
+        services.cancel_order(str(order.pk), reason="by_customer", now=timezone.now())
+
+        told = act(admin_client, "cancel", order)
+
+        assert "This order is cancelled and can no longer be cancelled." in told
+        assert Order.objects.get().cancel_reason == "by_customer"
+        assert not LogEntry.objects.exists()
+
+    def test_is_for_those_who_may_change_orders(self):
+        make_stock()
+        order = place_order()
+
+        act(operator_who_may("orders.view_order"), "cancel", order)
+
+        assert Order.objects.get().status == "placed"
+
+
+class TestSearch:
+    @pytest.mark.parametrize("term", ["{0.pk}", "{0.pk.hex}", "ada@example.com", "ada", "basket-1", " basket-1 "])
+    def test_finds_an_order_by(self, admin_client, term):
+        make_stock()
+        order = place_order(idempotency_key="basket-1")
+
+        answer = admin_client.get(page(Order), {"q": term.format(order)})
+
+        assert list(answer.context["cl"].queryset) == [order]
+
+    @pytest.mark.parametrize("term", ["basket", "00000000-0000-7000-8000-000000000000", "' OR 1=1"])
+    def test_finds_nothing_by(self, admin_client, term):
+        make_stock()
+        place_order(idempotency_key="basket-1")
+
+        answer = admin_client.get(page(Order), {"q": term})
+
+        assert list(answer.context["cl"].queryset) == []
