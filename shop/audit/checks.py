@@ -12,6 +12,9 @@ from django.db.models.functions import Cast, Replace
 
 from messaging.models import Delivery
 
+LATE_AFTER = timedelta(hours=1)
+"""How long a busy shop, or a gateway that is down for a while, may delay a step."""
+
 ORDER_ID = Cast(Replace("key", Value("-"), Value("")), UUIDField())
 """The order whose story a message belongs to; for keys that are no order's it fails on PostgreSQL."""
 

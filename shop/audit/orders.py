@@ -11,7 +11,7 @@ from django.db.models.functions import Lag, Lead
 from inventory.models import Reservation
 from orders.models import HistoryEntry, Order, OrderLine
 
-from .checks import Check, Finding, under_way
+from .checks import LATE_AFTER, Check, Finding, under_way
 
 Status = Order.Status
 
@@ -21,9 +21,6 @@ FINAL = SOLD | {Status.CANCELLED}
 ALLOWED = Q(previous="", status=Status.PLACED)
 for _source, _targets in Order.TRANSITIONS.items():
     ALLOWED |= Q(previous=_source, status__in=_targets)
-
-LATE_AFTER = timedelta(hours=1)
-"""How long a busy shop, or a gateway that is down for a while, may delay a step."""
 
 
 def history_is_the_status(now: datetime) -> Finding:

@@ -225,6 +225,11 @@ def unguard(model: type[Model]) -> None:
         cursor.execute(f"CREATE TEMPORARY TABLE {table} AS SELECT * FROM {table}")
 
 
+def wait_for_delivery(order: Order, subscriber: str, wait: timedelta) -> None:
+    heard = Delivery.objects.filter(key=str(order.pk), subscriber=subscriber)
+    heard.update(status="pending", delivered_at=None, due_at=timezone.now() - wait)
+
+
 def move_stock(quantity: int, kind: str) -> None:
     StockMovement.objects.create(sku="RED-CHAIR", kind=kind, quantity=quantity, at=timezone.now())
 
@@ -356,14 +361,18 @@ def a_delivery_is_lost(day: Day) -> None:
 
 @breaks("M3")
 def stock_is_reserved_before_its_delivery(day: Day) -> None:
-    reserved = Delivery.objects.filter(key=str(day.ada.pk), subscriber="inventory.reserve_stock")
-    reserved.update(status="pending", delivered_at=None, due_at=timezone.now() + HOUR)
+    wait_for_delivery(day.ada, "inventory.reserve_stock", timedelta())
 
 
 @breaks("M4")
 def nobody_delivers(day: Day) -> None:
     reminder = Delivery.objects.filter(key=str(day.waiting.pk), subscriber="notifications.send_reminder")
-    reminder.update(due_at=timezone.now() - HOUR)
+    reminder.update(due_at=timezone.now() - timedelta(minutes=10))
+
+
+@breaks("M4")
+def one_delivery_is_passed_over(day: Day) -> None:
+    wait_for_delivery(day.bob, "notifications.send_confirmation", 2 * HOUR)
 
 
 @breaks("N1")
@@ -390,6 +399,21 @@ class TestEachCheck:
         mutant(day)
 
         assert violated() == [check]
+
+    def test_lets_a_backlog_be_worked_off(self, day):
+        wait_for_delivery(day.bob, "notifications.send_confirmation", timedelta(minutes=10))
+
+        assert violated() == []
+
+    def test_lets_messages_be_pruned(self, day):
+        month_ago = timezone.now() - timedelta(days=31)
+        HistoryEntry.objects.filter(order=day.bob).update(at=month_ago)
+        Reservation.objects.filter(order_id=day.bob.pk).update(created_at=month_ago, ended_at=month_ago)
+        PaymentIntent.objects.filter(order_id=day.bob.pk).update(created_at=month_ago)
+        Notification.objects.filter(order_id=day.bob.pk).update(created_at=month_ago)
+        OutboxMessage.objects.filter(key=str(day.bob.pk)).delete()
+
+        assert violated() == []
 
     def test_has_a_mutant(self):
         assert {check for check, _ in MUTANTS} == {check.id for check in audit.CHECKS}
