@@ -17,7 +17,7 @@ test: $(VENV)/installed ## install and run the tests, on SQLite or on what DATAB
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/installed ## measure throughput and latency, on SQLite or on what DATABASE_URL names
-	$(BIN)/python manage.py bench
+	$(BIN)/python -m tests.bench
 
 torture: $(VENV)/installed ## kill, freeze and restart real workers for minutes, and count what was lost or doubled
 	$(BIN)/python -m pytest -m torture -s

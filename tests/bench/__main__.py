@@ -1,0 +1,72 @@
+"""
+Measure this shop: `make bench`, or `python -m tests.bench [--quick]`.
+
+On SQLite, and on PostgreSQL when DATABASE_URL names one, in databases of its own. Prints a table and writes bench.json.
+The figures are of this machine at this moment: compare them within one run only.
+"""
+
+import argparse
+import json
+import os
+import platform
+import secrets
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+SAMPLE = Path("shop/samples/online_retail_sample.csv")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--quick", action="store_true", help="grow to 2,000 orders instead of 50,000")
+    arguments.add_argument("--log", type=Path, default=SAMPLE, help="the order log to import (the shipped sample)")
+    arguments.add_argument("--out", type=Path, default=Path("bench.json"))
+    chosen = arguments.parse_args()
+    postgres = os.environ.get("DATABASE_URL", "")
+    urls = ["", postgres] if postgres.startswith("postgres") else [""]
+    report = {"python": platform.python_version(), "cores": os.cpu_count(), "databases": {}}
+    for url in urls:
+        report["databases"]["PostgreSQL" if url else "SQLite"] = _measure_apart(url, chosen)
+    chosen.out.write_text(json.dumps(report, indent=2) + "\n")
+    _print(report)
+
+
+def _measure_apart(url: str, chosen: argparse.Namespace) -> dict[str, Any]:
+    """
+    Measure in a process of its own, since Django knows one database for life.
+    """
+    from .cluster import fresh_database
+
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = os.environ | {
+            "DATABASE_URL": fresh_database(url, Path(scratch)),
+            "DJANGO_SETTINGS_MODULE": "tests.bench.settings",
+            "BENCH_ARRIVALS": f"{scratch}/arrivals",
+            "SECRET_KEY": secrets.token_urlsafe(64),
+            "DEBUG": "0",
+            "RELAY_IN_WEB": "0",
+            "LOG_LEVEL": "ERROR",
+        }
+        sizes = ["1000", "2000"] if chosen.quick else ["1000", "10000", "50000"]
+        command = [sys.executable, "-m", "tests.bench.measure", str(chosen.log), f"{scratch}/figures", *sizes]
+        subprocess.run(command, env=environment, check=True)
+        return json.loads(Path(f"{scratch}/figures").read_text())
+
+
+def _print(report: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("figure", *report["databases"], title=f"Python {report['python']}, {report['cores']} cores")
+    figures = list(report["databases"].values())
+    for name in figures[0]:
+        for unit in figures[0][name]:
+            table.add_row(f"{name}: {unit}", *(f"{found[name][unit]:,.1f}" for found in figures))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""
+The figures, each measured on a running cluster.
+"""
+
+import os
+import random
+import time
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from statistics import median, quantiles
+
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.db import transaction
+from django.utils import timezone
+
+from inventory.services import open_stock_items
+from messaging.claims import lease, subscribers_with_work
+from messaging.models import Delivery
+from messaging.outbox import publish
+from orders import services
+from orders.models import Order, OrderLine, Product
+
+from .cluster import cpu_seconds
+from .handlers import Ping
+
+SKUS = [f"SKU-{number:03}" for number in range(500)]
+SEED = 20261123
+
+
+def open_shop() -> None:
+    """
+    Offer 500 products with plenty of stock.
+    """
+    services.add_products([Product(sku=sku, name=f"Product {sku}", price=100) for sku in SKUS])
+    open_stock_items(SKUS, opening=10**9, now=timezone.now())
+
+
+def place(number: int) -> None:
+    """
+    Place orders of one to three lines, 200 a transaction.
+    """
+    chance = random.Random(SEED + Order.objects.count())
+    customer, _ = get_user_model().objects.get_or_create(username="bench")
+    for _ in range(0, number, 200):
+        services.place_orders([_draft(customer.pk, chance) for _ in range(200)], now=timezone.now())
+
+
+def await_quiet() -> None:
+    """
+    Wait until everything due is delivered.
+    """
+    while subscribers_with_work(timezone.now() + 2 * lease()):  # what is claimed is due when its lease ends
+        time.sleep(0.02)
+
+
+def throughput(orders: int = 1_000, rounds: int = 5) -> dict[str, float]:
+    """
+    Orders per second from the first one placed to the last delivery of them all: the median of some rounds.
+    """
+    rates, deliveries = [], Delivery.objects.filter(status="delivered").count()
+    began = time.perf_counter()
+    for _ in range(rounds):
+        start = time.perf_counter()
+        place(orders)
+        await_quiet()
+        rates.append(orders / (time.perf_counter() - start))
+    delivered = Delivery.objects.filter(status="delivered").count() - deliveries
+    return {"orders/s": median(rates), "deliveries/s": delivered / (time.perf_counter() - began)}
+
+
+def order_log(path: Path) -> dict[str, float]:
+    """
+    Order lines per second of a real retailer's log, from reading the file to the last delivery.
+    """
+    start = time.perf_counter()
+    rejects = os.environ["BENCH_ARRIVALS"] + ".rejects"
+    options = ["--create-products", "--opening-stock=1000000", f"--rejects={rejects}"]
+    call_command("import_orders", str(path), *options, stdout=StringIO())
+    await_quiet()
+    seconds = time.perf_counter() - start
+    lines = OrderLine.objects.filter(order__customer__username="order-feed").count()
+    return {"lines": lines, "lines/s": lines / seconds}
+
+
+def commit_to_handler(pings: int = 200) -> dict[str, float]:
+    """
+    Milliseconds from the return of a commit to the start of its handler, on a system idle before each.
+    """
+    arrivals = Path(os.environ["BENCH_ARRIVALS"])
+    arrivals.write_text("")
+    committed = {}
+    for number in range(pings):
+        time.sleep(random.uniform(0.03, 0.08))
+        with transaction.atomic():
+            publish(Ping(number))
+        committed[number] = time.time()
+    await_quiet()
+    arrived = dict(map(float, line.split()) for line in arrivals.read_text().splitlines())
+    return _percentiles([(arrived[number] - committed[number]) * 1000 for number in committed])
+
+
+def place_to_confirmed(orders: int = 50) -> dict[str, float]:
+    """
+    Milliseconds from the call that places a single order to its confirmation, on a system idle before each.
+    """
+    customer, _ = get_user_model().objects.get_or_create(username="bench")
+    spans = []
+    for _ in range(orders):
+        await_quiet()
+        time.sleep(random.uniform(0.03, 0.08))
+        start = time.perf_counter()
+        order = services.place_order(_draft(customer.pk, random), now=timezone.now()).order
+        while not Order.objects.filter(pk=order.pk, status="confirmed").exists():
+            time.sleep(0.001)
+        spans.append((time.perf_counter() - start) * 1000)
+    return _percentiles(spans)
+
+
+def idle_cpu(workers: Sequence[int], seconds: float = 8) -> dict[str, float]:
+    """
+    Per cent of one core that an idle worker uses.
+    """
+    await_quiet()
+    before = [cpu_seconds(pid) for pid in workers]
+    time.sleep(seconds)
+    used = [cpu_seconds(pid) - start for pid, start in zip(workers, before, strict=True)]
+    return {"% of a core": 100 * max(used) / seconds}
+
+
+def _draft(customer: int, chance: random.Random) -> services.Draft:
+    skus = chance.sample(SKUS, chance.randint(1, 3))
+    lines = [services.DraftLine(sku=sku, quantity=1) for sku in skus]
+    return services.Draft(customer_id=customer, lines=lines, payment_method="tok_visa", email="bench@example.com")
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float]:
+    return {"p50 ms": median(values), "p99 ms": quantiles(values, n=100)[98]}

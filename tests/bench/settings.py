@@ -1,0 +1,10 @@
+"""
+The shop under measurement: mail is rendered and handed to a backend that drops it, and nothing falls due meanwhile.
+"""
+
+from shop.settings import *  # noqa: F403
+from shop.settings import INSTALLED_APPS, ORDERS
+
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.bench"]
+EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+ORDERS = ORDERS | {"PAYMENT_DUE_SECONDS": 7 * 86_400, "REMINDER_SECONDS": 6 * 86_400}
