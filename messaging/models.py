@@ -9,8 +9,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, OuterRef, Q
 
 if sys.version_info >= (3, 14):
     from uuid import uuid7
@@ -70,23 +69,6 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         Narrow to what waits and whose moment has come.
         """
         return self.filter(status=Delivery.Status.PENDING, delivered_at=None, due_at__lte=now)
-
-    def claimable(self, subscriber: str, now: datetime) -> "DeliveryQuerySet":
-        """
-        Narrow to one subscriber's due deliveries that no earlier pending one of their key holds back.
-
-        The statistics of a queue are always out of date, so the statement leaves PostgreSQL one sensible plan: NOT
-        EXISTS may become a join over everything pending, and `IS NULL` is believed to be rare enough to sort it all.
-        """
-        earlier = Delivery.objects.filter(
-            subscriber=subscriber,
-            key=OuterRef("key"),
-            status=Delivery.Status.PENDING,
-            delayed=False,
-            id__lt=OuterRef("id"),
-        )
-        blocked = Coalesce(Subquery(earlier.values_list(Value(1))[:1]), 0)
-        return self.alias(blocked=blocked).exclude(blocked=1).due(now).filter(subscriber=subscriber).order_by("due_at")
 
     def claimed_with(self, token: UUID) -> "DeliveryQuerySet":
         """
@@ -156,7 +138,9 @@ class Delivery(models.Model):
     key = models.CharField(max_length=100)
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
     due_at = models.DateTimeField()
-    delayed = models.BooleanField(default=False, help_text="Published for later: it does not hold its key meanwhile.")
+    delayed = models.BooleanField(
+        default=False, help_text="Published for later: it does not hold its key until it is tried."
+    )
     suspect = models.BooleanField(default=False, help_text="A worker died with it: it is delivered alone.")
     attempts = models.PositiveSmallIntegerField(default=0)
     deferrals = models.PositiveSmallIntegerField(default=0)
@@ -178,7 +162,7 @@ class Delivery(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            # That it names `delivered_at` keeps PostgreSQL from using it to look for a key, in `claimable`.
+            # That it names `delivered_at` keeps PostgreSQL from using it to look for a key when it claims.
             models.Index(
                 fields=["subscriber", "due_at"],
                 condition=Q(status="pending", delivered_at=None),

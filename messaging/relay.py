@@ -144,8 +144,8 @@ class Relay:
                 number=delivery.attempt,
                 failed_at=self.clock(),
                 error_class=type(error).__name__,
-                error=str(error),
-                traceback="".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:],
+                error=_storable(str(error))[:TRACEBACK_CHARACTERS],
+                traceback=_storable("".join(traceback.format_exception(error)))[-TRACEBACK_CHARACTERS:],
             )
         self._count(held, outcome)
         logger.warning("%s of %s to %s: %r", outcome, delivery.type, held.subscriber.name, error)
@@ -194,6 +194,13 @@ def _verdict(delivery: Claimed, error: Exception, now: datetime) -> tuple[str, d
     if hopeless or delivery.attempt >= settings.MESSAGING["MAX_ATTEMPTS"]:
         return "dead", {"status": Delivery.Status.DEAD}
     return "failed", {"due_at": now + backoff(delivery.attempt)}
+
+
+def _storable(text: str) -> str:
+    """
+    Escape what a database refuses, for an error that cannot be recorded would end its worker, and the next one.
+    """
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
 def _fingerprint(error: Exception) -> str:

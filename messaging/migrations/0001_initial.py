@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
                 ('key', models.CharField(max_length=100)),
                 ('status', models.CharField(choices=[('pending', 'Pending'), ('delivered', 'Delivered'), ('dead', 'Dead'), ('discarded', 'Discarded')], default='pending', max_length=10)),
                 ('due_at', models.DateTimeField()),
-                ('delayed', models.BooleanField(default=False, help_text='Published for later: it does not hold its key meanwhile.')),
+                ('delayed', models.BooleanField(default=False, help_text='Published for later: it does not hold its key until it is tried.')),
                 ('suspect', models.BooleanField(default=False, help_text='A worker died with it: it is delivered alone.')),
                 ('attempts', models.PositiveSmallIntegerField(default=0)),
                 ('deferrals', models.PositiveSmallIntegerField(default=0)),
