@@ -1,0 +1,195 @@
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from messaging.contracts import ProductAdded, StockDepleted, StockReplenished
+from messaging.models import Delivery, OutboxMessage
+from messaging.outbox import NotInTransaction, message_of, publish, publish_all, tracing
+from tests.messaging.scenes import added, announce
+from tests.outbox import counting_statements
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def paint(events):
+    pass
+
+
+def varnish(events):
+    pass
+
+
+class TestPublish:
+    @pytest.mark.django_db
+    def test_writes_the_message_and_a_delivery_for_each_subscriber(self, subscribe):
+        subscribe(ProductAdded)(paint)
+        subscribe(ProductAdded, StockDepleted)(varnish)
+
+        announce(added("RED-CHAIR", "Red chair"))
+
+        message = OutboxMessage.objects.get()
+        assert (message.type, message.version, message.key) == ("orders.product_added", 1, "RED-CHAIR")
+        assert message.payload == '{"sku":"RED-CHAIR","name":"Red chair"}'
+        assert list(
+            Delivery.objects.order_by("id").values_list("message", "subscriber", "key", "status", "due_at", "delayed")
+        ) == [
+            (message.pk, "tests.paint", "RED-CHAIR", "pending", message.published_at, False),
+            (message.pk, "tests.varnish", "RED-CHAIR", "pending", message.published_at, False),
+        ]
+
+    @pytest.mark.django_db
+    def test_begins_a_story_of_its_own(self, subscribe):
+        announce(added("RED-CHAIR"))
+
+        message = OutboxMessage.objects.get()
+        assert (message.correlation_id, message.causation_id, message.traceparent) == (message.pk, None, "")
+
+    @pytest.mark.django_db
+    def test_delays_the_deliveries_until_the_given_moment(self, subscribe):
+        tomorrow = timezone.now() + timedelta(days=1)
+        subscribe(ProductAdded)(paint)
+
+        announce(added("RED-CHAIR"), at=tomorrow)
+
+        assert list(Delivery.objects.values_list("due_at", "delayed")) == [(tomorrow, True)]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_refuses_to_announce_outside_a_transaction(self, subscribe):
+        with pytest.raises(NotInTransaction, match=r"\['orders.product_added'\] inside transaction.atomic\(\)"):
+            publish(added("RED-CHAIR"))
+
+        assert not OutboxMessage.objects.exists()
+
+    @pytest.mark.django_db(transaction=True)
+    def test_never_announces_what_was_rolled_back(self, subscribe):
+        subscribe(ProductAdded)(paint)
+
+        with transaction.atomic():
+            publish(added("RED-CHAIR"))
+            transaction.set_rollback(True)
+
+        assert not OutboxMessage.objects.exists()
+        assert not Delivery.objects.exists()
+
+
+class TestPublishAll:
+    @pytest.mark.django_db
+    def test_numbers_deliveries_in_the_order_of_the_events(self, subscribe):
+        subscribe(ProductAdded)(paint)
+
+        announce(*[added(f"CHAIR-{number}") for number in range(50)])
+
+        keys = list(Delivery.objects.order_by("id").values_list("key", flat=True))
+        assert keys == [f"CHAIR-{number}" for number in range(50)]
+        assert keys == list(OutboxMessage.objects.order_by("id").values_list("key", flat=True))
+
+    @pytest.mark.django_db
+    def test_says_nothing_when_there_is_nothing_to_say(self, subscribe):
+        with counting_statements() as statements, transaction.atomic():
+            publish_all([])
+
+        assert not [query["sql"] for query in statements if "messaging" in query["sql"]]
+
+    @pytest.mark.django_db
+    def test_costs_a_set_of_200_no_more_statements_than_one_of_2(self, subscribe):
+        subscribe(ProductAdded)(paint)
+
+        with counting_statements() as of_2:
+            publish_all([added(f"CHAIR-{number}") for number in range(2)])
+        with counting_statements() as of_200:
+            publish_all([added(f"CHAIR-{number}") for number in range(200)])
+
+        assert len(of_200) == len(of_2)
+
+
+@pytest.mark.django_db
+class TestCausation:
+    def test_passes_from_a_message_to_what_its_handling_publishes(self, subscribe, relay):
+        @subscribe(ProductAdded)
+        def deplete(events):
+            publish_all([StockDepleted(sku=event.sku) for event in events])
+
+        @subscribe(StockDepleted)
+        def replenish(events):
+            publish_all([StockReplenished(sku=event.sku) for event in events])
+
+        with tracing(TRACEPARENT):
+            announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
+        relay.drain()
+
+        messages = {(message.key, message.type): message for message in OutboxMessage.objects.all()}
+        for sku in ("RED-CHAIR", "BLUE-CHAIR"):
+            first, second, third = (
+                messages[sku, type_]
+                for type_ in ("orders.product_added", "inventory.stock_depleted", "inventory.stock_replenished")
+            )
+            assert (second.causation_id, third.causation_id) == (first.pk, second.pk)
+            assert (second.correlation_id, third.correlation_id) == (first.pk, first.pk)
+            assert (second.traceparent, third.traceparent) == (TRACEPARENT, TRACEPARENT)
+
+    def test_of_an_event_with_another_key_is_the_lone_message_in_hand(self, subscribe, relay):
+        @subscribe(ProductAdded)
+        def deplete_chairs(events):
+            publish(StockDepleted(sku="CHAIRS"))
+
+        announce(added("RED-CHAIR"))
+        relay.drain()
+
+        cause, effect = OutboxMessage.objects.order_by("id")
+        assert (effect.key, effect.causation_id) == ("CHAIRS", cause.pk)
+
+    def test_of_an_event_with_another_key_is_unknown_in_a_batch(self, subscribe, relay):
+        @subscribe(ProductAdded)
+        def deplete_chairs(events):
+            publish(StockDepleted(sku="CHAIRS"))
+
+        announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
+        relay.drain()
+
+        effect = OutboxMessage.objects.get(key="CHAIRS")
+        assert (effect.causation_id, effect.correlation_id) == (None, effect.pk)
+
+    def test_ends_with_the_handling(self, subscribe, relay):
+        subscribe(ProductAdded)(paint)
+        announce(added("RED-CHAIR"))
+        relay.drain()
+
+        announce(StockDepleted(sku="RED-CHAIR"))
+
+        assert OutboxMessage.objects.get(type="inventory.stock_depleted").causation_id is None
+
+
+@pytest.mark.django_db
+class TestTracing:
+    @pytest.mark.parametrize("malformed", ["", "garbage", TRACEPARENT.upper(), TRACEPARENT + "-00", TRACEPARENT + "\n"])
+    def test_ignores_a_malformed_context(self, subscribe, malformed):
+        with tracing(malformed):
+            announce(added("RED-CHAIR"))
+
+        assert OutboxMessage.objects.get().traceparent == ""
+
+    def test_ends_with_its_block(self, subscribe):
+        with tracing(TRACEPARENT):
+            pass
+
+        announce(added("RED-CHAIR"))
+
+        assert OutboxMessage.objects.get().traceparent == ""
+
+
+@pytest.mark.django_db
+class TestMessageOf:
+    def test_names_the_message_that_brought_the_event(self, subscribe, relay):
+        brought: dict[str, UUID] = {}
+
+        @subscribe(ProductAdded)
+        def remember(events):
+            brought.update({event.sku: message_of(event).message_id for event in events})
+
+        announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
+        relay.drain()
+
+        assert brought == dict(OutboxMessage.objects.values_list("key", "id"))
