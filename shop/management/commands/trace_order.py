@@ -48,7 +48,8 @@ def lines(story: trace.Trace) -> Iterator[Text]:
     """
     Write the story down, a line for each entry and each delivery; colours show on a terminal only.
     """
-    yield Text(f"Order {story.order} ({story.idempotency_key}): {story.status}, {story.total}", style="bold")
+    key = "" if story.idempotency_key == str(story.order) else f" ({story.idempotency_key})"
+    yield Text(f"Order {story.order}{key}: {story.status}, {story.total}", style="bold")
     for entry in story.timeline:
         because = f"  because of {entry.because}" if entry.because else ""
         yield Text.assemble(

@@ -1,0 +1,62 @@
+"""
+A day in a shop that the audit looks at, and what its people do.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.utils import timezone
+
+from messaging import relay
+from orders.models import Order
+from orders.services import cancel_order
+from payments.services import refund
+from shop import audit
+from tests.factories import make_stock, place_order
+
+HOUR = timedelta(hours=1)
+
+
+def violated() -> list[str]:
+    return audit.run(now=timezone.now()).violated
+
+
+def cancel(order: Order) -> None:
+    cancel_order(str(order.pk), reason=Order.CancelReason.BY_CUSTOMER, now=timezone.now())
+
+
+def give_back(order: Order, amount: int) -> None:
+    refund(str(order.pk), amount=amount, reason="a scratch", now=timezone.now())
+
+
+@dataclass
+class Day:
+    """
+    A day in a shop, delivered to the end: two orders confirmed, of the first a part refunded; one out of stock, one
+    declined, one waiting for its customer to pay.
+    """
+
+    ada: Order
+    bob: Order
+    sold_out: Order
+    declined: Order
+    waiting: Order
+
+
+def live_a_day() -> Day:
+    """
+    Let such a day pass.
+    """
+    make_stock(10)
+    make_stock(1, sku="OAK-TABLE")
+    day = Day(
+        ada=place_order({"RED-CHAIR": 2}),
+        bob=place_order(),
+        sold_out=place_order({"OAK-TABLE": 2}),
+        declined=place_order(payment_method="tok_declined"),
+        waiting=place_order(payment_method="tok_pending"),
+    )
+    relay.drain()
+    give_back(day.ada, 1_000)
+    relay.drain()
+    return day

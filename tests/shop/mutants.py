@@ -1,0 +1,211 @@
+"""
+For each check a way to break the truth that it watches, and no other.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import uuid4
+
+from django.db import connection
+from django.db.models import F, Model
+from django.utils import timezone
+
+from inventory.models import Reservation, ReservationLine, StockItem, StockMovement
+from messaging.contracts import PaymentDueSoon
+from messaging.models import Delivery, OutboxMessage
+from messaging.outbox import publish
+from messaging.relay import Relay
+from notifications.models import Notification
+from orders.models import HistoryEntry, Order
+from payments.models import PaymentIntent, Refund
+from tests.factories import place_order
+from tests.shop.day import HOUR, Day, cancel
+
+Mutant = Callable[[Day], object]
+MUTANTS: list[tuple[str, Mutant]] = []
+
+
+def breaks(check: str) -> Callable[[Mutant], Mutant]:
+    """
+    Register a way to break the truth that this check watches, and no other.
+    """
+
+    def register(mutant: Mutant) -> Mutant:
+        MUTANTS.append((check, mutant))
+        return mutant
+
+    return register
+
+
+def unguard(model: type[Model]) -> None:
+    """
+    Hide a table behind a copy of it that has no constraints, until the test rolls back.
+
+    What the database itself refuses, on both databases, could not be broken otherwise.
+    """
+    table = connection.ops.quote_name(model._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TEMPORARY TABLE {table} AS SELECT * FROM {table}")
+
+
+def wait_for_delivery(order: Order, subscriber: str, wait: timedelta) -> None:
+    heard = Delivery.objects.filter(key=str(order.pk), subscriber=subscriber)
+    heard.update(status="pending", delivered_at=None, due_at=timezone.now() - wait)
+
+
+def move_stock(quantity: int, kind: str) -> None:
+    StockMovement.objects.create(sku="RED-CHAIR", kind=kind, quantity=quantity, at=timezone.now())
+
+
+@breaks("S1")
+def more_is_promised_than_lies_there(day: Day) -> None:
+    unguard(StockItem)
+    move_stock(-7, "withdrawn")
+    StockItem.objects.filter(sku="RED-CHAIR").update(on_hand=0)
+
+
+@breaks("S2")
+def a_promise_is_counted_twice(day: Day) -> None:
+    StockItem.objects.filter(sku="RED-CHAIR").update(reserved=F("reserved") + 1)
+
+
+@breaks("S3")
+def stock_appears_from_nowhere(day: Day) -> None:
+    StockItem.objects.filter(sku="RED-CHAIR").update(on_hand=F("on_hand") + 1)
+
+
+@breaks("S4")
+def stock_leaves_before_it_comes_in(day: Day) -> None:
+    move_stock(-100, "withdrawn")
+    move_stock(100, "received")
+
+
+@breaks("S5")
+def another_quantity_was_promised(day: Day) -> None:
+    ReservationLine.objects.filter(reservation__order_id=day.declined.pk).update(quantity=7)
+
+
+@breaks("S6")
+def stock_ships_for_nobodys_order(day: Day) -> None:
+    StockMovement.objects.filter(order_id=day.ada.pk).update(order_id=uuid4())
+
+
+@breaks("O1")
+def a_step_is_skipped(day: Day) -> None:
+    HistoryEntry.objects.filter(order=day.ada, status="confirmed").update(previous="placed")
+
+
+@breaks("O1")
+def a_status_has_no_history(day: Day) -> None:
+    Order.objects.filter(pk=day.ada.pk).update(status="refunded")
+
+
+@breaks("O2")
+def a_penny_is_added(day: Day) -> None:
+    Order.objects.filter(pk=day.sold_out.pk).update(total=F("total") + 1)
+
+
+@breaks("O3")
+def a_cancelled_order_keeps_its_stock(day: Day) -> None:
+    Reservation.objects.filter(order_id=day.declined.pk).update(status="held", ended_at=None)
+    StockItem.objects.filter(sku="RED-CHAIR").update(reserved=F("reserved") + 1)
+
+
+@breaks("O4")
+def an_order_is_captured_twice(day: Day) -> None:
+    unguard(PaymentIntent)
+    intent = PaymentIntent.objects.get(order_id=day.bob.pk)
+    # Of nothing, so that the books balance; long ago, so that its messages may be pruned.
+    intent.pk, intent.amount, intent.created_at = uuid4(), 0, timezone.now() - timedelta(days=365)
+    intent.save(force_insert=True)
+
+
+@breaks("O5")
+def a_refund_is_never_sent(day: Day) -> None:
+    order = place_order(payment_method="tok_timeout")
+    relay = Relay()
+    relay.drain()
+    cancel(order)
+    while not Refund.objects.filter(status="pending").exists():
+        assert relay.work_off()
+    Delivery.objects.filter(subscriber="payments.send_refund", status="pending").update(due_at=timezone.now() + HOUR)
+    relay.drain()
+    Refund.objects.filter(status="pending").update(requested_at=timezone.now() - timedelta(days=3))
+
+
+@breaks("O6")
+def two_customers_pay_each_others_order(day: Day) -> None:
+    PaymentIntent.objects.filter(order_id=day.ada.pk).update(amount=day.bob.total)
+    PaymentIntent.objects.filter(order_id=day.bob.pk).update(amount=day.ada.total)
+
+
+@breaks("O7")
+def a_penny_is_lost(day: Day) -> None:
+    Order.objects.filter(pk=day.ada.pk).update(refunded=F("refunded") + 1)
+
+
+@breaks("O9")
+def a_key_belongs_to_two_orders(day: Day) -> None:
+    unguard(Order)
+    Order.objects.filter(pk__in=[day.ada.pk, day.bob.pk]).update(idempotency_key="once")
+
+
+@breaks("O10")
+def an_order_waits_for_ever(day: Day) -> None:
+    HistoryEntry.objects.filter(order=day.waiting, status="awaiting_payment").update(at=timezone.now() - 3 * HOUR)
+
+
+@breaks("M1")
+def an_announcement_is_missing(day: Day) -> None:
+    OutboxMessage.objects.filter(key=str(day.waiting.pk), type=PaymentDueSoon.type).delete()
+
+
+@breaks("M1")
+def something_is_announced_twice(day: Day) -> None:
+    again = PaymentDueSoon(order_id=str(day.waiting.pk), amount=4_500, currency="GBP", email="ada@example.com")
+    publish(again, at=timezone.now() + HOUR)
+
+
+@breaks("M2")
+def a_subscriber_is_left_out(day: Day) -> None:
+    Delivery.objects.filter(key=str(day.waiting.pk), subscriber="payments.settle_overdue").delete()
+
+
+@breaks("M2")
+def a_subscriber_was_renamed(day: Day) -> None:
+    renamed = Delivery.objects.filter(key=str(day.waiting.pk), subscriber="payments.settle_overdue")
+    renamed.update(subscriber="payments.settle_late")
+
+
+@breaks("M2")
+def a_delivery_is_lost(day: Day) -> None:
+    Delivery.objects.filter(key=str(day.waiting.pk), subscriber="payments.settle_overdue").update(status="lost")
+
+
+@breaks("M3")
+def stock_is_reserved_before_its_delivery(day: Day) -> None:
+    wait_for_delivery(day.ada, "inventory.reserve_stock", timedelta())
+
+
+@breaks("M4")
+def nobody_delivers(day: Day) -> None:
+    reminder = Delivery.objects.filter(key=str(day.waiting.pk), subscriber="notifications.send_reminder")
+    reminder.update(due_at=timezone.now() - timedelta(minutes=10))
+
+
+@breaks("M4")
+def one_delivery_is_passed_over(day: Day) -> None:
+    wait_for_delivery(day.bob, "notifications.send_confirmation", 2 * HOUR)
+
+
+@breaks("N1")
+def a_mail_stays_unsent(day: Day) -> None:
+    Notification.objects.filter(order_id=day.bob.pk, kind="order_confirmed").update(status="sending")
+
+
+@breaks("N2")
+def a_customer_is_told_twice(day: Day) -> None:
+    unguard(Notification)
+    notification = Notification.objects.get(order_id=day.bob.pk, kind="order_confirmed")
+    notification.pk = uuid4()
+    notification.save(force_insert=True)

@@ -1,0 +1,58 @@
+"""
+Each check goes red when its one truth, and no other, is broken.
+"""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from inventory.models import Reservation
+from messaging.models import OutboxMessage
+from messaging.subscribers import all_subscribers
+from notifications.models import Notification
+from orders.models import HistoryEntry
+from payments.models import PaymentIntent
+from shop import audit
+from shop.audit.messages import EFFECTS_OF
+from tests.shop.day import Day, live_a_day, violated
+from tests.shop.mutants import MUTANTS, wait_for_delivery
+
+
+@pytest.fixture
+def day() -> Day:
+    return live_a_day()
+
+
+@pytest.mark.django_db
+class TestEachCheck:
+    @pytest.mark.parametrize(
+        ("check", "mutant"), [pytest.param(*pair, id=f"{pair[0]}-{pair[1].__name__}") for pair in MUTANTS]
+    )
+    def test_alone_sees_its_truth_broken(self, day, check, mutant):
+        assert violated() == []
+
+        mutant(day)
+
+        assert violated() == [check]
+
+    def test_lets_a_backlog_be_worked_off(self, day):
+        wait_for_delivery(day.bob, "notifications.send_confirmation", timedelta(minutes=10))
+
+        assert violated() == []
+
+    def test_lets_messages_be_pruned(self, day):
+        month_ago = timezone.now() - timedelta(days=31)
+        HistoryEntry.objects.filter(order=day.bob).update(at=month_ago)
+        Reservation.objects.filter(order_id=day.bob.pk).update(created_at=month_ago, ended_at=month_ago)
+        PaymentIntent.objects.filter(order_id=day.bob.pk).update(created_at=month_ago)
+        Notification.objects.filter(order_id=day.bob.pk).update(created_at=month_ago)
+        OutboxMessage.objects.filter(key=str(day.bob.pk)).delete()
+
+        assert violated() == []
+
+    def test_has_a_mutant(self):
+        assert {check for check, _ in MUTANTS} == {check.id for check in audit.CHECKS}
+
+    def test_knows_every_subscriber_whose_effects_it_explains_by_its_present_name(self):
+        assert EFFECTS_OF.keys() <= all_subscribers().keys()

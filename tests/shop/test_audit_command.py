@@ -1,0 +1,91 @@
+"""
+What the command prints, and how it ends.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from io import StringIO
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+
+from inventory.models import StockItem
+from tests.shop.day import Day, live_a_day
+from tests.shop.mutants import a_penny_is_added, unguard
+
+
+@pytest.fixture
+def day() -> Day:
+    return live_a_day()
+
+
+@pytest.mark.django_db
+class TestAuditCommand:
+    def test_says_ok_and_ends_well(self, day):
+        output, status = told()
+
+        assert "ok         S1           2 rows  of every sku, on hand ≥ reserved ≥ 0" in output.splitlines()
+        assert output.endswith("The verdict: ok.\n")
+        assert status == 0
+
+    def test_names_a_violation_and_exits_with_1(self, day):
+        a_penny_is_added(day)
+
+        output, status = told()
+
+        assert "violation  O2           5 rows  an order's total is the sum of price × quantity" in output
+        assert f"1 violations, for example {day.sold_out.pk}" in output
+        assert status == 1
+
+    def test_does_not_know_an_empty_shop_and_exits_with_2(self):
+        output, status = told("--json")
+
+        report = json.loads(output)
+        assert {report["verdict"], *(check["verdict"] for check in report["checks"])} == {"unknown"}
+        assert status == 2
+
+    def test_gives_at_most_five_examples(self, day):
+        unguard(StockItem)
+        StockItem.objects.bulk_create([StockItem(sku=f"CHAIR-{number}", reserved=-1) for number in range(6)])
+
+        output, _ = told("--json")
+
+        bounds = json.loads(output)["checks"][0]
+        assert bounds == {
+            "id": "S1",
+            "rule": "of every sku, on hand ≥ reserved ≥ 0",
+            "verdict": "violation",
+            "evaluated": 8,
+            "violations": 6,
+            "examples": ["CHAIR-0", "CHAIR-1", "CHAIR-2", "CHAIR-3", "CHAIR-4"],
+        }
+
+    def test_exits_with_3_when_there_is_no_database(self, tmp_path):
+        nowhere = {"DATABASE_URL": f"sqlite:///{tmp_path}/no/such/folder.sqlite3", "DEBUG": "on"}
+
+        done = subprocess.run(
+            [sys.executable, "manage.py", "audit"],
+            cwd=settings.BASE_DIR,
+            env=os.environ | nowhere,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert (done.returncode, done.stdout) == (3, "")
+        assert "The audit could not run: unable to open database file" in done.stderr
+
+
+def told(*arguments: str) -> tuple[str, int]:
+    """
+    Run the command, and return what it prints and its exit status.
+    """
+    output, status = StringIO(), 0
+    try:
+        call_command("audit", *arguments, stdout=output)
+    except SystemExit as end:
+        status = end.code
+    return output.getvalue(), status
