@@ -2,12 +2,17 @@
 The orders of the customer who asks.
 """
 
+import re
 from typing import Any
+from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound, ParseError
+from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,17 +21,54 @@ from messaging.outbox import tracing
 from . import services
 from .models import HistoryEntry, Order, OrderLine
 
+IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
+
+
+class ShallowJSONParser(JSONParser):
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().parse(*args, **kwargs)
+        except RecursionError:
+            raise ParseError("This JSON is nested too deeply: an order has two levels.") from None
+
+
+class WholeNumber(serializers.IntegerField):
+    """
+    An integer as JSON writes it: neither a text nor 1.0, which a reader may take for something else.
+    """
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            self.fail("invalid")
+        return data
+
+
+class Text(serializers.CharField):
+    """
+    A text that is one in JSON, taken as it is: neither a number nor trimmed.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
 
 class LineInput(serializers.Serializer[Any]):
-    sku = serializers.CharField()
-    quantity = serializers.IntegerField()
+    sku = Text()
+    quantity = WholeNumber()
 
 
 class OrderInput(serializers.Serializer[Any]):
     lines = LineInput(many=True)
-    payment_method = serializers.CharField(max_length=64, help_text="A token of the payment gateway.")
-    expected_total = serializers.IntegerField(min_value=0, help_text="What you saw it cost, in minor units.")
-    email = serializers.EmailField(required=False, help_text="Where to write to; your account's address otherwise.")
+    payment_method = Text(max_length=64, help_text="A token of the payment gateway.")
+    expected_total = WholeNumber(min_value=0, help_text="What you saw it cost, in minor units.")
+    email = serializers.EmailField(
+        required=False, max_length=254, help_text="Where to write to; your account's address otherwise."
+    )
 
 
 class LineOutput(serializers.ModelSerializer[OrderLine]):
@@ -50,11 +92,32 @@ class OrderOutput(serializers.ModelSerializer[Order]):
         fields = ("id", "status", "cancel_reason", "currency", "total", "refunded", "placed_at", "lines", "history")
 
 
+class NewestFirst(CursorPagination):
+    """
+    Pages that need no count of all orders, and stay put while new ones come in.
+    """
+
+    ordering = "-id"
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        cursor = super().decode_cursor(request)
+        if cursor and cursor.position is not None:
+            try:
+                UUID(cursor.position)
+            except ValueError:
+                raise NotFound(self.invalid_cursor_message) from None
+        return cursor
+
+
 class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.GenericViewSet[Order]):
     serializer_class = OrderOutput
+    pagination_class = NewestFirst
+    parser_classes = (ShallowJSONParser,)
 
     def get_queryset(self) -> QuerySet[Order]:
-        return Order.objects.filter(customer=self.request.user.pk).order_by("-id").prefetch_related("lines", "history")
+        lines, history = OrderLine.objects.order_by("id"), HistoryEntry.objects.order_by("id")
+        mine = Order.objects.filter(customer=self.request.user.pk)
+        return mine.prefetch_related(Prefetch("lines", lines), Prefetch("history", history))
 
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
         return OrderInput if self.action == "create" else OrderOutput
@@ -73,7 +136,7 @@ class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.Ge
         except services.IdempotencyKeyReused as error:
             return Response({"detail": str(error)}, status.HTTP_422_UNPROCESSABLE_ENTITY)
         created = status.HTTP_201_CREATED if placement.is_new else status.HTTP_200_OK
-        return Response(OrderOutput(placement.order).data, created)
+        return Response(OrderOutput(self.get_queryset().get(pk=placement.order.pk)).data, created)
 
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
@@ -94,9 +157,16 @@ def _draft(request: Request, wanted: dict[str, Any]) -> services.Draft:
         lines=[services.DraftLine(**line) for line in wanted["lines"]],
         payment_method=wanted["payment_method"],
         email=wanted.get("email") or request.user.email,
-        idempotency_key=request.headers.get("Idempotency-Key", ""),
+        idempotency_key=_idempotency_key(request),
         expected_total=wanted["expected_total"],
     )
+
+
+def _idempotency_key(request: Request) -> str:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
+        raise serializers.ValidationError({"Idempotency-Key": ["Send 1 to 255 visible ASCII characters, or no key."]})
+    return key or ""
 
 
 def _refusal(error: services.InvalidOrder) -> Response:
