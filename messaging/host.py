@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+from multiprocessing import parent_process
 from multiprocessing.util import Finalize
 from typing import Any
 
@@ -67,17 +68,25 @@ def check_lease(**_: Any) -> list[checks.CheckMessage]:
 
 
 def _watch(relay: Relay, thread: threading.Thread, stop: threading.Event) -> None:
-    limit, parent = settings.MESSAGING["HANDLER_LIMIT_SECONDS"], os.getppid()
+    limit, supervisor = settings.MESSAGING["HANDLER_LIMIT_SECONDS"], _supervisor()
     while True:
         time.sleep(WATCH_SECONDS)
         since = relay.reacting_since
         if since is not None and time.monotonic() - since > limit:
             logger.critical("A handler ran longer than %s s: this worker ends, another takes over.", limit)
             _end_process()
-        if os.getppid() != parent or not thread.is_alive():
+        if os.getppid() != supervisor or not thread.is_alive():
             stop.set()
             thread.join(limit)
             _end_process()
+
+
+def _supervisor() -> int:
+    """
+    Name the process that forked this one, though it may have died since.
+    """
+    parent = parent_process()
+    return parent.pid if parent and parent.pid else os.getppid()
 
 
 def _end_process() -> None:

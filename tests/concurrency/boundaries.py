@@ -1,0 +1,115 @@
+"""
+Boundaries: the moments when something of a process outlives it, for it committed or called the outside.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from django.core.mail import EmailMessage
+from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from payments import gateway
+from payments.gateway import Answer, Charge, Repayment
+from tests.gateways import LedgerGateway
+
+
+class Crash(BaseException):
+    """
+    The process is gone: no `except Exception` sees it, as none would see a SIGKILL.
+    """
+
+
+@dataclass
+class Boundaries:
+    """
+    Write down every boundary that is crossed, and crash before or after one of them.
+    """
+
+    crash_at: tuple[int, str] | None = None
+    crossed: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def crossing(self, name: str) -> Iterator[None]:
+        here = len(self.crossed)
+        self.crossed.append(name)
+        self._crash_if_at(here, "before")
+        yield
+        self._crash_if_at(here, "after")
+
+    def execute(self, execute: Callable, sql: str, params: object, many: bool, context: dict) -> object:  # noqa: FBT001
+        """
+        Take a write outside of every transaction for the commit that it is.
+        """
+        if context["connection"].in_atomic_block or not sql.startswith(("INSERT", "UPDATE", "DELETE")):
+            return execute(sql, params, many, context)
+        with self.crossing("commit"):
+            return execute(sql, params, many, context)
+
+    def excuses_a_second_mail(self) -> bool:
+        """
+        Tell whether the crash fell between the hand-over of a mail and its record.
+        """
+        here, moment = self.crash_at or (0, "before")
+        return self.crossed[here if moment == "after" else here - 1] == "mail"
+
+    def _crash_if_at(self, here: int, moment: str) -> None:
+        if (here, moment) == self.crash_at:
+            raise Crash
+
+
+class Gateway(LedgerGateway):
+    """
+    The outside world, each call to it a boundary.
+    """
+
+    def __init__(self, boundaries: Boundaries, meanwhile: Callable[[Charge], None] | None) -> None:
+        super().__init__()
+        self.crossing, self.meanwhile = boundaries.crossing, meanwhile
+
+    def charge(self, charge: Charge) -> Answer:
+        with self.crossing("charge"):
+            answer = super().charge(charge)
+            if self.meanwhile:
+                self.meanwhile(charge)
+            return answer
+
+    def look_up(self, charge: Charge) -> Answer:
+        with self.crossing("look_up"):
+            return super().look_up(charge)
+
+    def cancel(self, charge: Charge) -> Answer:
+        with self.crossing("cancel"):
+            return super().cancel(charge)
+
+    def refund(self, repayment: Repayment) -> Answer:
+        with self.crossing("refund"):
+            return super().refund(repayment)
+
+
+@contextmanager
+def watched(boundaries: Boundaries, outside: Gateway) -> Iterator[None]:
+    """
+    Let every commit, call to the gateway and mail inside the block cross a boundary.
+    """
+    commit, send = BaseDatabaseWrapper._commit, EmailMessage.send
+
+    def commit_across(database: BaseDatabaseWrapper) -> None:
+        try:
+            with boundaries.crossing("commit"):
+                commit(database)
+        except Crash:
+            database.connection.rollback()
+            raise
+
+    def send_across(message: EmailMessage) -> int:
+        with boundaries.crossing("mail"):
+            return send(message)
+
+    with pytest.MonkeyPatch.context() as patch, connection.execute_wrapper(boundaries.execute):
+        patch.setattr(gateway, "current", lambda: outside)
+        patch.setattr(BaseDatabaseWrapper, "_commit", commit_across)
+        patch.setattr(EmailMessage, "send", send_across)
+        yield
