@@ -96,8 +96,9 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """
         asked = {"pk__in": ids, "subscriber": subscriber, "message__type": event_type, "error_class": error}
         found = self.filter(**{field: wish for field, wish in asked.items() if wish})
-        recent = Attempt.objects.filter(delivery=OuterRef("pk"), failed_at__gte=since)
-        return found.filter(Exists(recent)) if since else found
+        if since is None:
+            return found
+        return found.filter(Exists(Attempt.objects.filter(delivery=OuterRef("pk"), failed_at__gte=since)))
 
     def replay(self, now: datetime) -> int:
         """

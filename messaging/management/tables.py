@@ -21,10 +21,10 @@ def show(out: OutputWrapper, columns: Sequence[str], rows: Iterable[Sequence[obj
 
 def _show_framed(out: OutputWrapper, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table(*columns)
+    table = Table(*[Column(column, overflow="fold") for column in columns])
     for line in lines:
         table.add_row(*map(Text, line))
     Console(file=out).print(table)  # type: ignore[arg-type]  # it writes like a file

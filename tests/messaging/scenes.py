@@ -2,12 +2,15 @@
 What the stories about messaging are told with: products are announced, and subscribers write down what they learn.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from io import StringIO
 from multiprocessing import get_context
 
+from django.core.management import call_command
 from django.db import connections, transaction
 from django.utils import timezone
 
@@ -93,3 +96,18 @@ def beside(story: Callable[[], object]) -> Iterator[Future]:
 
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(tell)
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def run(*arguments: str, out: StringIO | None = None) -> str:
+    out = out or StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
+
+
+def run_json(*arguments: str) -> dict:
+    return json.loads(run(*arguments, "--json"))

@@ -1,0 +1,132 @@
+import json
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+from django_q.models import Schedule
+
+from messaging.contracts import ProductAdded
+from messaging.models import Attempt, Delivery, OutboxMessage
+from tests.messaging.scenes import Terminal, added, announce, run, run_json, written
+
+
+@pytest.mark.django_db
+class TestDrain:
+    def test_delivers_what_is_due_and_counts_it(self, paint):
+        announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
+
+        assert run("drain") == "subscriber\toutcome\tdeliveries\ntests.paint\tdelivered\t2\n"
+        assert run("drain") == "Nothing was due.\n"
+        assert written() == ["RED-CHAIR", "BLUE-CHAIR"]
+
+    def test_frames_its_table_on_a_terminal(self, paint):
+        announce(added("RED-CHAIR"))
+
+        assert "│ tests.paint │ delivered │ 1          │" in run("drain", out=Terminal())
+
+    def test_prints_one_json_object(self, paint):
+        announce(added("RED-CHAIR"))
+
+        assert run_json("drain") == {"drained": True, "deliveries": {"tests.paint": {"delivered": 1}}}
+        assert run_json("drain") == {"drained": True, "deliveries": {}}
+
+    def test_tells_what_it_did_until_the_timeout(self, subscribe):
+        @subscribe(ProductAdded)
+        def add_another(events):
+            announce(*[added(event.sku + "I") for event in events])
+
+        announce(added("CHAIR-"))
+        out = StringIO()
+
+        with pytest.raises(CommandError, match=r"Still not drained after 0.05 s\. Run it again") as failure:
+            run("drain", "--timeout", "0.05", "--json", out=out)
+
+        assert failure.value.returncode == 1
+        told = json.loads(out.getvalue())
+        assert not told["drained"]
+        assert told["deliveries"]["tests.add_another"]["delivered"] == OutboxMessage.objects.count() - 1
+
+    @pytest.mark.parametrize("timeout", ["0", "-1", "soon", "nan", "inf"])
+    def test_refuses_a_timeout_that_is_none(self, timeout):
+        with pytest.raises(CommandError, match="is not a number of seconds above zero"):
+            run("drain", f"--timeout={timeout}")
+
+
+def age(key: str, *, days: int) -> None:
+    long_ago = timezone.now() - timedelta(days=days)
+    OutboxMessage.objects.filter(key=key).update(published_at=long_ago)
+    Delivery.objects.filter(key=key, status="delivered").update(delivered_at=long_ago)
+
+
+@pytest.mark.django_db
+class TestPruneMessages:
+    def test_deletes_what_was_delivered_before_the_retention_time(self, paint, relay):
+        announce(added("OLD-CHAIR"), added("NEW-CHAIR"))
+        relay.drain()
+        age("OLD-CHAIR", days=31)
+
+        assert run("prune_messages").startswith("Pruned 1 messages settled before ")
+        assert run_json("prune_messages") == {"pruned": 0, "matching": 0, "dry_run": False}
+        assert list(OutboxMessage.objects.values_list("key", flat=True)) == ["NEW-CHAIR"]
+        assert list(Delivery.objects.values_list("key", flat=True)) == ["NEW-CHAIR"]
+
+    def test_never_deletes_what_is_pending_or_dead(self, letters):
+        announce(added("WAITING-CHAIR"), at=timezone.now() + timedelta(days=1))
+        for key in [*letters, "WAITING-CHAIR"]:
+            age(key, days=10_000)
+
+        assert run_json("prune_messages", "--days", "1") == {"pruned": 0, "matching": 0, "dry_run": False}
+        assert OutboxMessage.objects.count() == 4
+
+    def test_deletes_what_a_person_discarded_with_its_attempts(self, letters):
+        Delivery.objects.filter(key="RED-CHAIR").discard()
+        age("RED-CHAIR", days=31)
+
+        assert run_json("prune_messages")["pruned"] == 1
+        assert not Attempt.objects.filter(delivery=letters["RED-CHAIR"]).exists()
+        assert Attempt.objects.count() == 2
+
+    def test_keeps_a_delayed_message_that_was_delivered_lately(self, paint, relay):
+        announce(added("PATIENT-CHAIR"))
+        relay.drain()
+        OutboxMessage.objects.update(published_at=timezone.now() - timedelta(days=365))
+
+        assert run_json("prune_messages")["pruned"] == 0
+
+    def test_only_tells_in_a_dry_run(self, paint, relay):
+        announce(added("OLD-CHAIR"))
+        relay.drain()
+        age("OLD-CHAIR", days=31)
+
+        assert run_json("prune_messages", "--dry-run") == {"pruned": 0, "matching": 1, "dry_run": True}
+        assert OutboxMessage.objects.exists()
+
+    def test_works_through_many_in_chunks(self, paint, relay, monkeypatch):
+        monkeypatch.setattr("messaging.models.PRUNED_AT_ONCE", 2)
+        announce(*[added(f"CHAIR-{number}") for number in range(5)])
+        relay.drain()
+        for number in range(5):
+            age(f"CHAIR-{number}", days=31)
+
+        assert run_json("prune_messages")["pruned"] == 5
+
+    @pytest.mark.parametrize("days", ["0", "-3", "many", "1.5"])
+    def test_refuses_a_retention_time_that_is_none(self, days):
+        with pytest.raises(CommandError, match="is not a whole number above zero"):
+            run("prune_messages", f"--days={days}")
+
+    def test_is_a_daily_chore_of_a_cluster(self):
+        chore = Schedule.objects.get(func="django.core.management.call_command")
+
+        assert (chore.args, chore.schedule_type) == ("'prune_messages'", Schedule.DAILY)
+
+
+@pytest.mark.parametrize("command", ["drain", "list_dead_letters", "replay_dead_letters", "prune_messages"])
+class TestHelp:
+    def test_explains_the_exit_status(self, command, capsys):
+        with pytest.raises(SystemExit, match="0"):
+            call_command(command, "--help")
+
+        assert "Exit status: 0 when" in " ".join(capsys.readouterr().out.split())

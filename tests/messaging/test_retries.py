@@ -1,0 +1,171 @@
+import pytest
+
+from messaging.contracts import ProductAdded
+from messaging.models import Attempt, Delivery
+from messaging.relay import DEFERRAL_LIMIT
+from messaging.subscribers import Permanent, Unavailable
+from tests.messaging.scenes import added, announce, statuses, write_down, written
+
+
+@pytest.mark.django_db
+class TestFailure:
+    def test_is_retried_later_and_later_until_it_succeeds(self, subscribe, relay, clock):
+        @subscribe(ProductAdded)
+        def paint(events):
+            write_down(events)
+            if Attempt.objects.count() < 2:
+                raise ValueError("not yet")
+
+        announce(added("RED-CHAIR"))
+        waits = []
+        while statuses() == {"RED-CHAIR": "pending"}:
+            now = clock()
+            relay.drain()
+            waits.append((Delivery.objects.get().due_at - now).total_seconds())
+            clock.advance(seconds=300)
+
+        assert 0.5 <= waits[0] <= 1.5
+        assert 1 <= waits[1] <= 2.5
+        assert written() == ["RED-CHAIR"]
+        assert relay.outcomes == {("tests.paint", "failed"): 2, ("tests.paint", "delivered"): 1}
+
+    def test_that_goes_on_makes_a_dead_letter_with_all_its_reasons(self, subscribe, relay, clock):
+        @subscribe(ProductAdded)
+        def paint(events):
+            write_down(events)
+            raise ValueError(f"no paint left, try {Attempt.objects.count() + 1}")
+
+        announce(added("RED-CHAIR"))
+        for _ in range(20):
+            relay.drain()
+            clock.advance(seconds=300)
+
+        delivery = Delivery.objects.get()
+        last = Attempt.objects.order_by("id").last()
+        assert (delivery.status, delivery.attempts, delivery.error_class) == ("dead", 12, "ValueError")
+        assert list(Attempt.objects.order_by("id").values_list("number", flat=True)) == list(range(1, 13))
+        assert (last.error_class, last.error) == ("ValueError", "no paint left, try 12")
+        assert last.traceback.endswith("ValueError: no paint left, try 12\n")
+        assert "in paint" in last.traceback
+        assert written() == []
+
+    def test_that_is_permanent_makes_a_dead_letter_at_once(self, subscribe, relay):
+        @subscribe(ProductAdded)
+        def paint(events):
+            raise Permanent("this chair is glass")
+
+        announce(added("GLASS-CHAIR"))
+
+        assert relay.drain() == {("tests.paint", "dead"): 1}
+        assert Delivery.objects.get().error_class == "Permanent"
+
+    def test_shares_its_fingerprint_with_those_of_the_same_class_and_place(self, subscribe, relay):
+        @subscribe(ProductAdded)
+        def paint(events):
+            for event in events:
+                raise {"RED-CHAIR": ValueError("red"), "BLUE-CHAIR": ValueError("blue")}.get(event.sku, KeyError())
+
+        announce(added("RED-CHAIR"), added("BLUE-CHAIR"), added("OLD-TABLE"))
+        relay.work_off()
+
+        red, blue, table = Delivery.objects.order_by("id").values_list("fingerprint", flat=True)
+        assert red == blue != table
+
+    @pytest.mark.parametrize("error", ["\x00", "\ud800", "x" * 1_000_000])
+    def test_is_recorded_whatever_its_text(self, subscribe, relay, error):
+        @subscribe(ProductAdded)
+        def paint(events):
+            raise Permanent(error)
+
+        announce(added("RED-CHAIR"))
+
+        assert relay.drain() == {("tests.paint", "dead"): 1}
+        assert len(Attempt.objects.get().traceback) <= 8_000
+
+
+@pytest.mark.django_db
+class TestUnavailable:
+    def test_defers_without_using_up_attempts(self, subscribe, relay, clock):
+        @subscribe(ProductAdded, transactional=False)
+        def call_painter(events):
+            raise Unavailable("the line is dead")
+
+        announce(added("RED-CHAIR"))
+        for _ in range(50):
+            relay.drain()
+            clock.advance(seconds=300)
+
+        delivery = Delivery.objects.get()
+        assert (delivery.status, delivery.attempts, delivery.deferrals) == ("pending", 0, 50)
+        assert delivery.due_at <= clock()
+
+    def test_is_not_believed_for_ever(self, subscribe, relay):
+        @subscribe(ProductAdded, transactional=False)
+        def call_painter(events):
+            raise Unavailable("the line is dead")
+
+        announce(added("RED-CHAIR"))
+        Delivery.objects.update(deferrals=DEFERRAL_LIMIT)
+
+        assert relay.drain() == {("tests.call_painter", "dead"): 1}
+        assert Delivery.objects.get().error_class == "Unavailable"
+
+    def test_does_not_hide_that_others_of_the_set_succeeded(self, subscribe, relay):
+        @subscribe(ProductAdded, transactional=False)
+        def call_painter(events):
+            if "FAR-CHAIR" in [event.sku for event in events]:
+                raise Unavailable("too far")
+
+        announce(added("RED-CHAIR"), added("FAR-CHAIR"))
+        relay.work_off()
+
+        assert statuses() == {"RED-CHAIR": "delivered", "FAR-CHAIR": "pending"}
+
+
+@pytest.mark.django_db
+class TestReplay:
+    @pytest.fixture
+    def mended(self, subscribe, relay, clock) -> list[bool]:
+        mended: list[bool] = []
+
+        @subscribe(ProductAdded)
+        def paint(events):
+            if not mended:
+                raise Permanent("no paint left")
+            write_down(events)
+
+        announce(added("RED-CHAIR", "first"), added("RED-CHAIR", "second"), added("BLUE-CHAIR"))
+        relay.drain()
+        return mended
+
+    def test_keeps_the_order_of_a_key_and_doubles_nothing(self, relay, clock, mended):
+        mended.append(True)
+
+        assert Delivery.objects.replay(clock()) == 3
+        assert Delivery.objects.replay(clock()) == 0
+        relay.drain()
+
+        assert sorted(written()) == ["BLUE-CHAIR", "RED-CHAIR first", "RED-CHAIR second"]
+        assert written().index("RED-CHAIR first") < written().index("RED-CHAIR second")
+        assert relay.drain() == {}
+
+    def test_gives_fresh_attempts(self, clock, mended):
+        Delivery.objects.replay(clock())
+
+        assert set(Delivery.objects.values_list("status", "attempts", "deferrals", "claim_token")) == {
+            ("pending", 0, 0, None)
+        }
+
+    def test_goes_before_what_was_announced_since(self, relay, clock, mended):
+        announce(added("BLUE-CHAIR", "since"))
+        mended.append(True)
+
+        Delivery.objects.replay(clock())
+        relay.drain()
+
+        assert written().index("BLUE-CHAIR") < written().index("BLUE-CHAIR since")
+
+    def test_leaves_what_a_person_discarded(self, relay, clock, mended):
+        Delivery.objects.filter(key="BLUE-CHAIR").discard()
+
+        assert Delivery.objects.replay(clock()) == 2

@@ -1,0 +1,96 @@
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+
+from messaging import wakeup
+from messaging.relay import Relay
+from messaging.wakeup import listening
+from tests.messaging.scenes import PATIENCE_SECONDS, added, announce, beside, written
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def seconds_of(wait, *arguments) -> float:
+    begin = time.monotonic()
+    wait(*arguments)
+    return time.monotonic() - begin
+
+
+class TestBell:
+    def test_wakes_whoever_waits_when_something_is_published(self, paint, monkeypatch):
+        monkeypatch.setattr(wakeup, "POLL_SECONDS", PATIENCE_SECONDS)
+        armed = threading.Event()
+
+        def idle() -> float:
+            with listening() as bell, bell.armed():
+                armed.set()
+                return seconds_of(bell.wait, threading.Event())
+
+        with beside(idle) as worker:
+            armed.wait(PATIENCE_SECONDS)
+            announce(added("RED-CHAIR"))
+
+        assert worker.result() < PATIENCE_SECONDS / 2
+
+    def test_wakes_whoever_was_armed_before_it_began_to_wait(self, paint, monkeypatch):
+        monkeypatch.setattr(wakeup, "POLL_SECONDS", PATIENCE_SECONDS)
+
+        with listening() as bell, bell.armed():
+            announce(added("RED-CHAIR"))
+
+            assert seconds_of(bell.wait, threading.Event()) < PATIENCE_SECONDS / 2
+
+    def test_is_silent_about_what_was_published_before(self, paint, monkeypatch):
+        monkeypatch.setattr(wakeup, "POLL_SECONDS", 0.1)
+
+        with listening() as bell:
+            announce(added("RED-CHAIR"))
+            with bell.armed():
+                assert seconds_of(bell.wait, threading.Event()) >= 0.1
+
+    def test_lets_nobody_wait_longer_than_a_poll(self, monkeypatch):
+        monkeypatch.setattr(wakeup, "POLL_SECONDS", 0.1)
+
+        with listening() as bell, bell.armed():
+            assert 0.1 <= seconds_of(bell.wait, threading.Event()) < PATIENCE_SECONDS / 2
+
+    def test_lets_nobody_wait_who_was_told_to_stop(self, monkeypatch):
+        monkeypatch.setattr(wakeup, "POLL_SECONDS", PATIENCE_SECONDS)
+        stop = threading.Event()
+        stop.set()
+
+        with listening() as bell, bell.armed():
+            assert seconds_of(bell.wait, stop) < PATIENCE_SECONDS / 2
+
+
+class TestIdleRelay:
+    def test_is_woken_for_delayed_messages_by_its_poll(self, paint, relay, clock, monkeypatch):
+        monkeypatch.setattr(wakeup, "POLL_SECONDS", 0.05)
+        announce(added("RED-CHAIR"), at=clock() + timedelta(hours=1))
+        stop = threading.Event()
+
+        with beside(lambda: relay.run(stop)):
+            clock.advance(seconds=3_601)
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while not relay.outcomes and time.monotonic() < deadline:
+                stop.wait(0.01)
+            stop.set()
+
+        assert written() == ["RED-CHAIR"]
+
+    def test_shares_its_bell_with_others(self, paint, clock, monkeypatch):
+        monkeypatch.setattr(wakeup, "POLL_SECONDS", 1)
+        stop = threading.Event()
+        relays = [Relay(clock=clock), Relay(clock=clock)]
+
+        with beside(lambda: relays[0].run(stop)), beside(lambda: relays[1].run(stop)):
+            for number in range(20):
+                announce(added(f"CHAIR-{number}"))
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while len(written()) < 20 and time.monotonic() < deadline:
+                stop.wait(0.01)
+            stop.set()
+
+        assert sorted(written()) == sorted(f"CHAIR-{number}" for number in range(20))
