@@ -1,5 +1,5 @@
 """
-The audit stays green at every commit of every journey.
+The audit stays green after every single delivery of every journey, and lets others write while it looks.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def drain_audited(settings) -> Callable[..., None]:
 
 
 @pytest.mark.django_db
-class TestAuditStaysGreenAtEveryCommitWhen:
+class TestAuditStaysGreenAfterEveryDeliveryWhen:
     @pytest.fixture(autouse=True)
     def _chairs(self):
         make_stock(3)
