@@ -42,6 +42,7 @@ def torment(cluster, tell, *, tokens, seconds) -> None:
     tell(f"seed {SEED}: {faults} faults, {len(customer.expected)} orders, {sum(found.values())} findings")
     assert {kind: number for kind, number in found.items() if number} == {}
     assert audit.run(now=timezone.now()).violated == []
+    assert "database is locked" not in cluster.log.read_text()
 
 
 class TestCluster:

@@ -1,0 +1,71 @@
+"""
+Many at once: callers and workers in threads with connections of their own, on whichever database.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+
+from django.db import connections
+from django.db.models import Q
+from django.utils import timezone
+
+from messaging.models import Delivery
+from messaging.relay import Relay
+
+PATIENCE_SECONDS = 60
+
+
+def at_once(*calls: Callable[[], object]) -> list[object]:
+    """
+    Make these calls at the same instant, and return what each returned or raised.
+    """
+    start = threading.Barrier(len(calls))
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(lambda call: _answer(call, start), calls))
+
+
+@contextmanager
+def workers(number: int, *, clock: Callable[[], datetime] = timezone.now) -> Iterator[None]:
+    """
+    Have so many relays at work during the block, and until nothing is left to deliver.
+    """
+    stop = threading.Event()
+    threads = [threading.Thread(target=_work, args=(stop, clock)) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+        _wait_until_quiet(clock)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _answer(call: Callable[[], object], start: threading.Barrier) -> object:
+    try:
+        start.wait()
+        return call()
+    except Exception as error:  # noqa: BLE001  (the caller judges it)
+        return error
+    finally:
+        connections.close_all()
+
+
+def _work(stop: threading.Event, clock: Callable[[], datetime]) -> None:
+    try:
+        Relay(clock=clock).run(stop)
+    finally:
+        connections.close_all()
+
+
+def _wait_until_quiet(clock: Callable[[], datetime]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    unfinished = Delivery.objects.filter(status=Delivery.Status.PENDING)
+    while unfinished.filter(Q(delayed=False) | Q(due_at__lte=clock()) | Q(claim_token__isnull=False)).exists():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)

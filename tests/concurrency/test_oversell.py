@@ -1,0 +1,90 @@
+import random
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+
+import pytest
+from django.utils import timezone
+
+from inventory.models import StockItem
+from messaging.models import Attempt
+from orders import services
+from orders.models import Order
+from orders.services import DraftLine
+from tests.concurrency.crowd import at_once, workers
+from tests.factories import make_draft, make_stock, place_order
+
+SEED = 5
+
+
+@pytest.fixture(autouse=True)
+def _small_sets(settings):
+    settings.MESSAGING = settings.MESSAGING | {"BATCH_SIZE": 3}
+
+
+def place_all(drafts: list[services.Draft]) -> None:
+    """
+    Place these orders from ten callers at once, while four workers deliver.
+    """
+    with workers(4):
+        answers = at_once(*[partial(place_each, drafts[caller::10]) for caller in range(10)])
+    assert answers == [None] * 10
+
+
+def place_each(drafts: Sequence[services.Draft]) -> None:
+    for draft in drafts:
+        services.place_order(draft, now=timezone.now())
+
+
+def ends() -> Counter:
+    return Counter(Order.objects.values_list("status", "cancel_reason"))
+
+
+@pytest.mark.django_db(transaction=True)
+class TestOversell:
+    def test_sells_the_last_chair_once_to_fifty_who_want_it(self, ledger):
+        make_stock(1)
+
+        place_all([make_draft() for _ in range(50)])
+
+        assert ends() == {("confirmed", ""): 1, ("cancelled", "out_of_stock"): 49}
+        assert StockItem.objects.values_list("on_hand", "reserved").get() == (0, 0)
+        assert len(ledger.captured) == 1
+
+    def test_sells_ten_chairs_to_whoever_fits_among_a_hundred(self, ledger):
+        make_stock(10)
+        print(f"seed {SEED}")
+        choose = random.Random(SEED)
+
+        place_all([make_draft({"RED-CHAIR": choose.randint(1, 3)}) for _ in range(100)])
+
+        sold = Order.objects.filter(status="confirmed").values_list("lines__quantity", flat=True)
+        left, reserved = StockItem.objects.values_list("on_hand", "reserved").get()
+        refused = Order.objects.filter(cancel_reason="out_of_stock").values_list("lines__quantity", flat=True)
+        assert (left, reserved) == (10 - sum(sold), 0)
+        assert min(refused) > left
+        assert len(sold) + len(refused) == 100
+        assert len(ledger.captured) == len(sold)
+
+    def test_never_deadlocks_over_two_products_in_opposite_order(self, ledger):
+        make_stock(100)
+        make_stock(100, sku="OAK-TABLE")
+        there, back = {"OAK-TABLE": 1, "RED-CHAIR": 1}, {"RED-CHAIR": 1, "OAK-TABLE": 1}
+
+        place_all([make_draft(quantities) for _ in range(20) for quantities in (there, back)])
+
+        assert ends() == {("confirmed", ""): 40}
+        assert set(StockItem.objects.values_list("on_hand", "reserved")) == {(60, 0)}
+        assert not Attempt.objects.exists()
+
+
+@pytest.mark.django_db
+def test_one_product_on_two_lines_is_counted_together(drain, ledger):
+    make_stock(3)
+    lines = [DraftLine(sku="RED-CHAIR", quantity=2), DraftLine(sku="RED-CHAIR", quantity=2, unit_price=4_000)]
+
+    place_order(lines=lines)
+    drain()
+
+    assert ends() == {("cancelled", "out_of_stock"): 1}
+    assert ledger.captured == {}
