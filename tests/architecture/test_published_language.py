@@ -1,0 +1,110 @@
+"""
+What the contexts say to each other stays what it is: its words, who may say them, and who listens.
+
+`published_language.json` pins each event as it stands in stored messages. A field may be added there, with a default in
+the contract; whatever else makes these tests fail would leave messages that nobody can read.
+"""
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from messaging.contracts import decode, encode, event_types
+from messaging.subscribers import all_subscribers, subscribers_of
+
+PINNED = json.loads(Path(__file__).with_name("published_language.json").read_text(encoding="utf-8"))
+CONTEXTS = ("orders", "inventory", "payments", "notifications")
+TYPES_BY_NAME = {event.__name__: type_ for type_, event in event_types().items()}
+
+
+def published_in(source: str) -> Iterator[str]:
+    """
+    Name the types of the events that this source makes, under whatever name it imports them.
+    """
+    nodes = list(ast.walk(ast.parse(source)))
+    imported = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "messaging.contracts"]
+    names = {alias.asname or alias.name: alias.name for node in imported for alias in node.names}
+    for node in nodes:
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func).split(".")[-1]
+            if names.get(called, called) in TYPES_BY_NAME:
+                yield TYPES_BY_NAME[names.get(called, called)]
+
+
+class TestEvents:
+    def test_are_those_that_are_pinned(self):
+        assert sorted(PINNED) == sorted(event_types())
+
+    @pytest.mark.parametrize("type_", PINNED)
+    def test_read_and_write_as_pinned(self, type_):
+        pinned = PINNED[type_]
+
+        event = decode(type_, json.dumps(pinned["payload"]))
+
+        assert json.loads(encode(event)) == pinned["payload"]
+        assert (event.version, event.key) == (pinned["version"], pinned["key"])
+
+    @pytest.mark.parametrize("type_", PINNED)
+    def test_have_somebody_who_listens(self, type_):
+        assert subscribers_of(event_types()[type_])
+
+    def test_are_called_as_their_context_and_class(self):
+        for type_, event in event_types().items():
+            context, _, name = type_.partition(".")
+            assert context in CONTEXTS
+            assert name.replace("_", "") == event.__name__.lower()
+
+
+class TestPublishers:
+    @pytest.mark.parametrize("context", CONTEXTS)
+    def test_make_only_events_of_their_own(self, context):
+        sources = (settings.BASE_DIR / context).rglob("*.py")
+
+        made = {type_ for source in sources for type_ in published_in(source.read_text(encoding="utf-8"))}
+
+        assert made == {type_ for type_ in PINNED if type_.startswith(f"{context}.")}
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "from messaging.contracts import StockReserved\npublish(StockReserved(order_id='order-1'))",
+            "from messaging.contracts import StockReserved as Held\nfacts = [Held(order_id=id_) for id_ in ids]",
+            "from messaging import contracts\npublish(contracts.StockReserved(order_id='order-1'))",
+        ],
+    )
+    def test_are_found_out_however_they_import(self, source):
+        assert list(published_in(source)) == ["inventory.stock_reserved"]
+
+
+class TestSubscribers:
+    def test_keep_the_names_that_pending_deliveries_know_them_by(self):
+        subscribed = {
+            name: ([event.__name__ for event in subscriber.events], "inside" if subscriber.transactional else "outside")
+            for name, subscriber in all_subscribers().items()
+        }
+
+        assert subscribed == {
+            "orders.request_payment": (["StockReserved"], "inside"),
+            "orders.cancel_out_of_stock": (["StockRejected"], "inside"),
+            "orders.confirm_order": (["PaymentSucceeded"], "inside"),
+            "orders.cancel_unpaid": (["PaymentFailed"], "inside"),
+            "orders.record_refund": (["PaymentRefunded"], "inside"),
+            "orders.show_availability": (["StockDepleted", "StockReplenished"], "inside"),
+            "inventory.open_stock_item": (["ProductAdded"], "inside"),
+            "inventory.reserve_stock": (["OrderPlaced"], "inside"),
+            "inventory.commit_reservation": (["OrderConfirmed"], "inside"),
+            "inventory.release_stock": (["OrderCancelled"], "inside"),
+            "payments.take_payment": (["PaymentRequested"], "outside"),
+            "payments.ask_again": (["PaymentUnsettled"], "outside"),
+            "payments.settle_overdue": (["PaymentOverdue"], "outside"),
+            "payments.stop_payment": (["OrderCancelled"], "inside"),
+            "payments.send_refund": (["RefundRequested"], "outside"),
+            "notifications.send_confirmation": (["OrderConfirmed"], "outside"),
+            "notifications.send_cancellation": (["OrderCancelled"], "outside"),
+            "notifications.send_reminder": (["PaymentDueSoon"], "outside"),
+            "notifications.send_refund_notice": (["PaymentRefunded"], "outside"),
+        }
