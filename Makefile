@@ -19,8 +19,8 @@ test: $(VENV)/installed ## install and run the tests, on SQLite or on what DATAB
 bench: $(VENV)/installed ## measure throughput and latency, on SQLite or on what DATABASE_URL names
 	$(BIN)/python -m tests.bench
 
-torture: $(VENV)/installed ## kill, freeze and restart real workers for minutes, and count what was lost or doubled
-	$(BIN)/python -m pytest -m torture -s
+torture: $(VENV)/installed ## kill, freeze and restart real workers for TORTURE_SECONDS (300), and count what was lost or doubled
+	$(BIN)/python -m pytest -m torture -s -o faulthandler_timeout=0
 
 check: $(VENV)/installed-dev ## lint, types, borders between the contexts, migrations, production settings
 	$(BIN)/ruff check .
