@@ -10,7 +10,7 @@ from inventory.models import StockItem
 from messaging.models import Attempt
 from orders import services
 from orders.models import Order
-from orders.services import DraftLine
+from orders.drafts import Draft, DraftLine
 from tests.concurrency.crowd import at_once, workers
 from tests.factories import make_draft, make_stock, place_order
 
@@ -20,7 +20,7 @@ def _small_sets(settings):
     settings.MESSAGING = settings.MESSAGING | {"BATCH_SIZE": 3}
 
 
-def place_all(drafts: list[services.Draft]) -> None:
+def place_all(drafts: list[Draft]) -> None:
     """
     Place these orders from ten callers at once, while four workers deliver.
     """
@@ -29,7 +29,7 @@ def place_all(drafts: list[services.Draft]) -> None:
     assert answers == [None] * 10
 
 
-def place_each(drafts: Sequence[services.Draft]) -> None:
+def place_each(drafts: Sequence[Draft]) -> None:
     for draft in drafts:
         services.place_order(draft, now=timezone.now())
 
