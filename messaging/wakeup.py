@@ -52,7 +52,8 @@ def listening() -> Iterator[Bell]:
     own = connections.create_connection(DEFAULT_DB_ALIAS)
     own.connect()
     try:
-        yield _PostgresBell(own.connection) if own.vendor == "postgresql" else _SqliteBell(own.connection)
+        with own.wrap_database_errors:  # the driver's own errors are unknown to whoever waits for a lost database
+            yield _PostgresBell(own.connection) if own.vendor == "postgresql" else _SqliteBell(own.connection)
     finally:
         own.close()
 

@@ -22,11 +22,14 @@ from tests.concurrency.torture import Customer, Saboteur, freeze, is_quiet, kill
 SEED = int(os.environ.get("TORTURE_SEED", "1"))
 SECONDS = float(os.environ.get("TORTURE_SECONDS", "300"))
 
+IMPATIENT = {"MESSAGING_LEASE_SECONDS": "2", "MESSAGING_HANDLER_LIMIT_SECONDS": "1"}
+
 
 def torment(cluster, tell, *, tokens, seconds) -> None:
     """
     Strike in every way at least once and until the time is up, then look for what was lost or doubled.
     """
+    tell(f"torture with TORTURE_SEED={SEED}")
     dice = random.Random(SEED)
     customer = Customer(dice, tokens)
     saboteur = Saboteur(cluster, customer, dice)
@@ -39,7 +42,7 @@ def torment(cluster, tell, *, tokens, seconds) -> None:
     for fault, recoveries in saboteur.recoveries.items():
         tell(f"{fault}: {len(recoveries)} times, delivering again after at most {max(recoveries):.1f} s")
     faults = sum(map(len, saboteur.recoveries.values()))
-    tell(f"seed {SEED}: {faults} faults, {len(customer.expected)} orders, {sum(found.values())} findings")
+    tell(f"{faults} faults, {len(customer.expected)} orders, {sum(found.values())} findings")
     assert {kind: number for kind, number in found.items() if number} == {}
     assert audit.run(now=timezone.now()).violated == []
     assert "database is locked" not in cluster.log.read_text()
@@ -49,8 +52,6 @@ class TestCluster:
     def test_survives_a_bad_minute(self, database_url, tmp_path, tell):
         with Cluster(tmp_path, database_url) as cluster:
             torment(cluster, tell, tokens=["tok_visa", "tok_visa", "tok_declined"], seconds=0)
-
-            assert cluster.stop() < 15
 
 
 @pytest.mark.torture
@@ -81,7 +82,7 @@ class TestWorker:
         tell(f"orphaned workers ended themselves after {seconds:.1f} s")
 
     def test_is_ended_by_a_handler_that_hangs_or_crashes_but_not_for_ever(self, database_url, tmp_path, tell):
-        with Cluster(tmp_path, database_url, MESSAGING_MAX_ATTEMPTS="3"):
+        with Cluster(tmp_path, database_url, MESSAGING_MAX_ATTEMPTS="3", **IMPATIENT):
             hanging, crashing, *good = ask_for({"sleep": 60}, {"die": True}, *[{}] * 200)
 
             served = eventually(lambda: all(outcome(delivery)[0] == "delivered" for delivery in good))
@@ -107,3 +108,25 @@ class TestWorker:
             eventually(lambda: outcome(slow)[0] == "delivered")
             eventually(is_quiet)
         assert outcome(slow)[::2] == ("delivered", 1)
+
+    def test_outlives_the_connections_that_its_database_drops(self, database_url, tmp_path):
+        with Cluster(tmp_path, database_url) as cluster:
+            workers = cluster.pids("worker")
+            drop_other_connections()
+
+            (asked,) = ask_for({})
+
+            eventually(lambda: outcome(asked) == ("delivered", 1, 1))
+            assert cluster.pids("worker") == workers
+
+
+def drop_other_connections() -> None:
+    """
+    Do what a server does that is restarted; SQLite has none.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )

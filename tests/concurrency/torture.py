@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from messaging.models import Delivery
 from orders import services
+from orders.drafts import Draft
 from orders.models import Order
 from tests.concurrency.cluster import LEASE_SECONDS, PATIENCE_SECONDS, Cluster, eventually
 from tests.factories import make_draft, make_stock
@@ -61,7 +62,7 @@ class Customer:
         """
         return not Order.objects.filter(pk=order_id, status__in=["placed", "awaiting_payment"]).exists()
 
-    def _draft(self, token: str) -> services.Draft:
+    def _draft(self, token: str) -> Draft:
         skus = self.dice.sample(IN_STOCK, self.dice.randint(1, 3)) + [SOLD_OUT] * (self.dice.random() < 0.05)
         quantities = {sku: self.dice.randint(1, 5) for sku in skus}
         return make_draft(quantities, payment_method=token)
@@ -112,13 +113,13 @@ class Saboteur:
         self._kill(self.dice.choice(self.cluster.pids("worker")))
 
     def kill_idle_worker(self) -> None:
-        """
-        Of the idle workers one holds the lock of django-q2's queue, which nobody ever gets again.
-        """
         eventually(is_quiet)
         self._kill(self.dice.choice(self.cluster.pids("worker")))
 
     def kill_all_workers(self) -> None:
+        """
+        One of them holds the lock of django-q2's queue, which nobody ever gets again: its SIGTERM does not end it now.
+        """
         self._kill(*self.cluster.pids("worker"))
 
     def kill_pusher(self) -> None:
