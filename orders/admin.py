@@ -14,13 +14,14 @@ from django.utils import timezone
 from messaging.admin import ReadOnly, WholeValueSearch
 
 from . import services
+from .drafts import SKU
 from .models import HistoryEntry, Order, OrderLine, Product
 
 
 class ProductForm(forms.ModelForm):
     def clean_sku(self) -> str:
         sku = self.cleaned_data["sku"]
-        if not services.SKU.fullmatch(sku):
+        if not SKU.fullmatch(sku):
             raise forms.ValidationError("A sku is made of letters, digits, '.', '_' and '-', and begins with neither.")
         return sku
 

@@ -19,6 +19,7 @@ from rest_framework.response import Response
 from messaging.outbox import tracing
 
 from . import services
+from .drafts import Draft, DraftLine
 from .models import HistoryEntry, Order, OrderLine
 
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
@@ -151,10 +152,10 @@ class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.Ge
         return Response(OrderOutput(self.get_object()).data)
 
 
-def _draft(request: Request, wanted: dict[str, Any]) -> services.Draft:
-    return services.Draft(
+def _draft(request: Request, wanted: dict[str, Any]) -> Draft:
+    return Draft(
         customer_id=request.user.pk,
-        lines=[services.DraftLine(**line) for line in wanted["lines"]],
+        lines=[DraftLine(**line) for line in wanted["lines"]],
         payment_method=wanted["payment_method"],
         email=wanted.get("email") or request.user.email,
         idempotency_key=_idempotency_key(request),

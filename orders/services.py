@@ -6,14 +6,10 @@ theirs. Functions take sets, for one order costs as many statements as two hundr
 """
 
 import logging
-import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from hashlib import sha256
 
-import msgspec
 from django.conf import settings
 from django.db import transaction
 from django.db.models import prefetch_related_objects
@@ -21,28 +17,14 @@ from django.db.models import prefetch_related_objects
 from messaging import contracts
 from messaging.outbox import publish_all
 
+from . import announcements
+from .drafts import Draft, Problem, Products
 from .models import HistoryEntry, Order, OrderLine, Product
 
 logger = logging.getLogger(__name__)
 
-SKU = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-MAX_LINES = 2_000
-MAX_QUANTITY = 1_000_000
-MAX_AMOUNT = 2**53 - 1  # exact in every JSON reader
-
 Identity = tuple[int, str]
 """What makes two requests the same order: the customer and the idempotency key."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """
-    A reason why an order cannot be taken: a stable code, the field at fault, a sentence for its sender.
-    """
-
-    code: str
-    field: str
-    detail: str
 
 
 class InvalidOrder(Exception):
@@ -65,34 +47,6 @@ class CannotCancel(Exception):
     """
     The order is already final, so there is nothing left to cancel.
     """
-
-
-@dataclass(frozen=True, kw_only=True)
-class DraftLine:
-    sku: str
-    quantity: int
-    unit_price: int | None = None
-    """In minor units; None takes the product's price."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Draft:
-    """
-    An order as its sender wishes it.
-
-    :param idempotency_key: what makes a repeated request the same order; empty for an order of its own.
-    :param expected_total: what the sender believes it costs, in minor units; None to accept the shop's total.
-    """
-
-    customer_id: int
-    lines: Sequence[DraftLine]
-    payment_method: str
-    email: str = ""
-    idempotency_key: str = ""
-    expected_total: int | None = None
-
-    def fingerprint(self) -> str:
-        return sha256(msgspec.json.encode(asdict(self))).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,18 +83,12 @@ def place_orders(drafts: Sequence[Draft], *, now: datetime) -> list[Placement]:
     A draft whose key was used before finds that order, even if it could not be taken today.
     """
     products = Product.objects.in_bulk({line.sku for draft in drafts for line in draft.lines})
-    problems = [_problems(draft, products) for draft in drafts]
-    sales = [None if found else _sale(draft, products, now) for draft, found in zip(drafts, problems, strict=True)]
-    stored = _store([sale.order for sale in sales if sale])
-    stored |= _placed([_identity(draft) for draft, found in zip(drafts, problems, strict=True) if found])
-    new = [sale for sale in sales if sale and stored[_identity(sale.order)].pk == sale.order.pk]
-    _record_and_announce(new, now)
-    new_ids = {sale.order.pk for sale in new}
-    orders = [stored.get(_identity(sale.order if sale else draft)) for draft, sale in zip(drafts, sales, strict=True)]
-    return [
-        Placement(order=order, is_new=order.pk in new_ids) if order else Placement(problems=found)
-        for order, found in zip(orders, problems, strict=True)
-    ]
+    sales = [_sale(draft, products, now) for draft in drafts]
+    _store([sale.order for sale in sales if sale.order])
+    stored = _find([sale.identity for sale in sales])
+    placements = [sale.placement(stored) for sale in sales]
+    _record_and_announce([sale for sale, placed in zip(sales, placements, strict=True) if placed.is_new], now)
+    return placements
 
 
 @transaction.atomic
@@ -150,9 +98,9 @@ def request_payments(order_ids: Collection[str], *, now: datetime) -> None:
     """
     orders = _those_that_may_become(Order.Status.AWAITING_PAYMENT, order_ids)
     Order.move_to(Order.Status.AWAITING_PAYMENT, orders, now=now)
-    publish_all([_payment_requested(order) for order in orders])
-    publish_all([_payment_due_soon(order) for order in orders], at=now + _seconds("REMINDER_SECONDS"))
-    publish_all([_payment_overdue(order) for order in orders], at=now + _seconds("PAYMENT_DUE_SECONDS"))
+    publish_all([announcements.payment_requested(order) for order in orders])
+    publish_all([announcements.payment_due_soon(order) for order in orders], at=now + _seconds("REMINDER_SECONDS"))
+    publish_all([announcements.payment_overdue(order) for order in orders], at=now + _seconds("PAYMENT_DUE_SECONDS"))
 
 
 @transaction.atomic
@@ -163,7 +111,7 @@ def confirm_orders(order_ids: Collection[str], *, now: datetime) -> None:
     orders = _those_that_may_become(Order.Status.CONFIRMED, order_ids)
     Order.move_to(Order.Status.CONFIRMED, orders, now=now)
     prefetch_related_objects(orders, "lines")
-    publish_all([_order_confirmed(order) for order in orders])
+    publish_all([announcements.order_confirmed(order) for order in orders])
 
 
 @transaction.atomic
@@ -229,87 +177,56 @@ def show_availability(sold_out: Mapping[str, bool]) -> None:
         Product.objects.filter(sku__in=skus).update(sold_out=state)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Sale:
-    order: Order
-    lines: Sequence[OrderLine]
+    """
+    A draft and what it would become: an order that is not stored yet, or the problems that prevent it.
+    """
+
+    identity: Identity
+    order: Order | None = None
+    lines: Sequence[OrderLine] = ()
+    problems: Sequence[Problem] = ()
+
+    def placement(self, stored: Mapping[Identity, Order]) -> Placement:
+        found = stored.get(self.identity)
+        if found is None:
+            return Placement(problems=self.problems)
+        return Placement(order=found, is_new=self.order is not None and found.pk == self.order.pk)
 
 
-def _problems(draft: Draft, products: Mapping[str, Product]) -> list[Problem]:
-    if not draft.lines:
-        return [Problem(code="empty_order", field="lines", detail="An order needs at least one line.")]
-    if len(draft.lines) > MAX_LINES:
-        return [Problem(code="too_many_lines", field="lines", detail=f"An order has at most {MAX_LINES} lines.")]
-    found = [
-        problem for at, line in enumerate(draft.lines) for problem in _line_problems(f"lines[{at}]", line, products)
-    ]
-    return found or list(_total_problems(draft, products))
-
-
-def _line_problems(at: str, line: DraftLine, products: Mapping[str, Product]) -> Iterator[Problem]:
-    if not SKU.fullmatch(line.sku):
-        yield Problem(code="invalid_sku", field=f"{at}.sku", detail=f"{line.sku!r} has not the form of a sku.")
-    elif line.sku not in products:
-        yield Problem(code="unknown_sku", field=f"{at}.sku", detail=f"No product has the sku {line.sku!r}.")
-    if not 0 < line.quantity <= MAX_QUANTITY:
-        detail = f"Order between 1 and {MAX_QUANTITY} of a product, not {line.quantity}."
-        yield Problem(code="invalid_quantity", field=f"{at}.quantity", detail=detail)
-    if line.unit_price is not None and not 0 <= line.unit_price <= MAX_AMOUNT:
-        detail = f"A price is between 0 and {MAX_AMOUNT} minor units, not {line.unit_price}."
-        yield Problem(code="invalid_price", field=f"{at}.unit_price", detail=detail)
-
-
-def _total_problems(draft: Draft, products: Mapping[str, Product]) -> Iterator[Problem]:
-    total = sum(line.quantity * _price(line, products) for line in draft.lines)
-    if total > MAX_AMOUNT:
-        yield Problem(code="total_too_large", field="lines", detail=f"An order costs at most {MAX_AMOUNT} minor units.")
-    elif draft.expected_total not in (None, total):
-        detail = f"The order costs {total}, not {draft.expected_total}: look at the prices and order again."
-        yield Problem(code="price_changed", field="expected_total", detail=detail)
-
-
-def _price(line: DraftLine, products: Mapping[str, Product]) -> int:
-    return products[line.sku].price if line.unit_price is None else line.unit_price
-
-
-def _sale(draft: Draft, products: Mapping[str, Product], now: datetime) -> _Sale:
+def _sale(draft: Draft, products: Products, now: datetime) -> _Sale:
+    if problems := draft.problems(products):
+        return _Sale(identity=(draft.customer_id, draft.idempotency_key), problems=problems)
     order = Order(
         customer_id=draft.customer_id,
         fingerprint=draft.fingerprint(),
         currency=settings.ORDERS["CURRENCY"],
+        total=draft.total(products),
         email=draft.email,
         payment_method=draft.payment_method,
         placed_at=now,
     )
     order.idempotency_key = draft.idempotency_key or str(order.pk)
-    lines = _merged_lines(order, draft, products)
-    order.total = sum(line.quantity * line.unit_price for line in lines)
-    return _Sale(order, lines)
-
-
-def _merged_lines(order: Order, draft: Draft, products: Mapping[str, Product]) -> list[OrderLine]:
-    quantities: Counter[tuple[str, int]] = Counter()
-    for line in draft.lines:
-        quantities[line.sku, _price(line, products)] += line.quantity
-    return [
+    lines = [
         OrderLine(order=order, sku=sku, name=products[sku].name, quantity=quantity, unit_price=price)
-        for (sku, price), quantity in quantities.items()
+        for (sku, price), quantity in draft.quantities(products).items()
     ]
+    return _Sale(identity=_identity(order), order=order, lines=lines)
 
 
-def _identity(wish: Draft | Order) -> Identity:
-    return wish.customer_id, wish.idempotency_key
+def _identity(order: Order) -> Identity:
+    return order.customer_id, order.idempotency_key
 
 
-def _store(orders: Sequence[Order]) -> dict[Identity, Order]:
+def _store(orders: Sequence[Order]) -> None:
     """
-    Insert the orders whose key is new and fetch, by identity, the order that each key belongs to now.
+    Insert the orders whose identity is new, in one order for everybody so that nobody deadlocks.
     """
     Order.objects.bulk_create(sorted(orders, key=_identity), ignore_conflicts=True)
-    return _placed([_identity(order) for order in orders])
 
 
-def _placed(identities: Sequence[Identity]) -> dict[Identity, Order]:
+def _find(identities: Sequence[Identity]) -> dict[Identity, Order]:
     customers, keys = {customer for customer, _ in identities}, [key for _, key in identities]
     found = Order.objects.filter(customer_id__in=customers, idempotency_key__in=keys)
     return {_identity(order): order for order in found}
@@ -320,7 +237,7 @@ def _record_and_announce(sales: Sequence[_Sale], now: datetime) -> None:
     HistoryEntry.objects.bulk_create(
         [HistoryEntry(order=sale.order, status=Order.Status.PLACED, at=now) for sale in sales]
     )
-    publish_all([_order_placed(sale) for sale in sales])
+    publish_all([announcements.order_placed(sale.order, sale.lines) for sale in sales if sale.order])
 
 
 def _those_that_may_become(status: str, order_ids: Iterable[str]) -> list[Order]:
@@ -333,59 +250,10 @@ def _those_that_may_become(status: str, order_ids: Iterable[str]) -> list[Order]
 
 
 def _cancel(orders: Sequence[Order], reason: str, now: datetime) -> None:
-    cancelled = [_order_cancelled(order, reason) for order in orders]
+    cancelled = [announcements.order_cancelled(order, reason) for order in orders]
     Order.move_to(Order.Status.CANCELLED, orders, now=now, cancel_reason=reason)
     publish_all(cancelled)
 
 
 def _seconds(setting: str) -> timedelta:
     return timedelta(seconds=settings.ORDERS[setting])
-
-
-def _order_placed(sale: _Sale) -> contracts.OrderPlaced:
-    quantities: Counter[str] = Counter()
-    for line in sale.lines:
-        quantities[line.sku] += line.quantity
-    lines = tuple(contracts.Line(sku=sku, quantity=quantity) for sku, quantity in quantities.items())
-    return contracts.OrderPlaced(order_id=str(sale.order.pk), lines=lines)
-
-
-def _payment_requested(order: Order) -> contracts.PaymentRequested:
-    return contracts.PaymentRequested(
-        order_id=str(order.pk),
-        amount=order.total,
-        currency=order.currency,
-        payment_method=order.payment_method,
-        email=order.email,
-    )
-
-
-def _payment_due_soon(order: Order) -> contracts.PaymentDueSoon:
-    return contracts.PaymentDueSoon(
-        order_id=str(order.pk), amount=order.total, currency=order.currency, email=order.email
-    )
-
-
-def _payment_overdue(order: Order) -> contracts.PaymentOverdue:
-    return contracts.PaymentOverdue(order_id=str(order.pk), amount=order.total, currency=order.currency)
-
-
-def _order_confirmed(order: Order) -> contracts.OrderConfirmed:
-    lines = tuple(
-        contracts.ConfirmedLine(sku=line.sku, name=line.name, quantity=line.quantity, unit_price=line.unit_price)
-        for line in order.lines.all()
-    )
-    return contracts.OrderConfirmed(
-        order_id=str(order.pk), total=order.total, currency=order.currency, email=order.email, lines=lines
-    )
-
-
-def _order_cancelled(order: Order, reason: str) -> contracts.OrderCancelled:
-    return contracts.OrderCancelled(
-        order_id=str(order.pk),
-        reason=reason,
-        payment_requested=order.status == Order.Status.AWAITING_PAYMENT,
-        total=order.total,
-        currency=order.currency,
-        email=order.email,
-    )

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from messaging.admin import ReadOnly, WholeValueSearch
 
-from . import services
+from . import refunds
 from .models import PaymentIntent, Refund
 
 
@@ -42,9 +42,9 @@ class PaymentIntentAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     def _refund_rest(self, request: HttpRequest, intent: PaymentIntent) -> bool:
         try:
             with transaction.atomic():
-                refund = services.refund(str(intent.order_id), reason=f"by {request.user}"[:100], now=timezone.now())
+                refund = refunds.refund(str(intent.order_id), reason=f"by {request.user}"[:100], now=timezone.now())
                 self.log_change(request, intent, f"Refunded {refund.amount}.")
-        except services.RefundExceedsCapture as refusal:
+        except refunds.RefundExceedsCapture as refusal:
             self.message_user(request, f"{intent}: {refusal}", messages.WARNING)
             return False
         return True

@@ -4,13 +4,19 @@ The gateway: whoever really moves the money. Every adapter speaks this language;
 Every call carries an idempotency key that was stored before the call, so a call may be repeated and moves money once.
 """
 
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from django.conf import settings
 from django.utils.module_loading import import_string
+
+from messaging.subscribers import Unavailable
+
+T = TypeVar("T")
 
 
 class Outcome(StrEnum):
@@ -67,6 +73,10 @@ class Answer:
     outcome: Outcome
     reference: str = ""
     """The gateway's own name for it."""
+
+
+Reply = Answer | TimedOut | Unreachable
+"""What came back from a call, if anything did."""
 
 
 class Gateway(Protocol):
@@ -134,3 +144,28 @@ def current() -> Gateway:
     Return the gateway that the settings name.
     """
     return _gateway(settings.PAYMENTS["GATEWAY"])
+
+
+def call_all(call: Callable[[T], Answer], arguments: Iterable[T]) -> list[Reply]:
+    """
+    Call the gateway for each argument, many at a time, and return the replies in their order.
+    """
+
+    def attempt(argument: T) -> Reply:
+        try:
+            return call(argument)
+        except (TimedOut, Unreachable) as problem:
+            return problem
+
+    with ThreadPoolExecutor(settings.MESSAGING["OUTSIDE_CALLS_AT_ONCE"]) as pool:
+        return list(pool.map(attempt, arguments))
+
+
+def insist_on(unanswered: Sequence[Reply]) -> None:
+    """
+    Have the relay call again, later, since these replies settle nothing.
+
+    :raises Unavailable: if there are any.
+    """
+    if unanswered:
+        raise Unavailable(f"No final answer from the gateway to {len(unanswered)} calls: {unanswered[0]}")

@@ -9,7 +9,7 @@ from django.utils import timezone
 from messaging.contracts import OrderCancelled, PaymentOverdue, PaymentRequested, PaymentUnsettled, RefundRequested
 from messaging.subscribers import subscriber
 
-from . import services
+from . import refunds, services
 
 
 @subscriber(PaymentRequested, transactional=False)
@@ -36,4 +36,4 @@ def stop_payment(events: Sequence[OrderCancelled]) -> None:
 
 @subscriber(RefundRequested, transactional=False)
 def send_refund(events: Sequence[RefundRequested]) -> None:
-    services.send_refunds([event.refund_id for event in events], now=timezone.now())
+    refunds.send([event.refund_id for event in events], now=timezone.now())

@@ -1,43 +1,31 @@
 """
-Turning a requested amount into money, once, and giving it back when nobody wants it any more.
+Turning a requested amount into money, once, and having it refunded when nobody wants it any more.
 
 The gateway is called outside of every transaction, many calls at a time, by keys stored before the call. What it
 answers is applied in a transaction of its own, and only to payments that are still open.
 """
 
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import TypeVar
 
-from django.conf import settings
 from django.db import transaction
-from django.db.models import Sum
 
 from messaging.contracts import (
     PaymentFailed,
-    PaymentRefunded,
     PaymentRequested,
     PaymentSucceeded,
     PaymentUnsettled,
-    RefundRequested,
 )
 from messaging.outbox import publish, publish_all
-from messaging.subscribers import Permanent, Unavailable
+from messaging.subscribers import Permanent
 
-from . import gateway
-from .gateway import Answer, Charge, Outcome, Repayment, TimedOut, Unreachable
-from .models import PaymentIntent, Refund
-
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
+from . import gateway, refunds
+from .gateway import Answer, Charge, Outcome, Reply, TimedOut, Unreachable, call_all, insist_on
+from .models import PaymentIntent
 
 ASK_AGAIN_AFTER = [timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 3600)]
 
-Reply = Answer | TimedOut | Unreachable
 Replies = Mapping[str, Reply]
 Amounts = Mapping[str, tuple[int, str]]
 """Minor units and currency, by order id."""
@@ -45,12 +33,6 @@ Amounts = Mapping[str, tuple[int, str]]
 NOTHING_TO_PAY = Answer(outcome=Outcome.SUCCEEDED)
 
 Status = PaymentIntent.Status
-
-
-class RefundExceedsCapture(Exception):
-    """
-    More would be given back than was captured and not refunded yet; nothing was changed.
-    """
 
 
 class PaymentUnknown(Permanent):
@@ -68,7 +50,7 @@ def collect(requests: Sequence[PaymentRequested], *, now: datetime) -> None:
     """
     replies = _ask(gateway.current().charge, _open(requests, now))
     _apply(replies, now)
-    _insist_on(replies)
+    insist_on([reply for reply in replies.values() if isinstance(reply, Unreachable)])
 
 
 def ask_again(asked: Mapping[str, int], *, now: datetime) -> None:
@@ -83,7 +65,7 @@ def ask_again(asked: Mapping[str, int], *, now: datetime) -> None:
     replies = _ask(gateway.current().look_up, [intent for intent in intents if not intent.withdrawn_at])
     replies |= _ask(gateway.current().cancel, [intent for intent in intents if intent.withdrawn_at])
     _apply(replies, now)
-    _insist_on(replies)
+    insist_on([reply for reply in replies.values() if isinstance(reply, Unreachable)])
     lost = [order_id for order_id, reply in replies.items() if isinstance(reply, TimedOut)]
     if any(asked[order_id] >= len(ASK_AGAIN_AFTER) for order_id in lost):
         raise PaymentUnknown(f"The gateway never said what became of the payment of order {', '.join(lost)}.")
@@ -98,7 +80,7 @@ def settle_overdue(amounts: Amounts, *, now: datetime) -> None:
     _expire_unasked(amounts, now)
     replies = _ask(gateway.current().cancel, _still_open(amounts))
     _apply({order_id: reply for order_id, reply in replies.items() if isinstance(reply, Answer)}, now)
-    _insist_on(replies, or_time_out=True)
+    insist_on([reply for reply in replies.values() if not isinstance(reply, Answer)])
 
 
 @transaction.atomic
@@ -108,8 +90,8 @@ def stop(amounts: Amounts, *, now: datetime) -> None:
     on its way.
     """
     intents = PaymentIntent.objects.locked(amounts)
-    captured = {intent: _refundable(intent) for intent in intents if intent.status == Status.SUCCEEDED}
-    _request_refunds({intent: left for intent, left in captured.items() if left}, "order cancelled", now)
+    captured = {intent: refunds.refundable(intent) for intent in intents}
+    refunds.request({intent: left for intent, left in captured.items() if left}, "order cancelled", now)
     open_intents = [intent for intent in intents if intent.is_open]
     for intent in open_intents:
         intent.withdrawn_at = now
@@ -117,38 +99,6 @@ def stop(amounts: Amounts, *, now: datetime) -> None:
     PaymentIntent.objects.write_back(open_intents)
     publish_all([_unsettled(intent) for intent in open_intents])
     _never_open(amounts.keys() - _order_ids(intents), amounts, now, withdrawn_at=now)
-
-
-@transaction.atomic
-def refund(order_id: str, *, amount: int | None = None, reason: str, now: datetime) -> Refund:
-    """
-    Give part or all of an order's money back, on a person's word.
-
-    :param amount: in minor units; None for all that is left of the captured amount.
-    :raises RefundExceedsCapture: if that is not positive or more than what is left.
-    """
-    intents = [intent for intent in PaymentIntent.objects.locked([order_id]) if intent.status == Status.SUCCEEDED]
-    left = sum(_refundable(intent) for intent in intents)
-    if not left:
-        raise RefundExceedsCapture("Nothing of this order is left to refund.")
-    wanted = left if amount is None else amount
-    if not 0 < wanted <= left:
-        raise RefundExceedsCapture(f"Refund between 1 and {left} minor units of this order, not {wanted}.")
-    (requested,) = _request_refunds({intents[0]: wanted}, reason, now)
-    return requested
-
-
-def send_refunds(refund_ids: Collection[str], *, now: datetime) -> None:
-    """
-    Have the gateway give the money back. Call it outside a transaction; it may be called again for the same refund.
-
-    :raises Unavailable: if the gateway did not decide on one of them yet; the others are settled.
-    """
-    pending = list(Refund.objects.filter(pk__in=refund_ids, status=Refund.Status.PENDING).select_related("intent"))
-    answers = _call(gateway.current().refund, [_repayment(refund) for refund in pending])
-    replies = dict(zip([str(refund.pk) for refund in pending], answers, strict=True))
-    _settle_refunds(replies, now)
-    _insist_on(replies, or_time_out=True)
 
 
 @transaction.atomic
@@ -194,19 +144,8 @@ def _ask(call: Callable[[Charge], Answer], intents: Sequence[PaymentIntent]) -> 
     Ask the gateway about these payments at once; a payment of nothing is settled without asking.
     """
     asked = [intent for intent in intents if intent.amount]
-    replies = dict(zip([str(intent.order_id) for intent in asked], _call(call, map(_charge, asked)), strict=True))
+    replies = dict(zip([str(intent.order_id) for intent in asked], call_all(call, map(_charge, asked)), strict=True))
     return replies | {str(intent.order_id): NOTHING_TO_PAY for intent in intents if not intent.amount}
-
-
-def _call(call: Callable[[T], Answer], arguments: Iterable[T]) -> list[Reply]:
-    def attempt(argument: T) -> Reply:
-        try:
-            return call(argument)
-        except (TimedOut, Unreachable) as problem:
-            return problem
-
-    with ThreadPoolExecutor(settings.MESSAGING["OUTSIDE_CALLS_AT_ONCE"]) as pool:
-        return list(pool.map(attempt, arguments))
 
 
 @transaction.atomic
@@ -237,7 +176,7 @@ def _succeed(intents: Sequence[PaymentIntent], now: datetime) -> None:
         ]
     )
     unwanted = {intent: intent.amount for intent in intents if intent.withdrawn_at and intent.amount}
-    _request_refunds(unwanted, "paid after the order was cancelled", now)
+    refunds.request(unwanted, "paid after the order was cancelled", now)
 
 
 def _fail(intents: Sequence[PaymentIntent]) -> None:
@@ -266,53 +205,6 @@ def _now_unknown(intents: Iterable[PaymentIntent]) -> list[PaymentIntent]:
     return [intent for intent in intents if intent.status == Status.UNKNOWN]
 
 
-def _refundable(intent: PaymentIntent) -> int:
-    """
-    Tell how many minor units of a captured payment have not gone back and are not on their way.
-    """
-    claimed = intent.refunds.exclude(status=Refund.Status.FAILED).aggregate(total=Sum("amount"))["total"]
-    return intent.amount - (claimed or 0)
-
-
-def _request_refunds(amounts: Mapping[PaymentIntent, int], reason: str, now: datetime) -> list[Refund]:
-    refunds = Refund.objects.bulk_create(
-        [Refund(intent=intent, amount=amount, reason=reason, requested_at=now) for intent, amount in amounts.items()]
-    )
-    publish_all([RefundRequested(order_id=str(refund.intent.order_id), refund_id=str(refund.pk)) for refund in refunds])
-    return refunds
-
-
-@transaction.atomic
-def _settle_refunds(replies: Replies, now: datetime) -> None:
-    locked = Refund.objects.filter(pk__in=list(replies), status=Refund.Status.PENDING).select_for_update(of=("self",))
-    refunds = list(locked.select_related("intent").order_by("pk"))
-    for refund in refunds:
-        _settle_refund(refund, replies[str(refund.pk)], now)
-    publish_all([_refunded(refund) for refund in refunds if refund.status == Refund.Status.SUCCEEDED])
-
-
-def _settle_refund(refund: Refund, reply: Reply, now: datetime) -> None:
-    statuses = {Outcome.SUCCEEDED: Refund.Status.SUCCEEDED, Outcome.DECLINED: Refund.Status.FAILED}
-    if isinstance(reply, Answer) and reply.outcome in statuses:
-        refund.status, refund.provider_reference = statuses[reply.outcome], reply.reference
-        refund.settled_at = now
-        refund.save(update_fields=["status", "provider_reference", "settled_at"])
-    if refund.status == Refund.Status.FAILED:
-        logger.error("The gateway refused refund %s: give the money back another way.", refund.pk)
-
-
-def _insist_on(replies: Replies, *, or_time_out: bool = False) -> None:
-    """
-    Have the relay call again, later, where the gateway could not be asked.
-
-    :raises Unavailable: if there is such a reply.
-    """
-    unanswered = (Unreachable, TimedOut) if or_time_out else (Unreachable,)
-    missing = [reply for reply in replies.values() if isinstance(reply, unanswered)]
-    if missing:
-        raise Unavailable(f"No answer from the gateway to {len(missing)} calls: {missing[0]}")
-
-
 def _intent(request: PaymentRequested, now: datetime) -> PaymentIntent:
     return PaymentIntent(
         order_id=request.order_id,
@@ -333,27 +225,8 @@ def _charge(intent: PaymentIntent) -> Charge:
     )
 
 
-def _repayment(refund: Refund) -> Repayment:
-    return Repayment(
-        idempotency_key=str(refund.pk),
-        charge_key=str(refund.intent_id),
-        amount=refund.amount,
-        currency=refund.intent.currency,
-    )
-
-
 def _unsettled(intent: PaymentIntent) -> PaymentUnsettled:
     return PaymentUnsettled(order_id=str(intent.order_id), ask=intent.asks)
-
-
-def _refunded(refund: Refund) -> PaymentRefunded:
-    return PaymentRefunded(
-        order_id=str(refund.intent.order_id),
-        refund_id=str(refund.pk),
-        amount=refund.amount,
-        currency=refund.intent.currency,
-        email=refund.intent.email,
-    )
 
 
 def _order_ids(intents: Iterable[PaymentIntent]) -> set[str]:

@@ -15,8 +15,8 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+from orders.drafts import SKU, DraftLine
 from orders.models import Product
-from orders.services import SKU, DraftLine
 
 COLUMNS = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
 

@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 from inventory.models import StockItem
 from inventory.services import open_stock_items
 from orders import services
+from orders.drafts import Draft, DraftLine
 from orders.models import Order, Product
 
 
@@ -44,16 +45,14 @@ def make_stock(on_hand: int = 10, *, sku: str = "RED-CHAIR", price: int = 4_500)
     return StockItem.objects.get(sku=sku)
 
 
-def make_draft(quantities: Mapping[str, int] | None = None, **wishes: object) -> services.Draft:
+def make_draft(quantities: Mapping[str, int] | None = None, **wishes: object) -> Draft:
     """
     Write down Ada's wish for one red chair, or for these quantities by sku.
     """
-    lines = [
-        services.DraftLine(sku=sku, quantity=quantity) for sku, quantity in (quantities or {"RED-CHAIR": 1}).items()
-    ]
+    lines = [DraftLine(sku=sku, quantity=quantity) for sku, quantity in (quantities or {"RED-CHAIR": 1}).items()]
     if "customer_id" not in wishes:
         wishes["customer_id"] = CustomerFactory().pk
-    return services.Draft(**{"lines": lines, "payment_method": "tok_visa", "email": "ada@example.com"} | wishes)
+    return Draft(**{"lines": lines, "payment_method": "tok_visa", "email": "ada@example.com"} | wishes)
 
 
 def place_order(quantities: Mapping[str, int] | None = None, **wishes: object) -> Order:

@@ -20,6 +20,7 @@ from messaging.claims import lease, subscribers_with_work
 from messaging.models import Delivery
 from messaging.outbox import publish
 from orders import services
+from orders.drafts import Draft, DraftLine
 from orders.models import Order, OrderLine, Product
 
 from .cluster import cpu_seconds
@@ -129,10 +130,10 @@ def idle_cpu(workers: Sequence[int], seconds: float = 8) -> dict[str, float]:
     return {"% of a core": 100 * max(used) / seconds}
 
 
-def _draft(customer: int, chance: random.Random) -> services.Draft:
+def _draft(customer: int, chance: random.Random) -> Draft:
     skus = chance.sample(SKUS, chance.randint(1, 3))
-    lines = [services.DraftLine(sku=sku, quantity=1) for sku in skus]
-    return services.Draft(customer_id=customer, lines=lines, payment_method="tok_visa", email="bench@example.com")
+    lines = [DraftLine(sku=sku, quantity=1) for sku in skus]
+    return Draft(customer_id=customer, lines=lines, payment_method="tok_visa", email="bench@example.com")
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, float]:

@@ -9,8 +9,8 @@ from django.utils import timezone
 from inventory.models import StockItem
 from messaging.models import Attempt
 from orders import services
-from orders.models import Order
 from orders.drafts import Draft, DraftLine
+from orders.models import Order
 from tests.concurrency.crowd import at_once, workers
 from tests.factories import make_draft, make_stock, place_order
 

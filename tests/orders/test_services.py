@@ -6,8 +6,8 @@ from django.db import DatabaseError, transaction
 from messaging import contracts
 from messaging.models import Delivery, OutboxMessage
 from orders import services
+from orders.drafts import DraftLine, Problem
 from orders.models import HistoryEntry, Order, OrderLine, Product
-from orders.services import DraftLine, Problem
 from tests.factories import CustomerFactory, ProductFactory, make_draft, place_order
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, full_disk_at, published
 

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 from django.contrib.admin.models import LogEntry
 
-from payments import services
+from payments import refunds, services
 from payments.models import PaymentIntent, Refund
 from tests.operators import act, open_every_page_of, operator_who_may, page
 from tests.payments.test_services import request
@@ -21,7 +21,7 @@ def paid(ledger) -> PaymentIntent:
 
 
 def give_back(intent: PaymentIntent, amount: int) -> Refund:
-    return services.refund(str(intent.order_id), amount=amount, reason="a scratch", now=NOON)
+    return refunds.refund(str(intent.order_id), amount=amount, reason="a scratch", now=NOON)
 
 
 def test_every_page_opens(admin_client, paid):

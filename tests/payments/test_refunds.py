@@ -4,7 +4,7 @@ import pytest
 
 from messaging import contracts
 from messaging.subscribers import Unavailable
-from payments import gateway, services
+from payments import gateway, refunds, services
 from payments.gateway import Answer, Outcome, Repayment, TimedOut, Unreachable
 from payments.models import Refund
 from tests.gateways import LedgerGateway
@@ -32,7 +32,7 @@ class RefusingGateway(LedgerGateway):
 
 
 def give_back(order_id: str, amount: int) -> Refund:
-    return services.refund(order_id, amount=amount, reason="a scratch", now=NOON)
+    return refunds.refund(order_id, amount=amount, reason="a scratch", now=NOON)
 
 
 def statuses() -> list[tuple[int, str]]:
@@ -61,7 +61,7 @@ class TestRefund:
             give_back(paid, part)
         drain()
 
-        with pytest.raises(services.RefundExceedsCapture, match="between 1 and 1000 minor units"):
+        with pytest.raises(refunds.RefundExceedsCapture, match="between 1 and 1000 minor units"):
             give_back(paid, 1_001)
 
         give_back(paid, 1_000)
@@ -70,7 +70,7 @@ class TestRefund:
 
     @pytest.mark.parametrize("amount", [0, -1, 10_001])
     def test_refuses_an_amount_that_is_not_there_to_give(self, paid, amount):
-        with pytest.raises(services.RefundExceedsCapture):
+        with pytest.raises(refunds.RefundExceedsCapture):
             give_back(paid, amount)
 
         assert statuses() == []
@@ -78,7 +78,7 @@ class TestRefund:
     def test_counts_what_is_still_on_its_way(self, paid):
         give_back(paid, 6_000)
 
-        with pytest.raises(services.RefundExceedsCapture):
+        with pytest.raises(refunds.RefundExceedsCapture):
             give_back(paid, 6_000)
 
         assert statuses() == [(6_000, "pending")]
@@ -87,7 +87,7 @@ class TestRefund:
         declined = request(payment_method="tok_declined")
         services.collect([declined], now=NOON)
 
-        with pytest.raises(services.RefundExceedsCapture):
+        with pytest.raises(refunds.RefundExceedsCapture):
             give_back(declined.order_id, 1)
 
 
@@ -107,29 +107,29 @@ class TestSendRefunds:
         refund = give_back(paid, 6_000)
         ledger.script.append(silence)
         with pytest.raises(Unavailable):
-            services.send_refunds([str(refund.pk)], now=NOON)
+            refunds.send([str(refund.pk)], now=NOON)
         assert statuses() == [(6_000, "pending")]
 
-        services.send_refunds([str(refund.pk)], now=NOON)
+        refunds.send([str(refund.pk)], now=NOON)
 
         assert list(ledger.refunded) == [str(refund.pk)]
         assert ledger.calls["refund"] == 2
         assert statuses() == [(6_000, "succeeded")]
 
     def test_settles_the_others_when_one_is_unanswered(self, paid, ledger):
-        refunds = [give_back(paid, 1_000), give_back(paid, 1_000)]
+        halves = [give_back(paid, 1_000), give_back(paid, 1_000)]
         ledger.script.append(TimedOut())
 
         with pytest.raises(Unavailable):
-            services.send_refunds([str(refund.pk) for refund in refunds], now=NOON)
+            refunds.send([str(refund.pk) for refund in halves], now=NOON)
 
         assert sorted(statuses()) == [(1_000, "pending"), (1_000, "succeeded")]
 
     def test_gives_back_once_however_often_it_is_told(self, paid, ledger):
         refund = give_back(paid, 6_000)
 
-        services.send_refunds([str(refund.pk)], now=NOON)
-        services.send_refunds([str(refund.pk)], now=NOON)
+        refunds.send([str(refund.pk)], now=NOON)
+        refunds.send([str(refund.pk)], now=NOON)
 
         assert ledger.calls["refund"] == 1
         assert len(published(contracts.PaymentRefunded)) == 1

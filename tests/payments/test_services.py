@@ -100,7 +100,7 @@ class TestCollect:
         ledger.script.append(Unreachable("Connection refused."))
         requests = [request(), request(), request()]
 
-        with pytest.raises(Unavailable, match=r"No answer from the gateway to 1 calls: Connection refused\."):
+        with pytest.raises(Unavailable, match=r"No final answer from the gateway to 1 calls: Connection refused\."):
             services.collect(requests, now=NOON)
 
         assert sorted(map(status_of, requests)) == ["processing", "succeeded", "succeeded"]

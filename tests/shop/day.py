@@ -10,7 +10,7 @@ from django.utils import timezone
 from messaging import relay
 from orders.models import Order
 from orders.services import cancel_order
-from payments.services import refund
+from payments.refunds import refund
 from shop import audit
 from tests.factories import make_stock, place_order
 

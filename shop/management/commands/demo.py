@@ -15,8 +15,9 @@ from django.utils import timezone
 from knox.models import AuthToken
 
 from inventory.services import open_stock_items
+from orders.drafts import Draft, DraftLine
 from orders.models import Product
-from orders.services import Draft, DraftLine, add_products, place_orders
+from orders.services import add_products, place_orders
 
 SAMPLE = Path(settings.BASE_DIR, "shop", "samples", "online_retail_sample.csv")
 

@@ -18,8 +18,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from inventory.services import open_stock_items
+from orders.drafts import Draft
 from orders.models import Product
-from orders.services import Draft, Placement, add_products, place_orders
+from orders.services import Placement, add_products, place_orders
 from shop.feed import Feed, Invoice, UnusableFeed, rejects_file
 
 ACCOUNT = "order-feed"
