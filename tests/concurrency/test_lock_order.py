@@ -1,0 +1,31 @@
+"""
+Deadlocks are too rare to wait for, so these tests look at the order in which rows are taken.
+"""
+
+import pytest
+from django.utils import timezone
+
+from inventory.models import StockItem
+from orders.services import place_orders
+from tests.factories import make_draft, make_stock
+from tests.outbox import counting_statements
+
+pytestmark = pytest.mark.django_db
+
+
+def test_stock_is_locked_by_sku_whatever_the_order_of_the_lines():
+    with counting_statements() as statements:
+        StockItem.objects.locked(["RED-CHAIR", "OAK-TABLE"])
+
+    assert 'ORDER BY "inventory_stockitem"."sku" ASC' in statements[0]["sql"]
+
+
+def test_keys_are_taken_in_one_order_whatever_the_order_of_the_drafts():
+    make_stock()
+    drafts = [make_draft(idempotency_key=key) for key in ("basket-c", "basket-a", "basket-b")]
+
+    with counting_statements() as statements:
+        place_orders(drafts, now=timezone.now())
+
+    (insert,) = [each["sql"] for each in statements if 'INTO "orders_order" ' in each["sql"]]
+    assert insert.index("basket-a") < insert.index("basket-b") < insert.index("basket-c")
