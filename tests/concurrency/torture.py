@@ -18,7 +18,7 @@ from messaging.models import Delivery
 from orders import services
 from orders.drafts import Draft
 from orders.models import Order
-from tests.concurrency.cluster import LEASE_SECONDS, PATIENCE_SECONDS, Cluster, eventually
+from tests.concurrency.cluster import LEASE_SECONDS, LIMIT_SECONDS, PATIENCE_SECONDS, Cluster, eventually
 from tests.factories import make_draft, make_stock
 
 IN_STOCK = ("RED-CHAIR", "BLUE-SOFA", "OAK-TABLE")
@@ -31,6 +31,8 @@ ENDS = {
 }
 BURST = 40
 PACE_SECONDS = 0.02
+ORPHANED_SECONDS = LIMIT_SECONDS + 2
+"""An orphan may finish the batch in hand, and looks for its parent only now and then."""
 
 
 class Customer:
@@ -76,6 +78,7 @@ class Saboteur:
     def __init__(self, cluster: Cluster, customer: Customer, dice: random.Random) -> None:
         self.cluster, self.customer, self.dice = cluster, customer, dice
         self.struck_at = 0.0
+        self.thaws: list[threading.Timer] = []
         self.recoveries: dict[str, list[float]] = defaultdict(list)
 
     def faults(self) -> list[Callable[[], None]]:
@@ -108,6 +111,8 @@ class Saboteur:
             time.sleep(PACE_SECONDS)
         self.recoveries[fault.__name__].append(time.monotonic() - self.struck_at)
         eventually(self.cluster.is_complete)
+        for coming in self.thaws:
+            coming.join()
 
     def kill_busy_worker(self) -> None:
         self._kill(self.dice.choice(self.cluster.pids("worker")))
@@ -130,7 +135,7 @@ class Saboteur:
 
     def kill_sentinel(self) -> None:
         self._kill(*self.cluster.pids("sentinel"))
-        eventually(lambda: not self.cluster.pids("worker"), within=LEASE_SECONDS)
+        eventually(lambda: not self.cluster.pids("worker"), within=ORPHANED_SECONDS)
         self.cluster.restart()
 
     def kill_master(self) -> None:
@@ -144,7 +149,8 @@ class Saboteur:
         pid = self.dice.choice(self.cluster.pids("worker"))
         self.struck_at = time.monotonic()
         freeze(pid)
-        threading.Timer(LEASE_SECONDS + 1, thaw, [pid]).start()
+        self.thaws.append(threading.Timer(LEASE_SECONDS + 1, thaw, [pid]))
+        self.thaws[-1].start()
 
     def terminate(self) -> None:
         self.struck_at = time.monotonic()
