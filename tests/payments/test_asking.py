@@ -8,7 +8,7 @@ from messaging.models import Delivery
 from messaging.outbox import publish
 from messaging.subscribers import Unavailable
 from payments import services
-from payments.gateway import TimedOut, Unreachable
+from payments.gateway import Answer, Outcome, TimedOut, Unreachable
 from tests.outbox import announced, published
 from tests.payments.test_services import request, status_of, wanted
 
@@ -161,3 +161,16 @@ class TestThroughTheRelay:
 
         assert status_of(asked) == "succeeded"
         assert len(published(contracts.PaymentRefunded)) == 1
+
+
+class TestAnswersThatComeLate:
+    @pytest.mark.parametrize("late", list(Outcome))
+    def test_move_no_payment_that_has_ended(self, ledger, late):
+        asked = request(payment_method="tok_declined")
+        services.collect([asked], now=NOON)
+        before = announced()
+
+        services._apply({asked.order_id: Answer(outcome=late, reference="late")}, NOON)
+
+        assert PaymentIntent.objects.values_list("status").get() == ("failed",)
+        assert announced() == before

@@ -6,7 +6,7 @@ import pytest
 from messaging import contracts
 from messaging.subscribers import Unavailable
 from payments import services
-from payments.gateway import Answer, Outcome, TimedOut, Unreachable
+from payments.gateway import TimedOut, Unreachable
 from payments.models import PaymentIntent, Refund
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
 
@@ -237,16 +237,3 @@ class TestStop:
 
         assert not Refund.objects.exists()
         assert ledger.calls == {}
-
-
-class TestAnswersThatComeLate:
-    @pytest.mark.parametrize("late", list(Outcome))
-    def test_move_no_payment_that_has_ended(self, ledger, late):
-        asked = request(payment_method="tok_declined")
-        services.collect([asked], now=NOON)
-        before = announced()
-
-        services._apply({asked.order_id: Answer(outcome=late, reference="late")}, NOON)
-
-        assert PaymentIntent.objects.values_list("status").get() == ("failed",)
-        assert announced() == before
