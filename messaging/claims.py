@@ -218,8 +218,6 @@ def _hold(cursor: CursorWrapper, subscriber: Subscriber, batch: Sequence[Claimed
 
 
 def _next_batch(due: Sequence[Claimed]) -> Sequence[Claimed]:
-    if due and due[0].is_suspect:
-        return due[:1]
     due = _one_per_key(due)
     sizes = accumulate(len(delivery.payload) for delivery in due)
     fits = [size <= BATCH_BYTES and not delivery.is_suspect for delivery, size in zip(due, sizes, strict=True)]

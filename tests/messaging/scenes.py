@@ -69,9 +69,9 @@ def statuses() -> dict[str, str]:
     return dict(Delivery.objects.order_by("id").values_list("key", "status"))
 
 
-def in_children(*stories: Callable[[], None]) -> list[int]:
+def in_children(*stories: Callable[[], None]) -> list[int | None]:
     """
-    Run each story in a process of its own, all at once, and return their exit codes.
+    Run each story in a process of its own, all at once, and return their exit codes: None for one that did not end.
     """
     connections.close_all()  # or a child that ends would end them for us
     children = [get_context("fork").Process(target=story) for story in stories]
@@ -79,7 +79,10 @@ def in_children(*stories: Callable[[], None]) -> list[int]:
         child.start()
     for child in children:
         child.join(PATIENCE_SECONDS)
-    return [child.exitcode for child in children]
+    ends = [child.exitcode for child in children]
+    for child in children:
+        child.kill()
+    return ends
 
 
 @contextmanager
