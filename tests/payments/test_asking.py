@@ -172,5 +172,5 @@ class TestAnswersThatComeLate:
 
         services._apply({asked.order_id: Answer(outcome=late, reference="late")}, NOON)
 
-        assert PaymentIntent.objects.values_list("status").get() == ("failed",)
+        assert status_of(asked) == "failed"
         assert announced() == before
