@@ -5,7 +5,7 @@ PostgreSQL locks the chosen rows and skips what others have locked; SQLite has o
 begins IMMEDIATE), so the same statements are exclusive there without row locks.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -106,6 +106,12 @@ class Claim:
     token: UUID
     deliveries: Sequence[Claimed]
 
+    def only(self, keep: Callable[[Claimed], bool]) -> "Claim":
+        """
+        Narrow it to the deliveries to keep.
+        """
+        return replace(self, deliveries=[delivery for delivery in self.deliveries if keep(delivery)])
+
     def one_by_one(self) -> list["Claim"]:
         """
         Split it into claims of one delivery each.
@@ -194,7 +200,8 @@ def _unflushed_transaction() -> Iterator[None]:
 
 def _lock_claimable(cursor: CursorWrapper, subscriber: Subscriber, now: datetime) -> list[Claimed]:
     lock = " FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
-    cursor.execute(CLAIMABLE + lock, [subscriber.name, _adapt(now), settings.MESSAGING["BATCH_SIZE"]])
+    limit = settings.MESSAGING["BATCH_SIZE" if subscriber.transactional else "OUTSIDE_CALLS_AT_ONCE"]
+    cursor.execute(CLAIMABLE + lock, [subscriber.name, _adapt(now), limit])
     due = sorted(cursor.fetchall())
     if not due:
         return []

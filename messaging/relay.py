@@ -107,10 +107,26 @@ class Relay:
         except Exception as error:
             if _database_is_gone(error):
                 raise
-            if len(held.deliveries) == 1:
-                self._record_failure(held, error)
-            else:
-                self._deliver_one_by_one(held)
+            self._recover(held, error)
+
+    def _recover(self, held: Claim, error: Exception) -> None:
+        if len(held.deliveries) == 1:
+            self._record_failure(held, error)
+        elif isinstance(error, Unavailable) and error.keys and not held.subscriber.transactional:
+            self._defer(held, error)
+        else:
+            self._deliver_one_by_one(held)
+
+    def _defer(self, held: Claim, error: Unavailable) -> None:
+        """
+        Record that the other side left these keys unsettled, and that the rest took effect.
+        """
+        settled = held.only(lambda delivery: delivery.key not in error.keys)
+        settled.settle(self.clock())
+        self._count(settled, "delivered")
+        for single in held.only(lambda delivery: delivery.key in error.keys).one_by_one():
+            with self._unless_lost(single):
+                self._record_failure(single, error)
 
     def _react(self, held: Claim) -> None:
         if held.deliveries[0].is_worn_out:

@@ -2,7 +2,7 @@
 Who reacts to which event: the decorator, the registry and the two errors that steer the relay.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,14 @@ class Permanent(Exception):
 class Unavailable(Exception):
     """
     Raise it from a subscriber when the other side is down: the delivery is deferred without using up its attempts.
+
+    A subscriber that calls the outside names the keys of the events that it could not settle, so that they alone are
+    deferred: the other side is down, and to ask it once more for each of them would only take longer.
     """
+
+    def __init__(self, detail: str = "", *, keys: Collection[str] = ()) -> None:
+        super().__init__(detail)
+        self.keys = keys
 
 
 @dataclass(frozen=True, kw_only=True)

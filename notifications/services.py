@@ -44,11 +44,10 @@ def notify(events: Mapping[UUID, Notifiable], *, now: datetime) -> None:
     """
     unsent = _record(events, now)
     with ThreadPoolExecutor(settings.MESSAGING["OUTSIDE_CALLS_AT_ONCE"]) as pool:
-        failures = list(pool.map(_send, unsent))
-    accepted = [notification.pk for notification, failure in zip(unsent, failures, strict=True) if failure is None]
+        outcomes = list(zip(unsent, pool.map(_send, unsent), strict=True))
+    accepted = [notification.pk for notification, failure in outcomes if failure is None]
     Notification.objects.filter(pk__in=accepted).update(status=Status.ACCEPTED, accepted_at=now)
-    for failure in filter(None, failures):
-        raise failure
+    _report({str(notification.order_id): failure for notification, failure in outcomes if failure})
 
 
 @transaction.atomic
@@ -88,6 +87,17 @@ def _notification(message_id: UUID, event: Notifiable, now: datetime) -> Notific
         body=body.strip() + "\n",
         created_at=now,
     )
+
+
+def _report(failures: Mapping[str, Exception]) -> None:
+    """
+    Tell the relay of what was not sent, by order id.
+    """
+    for failure in failures.values():
+        if not isinstance(failure, Unavailable):
+            raise failure
+    if failures:
+        raise Unavailable(str(next(iter(failures.values()))), keys=failures)
 
 
 def _send(notification: Notification) -> Exception | None:

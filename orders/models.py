@@ -17,7 +17,7 @@ class Product(models.Model):
     sku = models.CharField(max_length=64, primary_key=True)
     name = models.CharField(max_length=200)
     price = models.BigIntegerField(help_text="In minor units, such as pence.")
-    sold_out = models.BooleanField(default=False)
+    sold_out = models.BooleanField(default=True, help_text="Until inventory says that there is some.")
 
     class Meta:
         constraints: ClassVar = [models.CheckConstraint(condition=Q(price__gte=0), name="product_price_not_negative")]

@@ -4,7 +4,7 @@ The gateway: whoever really moves the money. Every adapter speaks this language;
 Every call carries an idempotency key that was stored before the call, so a call may be repeated and moves money once.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -161,11 +161,12 @@ def call_all(call: Callable[[T], Answer], arguments: Iterable[T]) -> list[Reply]
         return list(pool.map(attempt, arguments))
 
 
-def insist_on(unanswered: Sequence[Reply]) -> None:
+def insist_on(unanswered: Mapping[str, Reply]) -> None:
     """
-    Have the relay call again, later, since these replies settle nothing.
+    Have the relay call again, later, since these replies, by order id, settle nothing.
 
     :raises Unavailable: if there are any.
     """
     if unanswered:
-        raise Unavailable(f"No final answer from the gateway to {len(unanswered)} calls: {unanswered[0]}")
+        first = next(iter(unanswered.values()))
+        raise Unavailable(f"No final answer from the gateway to {len(unanswered)} calls: {first}", keys=unanswered)

@@ -55,9 +55,9 @@ def send(refund_ids: Collection[str], *, now: datetime) -> None:
     """
     pending = list(Refund.objects.filter(pk__in=refund_ids, status=Refund.Status.PENDING).select_related("intent"))
     answers = call_all(gateway.current().refund, [_repayment(refund) for refund in pending])
-    replies = dict(zip([str(refund.pk) for refund in pending], answers, strict=True))
-    _settle({refund_id: reply for refund_id, reply in replies.items() if _is_settled(reply)}, now)
-    insist_on([reply for reply in replies.values() if not _is_settled(reply)])
+    replies = list(zip(pending, answers, strict=True))
+    _settle({str(refund.pk): reply for refund, reply in replies if _is_settled(reply)}, now)
+    insist_on({str(refund.intent.order_id): reply for refund, reply in replies if not _is_settled(reply)})
 
 
 def request(amounts: Mapping[PaymentIntent, int], reason: str, now: datetime) -> list[Refund]:

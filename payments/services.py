@@ -50,7 +50,7 @@ def collect(requests: Sequence[PaymentRequested], *, now: datetime) -> None:
     """
     replies = _ask(gateway.current().charge, _open(requests, now))
     _apply(replies, now)
-    insist_on([reply for reply in replies.values() if isinstance(reply, Unreachable)])
+    insist_on({order_id: reply for order_id, reply in replies.items() if isinstance(reply, Unreachable)})
 
 
 def ask_again(asked: Mapping[str, int], *, now: datetime) -> None:
@@ -65,7 +65,7 @@ def ask_again(asked: Mapping[str, int], *, now: datetime) -> None:
     replies = _ask(gateway.current().look_up, [intent for intent in intents if not intent.withdrawn_at])
     replies |= _ask(gateway.current().cancel, [intent for intent in intents if intent.withdrawn_at])
     _apply(replies, now)
-    insist_on([reply for reply in replies.values() if isinstance(reply, Unreachable)])
+    insist_on({order_id: reply for order_id, reply in replies.items() if isinstance(reply, Unreachable)})
     lost = [order_id for order_id, reply in replies.items() if isinstance(reply, TimedOut)]
     if any(asked[order_id] >= len(ASK_AGAIN_AFTER) for order_id in lost):
         raise PaymentUnknown(f"The gateway never said what became of the payment of order {', '.join(lost)}.")
@@ -80,7 +80,7 @@ def settle_overdue(amounts: Amounts, *, now: datetime) -> None:
     _expire_unasked(amounts, now)
     replies = _ask(gateway.current().cancel, _still_open(amounts))
     _apply({order_id: reply for order_id, reply in replies.items() if isinstance(reply, Answer)}, now)
-    insist_on([reply for reply in replies.values() if not isinstance(reply, Answer)])
+    insist_on({order_id: reply for order_id, reply in replies.items() if not isinstance(reply, Answer)})
 
 
 @transaction.atomic

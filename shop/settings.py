@@ -33,7 +33,7 @@ MESSAGING = {
     "BATCH_SIZE": env.int("MESSAGING_BATCH_SIZE", default=200),
     "MAX_ATTEMPTS": env.int("MESSAGING_MAX_ATTEMPTS", default=12),
     "RETENTION_DAYS": env.int("MESSAGING_RETENTION_DAYS", default=30),
-    "OUTSIDE_CALLS_AT_ONCE": env.int("MESSAGING_OUTSIDE_CALLS_AT_ONCE", default=32),
+    "OUTSIDE_CALLS_AT_ONCE": env.int("MESSAGING_OUTSIDE_CALLS_AT_ONCE", default=64),
 }
 
 # --- Security ---

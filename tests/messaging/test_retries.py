@@ -169,3 +169,49 @@ class TestReplay:
         Delivery.objects.filter(key="BLUE-CHAIR").discard()
 
         assert Delivery.objects.replay(clock()) == 2
+
+
+@pytest.mark.django_db
+class TestUnavailableKeys:
+    def test_defers_the_keys_it_names_and_lets_the_rest_stand_without_asking_again(self, subscribe, relay, clock):
+        calls = []
+
+        @subscribe(ProductAdded, transactional=False)
+        def call_painter(events):
+            calls.append([event.sku for event in events])
+            write_down([event for event in events if event.sku == "RED-CHAIR"])
+            raise Unavailable("The painter is out.", keys=["BLUE-CHAIR", "OAK-TABLE"])
+
+        announce(added("RED-CHAIR"), added("BLUE-CHAIR"), added("OAK-TABLE"))
+        outcomes = relay.drain()
+
+        assert calls == [["RED-CHAIR", "BLUE-CHAIR", "OAK-TABLE"]]
+        assert statuses() == {"RED-CHAIR": "delivered", "BLUE-CHAIR": "pending", "OAK-TABLE": "pending"}
+        assert outcomes == {("tests.call_painter", "delivered"): 1, ("tests.call_painter", "deferred"): 2}
+        assert written() == ["RED-CHAIR"]
+
+    def test_of_a_transaction_names_keys_in_vain_since_nothing_of_it_stands(self, subscribe, relay):
+        @subscribe(ProductAdded)
+        def paint(events):
+            write_down(events)
+            if "BLUE-CHAIR" in [event.sku for event in events]:
+                raise Unavailable("No blue today.", keys=["BLUE-CHAIR"])
+
+        announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
+        relay.drain()
+
+        assert statuses() == {"RED-CHAIR": "delivered", "BLUE-CHAIR": "pending"}
+        assert written() == ["RED-CHAIR"]
+
+    def test_comes_in_batches_no_larger_than_the_calls_made_at_once(self, subscribe, relay, messaging_settings):
+        messaging_settings(OUTSIDE_CALLS_AT_ONCE=2)
+        sizes = []
+
+        @subscribe(ProductAdded, transactional=False)
+        def call_painter(events):
+            sizes.append(len(events))
+
+        announce(*(added(f"CHAIR-{number}") for number in range(5)))
+        relay.drain()
+
+        assert sizes == [2, 2, 1]

@@ -48,7 +48,7 @@ class TestProducts:
             "sku": "RED-CHAIR",
             "name": "Red chair",
             "price": 4_500,
-            "sold_out": False,
+            "sold_out": True,
         }
         assert published(contracts.ProductAdded) == [contracts.ProductAdded(sku="RED-CHAIR", name="Red chair")]
 

@@ -125,6 +125,16 @@ class TestSendRefunds:
 
         assert sorted(statuses()) == [(1_000, "pending"), (1_000, "succeeded")]
 
+    def test_asks_again_while_the_gateway_has_not_decided(self, paid, ledger, monkeypatch):
+        refund = give_back(paid, 6_000)
+        monkeypatch.setattr(ledger, "refund", lambda _: Answer(outcome=Outcome.PROCESSING))
+
+        with pytest.raises(Unavailable) as undecided:
+            refunds.send([str(refund.pk)], now=NOON)
+
+        assert list(undecided.value.keys) == [paid]
+        assert statuses() == [(6_000, "pending")]
+
     def test_gives_back_once_however_often_it_is_told(self, paid, ledger):
         refund = give_back(paid, 6_000)
 
