@@ -5,8 +5,7 @@ PostgreSQL locks the chosen rows and skips what others have locked; SQLite has o
 begins IMMEDIATE), so the same statements are exclusive there without row locks.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -14,9 +13,10 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
+from .databases import adapt, read_uuid, unflushed_transaction
 from .models import Delivery
 from .subscribers import Subscriber, all_subscribers
 
@@ -160,7 +160,7 @@ def subscribers_with_work(now: datetime) -> list[Subscriber]:
     known = all_subscribers()
     names = ", ".join(["(%s)"] * len(known))
     with connection.cursor() as cursor:
-        cursor.execute(WITH_WORK.format(names=names), [*known, _adapt(now)])
+        cursor.execute(WITH_WORK.format(names=names), [*known, adapt(now)])
         return [known[name] for (name,) in cursor.fetchall()]
 
 
@@ -170,38 +170,15 @@ def claim(subscriber: Subscriber, *, now: datetime) -> Claim | None:
 
     A delivery whose worker died with it is claimed alone from then on, so that it cannot take its neighbours along.
     """
-    with _unflushed_transaction(), connection.cursor() as cursor:
+    with unflushed_transaction(), connection.cursor() as cursor:
         batch = _next_batch(_lock_claimable(cursor, subscriber, now))
         return _hold(cursor, subscriber, batch, now) if batch else None
-
-
-@contextmanager
-def _unflushed_transaction() -> Iterator[None]:
-    """
-    Commit without waiting for the disk.
-
-    A claim that a power cut takes away was never made, since what is done under it commits later and flushes both.
-    """
-    if connection.in_atomic_block:
-        yield
-    elif connection.vendor == "postgresql":
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL synchronous_commit = off")
-            yield
-    else:
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA synchronous = NORMAL")
-            try:
-                with transaction.atomic():
-                    yield
-            finally:
-                cursor.execute("PRAGMA synchronous = FULL")
 
 
 def _lock_claimable(cursor: CursorWrapper, subscriber: Subscriber, now: datetime) -> list[Claimed]:
     lock = " FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
     limit = settings.MESSAGING["BATCH_SIZE" if subscriber.transactional else "OUTSIDE_CALLS_AT_ONCE"]
-    cursor.execute(CLAIMABLE + lock, [subscriber.name, _adapt(now), limit])
+    cursor.execute(CLAIMABLE + lock, [subscriber.name, adapt(now), limit])
     due = sorted(cursor.fetchall())
     if not due:
         return []
@@ -212,14 +189,14 @@ def _lock_claimable(cursor: CursorWrapper, subscriber: Subscriber, now: datetime
 
 def _claimed(pk: int, message_id: UUID | str, state: Sequence[Any], message: Sequence[Any]) -> Claimed:
     type_, payload, correlation_id, traceparent = message
-    return Claimed._make([pk, _uuid(message_id), *state, type_, payload, _uuid(correlation_id), traceparent])
+    return Claimed._make([pk, read_uuid(message_id), *state, type_, payload, read_uuid(correlation_id), traceparent])
 
 
 def _hold(cursor: CursorWrapper, subscriber: Subscriber, batch: Sequence[Claimed], now: datetime) -> Claim:
     claim = Claim(subscriber=subscriber, token=uuid4(), deliveries=batch)
     cursor.execute(
         HOLD.format(ids=_placeholders(batch)),
-        [claim.token.hex, _adapt(now + lease()), batch[0].is_suspect, *(delivery.pk for delivery in batch)],
+        [claim.token.hex, adapt(now + lease()), batch[0].is_suspect, *(delivery.pk for delivery in batch)],
     )
     return claim
 
@@ -241,14 +218,3 @@ def _one_per_key(due: Sequence[Claimed]) -> list[Claimed]:
 
 def _placeholders(rows: Sequence[object]) -> str:
     return ", ".join(["%s"] * len(rows))
-
-
-def _adapt(moment: datetime) -> Any:
-    return connection.ops.adapt_datetimefield_value(moment)
-
-
-def _uuid(value: UUID | str) -> UUID:
-    """
-    Read an id that SQLite stores as text.
-    """
-    return value if isinstance(value, UUID) else UUID(value)

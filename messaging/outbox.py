@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from . import wakeup
 from .contracts import Event, encode
+from .databases import Row, append
 from .models import Delivery, OutboxMessage, uuid7
-from .rows import Row, append
 from .subscribers import subscribers_of
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)  # W3C Trace Context, 3.2

@@ -12,6 +12,9 @@ from django.db.models import F, Q
 
 from messaging.models import uuid7
 
+Identity = tuple[int, str]
+"""What makes two requests the same order: the customer and the idempotency key."""
+
 
 class Product(models.Model):
     sku = models.CharField(max_length=64, primary_key=True)
@@ -32,6 +35,19 @@ class OrderQuerySet(models.QuerySet["Order"]):
         Fetch these orders and hold them until the transaction ends, always in the same order so that nobody deadlocks.
         """
         return list(self.filter(pk__in=list(ids)).select_for_update().order_by("pk"))
+
+    def insert_new(self, orders: Iterable["Order"]) -> None:
+        """
+        Insert the orders whose identity is new, in one order for everybody so that nobody deadlocks.
+        """
+        self.bulk_create(sorted(orders, key=lambda order: order.identity), ignore_conflicts=True)
+
+    def by_identity(self, identities: Sequence[Identity]) -> dict[Identity, "Order"]:
+        """
+        Find the orders of these identities, where there are any.
+        """
+        customers, keys = {customer for customer, _ in identities}, [key for _, key in identities]
+        return {order.identity: order for order in self.filter(customer_id__in=customers, idempotency_key__in=keys)}
 
 
 class Order(models.Model):
@@ -94,6 +110,10 @@ class Order(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+    @property
+    def identity(self) -> Identity:
+        return self.customer_id, self.idempotency_key
 
     def may_become(self, status: str) -> bool:
         return status in self.TRANSITIONS[self.status]

