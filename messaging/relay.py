@@ -53,13 +53,13 @@ class Relay:
 
     def run(self, stop: threading.Event) -> None:
         """
-        Deliver what is due and wait for more until told to stop; wait for a lost database to come back.
+        Deliver what is due and wait for more until told to stop; whatever happens, such as a lost database, begin anew.
         """
         while not stop.is_set():
             try:
                 self._attend(stop)
-            except (OperationalError, InterfaceError):
-                logger.exception("The relay lost its database and will try again.")
+            except Exception:
+                logger.exception("The relay was interrupted and begins anew in a second.")
                 connection.close()
                 stop.wait(1)
 

@@ -5,7 +5,7 @@ import time
 import pytest
 from django.core.checks import Error
 
-from messaging import host
+from messaging import host, relay
 from messaging.contracts import ProductAdded
 from messaging.models import Delivery
 from tests.messaging.scenes import PATIENCE_SECONDS, added, announce, in_children, statuses, write_down, written
@@ -44,6 +44,29 @@ class TestStartInThread:
             write_down(events)
 
         def serve() -> None:
+            host.start_in_thread()
+            announce(added("RED-CHAIR"))
+            wait_until(written)
+
+        assert in_children(serve) == [0]
+
+        assert written() == ["RED-CHAIR"]
+
+    def test_goes_on_after_whatever_interrupts_it(self, subscribe, monkeypatch):
+        @subscribe(ProductAdded)
+        def paint(events):
+            write_down(events)
+
+        interruptions = iter([MemoryError("not now")])
+        claim = relay.claim
+
+        def claim_at_the_second_try(*args, **kwargs):
+            for interruption in interruptions:
+                raise interruption
+            return claim(*args, **kwargs)
+
+        def serve() -> None:
+            monkeypatch.setattr(relay, "claim", claim_at_the_second_try)
             host.start_in_thread()
             announce(added("RED-CHAIR"))
             wait_until(written)
