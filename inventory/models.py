@@ -8,7 +8,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 
-from messaging.models import uuid7
+from messaging.models import new_id
 
 
 class StockItemQuerySet(models.QuerySet["StockItem"]):
@@ -22,13 +22,15 @@ class StockItemQuerySet(models.QuerySet["StockItem"]):
         """
         Store the counters of locked items in one statement (an upsert, for a portable update of many rows).
         """
-        self.bulk_create(items, update_conflicts=True, unique_fields=["sku"], update_fields=["on_hand", "reserved"])
+        counters = ["on_hand", "reserved", "revision"]
+        self.bulk_create(items, update_conflicts=True, unique_fields=["sku"], update_fields=counters)
 
 
 class StockItem(models.Model):
     sku = models.CharField(max_length=64, primary_key=True)
     on_hand = models.BigIntegerField(default=0, help_text="In the warehouse, promised or not.")
     reserved = models.BigIntegerField(default=0, help_text="Promised to orders that are not confirmed yet.")
+    revision = models.BigIntegerField(default=0, help_text="How often it ran out or came back.")
 
     objects = StockItemQuerySet.as_manager()
 
@@ -74,7 +76,7 @@ class Reservation(models.Model):
         Status.RELEASED: frozenset(),
     }
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     order_id = models.UUIDField(unique=True)
     status = models.CharField(max_length=10, choices=Status, default=Status.HELD)
     created_at = models.DateTimeField()

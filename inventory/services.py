@@ -42,11 +42,11 @@ def reserve(wanted: Mapping[str, Sequence[Line]], *, now: datetime) -> None:
     sold_out = _sold_out(stock)
     missing = {order_id: _promise(stock, lines) for order_id, lines in _unanswered(wanted).items()}
     held = [order_id for order_id, skus in missing.items() if not skus]
-    StockItem.objects.write_back(stock.values())
+    changes = _write_back(stock, sold_out)
     _write_reservations({order_id: wanted[order_id] for order_id in held}, now)
     publish_all([StockReserved(order_id=order_id) for order_id in held])
     publish_all([StockRejected(order_id=order_id, missing=skus) for order_id, skus in missing.items() if skus])
-    publish_all(_availability_changes(sold_out, stock))
+    publish_all(changes)
 
 
 @transaction.atomic
@@ -82,9 +82,9 @@ def release(order_ids: Collection[str], *, now: datetime) -> None:
     sold_out = _sold_out(stock)
     for line in _lines(held):
         stock[line.sku].reserved -= line.quantity
-    StockItem.objects.write_back(stock.values())
+    changes = _write_back(stock, sold_out)
     _refuse(set(order_ids) - {str(found.order_id) for found in reservations}, now)
-    publish_all(_availability_changes(sold_out, stock))
+    publish_all(changes)
 
 
 @transaction.atomic
@@ -199,18 +199,29 @@ def _move(stock: Stock, quantities: Mapping[str, int], kind: str, now: datetime)
     sold_out = _sold_out(stock)
     for sku, item in stock.items():
         item.on_hand += quantities[sku]
-    StockItem.objects.write_back(stock.values())
+    changes = _write_back(stock, sold_out)
     StockMovement.objects.bulk_create(
         [StockMovement(sku=sku, kind=kind, quantity=quantity, at=now) for sku, quantity in quantities.items()]
     )
-    publish_all(_availability_changes(sold_out, stock))
+    publish_all(changes)
 
 
 def _sold_out(stock: Stock) -> set[str]:
     return {sku for sku, item in stock.items() if item.available == 0}
 
 
-def _availability_changes(before: set[str], stock: Stock) -> list[Event]:
-    after = _sold_out(stock)
-    depleted: list[Event] = [StockDepleted(sku=sku) for sku in sorted(after - before)]
-    return depleted + [StockReplenished(sku=sku) for sku in sorted(before - after)]
+def _write_back(stock: Stock, sold_out: set[str]) -> list[Event]:
+    """
+    Store these locked items, and say which of them ran out or came back since `sold_out` was noted.
+    """
+    changed = sorted(sold_out ^ _sold_out(stock))
+    for sku in changed:
+        stock[sku].revision += 1
+    StockItem.objects.write_back(stock.values())
+    return [_availability(stock[sku]) for sku in changed]
+
+
+def _availability(item: StockItem) -> Event:
+    if item.available:
+        return StockReplenished(sku=item.sku, revision=item.revision)
+    return StockDepleted(sku=item.sku, revision=item.revision)

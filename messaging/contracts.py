@@ -124,6 +124,7 @@ class StockDepleted(Event, frozen=True):
     keyed_by: ClassVar[str] = "sku"
 
     sku: str
+    revision: int = 0
 
 
 class StockReplenished(Event, frozen=True):
@@ -131,6 +132,7 @@ class StockReplenished(Event, frozen=True):
     keyed_by: ClassVar[str] = "sku"
 
     sku: str
+    revision: int = 0
 
 
 class PaymentSucceeded(Event, frozen=True):

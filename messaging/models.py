@@ -16,9 +16,14 @@ if sys.version_info >= (3, 14):
 else:
     from uuid_utils.compat import uuid7
 
-__all__ = ["Attempt", "Delivery", "OutboxMessage", "uuid7"]
-
 PRUNED_AT_ONCE = 500
+
+
+def new_id() -> UUID:
+    """
+    Make an id that sorts by the time of its making (UUIDv7, RFC 9562).
+    """
+    return uuid7()
 
 
 class OutboxMessageQuerySet(models.QuerySet["OutboxMessage"]):
@@ -47,7 +52,7 @@ class OutboxMessage(models.Model):
     A published event, immutable, written in the transaction of the change that it announces.
     """
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     type = models.CharField(max_length=100)
     version = models.PositiveSmallIntegerField()
     key = models.CharField(max_length=100, db_index=True)

@@ -18,7 +18,7 @@ from django.utils import timezone
 from . import wakeup
 from .contracts import Event, encode
 from .databases import Row, append
-from .models import Delivery, OutboxMessage, uuid7
+from .models import Delivery, OutboxMessage, new_id
 from .subscribers import subscribers_of
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)  # W3C Trace Context, 3.2
@@ -79,7 +79,7 @@ def publish_all(events: Sequence[Event], *, at: datetime | None = None) -> None:
         raise NotInTransaction(f"Publish {[event.type for event in events[:3]]} inside transaction.atomic().")
     if events:
         now = timezone.now()
-        ids = [uuid7() for _ in events]
+        ids = [new_id() for _ in events]
         append(OutboxMessage, MESSAGE_FIELDS, map(_message, events, ids, repeat(now)))
         append(Delivery, DELIVERY_FIELDS, _deliveries(events, ids, due_at=at or now, delayed=at is not None))
         transaction.on_commit(wakeup.ring, robust=True)

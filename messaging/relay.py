@@ -104,12 +104,12 @@ class Relay:
             self._react(held)
         except LeaseLost:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if _database_is_gone(error):
                 raise
             self._recover(held, error)
 
-    def _recover(self, held: Claim, error: Exception) -> None:
+    def _recover(self, held: Claim, error: BaseException) -> None:
         if len(held.deliveries) == 1:
             self._record_failure(held, error)
         elif isinstance(error, Unavailable) and error.keys and not held.subscriber.transactional:
@@ -147,7 +147,7 @@ class Relay:
                 single.renew(self.clock())
                 self._attempt(single)
 
-    def _record_failure(self, held: Claim, error: Exception) -> None:
+    def _record_failure(self, held: Claim, error: BaseException) -> None:
         """
         Write the failed attempt down and decide when to try again, if at all.
         """
@@ -201,7 +201,7 @@ def backoff(attempt: int) -> timedelta:
     return timedelta(seconds=whole * random.uniform(0.5, 1))
 
 
-def _verdict(delivery: Claimed, error: Exception, now: datetime) -> tuple[str, dict[str, object]]:
+def _verdict(delivery: Claimed, error: BaseException, now: datetime) -> tuple[str, dict[str, object]]:
     if isinstance(error, Unavailable) and delivery.deferrals < DEFERRAL_LIMIT:
         deferrals = delivery.deferrals + 1
         changes = {"deferrals": deferrals, "attempts": delivery.earlier_attempts, "due_at": now + backoff(deferrals)}
@@ -219,7 +219,7 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
-def _fingerprint(error: Exception) -> str:
+def _fingerprint(error: BaseException) -> str:
     """
     Give failures of one class at one place in the code one short name.
     """
@@ -228,5 +228,5 @@ def _fingerprint(error: Exception) -> str:
     return sha1(f"{type(error).__name__}@{place}".encode(), usedforsecurity=False).hexdigest()[:16]
 
 
-def _database_is_gone(error: Exception) -> bool:
+def _database_is_gone(error: BaseException) -> bool:
     return isinstance(error, (OperationalError, InterfaceError)) and not connection.is_usable()

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from django.db import models
 
-from messaging.models import uuid7
+from messaging.models import new_id
 
 
 class Notification(models.Model):
@@ -27,7 +27,7 @@ class Notification(models.Model):
         SUPPRESSED = "suppressed"
         """Not to be sent: there is no address, or it came too late to be of use. Final."""
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     message_id = models.UUIDField(help_text="The event that it tells of.")
     order_id = models.UUIDField(db_index=True)
     kind = models.CharField(max_length=20, choices=Kind)

@@ -10,9 +10,8 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import NotFound, ParseError
+from rest_framework.exceptions import NotFound
 from rest_framework.pagination import Cursor, CursorPagination
-from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -23,14 +22,6 @@ from .drafts import Draft, DraftLine
 from .models import HistoryEntry, Order, OrderLine
 
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
-
-
-class ShallowJSONParser(JSONParser):
-    def parse(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().parse(*args, **kwargs)
-        except RecursionError:
-            raise ParseError("This JSON is nested too deeply: an order has two levels.") from None
 
 
 class WholeNumber(serializers.IntegerField):
@@ -113,7 +104,6 @@ class NewestFirst(CursorPagination):
 class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.GenericViewSet[Order]):
     serializer_class = OrderOutput
     pagination_class = NewestFirst
-    parser_classes = (ShallowJSONParser,)
 
     def get_queryset(self) -> QuerySet[Order]:
         lines, history = OrderLine.objects.order_by("id"), HistoryEntry.objects.order_by("id")

@@ -53,4 +53,4 @@ def record_refund(events: Sequence[PaymentRefunded]) -> None:
 
 @subscriber(StockDepleted, StockReplenished)
 def show_availability(events: Sequence[StockDepleted | StockReplenished]) -> None:
-    services.show_availability({event.sku: isinstance(event, StockDepleted) for event in events})
+    services.show_availability({event.sku: (event.revision, isinstance(event, StockDepleted)) for event in events})

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from messaging.models import uuid7
+from messaging.models import new_id
 
 Identity = tuple[int, str]
 """What makes two requests the same order: the customer and the idempotency key."""
@@ -21,6 +21,9 @@ class Product(models.Model):
     name = models.CharField(max_length=200)
     price = models.BigIntegerField(help_text="In minor units, such as pence.")
     sold_out = models.BooleanField(default=True, help_text="Until inventory says that there is some.")
+    stock_revision = models.BigIntegerField(
+        default=0, editable=False, help_text="Which of inventory's changes `sold_out` tells of."
+    )
 
     class Meta:
         constraints: ClassVar = [models.CheckConstraint(condition=Q(price__gte=0), name="product_price_not_negative")]
@@ -78,7 +81,7 @@ class Order(models.Model):
         Status.REFUNDED: frozenset(),
     }
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     customer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="orders")
     idempotency_key = models.CharField(max_length=255, help_text="One order per customer and key.")
     fingerprint = models.CharField(max_length=64, help_text="Of the request, to tell a repeat from another order.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import prefetch_related_objects
 
 from messaging import contracts
@@ -140,7 +140,8 @@ def cancel_order(order_id: str, *, reason: str, now: datetime) -> Order:
 @transaction.atomic
 def record_refunds(amounts: Mapping[str, int], *, now: datetime) -> None:
     """
-    Record money that went back; a confirmed order whose whole total went back becomes refunded.
+    Record money that went back. An order whose whole total went back becomes refunded, or is cancelled if we had not
+    learned yet that it was paid.
 
     :param amounts: minor units by order id.
     """
@@ -150,28 +151,41 @@ def record_refunds(amounts: Mapping[str, int], *, now: datetime) -> None:
     Order.objects.bulk_update(orders, ["refunded"])
     whole = [order for order in orders if order.refunded == order.total]
     Order.move_to(Order.Status.REFUNDED, [order for order in whole if order.may_become(Order.Status.REFUNDED)], now=now)
+    unconfirmed = [order for order in whole if order.may_become(Order.Status.CANCELLED)]
+    _cancel(unconfirmed, Order.CancelReason.BY_OPERATOR, now)
 
 
-@transaction.atomic
 def add_products(products: Sequence[Product]) -> list[Product]:
     """
     Offer these products, unless their sku is offered already, and announce the new ones.
     """
+    try:
+        return _add_products(products)
+    except IntegrityError:  # somebody offered one of them at this moment, so it is known now
+        return _add_products(products)
+
+
+@transaction.atomic
+def _add_products(products: Sequence[Product]) -> list[Product]:
     known = set(Product.objects.filter(sku__in=[product.sku for product in products]).values_list("sku", flat=True))
-    new = [product for product in products if product.sku not in known]
+    new = sorted((product for product in products if product.sku not in known), key=lambda product: product.sku)
     Product.objects.bulk_create(new)
     publish_all([contracts.ProductAdded(sku=product.sku, name=product.name) for product in new])
     return new
 
 
 @transaction.atomic
-def show_availability(sold_out: Mapping[str, bool]) -> None:
+def show_availability(changes: Mapping[str, tuple[int, bool]]) -> None:
     """
-    Show products as sold out or available.
+    Show products as sold out or available, unless a later change is shown already: a replayed one may come late.
+
+    :param changes: inventory's revision, and whether the product is sold out, by sku.
     """
-    for state in (True, False):
-        skus = [sku for sku, is_sold_out in sold_out.items() if is_sold_out is state]
-        Product.objects.filter(sku__in=skus).update(sold_out=state)
+    products = list(Product.objects.filter(sku__in=list(changes)).select_for_update().order_by("sku"))
+    outdated = [product for product in products if product.stock_revision < changes[product.sku][0]]
+    for product in outdated:
+        product.stock_revision, product.sold_out = changes[product.sku]
+    Product.objects.bulk_update(outdated, ["stock_revision", "sold_out"])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
-from messaging.models import uuid7
+from messaging.models import new_id
 
 
 class PaymentIntentQuerySet(models.QuerySet["PaymentIntent"]):
@@ -56,7 +56,7 @@ class PaymentIntent(models.Model):
         Status.CANCELLED: frozenset(),
     }
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     order_id = models.UUIDField(unique=True)
     amount = models.BigIntegerField(help_text="In minor units, such as pence.")
     currency = models.CharField(max_length=3)
@@ -114,7 +114,7 @@ class Refund(models.Model):
         FAILED = "failed"
         """The gateway refused; its amount is free to be refunded again. Final."""
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     intent = models.ForeignKey(PaymentIntent, on_delete=models.PROTECT, related_name="refunds")
     amount = models.BigIntegerField(help_text="In minor units, such as pence.")
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)

@@ -63,7 +63,7 @@ def ask_again(asked: Mapping[str, int], *, now: datetime) -> None:
     """
     intents = [intent for intent in _still_open(asked) if intent.asks == asked[str(intent.order_id)]]
     replies = _ask(gateway.current().look_up, [intent for intent in intents if not intent.withdrawn_at])
-    replies |= _ask(gateway.current().cancel, [intent for intent in intents if intent.withdrawn_at])
+    replies |= _ask(_withdraw, [intent for intent in intents if intent.withdrawn_at])
     _apply(replies, now)
     insist_on({order_id: reply for order_id, reply in replies.items() if isinstance(reply, Unreachable)})
     lost = [order_id for order_id, reply in replies.items() if isinstance(reply, TimedOut)]
@@ -78,7 +78,7 @@ def settle_overdue(amounts: Amounts, *, now: datetime) -> None:
     :raises Unavailable: if the gateway did not answer for one of them; the others are settled.
     """
     _expire_unasked(amounts, now)
-    replies = _ask(gateway.current().cancel, _still_open(amounts))
+    replies = _ask(_withdraw, _still_open(amounts))
     _apply({order_id: reply for order_id, reply in replies.items() if isinstance(reply, Answer)}, now)
     insist_on({order_id: reply for order_id, reply in replies.items() if not isinstance(reply, Answer)})
 
@@ -146,6 +146,18 @@ def _ask(call: Callable[[Charge], Answer], intents: Sequence[PaymentIntent]) -> 
     asked = [intent for intent in intents if intent.amount]
     replies = dict(zip([str(intent.order_id) for intent in asked], call_all(call, map(_charge, asked)), strict=True))
     return replies | {str(intent.order_id): NOTHING_TO_PAY for intent in intents if not intent.amount}
+
+
+def _withdraw(charge: Charge) -> Answer:
+    """
+    Cancel a charge at the gateway; to say that it is still being processed answers nothing.
+
+    :raises TimedOut: if the gateway has not decided whether it is cancelled or captured.
+    """
+    answer = gateway.current().cancel(charge)
+    if answer.outcome is Outcome.PROCESSING:
+        raise TimedOut("The gateway neither cancelled nor captured it yet.")
+    return answer
 
 
 @transaction.atomic

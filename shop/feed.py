@@ -4,6 +4,7 @@ The form of an order feed: a CSV with a line for each line of an invoice; and th
 
 import csv
 import json
+import os
 import re
 import sqlite3
 from collections import Counter
@@ -14,6 +15,7 @@ from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from tempfile import mkstemp
 
 from orders.drafts import SKU, DraftLine
 from orders.models import Product
@@ -105,13 +107,13 @@ def rejects_file(path: Path) -> Iterator[Callable[[Invoice, Collection[str]], No
 
     :raises UnusableFeed: if the file cannot be written.
     """
-    part = path.with_name(f"{path.name}.part")
     try:
-        file = part.open("w", encoding="utf-8", newline="")
+        handle, name = mkstemp(dir=path.parent, prefix=f"{path.name}.")
     except OSError as error:
         raise UnusableFeed(f"Rejects cannot go to {path}: {error.strerror}. Choose a place with --rejects.") from error
+    part = Path(name)
     try:
-        with file:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow([*COLUMNS, "reasons"])
             yield lambda invoice, reasons: writer.writerows(_with_reasons(invoice, reasons))

@@ -188,6 +188,7 @@ REST_FRAMEWORK = {
         "shop.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
+    "DEFAULT_PARSER_CLASSES": ["shop.parsing.ShallowJSONParser"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
     "PAGE_SIZE": 50,
@@ -199,7 +200,9 @@ REST_KNOX = {"TOKEN_TTL": timedelta(days=30)}
 
 EMAIL_BACKEND = env("EMAIL_BACKEND", default="anymail.backends.console.EmailBackend")
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="The Shop <shop@example.com>")
-ANYMAIL = env.json("ANYMAIL", default={})
+# A provider that hangs has to give up before MESSAGING_HANDLER_LIMIT_SECONDS ends its worker.
+EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)
+ANYMAIL = {"REQUESTS_TIMEOUT": EMAIL_TIMEOUT} | env.json("ANYMAIL", default={})
 
 # --- Static files ---
 

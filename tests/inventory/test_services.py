@@ -81,7 +81,7 @@ class TestReserve:
 
         services.reserve({an_order(): chairs(3)}, now=NOON)
 
-        assert published(contracts.StockDepleted) == [contracts.StockDepleted(sku="RED-CHAIR")]
+        assert published(contracts.StockDepleted) == [contracts.StockDepleted(sku="RED-CHAIR", revision=2)]
 
 
 class TestCommit:
@@ -130,7 +130,10 @@ class TestRelease:
 
         assert counters() == (3, 0)
         assert Reservation.objects.values_list("status", "ended_at").get() == ("released", NOON)
-        assert published(contracts.StockReplenished) == [*before, contracts.StockReplenished(sku="RED-CHAIR")]
+        assert published(contracts.StockReplenished) == [
+            *before,
+            contracts.StockReplenished(sku="RED-CHAIR", revision=3),
+        ]
 
     def test_gives_back_once_however_often_it_is_told(self):
         make_stock(10)
@@ -212,7 +215,7 @@ class TestWithdraw:
 
         assert counters() == (0, 0)
         assert list(StockMovement.objects.values_list("kind", "quantity").order_by("id"))[1:] == [("withdrawn", -10)]
-        assert published(contracts.StockDepleted) == [contracts.StockDepleted(sku="RED-CHAIR")]
+        assert published(contracts.StockDepleted) == [contracts.StockDepleted(sku="RED-CHAIR", revision=2)]
 
     def test_never_touches_what_is_promised(self):
         make_stock(10)

@@ -172,6 +172,19 @@ class TestReplay:
 
 
 @pytest.mark.django_db
+class TestExit:
+    def test_of_a_handler_is_a_failure_like_any_other(self, subscribe, relay):
+        @subscribe(ProductAdded)
+        def paint(events):
+            raise SystemExit("closing time")
+
+        announce(added("RED-CHAIR"))
+
+        assert relay.drain() == {("tests.paint", "failed"): 1}
+        assert Delivery.objects.get().error_class == "SystemExit"
+
+
+@pytest.mark.django_db
 class TestUnavailableKeys:
     def test_defers_the_keys_it_names_and_lets_the_rest_stand_without_asking_again(self, subscribe, relay, clock):
         calls = []

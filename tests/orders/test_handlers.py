@@ -57,7 +57,7 @@ def test_shows_what_is_sold_out_and_what_is_back(order):
     ProductFactory(sku="OAK-TABLE", sold_out=True)
 
     handlers.show_availability(
-        [contracts.StockDepleted(sku="RED-CHAIR"), contracts.StockReplenished(sku="OAK-TABLE")],
+        [contracts.StockDepleted(sku="RED-CHAIR", revision=1), contracts.StockReplenished(sku="OAK-TABLE", revision=1)],
     )
 
     assert dict(Product.objects.values_list("sku", "sold_out")) == {"RED-CHAIR": True, "OAK-TABLE": False}

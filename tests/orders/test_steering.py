@@ -185,6 +185,15 @@ class TestRecordRefunds:
         order.refresh_from_db()
         assert (order.status, order.refunded) == ("cancelled", 4_500)
 
+    def test_cancels_an_order_whose_money_went_back_before_it_was_known_to_be_paid(self):
+        order = awaiting_payment()
+
+        services.record_refunds({str(order.pk): 4_500}, now=NOON)
+        services.confirm_orders([str(order.pk)], now=NOON)
+
+        order.refresh_from_db()
+        assert (order.status, order.cancel_reason, order.refunded) == ("cancelled", "by_operator", 4_500)
+
     def test_never_records_more_than_was_paid(self):
         order = confirmed()
 
@@ -211,9 +220,16 @@ class TestShowAvailability:
     def test_marks_each_product(self):
         ProductFactory(sku="OAK-TABLE", sold_out=True)
 
-        services.show_availability({"RED-CHAIR": True, "OAK-TABLE": False})
+        services.show_availability({"RED-CHAIR": (1, True), "OAK-TABLE": (1, False)})
 
         assert dict(Product.objects.values_list("sku", "sold_out")) == {"RED-CHAIR": True, "OAK-TABLE": False}
+
+    def test_leaves_out_what_a_later_change_made_untrue(self):
+        services.show_availability({"RED-CHAIR": (2, False)})
+
+        services.show_availability({"RED-CHAIR": (1, True)})
+
+        assert dict(Product.objects.values_list("sku", "sold_out")) == {"RED-CHAIR": False}
 
 
 class TestSets:

@@ -123,6 +123,32 @@ class TestAskAgain:
         assert ledger.calls == {"charge": 1, "cancel": 1}
 
 
+class TestAGatewayThatCannotCancelYet:
+    @pytest.fixture(autouse=True)
+    def undecided(self, ledger, monkeypatch):
+        monkeypatch.setattr(ledger, "cancel", lambda _: Answer(outcome=Outcome.PROCESSING))
+
+    def test_is_asked_again_about_an_overdue_payment(self, ledger):
+        asked = request(payment_method="tok_pending")
+        services.collect([asked], now=NOON)
+
+        with pytest.raises(Unavailable) as undecided:
+            services.settle_overdue(wanted(asked), now=NOON)
+
+        assert list(undecided.value.keys) == [asked.order_id]
+        assert status_of(asked) == "processing"
+
+    def test_is_asked_again_about_a_withdrawn_payment(self, ledger):
+        asked = request(payment_method="tok_pending")
+        services.collect([asked], now=NOON)
+        services.stop(wanted(asked), now=NOON)
+
+        services.ask_again({asked.order_id: 1}, now=NOON)
+
+        assert status_of(asked) == "unknown"
+        assert published(contracts.PaymentUnsettled)[-1] == contracts.PaymentUnsettled(order_id=asked.order_id, ask=2)
+
+
 class TestThroughTheRelay:
     def test_an_unanswered_payment_is_a_dead_letter_until_it_is_replayed(self, lost, ledger, drain):
         silence_for_good(lost, ledger)

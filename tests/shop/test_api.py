@@ -32,6 +32,11 @@ class TestTokens:
         program.credentials(HTTP_AUTHORIZATION=f"Token {answer.json()['token']}")
         assert program.get(ORDERS).json() == {"next": None, "previous": None, "results": []}
 
+    def test_refuse_what_is_nested_too_deeply(self):
+        answer = APIClient().post(TOKENS, "[" * 100_000, content_type="application/json")
+
+        assert (answer.status_code, answer.json()) == (400, {"detail": "This JSON is nested too deeply."})
+
     @pytest.mark.parametrize(
         "wrong",
         [

@@ -189,6 +189,15 @@ class TestRejectedInvoices:
         found = [(row["InvoiceNo"], row["reasons"], row.get(None)) for row in rejects(elsewhere)]
         assert found == [("536365", "malformed_line", None), ("536366", "malformed_line", ["h"])]
 
+    def test_leave_an_input_alone_that_is_named_like_a_part_of_them(self, path):
+        make_stock(10)
+        part = write(path.with_name("rejects.csv.part"), a_line(), a_line("C536366"))
+        before = part.read_text()
+
+        run(part, rejects=path.with_name("rejects.csv"))
+
+        assert part.read_text() == before
+
     def test_replace_those_of_the_run_before(self, path):
         make_stock(10)
         run(write(path, a_line("C536366")))
