@@ -26,13 +26,14 @@ from .claims import Claim, Claimed, LeaseLost, claim, subscribers_with_work
 from .contracts import Undecodable, decode
 from .models import Attempt, Delivery
 from .outbox import handling
-from .subscribers import Permanent, Unavailable
+from .subscribers import Permanent, Subscriber, Unavailable
 
 logger = logging.getLogger(__name__)
 
 BACKOFF_CAP_SECONDS = 300
 DEFERRAL_LIMIT = 300  # about a day, at the capped backoff
 TRACEBACK_CHARACTERS = 8_000
+PATIENCE_SECONDS = 1
 
 
 class WorkerDied(Permanent):
@@ -50,6 +51,7 @@ class Relay:
         self.clock = clock
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.reacting_since: float | None = None
+        self._resting_until: dict[str, float] = {}
 
     def run(self, stop: threading.Event) -> None:
         """
@@ -82,6 +84,8 @@ class Relay:
         """
         worked = False
         for subscriber in subscribers_with_work(self.clock()):
+            if self._resting_until.get(subscriber.name, 0) > time.monotonic():
+                continue
             if held := claim(subscriber, now=self.clock()):
                 worked = True
                 self._deliver(held)
@@ -133,7 +137,7 @@ class Relay:
             raise WorkerDied(f"{held.deliveries[0].earlier_attempts} workers died with this delivery.")
         events = [decode(delivery.type, delivery.payload) for delivery in held.deliveries]
         around = transaction.atomic() if held.subscriber.transactional else nullcontext()
-        with handling(held.deliveries), self._watched(), around:
+        with handling(held.deliveries), self._watched(held.subscriber), around:
             held.subscriber.react(events)
             held.settle(self.clock())
         self._count(held, "delivered")
@@ -175,10 +179,19 @@ class Relay:
             logger.warning("Rolled back what %s did: its lease had ended.", held.subscriber.name)
 
     @contextmanager
-    def _watched(self) -> Iterator[None]:
-        self.reacting_since = time.monotonic()
+    def _watched(self, subscriber: Subscriber) -> Iterator[None]:
+        """
+        Take the time of a reaction. A subscriber that learned slowly that its other side is down rests five times as
+        long, so that an outage costs the other subscribers a sixth of this worker's time at most.
+        """
+        self.reacting_since = started = time.monotonic()
         try:
             yield
+        except Unavailable:
+            seconds = time.monotonic() - started
+            if seconds > PATIENCE_SECONDS:
+                self._resting_until[subscriber.name] = time.monotonic() + 5 * seconds
+            raise
         finally:
             self.reacting_since = None
 

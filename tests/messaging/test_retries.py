@@ -228,3 +228,36 @@ class TestUnavailableKeys:
         relay.drain()
 
         assert sizes == [2, 2, 1]
+
+
+@pytest.mark.django_db
+class TestRest:
+    @pytest.fixture
+    def seconds(self, monkeypatch) -> list[float]:
+        passed = [0.0]
+        monkeypatch.setattr("messaging.relay.time.monotonic", lambda: passed[0])
+        return passed
+
+    def test_is_given_to_a_subscriber_that_took_long_to_find_the_other_side_down(
+        self, subscribe, relay, clock, seconds
+    ):
+        calls = []
+
+        @subscribe(ProductAdded, transactional=False)
+        def call_painter(events):
+            calls.append(seconds[0])
+            seconds[0] += 10
+            raise Unavailable("The line is busy.", keys=[event.sku for event in events])
+
+        @subscribe(ProductAdded)
+        def paint(events):
+            write_down(events)
+
+        for moment in (0, 15, 59, 61):
+            seconds[0] = max(seconds[0], moment)
+            announce(added(f"CHAIR-{moment}"))
+            clock.advance(seconds=600)
+            relay.drain()
+
+        assert calls == [0, 61]
+        assert written() == ["CHAIR-0", "CHAIR-15", "CHAIR-59", "CHAIR-61"]
