@@ -93,11 +93,24 @@ class TestWhatIsSaid:
         assert sent.subject == f"Your order {ORDER} is cancelled"
         assert sent.body == f"{sentence}\n\nYou have not been charged.\n\nAda's Chairs\n"
 
-    def test_of_a_cancelled_order_that_may_have_been_paid(self):
-        notify(cancelled("by_customer", payment_requested=True))
+    def test_of_an_order_whose_payment_was_declined(self):
+        notify(cancelled("payment_failed", payment_requested=True))
+
+        assert mail.outbox[0].body == "Your payment was declined.\n\nYou have not been charged.\n\nAda's Chairs\n"
+
+    @pytest.mark.parametrize(
+        ("reason", "sentence"),
+        [
+            ("expired", "We did not receive your payment in time."),
+            ("by_customer", "You asked us to cancel it."),
+            ("by_operator", "The shop had to cancel it."),
+        ],
+    )
+    def test_of_an_order_that_may_have_been_paid_when_it_was_cancelled(self, reason, sentence):
+        notify(cancelled(reason, payment_requested=True))
 
         assert mail.outbox[0].body == (
-            "You asked us to cancel it.\n"
+            f"{sentence}\n"
             "\n"
             "If any of the 12,345.67 GBP was already paid, it comes back to you by itself.\n"
             "\n"
