@@ -22,7 +22,9 @@ class ProductForm(forms.ModelForm):
     def clean_sku(self) -> str:
         sku = self.cleaned_data["sku"]
         if not SKU.fullmatch(sku):
-            raise forms.ValidationError("A sku is made of letters, digits, '.', '_' and '-', and begins with neither.")
+            raise forms.ValidationError(
+                "A sku is made of letters, digits, '.', '_' and '-', and begins with a letter or a digit."
+            )
         return sku
 
 

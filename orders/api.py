@@ -59,7 +59,10 @@ class OrderInput(serializers.Serializer[Any]):
     payment_method = Text(max_length=64, help_text="A token of the payment gateway.")
     expected_total = WholeNumber(min_value=0, help_text="What you saw it cost, in minor units.")
     email = serializers.EmailField(
-        required=False, max_length=254, help_text="Where to write to; your account's address otherwise."
+        required=False,
+        allow_blank=True,
+        max_length=254,
+        help_text="Where to write to; your account's address otherwise.",
     )
 
 
@@ -76,12 +79,24 @@ class HistoryOutput(serializers.ModelSerializer[HistoryEntry]):
 
 
 class OrderOutput(serializers.ModelSerializer[Order]):
+    url = serializers.HyperlinkedIdentityField(view_name="orders:order-detail")
     lines = LineOutput(many=True)
     history = HistoryOutput(many=True)
 
     class Meta:
         model = Order
-        fields = ("id", "status", "cancel_reason", "currency", "total", "refunded", "placed_at", "lines", "history")
+        fields = (
+            "url",
+            "id",
+            "status",
+            "cancel_reason",
+            "currency",
+            "total",
+            "refunded",
+            "placed_at",
+            "lines",
+            "history",
+        )
 
 
 class NewestFirst(CursorPagination):
@@ -111,7 +126,7 @@ class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.Ge
         return mine.prefetch_related(Prefetch("lines", lines), Prefetch("history", history))
 
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
-        return OrderInput if self.action == "create" else OrderOutput
+        return OrderInput if self.action == "create" else self.serializer_class
 
     def create(self, request: Request) -> Response:
         """
@@ -127,9 +142,9 @@ class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.Ge
         except services.IdempotencyKeyReused as error:
             return Response({"detail": str(error)}, status.HTTP_422_UNPROCESSABLE_ENTITY)
         created = status.HTTP_201_CREATED if placement.is_new else status.HTTP_200_OK
-        return Response(OrderOutput(self.get_queryset().get(pk=placement.order.pk)).data, created)
+        return Response(self._shown(self.get_queryset().get(pk=placement.order.pk)), created)
 
-    @action(detail=True, methods=["post"])
+    @action(detail=True, methods=["post"], serializer_class=serializers.Serializer)
     def cancel(self, request: Request, pk: str) -> Response:
         """
         Cancel an order that is not final yet. What was paid comes back by itself.
@@ -139,7 +154,10 @@ class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.Ge
             services.cancel_order(str(order.pk), reason=Order.CancelReason.BY_CUSTOMER, now=timezone.now())
         except services.CannotCancel as error:
             return Response({"detail": str(error)}, status.HTTP_409_CONFLICT)
-        return Response(OrderOutput(self.get_object()).data)
+        return Response(self._shown(self.get_object()))
+
+    def _shown(self, order: Order) -> dict[str, Any]:
+        return OrderOutput(order, context=self.get_serializer_context()).data
 
 
 def _draft(request: Request, wanted: dict[str, Any]) -> Draft:

@@ -132,7 +132,7 @@ def cancel_order(order_id: str, *, reason: str, now: datetime) -> Order:
     """
     (order,) = Order.objects.locked([order_id])
     if not order.may_become(Order.Status.CANCELLED):
-        raise CannotCancel(f"This order is {order.get_status_display().lower()} and can no longer be cancelled.")
+        raise CannotCancel(f"Nothing was cancelled: this order is already {order.get_status_display().lower()}.")
     _cancel([order], reason, now)
     return order
 

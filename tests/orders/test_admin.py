@@ -104,7 +104,7 @@ class TestCancel:
 
         told = act(admin_client, "cancel", order)
 
-        assert "This order is cancelled and can no longer be cancelled." in told
+        assert "Nothing was cancelled: this order is already cancelled." in told
         assert Order.objects.get().cancel_reason == "by_customer"
         assert not LogEntry.objects.exists()
 

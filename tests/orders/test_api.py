@@ -37,6 +37,7 @@ class TestPlace:
         placed_at = order.placed_at.isoformat().replace("+00:00", "Z")
         assert answer.status_code == 201
         assert answer.json() == {
+            "url": f"http://testserver{ORDERS}{order.pk}/",
             "id": str(order.pk),
             "status": "placed",
             "cancel_reason": "",
@@ -49,11 +50,14 @@ class TestPlace:
         }
         assert announced() == {"orders.order_placed": 1}
 
-    def test_writes_to_the_accounts_address_unless_told_another(self, api):
-        api.post(ORDERS, wish(), format="json")
-        api.post(ORDERS, wish(email="office@example.com"), format="json")
+    @pytest.mark.parametrize(
+        ("told", "written_to"),
+        [({}, "ada@example.com"), ({"email": ""}, "ada@example.com"), ({"email": "o@example.com"}, "o@example.com")],
+    )
+    def test_writes_to_the_accounts_address_unless_told_another(self, api, told, written_to):
+        api.post(ORDERS, wish(**told), format="json")
 
-        assert set(Order.objects.values_list("email", flat=True)) == {"ada@example.com", "office@example.com"}
+        assert Order.objects.get().email == written_to
 
     def test_keeps_the_trace_of_the_request(self, api):
         traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
@@ -177,6 +181,13 @@ class TestList:
 
         assert len(for_fifty) == len(for_one)
 
+    def test_leads_to_each_order(self, api):
+        order = place_order()
+
+        (listed,) = api.get(ORDERS).json()["results"]
+
+        assert api.get(listed["url"]).json()["id"] == str(order.pk)
+
     @pytest.mark.parametrize(
         "cursor", ["x", "é", b64encode(b"p=1").decode(), b64encode(b"p=\x00").decode(), b64encode(b"o=-1").decode()]
     )
@@ -205,7 +216,15 @@ class TestCancel:
         answer = api.post(f"{ORDERS}{order.pk}/cancel/")
 
         assert answer.status_code == 409
-        assert answer.json() == {"detail": "This order is confirmed and can no longer be cancelled."}
+        assert answer.json() == {"detail": "Nothing was cancelled: this order is already confirmed."}
+
+    def test_asks_people_for_nothing(self, api):
+        order = place_order()
+
+        page = api.get(f"{ORDERS}{order.pk}/cancel/", headers={"Accept": "text/html"}).content.decode()
+
+        assert 'name="status"' not in page
+        assert "cancel_reason" not in page
 
     def test_is_no_link_to_follow(self, api):
         order = place_order()
