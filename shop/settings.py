@@ -7,12 +7,13 @@ Every setting comes from the environment (or a file `.env`), each with a default
 from datetime import timedelta
 from pathlib import Path
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
+
+from shop.environment import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
+env = Environment()
 env.read_env(BASE_DIR / ".env")
 
 # --- This shop ---
@@ -42,14 +43,19 @@ DEBUG = env.bool("DEBUG", default=True)
 
 INSECURE_SECRET_KEY = "django-insecure-only-for-trying-the-shop-on-your-own-machine"
 SECRET_KEY = env("SECRET_KEY", default=INSECURE_SECRET_KEY)
-if SECRET_KEY == INSECURE_SECRET_KEY and not DEBUG:
+if not DEBUG and (SECRET_KEY == INSECURE_SECRET_KEY or len(SECRET_KEY) < 32):
     raise ImproperlyConfigured(
-        "DEBUG is off, and SECRET_KEY is still the one everybody can read in the source. Set SECRET_KEY in the "
-        "environment or in .env to a secret of this shop, for example the output of: "
+        "DEBUG is off, and SECRET_KEY is the one everybody can read in the source, or shorter than 32 characters. Set "
+        "SECRET_KEY in the environment or in .env to a secret of this shop, for example the output of: "
         "python -c 'import secrets; print(secrets.token_urlsafe(64))'"
     )
 
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
+if not DEBUG and not ALLOWED_HOSTS:
+    raise ImproperlyConfigured(
+        "DEBUG is off, and this shop answers to no host name. Set ALLOWED_HOSTS in the environment or in .env to its "
+        "names, separated by commas."
+    )
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
@@ -126,7 +132,7 @@ USE_TZ = True
 
 # --- Database and cache ---
 
-DATABASE = env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'shop.sqlite3'}")
+DATABASE = env.database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'shop.sqlite3'}")
 SQLITE = DATABASE["ENGINE"] == "django.db.backends.sqlite3"
 
 DATABASE_OPTIONS = (
@@ -202,7 +208,13 @@ EMAIL_BACKEND = env("EMAIL_BACKEND", default="anymail.backends.console.EmailBack
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="The Shop <shop@example.com>")
 # A provider that hangs has to give up before MESSAGING_HANDLER_LIMIT_SECONDS ends its worker.
 EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)
-ANYMAIL = {"REQUESTS_TIMEOUT": EMAIL_TIMEOUT} | env.json("ANYMAIL", default={})
+ANYMAIL = {"REQUESTS_TIMEOUT": EMAIL_TIMEOUT} | env.json_object("ANYMAIL")
+EMAIL_HOST = env("EMAIL_HOST", default="localhost")
+EMAIL_PORT = env.int("EMAIL_PORT", default=25)
+EMAIL_HOST_USER = env("EMAIL_HOST_USER", default="")
+EMAIL_HOST_PASSWORD = env("EMAIL_HOST_PASSWORD", default="")
+EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=False)
+EMAIL_USE_SSL = env.bool("EMAIL_USE_SSL", default=False)
 
 # --- Static files ---
 
@@ -220,7 +232,7 @@ STORAGES = {
 
 # --- Logging ---
 
-LOG_LEVEL = env("LOG_LEVEL", default="INFO").upper()
+LOG_LEVEL = env.log_level("LOG_LEVEL", default="INFO")
 
 LOGGING = {
     "version": 1,

@@ -47,6 +47,7 @@ def _measure_apart(url: str, chosen: argparse.Namespace) -> dict[str, Any]:
             "BENCH_ARRIVALS": f"{scratch}/arrivals",
             "SECRET_KEY": secrets.token_urlsafe(64),
             "DEBUG": "0",
+            "ALLOWED_HOSTS": "shop.example",
             "RELAY_IN_WEB": "0",
             "LOG_LEVEL": "ERROR",
         }
