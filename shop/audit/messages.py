@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from messaging import contracts
 from messaging.claims import lease
-from messaging.models import Delivery, OutboxMessage
+from messaging.models import Attempt, Delivery, OutboxMessage
 from messaging.subscribers import all_subscribers
 
 from .checks import LATE_AFTER, Check, Finding, remembered_since
@@ -154,7 +154,9 @@ def nothing_lies_about(now: datetime) -> Finding:
         id__lt=OuterRef("id"),
     )
     delivered_lately = Delivery.objects.filter(delivered_at__gte=now - lease()).values_list("subscriber", flat=True)
-    given_up_on = ~Q(subscriber__in=set(delivered_lately.distinct())) | Q(due_at__lt=now - LATE_AFTER)
+    tried_lately = Attempt.objects.filter(failed_at__gte=now - lease()).values_list("delivery__subscriber", flat=True)
+    at_work = {*delivered_lately.distinct(), *tried_lately.distinct()}
+    given_up_on = ~Q(subscriber__in=at_work) | Q(due_at__lt=now - LATE_AFTER)
     overdue = Delivery.objects.due(now - lease()).filter(given_up_on, ~Exists(earlier))
     return Finding(Delivery.objects.count(), overdue.values_list("pk", flat=True))
 

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from inventory.models import Reservation
-from messaging.models import OutboxMessage
+from messaging.models import Attempt, Delivery, OutboxMessage
 from messaging.subscribers import all_subscribers
 from notifications.models import Notification
 from orders.models import HistoryEntry
@@ -38,6 +38,22 @@ class TestEachCheck:
 
     def test_lets_a_backlog_be_worked_off(self, day):
         wait_for_delivery(day.bob, "notifications.send_confirmation", timedelta(minutes=10))
+
+        assert violated() == []
+
+    def test_lets_a_backlog_wait_for_an_outage_that_is_being_tried(self, day):
+        wait_for_delivery(day.bob, "notifications.send_confirmation", timedelta(minutes=10))
+        Delivery.objects.filter(delivered_at__isnull=False).update(delivered_at=timezone.now() - timedelta(hours=1))
+        assert violated() == ["M4"]
+
+        Attempt.objects.create(
+            delivery=Delivery.objects.filter(subscriber="notifications.send_confirmation").first(),
+            number=1,
+            failed_at=timezone.now(),
+            error_class="Unavailable",
+            error="Connection refused.",
+            traceback="",
+        )
 
         assert violated() == []
 
