@@ -12,9 +12,10 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
-from messaging.admin import ReadOnly, WholeValueSearch
+from messaging.admin import ReadOnly, WholeValueSearch, moment
 
 from . import services
 from .models import Reservation, ReservationLine, StockItem, StockMovement
@@ -62,7 +63,7 @@ class StockItemAdmin(ReadOnly, admin.ModelAdmin):
         except services.NotEnoughStock as refusal:
             self.message_user(request, str(refusal), messages.ERROR)
         else:
-            self.message_user(request, f"{done} {quantity} of each of {len(items)} stock items.")
+            self.message_user(request, f"{done} {quantity} of each of {len(items)} stock item{pluralize(len(items))}.")
 
 
 class ReservationLineInline(ReadOnly, admin.TabularInline):
@@ -72,7 +73,7 @@ class ReservationLineInline(ReadOnly, admin.TabularInline):
 
 @admin.register(Reservation)
 class ReservationAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
-    list_display = ("order_id", "status", "created_at", "ended_at")
+    list_display = ("order_id", "status", moment("created_at"), moment("ended_at"))
     list_filter = ("status",)
     date_hierarchy = "created_at"
     ordering = ("-id",)
@@ -94,7 +95,7 @@ class ReservationLineAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
 
 @admin.register(StockMovement)
 class StockMovementAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
-    list_display = ("at", "sku", "kind", "quantity", "order_id")
+    list_display = (moment("at"), "sku", "kind", "quantity", "order_id")
     list_filter = ("kind",)
     date_hierarchy = "at"
     ordering = ("-id",)

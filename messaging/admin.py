@@ -3,22 +3,25 @@ Messages, deliveries and failed attempts to look at; dead letters to replay or d
 """
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.template.defaultfilters import pluralize
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
 from .contracts import event_types
 from .models import Attempt, Delivery, DeliveryQuerySet, OutboxMessage
+from .money import money
 from .subscribers import all_subscribers
 
 Lookups = Iterable[tuple[str, str]]
@@ -82,14 +85,55 @@ class WholeValueSearch:
         return queryset.filter(reduce(or_, matches)) if matches else queryset.none(), False
 
 
+def amount(field: str, currency: Callable[[Any], str]) -> Callable[[Any], str]:
+    """
+    Make a column of the minor units in this field as money that people read.
+    """
+
+    @admin.display(description=field.replace("_", " "), ordering=field)
+    def column(row: Any) -> str:
+        return money(getattr(row, field), currency(row))
+
+    column.__name__ = field
+    return column
+
+
+def moment(field: str) -> Callable[[Any], str | None]:
+    """
+    Make a column of this field's date and time, short and to the second: much happens within a minute.
+    """
+
+    @admin.display(description=field.replace("_", " "), ordering=field)
+    def column(row: Any) -> str | None:
+        return _to_the_second(getattr(row, field))
+
+    column.__name__ = field
+    return column
+
+
+def link_to_rows(model: str, about: object) -> str:
+    """
+    Link to what a search for this finds among a model's rows, such as those of "payments_paymentintent".
+    """
+    page = reverse(f"admin:{model}_changelist", query={"q": about})
+    return format_html('<a href="{}">{}</a>', page, about)
+
+
 @admin.display(description="traceback")
 def as_printed(attempt: Attempt) -> str:
     return format_html("<pre>{}</pre>", attempt.traceback)
 
 
+@admin.display(description="due at", ordering="due_at")
+def due(delivery: Delivery) -> str | None:
+    # What is settled is due no more: it keeps the end of its last lease.
+    return _to_the_second(delivery.due_at) if delivery.status == Delivery.Status.PENDING else None
+
+
 class DeliveryInline(ReadOnly, admin.TabularInline):
     model = Delivery
-    fields = ("subscriber", "status", "due_at", "attempts", "delivered_at", "error_class")
+    fields = ("subscriber", "status", due, "attempts", "delivered_at", "error_class")
+    readonly_fields = (due,)
     show_change_link = True
 
 
@@ -103,7 +147,7 @@ class AttemptInline(ReadOnly, admin.StackedInline):
 
 @admin.register(OutboxMessage)
 class OutboxMessageAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
-    list_display = ("id", "type", "key", "published_at")
+    list_display = ("id", "type", "key", moment("published_at"))
     list_filter = (TypeFilter,)
     date_hierarchy = "published_at"
     ordering = ("-id",)
@@ -115,7 +159,7 @@ class OutboxMessageAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
 
 @admin.register(Delivery)
 class DeliveryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
-    list_display = ("id", "subscriber", "link_to_message", "key", "status", "due_at", "attempts", "error_class")
+    list_display = ("id", "status", "subscriber", due, "attempts", "error_class", "link_to_message")
     list_filter = ("status", SubscriberFilter)
     list_select_related = ("message",)
     date_hierarchy = "due_at"
@@ -123,8 +167,8 @@ class DeliveryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     search_fields = ("key", "message_id")
     search_help_text = OutboxMessageAdmin.search_help_text
     show_full_result_count = False
-    exclude = ("message",)
-    readonly_fields = ("link_to_message",)
+    exclude = ("message", "due_at")
+    readonly_fields = ("link_to_message", due)
     inlines = (AttemptInline,)
     actions = ("replay", "discard")
 
@@ -151,15 +195,18 @@ class DeliveryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
         Settle the dead letters among those chosen, and record who did.
         """
         letters = list(chosen.dead().order_by("pk").select_for_update(of=("self",)))
+        others = chosen.exclude(pk__in=[letter.pk for letter in letters]).count()
         settle(Delivery.objects.filter(pk__in=[letter.pk for letter in letters]))
         if letters:
             LogEntry.objects.log_actions(request.user.pk, letters, CHANGE, f"{done} as a dead letter.")
-        self.message_user(request, f"{done} {len(letters)} dead letters.")
+            self.message_user(request, f"{done} {len(letters)} dead letter{pluralize(len(letters))}.")
+        if others:
+            self.message_user(request, f"Left as they were, being no dead letters: {others}.", messages.WARNING)
 
 
 @admin.register(Attempt)
 class AttemptAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("id", "link_to_delivery", "number", "failed_at", "error_class", "error")
+    list_display = ("id", "error_class", "error", moment("failed_at"), "number", "link_to_delivery")
     list_select_related = ("delivery",)
     date_hierarchy = "failed_at"
     ordering = ("-id",)
@@ -182,6 +229,10 @@ def _may_equal(queryset: QuerySet[Any], field: str, term: str) -> bool:
     except ValidationError:
         return False
     return True
+
+
+def _to_the_second(when: datetime | None) -> str | None:
+    return when and timezone.localtime(when).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _link(target: OutboxMessage | Delivery) -> str:

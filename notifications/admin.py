@@ -4,14 +4,14 @@ What customers were told, to look at.
 
 from django.contrib import admin
 
-from messaging.admin import ReadOnly, WholeValueSearch
+from messaging.admin import ReadOnly, WholeValueSearch, moment
 
 from .models import Notification
 
 
 @admin.register(Notification)
 class NotificationAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
-    list_display = ("created_at", "kind", "channel", "recipient", "status", "order_id", "accepted_at")
+    list_display = (moment("created_at"), "status", "kind", "recipient", "order_id", moment("accepted_at"), "channel")
     list_filter = ("status", "kind", "channel")
     date_hierarchy = "created_at"
     ordering = ("-id",)

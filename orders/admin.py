@@ -2,16 +2,19 @@
 Products to offer, and orders to look at and cancel. An order's state moves by its services only.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
-from messaging.admin import ReadOnly, WholeValueSearch
+from messaging.admin import ReadOnly, WholeValueSearch, amount, link_to_rows, moment
 
 from . import services
 from .drafts import SKU
@@ -28,14 +31,24 @@ class ProductForm(forms.ModelForm):
         return sku
 
 
+PRICE = amount("price", lambda product: settings.ORDERS["CURRENCY"])
+UNIT_PRICE = amount("unit_price", lambda line: line.order.currency)
+TOTAL = amount("total", lambda order: order.currency)
+REFUNDED = amount("refunded", lambda order: order.currency)
+
+
 @admin.register(Product)
 class ProductAdmin(admin.ModelAdmin):
     form = ProductForm
-    list_display = ("sku", "name", "price", "sold_out")
+    list_display = ("sku", "name", PRICE, "in_stock")
     list_filter = ("sold_out",)
     search_fields = ("sku", "name")
     ordering = ("sku",)
     show_full_result_count = False
+
+    @admin.display(boolean=True, ordering="-sold_out")
+    def in_stock(self, product: Product) -> bool:
+        return not product.sold_out
 
     def get_readonly_fields(self, request: HttpRequest, obj: Product | None = None) -> tuple[str, ...]:
         return ("sku", "sold_out") if obj else ("sold_out",)
@@ -53,6 +66,11 @@ class ProductAdmin(admin.ModelAdmin):
 class OrderLineInline(ReadOnly, admin.TabularInline):
     model = OrderLine
     ordering = ("id",)
+    fields = ("sku", "name", "quantity", UNIT_PRICE)
+    readonly_fields = (UNIT_PRICE,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OrderLine]:
+        return super().get_queryset(request).select_related("order")
 
 
 class HistoryEntryInline(ReadOnly, admin.TabularInline):
@@ -60,9 +78,26 @@ class HistoryEntryInline(ReadOnly, admin.TabularInline):
     ordering = ("id",)
 
 
+def _about_order(name: str, model: str) -> Callable[[Order], str]:
+    @admin.display(description=name)
+    def link(order: Order) -> str:
+        return link_to_rows(model, order.pk)
+
+    return link
+
+
+ELSEWHERE = (
+    _about_order("payment", "payments_paymentintent"),
+    _about_order("reservation", "inventory_reservation"),
+    _about_order("notifications", "notifications_notification"),
+    _about_order("messages", "messaging_outboxmessage"),
+    _about_order("deliveries", "messaging_delivery"),
+)
+
+
 @admin.register(Order)
 class OrderAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
-    list_display = ("id", "customer", "status", "cancel_reason", "total", "refunded", "currency", "placed_at")
+    list_display = ("id", "status", TOTAL, moment("placed_at"), "customer", "cancel_reason", REFUNDED)
     list_filter = ("status", "cancel_reason")
     list_select_related = ("customer",)
     date_hierarchy = "placed_at"
@@ -70,6 +105,8 @@ class OrderAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     search_fields = ("id", "email", "customer__username", "idempotency_key")
     search_help_text = "The whole id, e-mail address, customer's name or idempotency key."
     show_full_result_count = False
+    exclude = ("total", "refunded", "currency")
+    readonly_fields = (TOTAL, REFUNDED, *ELSEWHERE)
     inlines = (OrderLineInline, HistoryEntryInline)
     actions = ("cancel",)
 
@@ -79,7 +116,8 @@ class OrderAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     @admin.action(description="Cancel orders", permissions=["cancel"])
     def cancel(self, request: HttpRequest, chosen: QuerySet[Order]) -> None:
         cancelled = sum([self._cancel(request, order) for order in chosen.order_by("pk")])
-        self.message_user(request, f"Cancelled {cancelled} orders.")
+        if cancelled:
+            self.message_user(request, f"Cancelled {cancelled} order{pluralize(cancelled)}.")
 
     def _cancel(self, request: HttpRequest, order: Order) -> bool:
         try:
@@ -94,7 +132,7 @@ class OrderAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
 
 @admin.register(OrderLine)
 class OrderLineAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
-    list_display = ("order", "sku", "name", "quantity", "unit_price")
+    list_display = ("order", "sku", "quantity", UNIT_PRICE, "name")
     list_select_related = ("order",)
     ordering = ("-id",)
     search_fields = ("order__id", "sku")
@@ -104,7 +142,7 @@ class OrderLineAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
 
 @admin.register(HistoryEntry)
 class HistoryEntryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
-    list_display = ("order", "previous", "status", "at")
+    list_display = ("order", "status", moment("at"), "previous")
     list_filter = ("status",)
     list_select_related = ("order",)
     date_hierarchy = "at"

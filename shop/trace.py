@@ -9,8 +9,8 @@ from uuid import UUID
 
 from inventory.models import Reservation
 from messaging.models import Delivery, OutboxMessage
+from messaging.money import money
 from notifications.models import Notification
-from notifications.templatetags.money import money
 from orders.models import Order
 from payments.models import PaymentIntent, Refund
 

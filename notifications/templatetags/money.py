@@ -1,15 +1,6 @@
-from decimal import Decimal
-
-from babel.numbers import get_currency_precision
 from django import template
 
+from messaging.money import money
+
 register = template.Library()
-
-
-@register.filter
-def money(minor_units: int, currency: str) -> str:
-    """
-    Write an amount for people: 1250 minor units of GBP as "12.50 GBP".
-    """
-    precision = get_currency_precision(currency)
-    return f"{Decimal(minor_units).scaleb(-precision):,.{precision}f} {currency}"
+register.filter("money", money)

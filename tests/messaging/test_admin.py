@@ -2,6 +2,7 @@ import re
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.utils.timezone import localtime
 
 from messaging.models import Attempt, Delivery, OutboxMessage
 from tests.messaging.scenes import added, announce, statuses
@@ -12,8 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 def keys_listed(client, question: str) -> set[str]:
-    listed = client.get(page(Delivery) + question).content.decode()
-    return set(re.findall(r'field-key">([^<]+)<', listed))
+    return {delivery.key for delivery in client.get(page(Delivery) + question).context["cl"].result_list}
 
 
 def test_every_page_opens(admin_client, letters):
@@ -65,6 +65,14 @@ class TestDeliveries:
 
         assert keys_listed(admin_client, question) == found
 
+    def test_are_due_only_while_they_wait(self, admin_client, letters):
+        announce(added("GREEN-CHAIR"))
+        due_at = localtime(Delivery.objects.get(key="GREEN-CHAIR").due_at)
+
+        listed = admin_client.get(page(Delivery)).content.decode()
+
+        assert re.findall(r'field-due">([^<]+)<', listed) == [f"{due_at:%Y-%m-%d %H:%M:%S}", "-", "-", "-"]
+
     def test_cost_as_many_statements_to_list_however_many_they_are(self, admin_client, letters):
         admin_client.get(page(Delivery))
         with counting_statements() as for_three:
@@ -92,7 +100,7 @@ class TestDeadLetters:
 
         answer = act(client, "replay", red)
 
-        assert "Replayed 1 dead letters." in answer
+        assert "Replayed 1 dead letter." in answer
         assert statuses() == {"RED-CHAIR": "pending", "BLUE-CHAIR": "dead", "OLD-TABLE": "dead"}
         assert list(LogEntry.objects.values_list("user__username", "object_id", "change_message")) == [
             ("olga", str(red.pk), "Replayed as a dead letter.")
@@ -111,11 +119,21 @@ class TestDeadLetters:
         client = operator_who_may("messaging.view_delivery", "messaging.change_delivery")
         announce(added("GREEN-CHAIR"))
 
-        answer = act(client, "discard", Delivery.objects.get(key="GREEN-CHAIR"))
+        answer = act(client, "discard", *Delivery.objects.filter(key__in=["GREEN-CHAIR", "RED-CHAIR"]))
 
-        assert "Discarded 0 dead letters." in answer
-        assert statuses()["GREEN-CHAIR"] == "pending"
-        assert not LogEntry.objects.exists()
+        assert "Discarded 1 dead letter." in answer
+        assert "Left as they were, being no dead letters: 1." in answer
+        assert (statuses()["GREEN-CHAIR"], statuses()["RED-CHAIR"]) == ("pending", "discarded")
+        assert LogEntry.objects.count() == 1
+
+    def test_are_not_claimed_to_be_settled_when_none_was_chosen(self, letters):
+        client = operator_who_may("messaging.view_delivery", "messaging.change_delivery")
+        announce(added("GREEN-CHAIR"))
+
+        answer = act(client, "replay", Delivery.objects.get(key="GREEN-CHAIR"))
+
+        assert "Left as they were, being no dead letters: 1." in answer
+        assert "Replayed" not in answer
 
     @pytest.mark.parametrize("action", ["replay", "discard"])
     def test_are_not_for_those_who_may_only_look(self, letters, action):

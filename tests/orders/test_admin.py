@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.utils import timezone
@@ -7,7 +9,7 @@ from orders import services
 from orders.models import HistoryEntry, Order, OrderLine, Product
 from tests.factories import ProductFactory, make_stock, place_order
 from tests.operators import act, open_every_page_of, operator_who_may, page
-from tests.outbox import announced, published
+from tests.outbox import announced, counting_statements, published
 
 pytestmark = pytest.mark.django_db
 
@@ -79,10 +81,51 @@ class TestProducts:
             "sold_out": True,
         }
 
+    def test_are_marked_when_they_are_in_stock(self, admin_client):
+        ProductFactory(sku="OAK-TABLE", sold_out=True)
+        ProductFactory(sku="RED-CHAIR", sold_out=False)
+
+        listed = admin_client.get(page(Product)).content.decode()
+
+        assert re.findall(r"icon-(yes|no)\.svg", listed) == ["no", "yes"]
+        assert "45.00 GBP" in listed
+
     def test_none_is_deleted(self, admin_client):
         product = ProductFactory(sku="RED-CHAIR")
 
         assert admin_client.post(page(Product, "delete", product.pk), {"post": "yes"}).status_code == 403
+
+
+class TestAnOrdersPage:
+    def test_shows_its_money_and_leads_to_what_others_know_of_it(self, admin_client):
+        make_stock()
+        order = place_order({"RED-CHAIR": 2})
+
+        shown = admin_client.get(page(Order, "change", order.pk)).content.decode()
+
+        assert "90.00 GBP" in shown
+        assert "45.00 GBP" in shown
+        assert re.findall(rf"/admin/([a-z/]+)/\?q={order.pk}", shown) == [
+            "payments/paymentintent",
+            "inventory/reservation",
+            "notifications/notification",
+            "messaging/outboxmessage",
+            "messaging/delivery",
+        ]
+
+    def test_costs_as_many_statements_for_a_hundred_lines_as_for_two(self, admin_client):
+        for number in range(100):
+            make_stock(sku=f"CHAIR-{number}")
+        short = place_order({f"CHAIR-{number}": 1 for number in range(2)})
+        long = place_order({f"CHAIR-{number}": 1 for number in range(100)})
+        admin_client.get(page(Order, "change", short.pk))
+
+        with counting_statements() as for_two:
+            admin_client.get(page(Order, "change", short.pk))
+        with counting_statements() as for_many:
+            admin_client.get(page(Order, "change", long.pk))
+
+        assert len(for_many) == len(for_two)
 
 
 class TestCancel:
@@ -105,6 +148,7 @@ class TestCancel:
         told = act(admin_client, "cancel", order)
 
         assert "Nothing was cancelled: this order is already cancelled." in told
+        assert "Cancelled 0" not in told
         assert Order.objects.get().cancel_reason == "by_customer"
         assert not LogEntry.objects.exists()
 

@@ -44,6 +44,16 @@ def test_nobody_edits_by_hand(admin_client, paid, model):
     assert [answer.status_code for answer in answers] == [403, 403, 403]
 
 
+def test_a_payment_shows_its_money_and_leads_to_its_order(admin_client, paid):
+    give_back(paid, 4_000)
+
+    shown = admin_client.get(page(PaymentIntent, "change", paid.pk)).content.decode()
+
+    assert "100.00 GBP" in shown
+    assert "40.00 GBP" in shown
+    assert f"/admin/orders/order/?q={paid.order_id}" in shown
+
+
 class TestRefundRest:
     def test_gives_back_what_is_left_in_the_operators_name(self, admin_client, paid, ledger, drain):
         give_back(paid, 4_000)
@@ -51,12 +61,15 @@ class TestRefundRest:
         told = act(admin_client, "refund_rest", paid)
         drain()
 
-        assert "Requested 1 refunds." in told
+        assert "Requested 1 refund." in told
         assert set(Refund.objects.values_list("amount", "status", "reason")) == {
             (4_000, "succeeded", "a scratch"),
             (6_000, "succeeded", "by admin"),
         }
-        assert LogEntry.objects.values_list("object_id", "change_message").get() == (str(paid.pk), "Refunded 6000.")
+        assert LogEntry.objects.values_list("object_id", "change_message").get() == (
+            str(paid.pk),
+            "Refunded 60.00 GBP.",
+        )
 
     def test_says_when_nothing_is_left(self, admin_client, paid):
         give_back(paid, 10_000)
@@ -64,6 +77,7 @@ class TestRefundRest:
         told = act(admin_client, "refund_rest", paid)
 
         assert "Nothing of this order is left to refund." in told
+        assert "Requested" not in told
         assert Refund.objects.count() == 1
         assert not LogEntry.objects.exists()
 
