@@ -14,6 +14,8 @@ from messaging.contracts import event_types
 from messaging.models import Delivery, DeliveryQuerySet
 from messaging.subscribers import all_subscribers
 
+FILTERS = ("ids", "subscriber", "event_type", "error", "since")
+
 
 def add_filters(parser: ArgumentParser) -> None:
     """
@@ -33,7 +35,7 @@ def chosen(options: Mapping[str, Any]) -> DeliveryQuerySet:
 
     :raises CommandError: if they name an id, a subscriber or an event that does not exist.
     """
-    wishes = {name: options[name] for name in ("ids", "subscriber", "event_type", "error", "since")}
+    wishes = {name: options[name] for name in FILTERS}
     _require_ids(wishes["ids"])
     _require_name("subscriber", wishes["subscriber"], {*all_subscribers(), *_named("subscriber")})
     _require_name("type", wishes["event_type"], {*event_types(), *_named("message__type")})

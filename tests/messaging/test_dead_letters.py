@@ -61,7 +61,8 @@ class TestListDeadLetters:
         assert [letter["key"] for letter in found] == ["BLUE-CHAIR", "OLD-TABLE"]
 
     def test_says_so_when_there_is_none(self, paint):
-        assert run("list_dead_letters") == "There is no such dead letter.\n"
+        assert run("list_dead_letters") == "There are no dead letters.\n"
+        assert run("list_dead_letters", "--error", "ValueError") == "There is no such dead letter.\n"
         assert run_json("list_dead_letters") == {"dead_letters": []}
 
     def test_costs_as_many_statements_for_three_letters_as_for_one(self, letters):

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from messaging.management import tables
-from messaging.management.dead_letters import add_filters, chosen
+from messaging.management.dead_letters import FILTERS, add_filters, chosen
 from messaging.models import Attempt, Delivery
 
 
@@ -29,7 +29,8 @@ class Command(BaseCommand):
             rows = [list(described(letter).values()) for letter in letters]
             tables.show(self.stdout, list(described(letters[0])), rows)
         else:
-            self.stdout.write("There is no such dead letter.")
+            asked = any(options[name] for name in FILTERS)
+            self.stdout.write("There is no such dead letter." if asked else "There are no dead letters.")
 
 
 def described(letter: Delivery) -> dict[str, object]:
