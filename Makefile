@@ -1,7 +1,9 @@
-# `make` lists the commands. Set PYTHON3 to choose the interpreter (3.11 or newer), VENV to put its environment elsewhere.
+# `make` lists the commands. Set PYTHON3 to choose the interpreter (3.11 or newer), VENV to put its environment elsewhere,
+# PORT to serve at another port: `make run PORT=8001`.
 
 PYTHON3 ?= python3
 VENV ?= .venv
+PORT ?= 8000
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
@@ -11,7 +13,7 @@ help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 run: $(VENV)/installed ## install, migrate, fill in demo data, then serve until Ctrl-C
-	$(BIN)/python manage.py up --demo
+	$(BIN)/python manage.py up --demo --port $(PORT)
 
 test: $(VENV)/installed ## install and run the tests, on SQLite or on what DATABASE_URL names
 	$(BIN)/python -m pytest

@@ -113,4 +113,9 @@ class TestWhatItSays:
 
         first, *others = output.getvalue().splitlines()
         assert first.startswith("Accepted 1 invoices with 1 order lines in ")
-        assert others == ["0 were imported before.", f"Rejected 1, see {path}.rejects.csv", "  cancellation: 1"]
+        assert others == [
+            "0 were imported before.",
+            f"Rejected 1, see {path}.rejects.csv",
+            "Reasons, of which an invoice may have several:",
+            "  cancellation: 1",
+        ]

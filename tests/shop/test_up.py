@@ -11,6 +11,10 @@ from urllib.request import urlopen
 
 import pytest
 from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.core.management.base import SystemCheckError
+
+from shop.management.commands.up import listen
 
 PATIENCE_SECONDS = 30
 
@@ -130,3 +134,26 @@ class TestUp:
             assert shop.up.wait(PATIENCE_SECONDS) == 1
         assert "Address already in use" in shop.output.read_text()
         assert "--port" in shop.output.read_text()
+
+    @pytest.mark.parametrize("host", ["999.1.1.1", "192.0.2.1"])
+    def test_refuses_an_address_of_another_machine(self, host: str) -> None:
+        with pytest.raises(CommandError, match=r"Cannot serve: .* Give --host an IPv4 address of this machine"):
+            listen(host, 0)
+
+    @pytest.mark.parametrize(
+        ("wish", "complaint"),
+        [
+            ("--port=80000", "'80000' is not a port"),
+            ("--port=-1", "'-1' is not a port"),
+            ("--workers=0", "'0' is not a whole number above zero"),
+        ],
+    )
+    def test_refuses_numbers_out_of_range(self, wish: str, complaint: str) -> None:
+        with pytest.raises(CommandError, match=complaint):
+            call_command("up", wish)
+
+    def test_refuses_settings_that_cannot_be_meant(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(settings, "RELAY_WORKERS", 0)
+
+        with pytest.raises(SystemCheckError, match="Set RELAY_WORKERS to 1 or more"):
+            call_command("up", skip_checks=False)

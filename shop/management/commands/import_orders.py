@@ -95,6 +95,7 @@ class Report:
                 f"Accepted {self.accepted} invoices with {self.lines} order lines in {self.seconds:.1f} s.",
                 f"{self.already_imported} were imported before.",
                 f"Rejected {self.rejected}, see {rejects}",
+                *(["Reasons, of which an invoice may have several:"] if self.reasons else []),
                 *(f"  {reason}: {invoices}" for reason, invoices in self.reasons.most_common()),
             ]
         )

@@ -1,10 +1,11 @@
+import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_address
@@ -14,6 +15,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
+
+from messaging.management.dead_letters import positive
 
 STOP_SECONDS = 10
 WATCH_SECONDS = 0.2
@@ -27,14 +30,14 @@ class Command(BaseCommand):
     help = (
         "Start the whole shop on this machine: migrate the database, then run a web server and the workers until "
         "Ctrl-C, SIGTERM, or until one of the two dies. Nothing is left behind, whichever way it ends. "
-        "Exit status: 0 when asked to stop, 1 when a part died or the address was taken."
+        "Exit status: 0 when asked to stop, 1 when a part died or the address cannot be had, 2 when asked wrongly."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to serve at (default: %(default)s)")
-        parser.add_argument("--port", type=int, default=8000, help="port to serve at (default: %(default)s)")
+        parser.add_argument("--port", type=port_number, default=8000, help="port to serve at (default: %(default)s)")
         parser.add_argument(
-            "--workers", type=int, default=settings.RELAY_WORKERS, help="number of workers (default: %(default)s)"
+            "--workers", type=positive, default=settings.RELAY_WORKERS, help="number of workers (default: %(default)s)"
         )
         parser.add_argument("--demo", action="store_true", help="fill in demo data first, and print its logins")
 
@@ -65,6 +68,17 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
+def port_number(text: str) -> int:
+    """
+    Read the number of a port; 0 has the system choose one.
+
+    :raises ArgumentTypeError: if it is none.
+    """
+    if not (text.isdecimal() and int(text) <= 65_535):
+        raise ArgumentTypeError(f"{text!r} is not a port: choose one from 1024 to 65535.")
+    return int(text)
+
+
 def listen(host: str, port: int) -> socket.socket:
     """
     Take the address now, so that no half-started shop finds it taken, and early visitors wait instead of failing.
@@ -74,9 +88,12 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port))
     except OSError as error:
-        raise CommandError(
-            f"Cannot serve: {error.strerror}. Stop what uses the address, or choose another with --port."
-        ) from error
+        advice = (
+            "Stop what uses the address, or choose another with --port."
+            if error.errno in {errno.EADDRINUSE, errno.EACCES}
+            else "Give --host an IPv4 address of this machine: 127.0.0.1, or 0.0.0.0 for all that it has."
+        )
+        raise CommandError(f"Cannot serve: {error.strerror}. {advice}") from error
 
 
 def address_of(listener: socket.socket) -> str:
