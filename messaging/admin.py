@@ -94,7 +94,6 @@ def amount(field: str, currency: Callable[[Any], str]) -> Callable[[Any], str]:
     def column(row: Any) -> str:
         return money(getattr(row, field), currency(row))
 
-    column.__name__ = field
     return column
 
 
@@ -107,7 +106,6 @@ def moment(field: str) -> Callable[[Any], str | None]:
     def column(row: Any) -> str | None:
         return _to_the_second(getattr(row, field))
 
-    column.__name__ = field
     return column
 
 

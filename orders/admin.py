@@ -35,6 +35,7 @@ PRICE = amount("price", lambda product: settings.ORDERS["CURRENCY"])
 UNIT_PRICE = amount("unit_price", lambda line: line.order.currency)
 TOTAL = amount("total", lambda order: order.currency)
 REFUNDED = amount("refunded", lambda order: order.currency)
+PLACED, AT = moment("placed_at"), moment("at")
 
 
 @admin.register(Product)
@@ -76,6 +77,8 @@ class OrderLineInline(ReadOnly, admin.TabularInline):
 class HistoryEntryInline(ReadOnly, admin.TabularInline):
     model = HistoryEntry
     ordering = ("id",)
+    fields = ("previous", "status", AT)
+    readonly_fields = (AT,)
 
 
 def _about_order(name: str, model: str) -> Callable[[Order], str]:
@@ -97,7 +100,7 @@ ELSEWHERE = (
 
 @admin.register(Order)
 class OrderAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
-    list_display = ("id", "status", TOTAL, moment("placed_at"), "customer", "cancel_reason", REFUNDED)
+    list_display = ("id", "status", "cancel_reason", TOTAL, PLACED, "customer", REFUNDED)
     list_filter = ("status", "cancel_reason")
     list_select_related = ("customer",)
     date_hierarchy = "placed_at"
@@ -105,8 +108,11 @@ class OrderAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     search_fields = ("id", "email", "customer__username", "idempotency_key")
     search_help_text = "The whole id, e-mail address, customer's name or idempotency key."
     show_full_result_count = False
-    exclude = ("total", "refunded", "currency")
-    readonly_fields = (TOTAL, REFUNDED, *ELSEWHERE)
+    fields = (
+        *("status", "cancel_reason", TOTAL, REFUNDED, PLACED, *ELSEWHERE),
+        *("customer", "email", "payment_method", "idempotency_key", "fingerprint"),
+    )
+    readonly_fields = (TOTAL, REFUNDED, PLACED, *ELSEWHERE)
     inlines = (OrderLineInline, HistoryEntryInline)
     actions = ("cancel",)
 
@@ -142,7 +148,7 @@ class OrderLineAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
 
 @admin.register(HistoryEntry)
 class HistoryEntryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
-    list_display = ("order", "status", moment("at"), "previous")
+    list_display = ("order", "status", AT, "previous")
     list_filter = ("status",)
     list_select_related = ("order",)
     date_hierarchy = "at"

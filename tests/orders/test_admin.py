@@ -104,6 +104,7 @@ class TestAnOrdersPage:
         shown = admin_client.get(page(Order, "change", order.pk)).content.decode()
 
         assert "90.00 GBP" in shown
+        assert "minor units" not in shown
         assert "45.00 GBP" in shown
         assert re.findall(rf"/admin/([a-z/]+)/\?q={order.pk}", shown) == [
             "payments/paymentintent",
