@@ -12,8 +12,6 @@ django.setup()
 
 from django.core.management import call_command  # noqa: E402
 
-from orders.models import Order  # noqa: E402
-
 from . import figures  # noqa: E402
 from .cluster import cluster  # noqa: E402
 
@@ -25,8 +23,7 @@ def main(log: str, out: str, *sizes: str) -> None:
     with cluster(2) as workers:
         _warm_up()
         for size in map(int, sizes):
-            figures.place(max(0, size - Order.objects.count()))
-            figures.await_quiet()
+            figures.grow(size)
             found |= {f"{name}, {size:,} orders": figure for name, figure in _at_this_size(workers)}
         found["real order log, 2 workers"] = figures.order_log(Path(log))
     with cluster(1):
