@@ -194,6 +194,7 @@ REST_FRAMEWORK = {
         "shop.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "shop.pages.ShopPages"],
     "DEFAULT_PARSER_CLASSES": ["shop.parsing.ShallowJSONParser"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",

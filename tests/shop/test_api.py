@@ -114,3 +114,12 @@ class TestLanding:
 
         assert answer.status_code == 200
         assert "<html" in answer.content.decode()
+
+    def test_leads_to_pages_under_the_shops_name(self, client, ada, settings):
+        settings.SHOP_NAME = "Bob's Tables"
+        client.force_login(ada)
+
+        text = client.get(ORDERS, headers={"Accept": "text/html"}).content.decode()
+
+        assert "<title>Order List – Bob&#x27;s Tables</title>" in text
+        assert "Django REST framework" not in text
