@@ -25,6 +25,7 @@ LIMIT_SECONDS = 2
 ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "tests.concurrency.settings",
     "EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend",
+    "EMAIL_TIMEOUT": "1",
     "RELAY_IN_WEB": "off",
     "RELAY_WORKERS": str(WORKERS),
     "MESSAGING_LEASE_SECONDS": str(LEASE_SECONDS),

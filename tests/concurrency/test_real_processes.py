@@ -22,8 +22,6 @@ from tests.concurrency.torture import Customer, Saboteur, freeze, is_quiet, kill
 SEED = int(os.environ.get("TORTURE_SEED", "1"))
 SECONDS = float(os.environ.get("TORTURE_SECONDS", "300"))
 
-IMPATIENT = {"MESSAGING_LEASE_SECONDS": "2", "MESSAGING_HANDLER_LIMIT_SECONDS": "1"}
-
 
 def torment(cluster, tell, *, tokens, seconds) -> None:
     """
@@ -83,7 +81,7 @@ class TestWorker:
         tell(f"orphaned workers ended themselves after {seconds:.1f} s")
 
     def test_is_ended_by_a_handler_that_hangs_or_crashes_but_not_for_ever(self, database_url, tmp_path, tell):
-        with Cluster(tmp_path, database_url, MESSAGING_MAX_ATTEMPTS="3", **IMPATIENT):
+        with Cluster(tmp_path, database_url, MESSAGING_MAX_ATTEMPTS="3"):
             hanging, crashing, *good = ask_for({"sleep": 60}, {"die": True}, *[{}] * 200)
 
             served = eventually(lambda: all(outcome(delivery)[0] == "delivered" for delivery in good))
