@@ -3,12 +3,12 @@ Giving captured money back, once, and never more than was captured.
 """
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TypeGuard
 
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import prefetch_related_objects
 
 from messaging.contracts import PaymentRefunded, RefundRequested
 from messaging.outbox import publish_all
@@ -37,7 +37,7 @@ def refund(order_id: str, *, amount: int | None = None, reason: str, now: dateti
     :raises RefundExceedsCapture: if that is not positive or more than what is left.
     """
     intents = PaymentIntent.objects.locked([order_id])
-    left = sum(refundable(intent) for intent in intents)
+    left = sum(refundable(intents).values())
     if not left:
         raise RefundExceedsCapture("Nothing of this order is left to refund.")
     wanted = left if amount is None else amount
@@ -71,14 +71,18 @@ def request(amounts: Mapping[PaymentIntent, int], reason: str, now: datetime) ->
     return refunds
 
 
-def refundable(intent: PaymentIntent) -> int:
+def refundable(intents: Sequence[PaymentIntent]) -> dict[PaymentIntent, int]:
     """
-    Tell how many minor units were captured and have not gone back and are not on their way.
+    Tell how many minor units of each intent were captured and have not gone back and are not on their way.
     """
-    if intent.status != intent.Status.SUCCEEDED:
-        return 0
-    claimed = intent.refunds.exclude(status=Refund.Status.FAILED).aggregate(total=Sum("amount"))["total"]
-    return intent.amount - (claimed or 0)
+    prefetch_related_objects(intents, "refunds")
+    return {intent: _left(intent) if intent.status == intent.Status.SUCCEEDED else 0 for intent in intents}
+
+
+def _left(intent: PaymentIntent) -> int:
+    return intent.amount - sum(
+        refund.amount for refund in intent.refunds.all() if refund.status != refund.Status.FAILED
+    )
 
 
 def _is_settled(reply: Reply) -> TypeGuard[Answer]:

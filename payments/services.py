@@ -90,8 +90,8 @@ def stop(amounts: Amounts, *, now: datetime) -> None:
     on its way.
     """
     intents = PaymentIntent.objects.locked(amounts)
-    captured = {intent: refunds.refundable(intent) for intent in intents}
-    refunds.request({intent: left for intent, left in captured.items() if left}, "order cancelled", now)
+    left = refunds.refundable(intents)
+    refunds.request({intent: left[intent] for intent in intents if left[intent]}, "order cancelled", now)
     open_intents = [intent for intent in intents if intent.is_open]
     for intent in open_intents:
         intent.withdrawn_at = now

@@ -185,6 +185,18 @@ class TestSettleOverdue:
 
 
 class TestStop:
+    def test_costs_as_many_statements_for_two_hundred_as_for_two(self, ledger):
+        few, many = [request() for _ in range(2)], [request() for _ in range(200)]
+        services.collect([*few, *many], now=NOON)
+
+        with counting_statements() as for_two:
+            services.stop(wanted(*few), now=NOON)
+        with counting_statements() as for_many:
+            services.stop(wanted(*many), now=NOON)
+
+        assert Refund.objects.count() == 202
+        assert len(for_many) <= allowed_for_a_hundredfold(len(for_two))
+
     def test_refunds_what_was_captured(self, ledger):
         asked = request()
         services.collect([asked], now=NOON)
