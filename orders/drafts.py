@@ -5,7 +5,7 @@ Orders as their senders wish them, and what may be wrong with a wish.
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 
 import msgspec
@@ -57,7 +57,7 @@ class Draft:
     expected_total: int | None = None
 
     def fingerprint(self) -> str:
-        return sha256(msgspec.json.encode(asdict(self))).hexdigest()
+        return sha256(msgspec.json.encode(self)).hexdigest()
 
     def quantities(self, products: Products) -> Counter[tuple[str, int]]:
         """

@@ -213,7 +213,6 @@ def _sale(draft: Draft, products: Products, now: datetime) -> _Sale:
         customer_id=draft.customer_id,
         fingerprint=draft.fingerprint(),
         currency=settings.ORDERS["CURRENCY"],
-        total=draft.total(products),
         email=draft.email,
         payment_method=draft.payment_method,
         placed_at=now,
@@ -223,6 +222,7 @@ def _sale(draft: Draft, products: Products, now: datetime) -> _Sale:
         OrderLine(order=order, sku=sku, name=products[sku].name, quantity=quantity, unit_price=price)
         for (sku, price), quantity in draft.quantities(products).items()
     ]
+    order.total = sum(line.quantity * line.unit_price for line in lines)
     return _Sale(identity=order.identity, order=order, lines=lines)
 
 
