@@ -66,6 +66,7 @@ class PaymentRequested(Event, frozen=True):
     currency: str
     payment_method: str
     email: str
+    customer_id: str = ""
 
 
 class PaymentDueSoon(Event, frozen=True):
@@ -75,6 +76,7 @@ class PaymentDueSoon(Event, frozen=True):
     amount: int
     currency: str
     email: str
+    customer_id: str = ""
 
 
 class PaymentOverdue(Event, frozen=True):
@@ -83,6 +85,7 @@ class PaymentOverdue(Event, frozen=True):
     order_id: str
     amount: int
     currency: str
+    customer_id: str = ""
 
 
 class OrderConfirmed(Event, frozen=True):
@@ -93,6 +96,7 @@ class OrderConfirmed(Event, frozen=True):
     currency: str
     email: str
     lines: tuple[ConfirmedLine, ...]
+    customer_id: str = ""
 
 
 class OrderCancelled(Event, frozen=True):
@@ -104,6 +108,7 @@ class OrderCancelled(Event, frozen=True):
     total: int
     currency: str
     email: str
+    customer_id: str = ""
 
 
 class StockReserved(Event, frozen=True):
@@ -172,6 +177,7 @@ class PaymentRefunded(Event, frozen=True):
     amount: int
     currency: str
     email: str
+    customer_id: str = ""
 
 
 def event_types() -> dict[str, type[Event]]:

@@ -15,6 +15,6 @@ class NotificationAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     list_filter = ("status", "kind", "channel")
     date_hierarchy = "created_at"
     ordering = ("-id",)
-    search_fields = ("order_id", "recipient", "message_id")
-    search_help_text = "The whole id of an order or a message, or a whole e-mail address."
+    search_fields = ("order_id", "customer_id", "recipient", "message_id")
+    search_help_text = "The whole id of an order, a customer or a message, or a whole e-mail address."
     show_full_result_count = False

@@ -30,6 +30,9 @@ class Notification(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     message_id = models.UUIDField(help_text="The event that it tells of.")
     order_id = models.UUIDField(db_index=True)
+    customer_id = models.CharField(
+        max_length=64, blank=True, help_text="Whose it is; empty if an older release announced the order."
+    )
     kind = models.CharField(max_length=20, choices=Kind)
     channel = models.CharField(max_length=10, choices=Channel, default=Channel.EMAIL)
     recipient = models.EmailField(blank=True)
@@ -45,6 +48,7 @@ class Notification(models.Model):
                 fields=["message_id", "channel", "recipient"], name="one_notification_per_message_and_recipient"
             )
         ]
+        indexes: ClassVar = [models.Index(fields=["customer_id", "-id"], name="notifications_of_a_customer")]
 
     def __str__(self) -> str:
         return f"{self.kind} to {self.recipient or 'nobody'}: {self.status}"

@@ -81,6 +81,7 @@ def _notification(message_id: UUID, event: Notifiable, now: datetime) -> Notific
     return Notification(
         message_id=message_id,
         order_id=UUID(event.order_id),
+        customer_id=event.customer_id,
         kind=kind,
         recipient=event.email,
         subject=subject,

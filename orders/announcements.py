@@ -28,17 +28,24 @@ def payment_requested(order: Order) -> contracts.PaymentRequested:
         currency=order.currency,
         payment_method=order.payment_method,
         email=order.email,
+        customer_id=str(order.customer_id),
     )
 
 
 def payment_due_soon(order: Order) -> contracts.PaymentDueSoon:
     return contracts.PaymentDueSoon(
-        order_id=str(order.pk), amount=order.total, currency=order.currency, email=order.email
+        order_id=str(order.pk),
+        amount=order.total,
+        currency=order.currency,
+        email=order.email,
+        customer_id=str(order.customer_id),
     )
 
 
 def payment_overdue(order: Order) -> contracts.PaymentOverdue:
-    return contracts.PaymentOverdue(order_id=str(order.pk), amount=order.total, currency=order.currency)
+    return contracts.PaymentOverdue(
+        order_id=str(order.pk), amount=order.total, currency=order.currency, customer_id=str(order.customer_id)
+    )
 
 
 def order_confirmed(order: Order) -> contracts.OrderConfirmed:
@@ -47,7 +54,12 @@ def order_confirmed(order: Order) -> contracts.OrderConfirmed:
         for line in order.lines.all()
     )
     return contracts.OrderConfirmed(
-        order_id=str(order.pk), total=order.total, currency=order.currency, email=order.email, lines=lines
+        order_id=str(order.pk),
+        total=order.total,
+        currency=order.currency,
+        email=order.email,
+        lines=lines,
+        customer_id=str(order.customer_id),
     )
 
 
@@ -59,4 +71,5 @@ def order_cancelled(order: Order, reason: str) -> contracts.OrderCancelled:
         total=order.total,
         currency=order.currency,
         email=order.email,
+        customer_id=str(order.customer_id),
     )

@@ -24,14 +24,15 @@ def ask_again(events: Sequence[PaymentUnsettled]) -> None:
 
 @subscriber(PaymentOverdue, transactional=False)
 def settle_overdue(events: Sequence[PaymentOverdue]) -> None:
-    amounts = {event.order_id: (event.amount, event.currency) for event in events}
-    services.settle_overdue(amounts, now=timezone.now())
+    dues = {event.order_id: services.Due(event.amount, event.currency, event.customer_id) for event in events}
+    services.settle_overdue(dues, now=timezone.now())
 
 
 @subscriber(OrderCancelled)
 def stop_payment(events: Sequence[OrderCancelled]) -> None:
     requested = [event for event in events if event.payment_requested]
-    services.stop({event.order_id: (event.total, event.currency) for event in requested}, now=timezone.now())
+    dues = {event.order_id: services.Due(event.total, event.currency, event.customer_id) for event in requested}
+    services.stop(dues, now=timezone.now())
 
 
 @subscriber(RefundRequested, transactional=False)

@@ -58,6 +58,9 @@ class PaymentIntent(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     order_id = models.UUIDField(unique=True)
+    customer_id = models.CharField(
+        max_length=64, blank=True, help_text="Whose it is; empty if an older release announced the order."
+    )
     amount = models.BigIntegerField(help_text="In minor units, such as pence.")
     currency = models.CharField(max_length=3)
     payment_method = models.CharField(max_length=64)
@@ -72,6 +75,7 @@ class PaymentIntent(models.Model):
 
     class Meta:
         constraints: ClassVar = [models.CheckConstraint(condition=Q(amount__gte=0), name="intent_amount_not_negative")]
+        indexes: ClassVar = [models.Index(fields=["customer_id", "-id"], name="payments_of_a_customer")]
 
     def __str__(self) -> str:
         return f"{self.order_id}: {self.status}"
@@ -118,7 +122,7 @@ class Refund(models.Model):
     intent = models.ForeignKey(PaymentIntent, on_delete=models.PROTECT, related_name="refunds")
     amount = models.BigIntegerField(help_text="In minor units, such as pence.")
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
-    reason = models.CharField(max_length=100)
+    reason = models.CharField(max_length=100, help_text="The customer reads it.")
     provider_reference = models.CharField(max_length=100, blank=True)
     requested_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True)

@@ -121,4 +121,5 @@ def _refunded(refund: Refund) -> PaymentRefunded:
         amount=refund.amount,
         currency=refund.intent.currency,
         email=refund.intent.email,
+        customer_id=refund.intent.customer_id,
     )

@@ -6,17 +6,13 @@ answers is applied in a transaction of its own, and only to payments that are st
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from messaging.contracts import (
-    PaymentFailed,
-    PaymentRequested,
-    PaymentSucceeded,
-    PaymentUnsettled,
-)
+from messaging.contracts import PaymentFailed, PaymentRequested, PaymentSucceeded, PaymentUnsettled
 from messaging.outbox import publish, publish_all
 from messaging.subscribers import Permanent
 
@@ -27,12 +23,20 @@ from .models import PaymentIntent
 ASK_AGAIN_AFTER = [timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 3600)]
 
 Replies = Mapping[str, Reply]
-Amounts = Mapping[str, tuple[int, str]]
-"""Minor units and currency, by order id."""
-
 NOTHING_TO_PAY = Answer(outcome=Outcome.SUCCEEDED)
 
 Status = PaymentIntent.Status
+
+
+@dataclass(frozen=True)
+class Due:
+    """
+    What an order is to be paid with, in minor units, and by whom.
+    """
+
+    amount: int
+    currency: str
+    customer_id: str
 
 
 class PaymentUnknown(Permanent):
@@ -71,25 +75,28 @@ def ask_again(asked: Mapping[str, int], *, now: datetime) -> None:
         raise PaymentUnknown(f"The gateway never said what became of the payment of order {', '.join(lost)}.")
 
 
-def settle_overdue(amounts: Amounts, *, now: datetime) -> None:
+def settle_overdue(dues: Mapping[str, Due], *, now: datetime) -> None:
     """
     End payments whose time is up: captured after all, or withdrawn at the gateway and failed as expired.
 
+    :param dues: by order id.
     :raises Unavailable: if the gateway did not answer for one of them; the others are settled.
     """
-    _expire_unasked(amounts, now)
-    replies = _ask(_withdraw, _still_open(amounts))
+    _expire_unasked(dues, now)
+    replies = _ask(_withdraw, _still_open(dues))
     _apply({order_id: reply for order_id, reply in replies.items() if isinstance(reply, Answer)}, now)
     insist_on({order_id: reply for order_id, reply in replies.items() if not isinstance(reply, Answer)})
 
 
 @transaction.atomic
-def stop(amounts: Amounts, *, now: datetime) -> None:
+def stop(dues: Mapping[str, Due], *, now: datetime) -> None:
     """
     Stop wanting the money of cancelled orders whose payment was requested: refund what was captured, withdraw what is
     on its way.
+
+    :param dues: by order id.
     """
-    intents = PaymentIntent.objects.locked(amounts)
+    intents = PaymentIntent.objects.locked(dues)
     left = refunds.refundable(intents)
     refunds.request({intent: left[intent] for intent in intents if left[intent]}, "order cancelled", now)
     open_intents = [intent for intent in intents if intent.is_open]
@@ -98,7 +105,7 @@ def stop(amounts: Amounts, *, now: datetime) -> None:
         intent.asks += 1
     PaymentIntent.objects.write_back(open_intents)
     publish_all([_unsettled(intent) for intent in open_intents])
-    _never_open(amounts.keys() - _order_ids(intents), amounts, now, withdrawn_at=now)
+    _never_open({order_id: dues[order_id] for order_id in dues.keys() - _order_ids(intents)}, now, withdrawn_at=now)
 
 
 @transaction.atomic
@@ -113,26 +120,23 @@ def _open(requests: Sequence[PaymentRequested], now: datetime) -> list[PaymentIn
 
 
 @transaction.atomic
-def _expire_unasked(amounts: Amounts, now: datetime) -> None:
+def _expire_unasked(dues: Mapping[str, Due], now: datetime) -> None:
     """
     Fail the payments that were never even opened.
     """
-    unasked = amounts.keys() - _order_ids(PaymentIntent.objects.locked(amounts))
-    _never_open(unasked, amounts, now, withdrawn_at=None)
+    unasked = dues.keys() - _order_ids(PaymentIntent.objects.locked(dues))
+    _never_open({order_id: dues[order_id] for order_id in unasked}, now, withdrawn_at=None)
     publish_all([PaymentFailed(order_id=order_id, reason="expired") for order_id in sorted(unasked)])
 
 
-def _never_open(order_ids: Collection[str], amounts: Amounts, now: datetime, *, withdrawn_at: datetime | None) -> None:
+def _never_open(dues: Mapping[str, Due], now: datetime, *, withdrawn_at: datetime | None) -> None:
     """
     Record cancelled intents, so that a request that arrives after its end charges nobody.
     """
-    ended = [
-        PaymentIntent(order_id=order_id, status=Status.CANCELLED, withdrawn_at=withdrawn_at, created_at=now)
-        for order_id in sorted(order_ids)
-    ]
-    for intent in ended:
-        intent.amount, intent.currency = amounts[str(intent.order_id)]
-    PaymentIntent.objects.bulk_create(ended)
+    ended = {"status": Status.CANCELLED, "withdrawn_at": withdrawn_at, "created_at": now}
+    PaymentIntent.objects.bulk_create(
+        [PaymentIntent(order_id=order_id, **asdict(due), **ended) for order_id, due in sorted(dues.items())]
+    )
 
 
 def _still_open(order_ids: Iterable[str]) -> list[PaymentIntent]:
@@ -224,6 +228,7 @@ def _intent(request: PaymentRequested, now: datetime) -> PaymentIntent:
         currency=request.currency,
         payment_method=request.payment_method,
         email=request.email,
+        customer_id=request.customer_id,
         created_at=now,
     )
 

@@ -48,6 +48,13 @@ class TestEvents:
         assert json.loads(encode(event)) == pinned["payload"]
         assert (event.version, event.key) == (pinned["version"], pinned["key"])
 
+    @pytest.mark.parametrize("type_", [type_ for type_ in PINNED if "customer_id" in PINNED[type_]["payload"]])
+    def test_are_read_as_older_releases_wrote_them_without_a_customer(self, type_):
+        payload = dict(PINNED[type_]["payload"])
+        del payload["customer_id"]
+
+        assert decode(type_, json.dumps(payload)).customer_id == ""
+
     @pytest.mark.parametrize("type_", PINNED)
     def test_have_somebody_who_listens(self, type_):
         assert subscribers_of(event_types()[type_])

@@ -13,6 +13,15 @@ def test_every_page_opens(admin_client):
     assert open_every_page_of("notifications", admin_client) == {"Notification": 200}
 
 
+def test_the_notifications_of_a_customer_are_found(admin_client):
+    notify(confirmed(), confirmed(customer_id="18", email="bob@example.com"))
+
+    found = admin_client.get(page(Notification), {"q": "17"}).content.decode()
+
+    assert "ada@example.com" in found
+    assert "bob@example.com" not in found
+
+
 def test_nobody_edits_by_hand(admin_client):
     notify(confirmed())
     told = Notification.objects.get()

@@ -28,6 +28,7 @@ def test_tells_the_customer_of(event, drain):
 
     told = Notification.objects.get()
     assert (told.message_id, told.kind, told.status) == (announced.message_id, event.type.split(".")[1], "accepted")
+    assert told.customer_id == "17"
     assert len(mail.outbox) == 1
 
 

@@ -22,8 +22,8 @@ def confirmed(**changes: object) -> contracts.OrderConfirmed:
         contracts.ConfirmedLine(sku="RED-CHAIR", name="Red chair", quantity=2, unit_price=4_500),
         contracts.ConfirmedLine(sku="MUG", name="Mug <& more>", quantity=1, unit_price=0),
     )
-    fields = {"order_id": ORDER, "total": 9_000, "currency": "GBP", "email": "ada@example.com", "lines": lines}
-    return contracts.OrderConfirmed(**fields | changes)
+    fields = {"email": "ada@example.com", "customer_id": "17"}
+    return contracts.OrderConfirmed(order_id=ORDER, total=9_000, currency="GBP", lines=lines, **fields | changes)
 
 
 def cancelled(reason: str, *, payment_requested: bool = False) -> contracts.OrderCancelled:
@@ -34,16 +34,19 @@ def cancelled(reason: str, *, payment_requested: bool = False) -> contracts.Orde
         total=1_234_567,
         currency="GBP",
         email="ada@example.com",
+        customer_id="17",
     )
 
 
 def due_soon() -> contracts.PaymentDueSoon:
-    return contracts.PaymentDueSoon(order_id=ORDER, amount=9_000, currency="JPY", email="ada@example.com")
+    return contracts.PaymentDueSoon(
+        order_id=ORDER, amount=9_000, currency="JPY", email="ada@example.com", customer_id="17"
+    )
 
 
 def refunded() -> contracts.PaymentRefunded:
     return contracts.PaymentRefunded(
-        order_id=ORDER, refund_id=str(uuid4()), amount=50, currency="EUR", email="ada@example.com"
+        order_id=ORDER, refund_id=str(uuid4()), amount=50, currency="EUR", email="ada@example.com", customer_id="17"
     )
 
 

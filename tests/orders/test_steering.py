@@ -54,6 +54,7 @@ class TestRequestPayments:
                 currency="GBP",
                 payment_method="tok_visa",
                 email="ada@example.com",
+                customer_id=str(order.customer_id),
             )
         ]
         delayed = Delivery.objects.filter(delayed=True).values_list("message__type", "due_at").order_by("due_at")
@@ -91,7 +92,12 @@ class TestConfirmOrders:
         line = contracts.ConfirmedLine(sku="RED-CHAIR", name="Red chair", quantity=1, unit_price=4_500)
         assert published(contracts.OrderConfirmed) == [
             contracts.OrderConfirmed(
-                order_id=str(order.pk), total=4_500, currency="GBP", email="ada@example.com", lines=(line,)
+                order_id=str(order.pk),
+                total=4_500,
+                currency="GBP",
+                email="ada@example.com",
+                lines=(line,),
+                customer_id=str(order.customer_id),
             )
         ]
 
@@ -146,6 +152,7 @@ class TestCancelOrder:
                 total=4_500,
                 currency="GBP",
                 email="ada@example.com",
+                customer_id=str(order.customer_id),
             )
         ]
 

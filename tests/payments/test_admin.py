@@ -54,8 +54,17 @@ def test_a_payment_shows_its_money_and_leads_to_its_order(admin_client, paid):
     assert f"/admin/orders/order/?q={paid.order_id}" in shown
 
 
+def test_the_payments_of_a_customer_are_found(admin_client, paid):
+    services.collect([request(customer_id="18")], now=NOON)
+
+    found = admin_client.get(page(PaymentIntent), {"q": "17"}).content.decode()
+
+    assert str(paid.order_id) in found
+    assert "1 payment intent" in found
+
+
 class TestRefundRest:
-    def test_gives_back_what_is_left_in_the_operators_name(self, admin_client, paid, ledger, drain):
+    def test_gives_back_what_is_left_and_names_the_operator_only_to_the_shop(self, admin_client, paid, ledger, drain):
         give_back(paid, 4_000)
 
         told = act(admin_client, "refund_rest", paid)
@@ -64,9 +73,10 @@ class TestRefundRest:
         assert "Requested 1 refund." in told
         assert set(Refund.objects.values_list("amount", "status", "reason")) == {
             (4_000, "succeeded", "a scratch"),
-            (6_000, "succeeded", "by admin"),
+            (6_000, "succeeded", "by the shop"),
         }
-        assert LogEntry.objects.values_list("object_id", "change_message").get() == (
+        assert LogEntry.objects.values_list("user__username", "object_id", "change_message").get() == (
+            "admin",
             str(paid.pk),
             "Refunded 60.00 GBP.",
         )

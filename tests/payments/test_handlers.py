@@ -16,11 +16,14 @@ def cancelled(asked: contracts.PaymentRequested, *, payment_requested: bool) -> 
         total=asked.amount,
         currency=asked.currency,
         email=asked.email,
+        customer_id=asked.customer_id,
     )
 
 
 def overdue(asked: contracts.PaymentRequested) -> contracts.PaymentOverdue:
-    return contracts.PaymentOverdue(order_id=asked.order_id, amount=asked.amount, currency=asked.currency)
+    return contracts.PaymentOverdue(
+        order_id=asked.order_id, amount=asked.amount, currency=asked.currency, customer_id=asked.customer_id
+    )
 
 
 def test_takes_a_requested_payment_and_sends_it_back_when_the_order_is_cancelled(ledger):
@@ -39,6 +42,19 @@ def test_has_nothing_to_stop_when_no_payment_was_requested():
     handlers.stop_payment([cancelled(request(), payment_requested=False)])
 
     assert not PaymentIntent.objects.exists()
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "overdue"])
+def test_knows_whose_a_payment_is_that_ended_before_it_was_asked_for(ending):
+    asked = request()
+
+    if ending == "cancelled":
+        handlers.stop_payment([cancelled(asked, payment_requested=True)])
+    else:
+        handlers.settle_overdue([overdue(asked)])
+
+    intent = PaymentIntent.objects.get()
+    assert (intent.status, intent.amount, intent.customer_id) == ("cancelled", 4_500, "17")
 
 
 def test_settles_an_overdue_payment(ledger):

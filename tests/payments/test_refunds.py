@@ -50,7 +50,12 @@ class TestRefund:
         assert list(ledger.captured) == [repayment.charge_key]
         assert published(contracts.PaymentRefunded) == [
             contracts.PaymentRefunded(
-                order_id=paid, refund_id=str(refund.pk), amount=6_000, currency="GBP", email="ada@example.com"
+                order_id=paid,
+                refund_id=str(refund.pk),
+                amount=6_000,
+                currency="GBP",
+                email="ada@example.com",
+                customer_id="17",
             )
         ]
         refund.refresh_from_db()

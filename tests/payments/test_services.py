@@ -15,14 +15,13 @@ pytestmark = pytest.mark.django_db
 NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
 
-def request(*, amount: int = 4_500, payment_method: str = "tok_visa") -> contracts.PaymentRequested:
-    return contracts.PaymentRequested(
-        order_id=str(uuid4()), amount=amount, currency="GBP", payment_method=payment_method, email="ada@example.com"
-    )
+def request(**changes: object) -> contracts.PaymentRequested:
+    fields = {"amount": 4_500, "payment_method": "tok_visa", "email": "ada@example.com", "customer_id": "17"}
+    return contracts.PaymentRequested(order_id=str(uuid4()), currency="GBP", **fields | changes)
 
 
-def wanted(*requests: contracts.PaymentRequested) -> services.Amounts:
-    return {request.order_id: (request.amount, request.currency) for request in requests}
+def wanted(*requests: contracts.PaymentRequested) -> dict[str, services.Due]:
+    return {asked.order_id: services.Due(asked.amount, asked.currency, asked.customer_id) for asked in requests}
 
 
 def status_of(request: contracts.PaymentRequested) -> str:
@@ -44,6 +43,7 @@ class TestCollect:
         assert (charge.amount, charge.currency, charge.payment_method) == (4_500, "GBP", "tok_visa")
         assert charge.idempotency_key == str(intent.pk)
         assert (intent.status, intent.provider_reference) == ("succeeded", f"instant-{intent.pk}")
+        assert intent.customer_id == "17"
         assert published(contracts.PaymentSucceeded) == [
             contracts.PaymentSucceeded(order_id=asked.order_id, amount=4_500, currency="GBP")
         ]
