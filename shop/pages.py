@@ -1,19 +1,48 @@
 """
 The API's pages for people.
+
+A view names templates of its own in `pages`, by action, or by method where it has no actions. They extend `base.html`
+and find the answer in `data`. What has no template of its own gets a page that shows any answer.
 """
 
 from typing import Any
 
-from django.conf import settings
+from django.template.loader import render_to_string
+from django.utils.http import url_has_allowed_host_and_scheme
 from rest_framework.renderers import BrowsableAPIRenderer
+from rest_framework.request import Request
 
 
 class ShopPages(BrowsableAPIRenderer):
     """
-    Show the API to a browser under the shop's own name.
+    Show the API to a browser as the shop's own site.
     """
 
     template = "shop/api.html"
 
-    def get_context(self, *arguments: Any, **options: Any) -> dict[str, Any]:
-        return super().get_context(*arguments, **options) | {"shop_name": settings.SHOP_NAME}
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> str:
+        view, request, response = (renderer_context[name] for name in ("view", "request", "response"))
+        if response.exception:
+            return _problem_page(data, request, response.status_code)
+        own = getattr(view, "pages", {}).get(getattr(view, "action", None) or request.method.lower())
+        if own is None:
+            return super().render(data, accepted_media_type, renderer_context)
+        return render_to_string(own, {"data": data, "response": response}, request)
+
+    def get_context(self, data: Any, *arguments: Any) -> dict[str, Any]:
+        return super().get_context(data, *arguments) | {"data": data}
+
+
+def _problem_page(problem: Any, request: Request, status: int) -> str:
+    # When the database is what fails, whoever asks cannot be looked up in it.
+    trusted = request if status < 500 else None
+    return render_to_string("shop/problem.html", {"problem": problem, "back": _back(request)}, trusted)
+
+
+def _back(request: Request) -> str:
+    """
+    Tell which page of ours led here, if one did.
+    """
+    page = request.META.get("HTTP_REFERER", "")
+    ours = url_has_allowed_host_and_scheme(page, {request.get_host()})
+    return page if ours and page != request.build_absolute_uri() else ""

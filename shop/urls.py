@@ -8,7 +8,7 @@ from shop import api
 admin.site.site_header = admin.site.site_title = settings.SHOP_NAME
 
 urlpatterns = [
-    path("", TemplateView.as_view(template_name="shop/landing.html"), {"shop_name": settings.SHOP_NAME}, "landing"),
+    path("", TemplateView.as_view(template_name="shop/landing.html"), name="landing"),
     path("healthz", api.healthz, name="healthz"),
     path("admin/", admin.site.urls),
     path("api/auth/", include("rest_framework.urls")),

@@ -1,0 +1,42 @@
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+pytestmark = pytest.mark.django_db
+
+HTML = {"Accept": "text/html"}
+LOGIN = "/api/auth/login/"
+
+
+@pytest.fixture
+def ada(client):
+    get_user_model().objects.create_user("ada", password="three red chairs")
+    return client
+
+
+def log_in(client: Client, password: str, **fields: str):
+    return client.post(LOGIN, {"username": "ada", "password": password} | fields)
+
+
+class TestLogin:
+    def test_leads_on_to_where_the_customer_wanted_to_go(self, ada):
+        answer = log_in(ada, "three red chairs", next="/api/v1/orders/")
+
+        assert (answer.status_code, answer.headers["Location"]) == (302, "/api/v1/orders/")
+
+    def test_says_that_it_failed_and_keeps_the_name(self, ada):
+        text = log_in(ada, "three green chairs").content.decode()
+
+        assert 'role="alert"' in text
+        assert 'value="ada"' in text
+        assert "three green chairs" not in text
+
+    def test_offers_the_way_out_again(self, ada):
+        log_in(ada, "three red chairs")
+
+        inside = ada.get("/").content.decode()
+        answer = ada.post("/api/auth/logout/")
+        outside = ada.get("/").content.decode()
+
+        assert ("Log out" in inside, "Log out" in outside) == (True, False)
+        assert (answer.status_code, answer.headers["Location"]) == (302, "/")
