@@ -5,6 +5,7 @@ What the hot path asks of PostgreSQL and of SQLite in different words.
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from threading import Lock
 from typing import Any
 from uuid import UUID
 
@@ -49,6 +50,31 @@ def unflushed_transaction() -> Iterator[None]:
                 cursor.execute("PRAGMA synchronous = FULL")
 
 
+class Busy(Exception):
+    """
+    Somebody is in a transaction of this name.
+    """
+
+
+@contextmanager
+def exclusive_transaction(name: str) -> Iterator[None]:
+    """
+    Run a transaction unless one of the same name is running; waits for nobody.
+
+    On SQLite, whose writers take turns anyway, only those of this process are refused; another's are waited for.
+
+    :raises Busy: if one is.
+    """
+    if connection.vendor == "postgresql":
+        with transaction.atomic():
+            if not _lock_until_commit(name):
+                raise Busy(name)
+            yield
+    else:
+        with _named(name), transaction.atomic():
+            yield
+
+
 def adapt(moment: datetime) -> Any:
     """
     Write a moment as a parameter of a plain statement.
@@ -61,6 +87,28 @@ def read_uuid(value: UUID | str) -> UUID:
     Read an id from the result of a plain statement; SQLite stores it as text.
     """
     return value if isinstance(value, UUID) else UUID(value)
+
+
+def _lock_until_commit(name: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+        return bool(cursor.fetchone()[0])
+
+
+_names: set[str] = set()
+_names_guard = Lock()
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    with _names_guard:
+        if name in _names:
+            raise Busy(name)
+        _names.add(name)
+    try:
+        yield
+    finally:
+        _names.discard(name)
 
 
 def _copy(target: str, _: int, rows: Iterable[Row]) -> None:

@@ -1,148 +1,156 @@
 """
-The orders of the customer who asks.
+The products of the shop, and the orders of the customer who asks.
 """
 
 import re
 from typing import Any
-from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Q, QuerySet
+from django.http import HttpResponse, HttpResponseBase, QueryDict
 from django.utils import timezone
-from rest_framework import mixins, serializers, status, viewsets
+from django.utils.cache import get_conditional_response
+from django_filters import rest_framework as filters
+from rest_framework import generics, mixins, serializers, status, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import NotFound
-from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
+from rest_framework.permissions import AllowAny
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
 
+from messaging.databases import Busy
 from messaging.outbox import tracing
 
 from . import services
-from .drafts import Draft, DraftLine
-from .models import HistoryEntry, Order, OrderLine
+from .drafts import SKU, Draft, DraftLine
+from .following import follow
+from .models import Order, Product
+from .representations import LineInput, OrderInput, OrderOutput, ProductOutput, QuoteOutput, lines_of, wish_of
 
-IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
+IDEMPOTENCY_KEY = re.compile(r'"?([!#-+\--\[\]-~]{1,255})"?', re.ASCII)
+RETRY_AFTER_SECONDS = 1
 
 
-class WholeNumber(serializers.IntegerField):
+class Conflict(APIException):
     """
-    An integer as JSON writes it: neither a text nor 1.0, which a reader may take for something else.
-    """
-
-    def to_internal_value(self, data: Any) -> int:
-        if type(data) is not int:
-            self.fail("invalid")
-        return data
-
-
-class Text(serializers.CharField):
-    """
-    A text that is one in JSON, taken as it is: neither a number nor trimmed.
+    The request is right, but not in the state that things are in.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(trim_whitespace=False, **kwargs)
-
-    def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return super().to_internal_value(data)
+    status_code = status.HTTP_409_CONFLICT
 
 
-class LineInput(serializers.Serializer[Any]):
-    sku = Text()
-    quantity = WholeNumber()
+class Unprocessable(APIException):
+    """
+    The request contradicts an earlier one.
+    """
+
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
 
 
-class OrderInput(serializers.Serializer[Any]):
-    lines = LineInput(many=True)
-    payment_method = Text(max_length=64, help_text="A token of the payment gateway.")
-    expected_total = WholeNumber(min_value=0, help_text="What you saw it cost, in minor units.")
-    email = serializers.EmailField(
-        required=False,
-        allow_blank=True,
-        max_length=254,
-        help_text="Where to write to; your account's address otherwise.",
-    )
+class InvalidHeader(ValidationError):
+    """
+    It is a header that is at fault.
+    """
+
+    place = "header"
 
 
-class LineOutput(serializers.ModelSerializer[OrderLine]):
+class ProductFilter(filters.FilterSet):
+    search = filters.CharFilter(method="found", max_length=100, help_text="A part of the name or sku.")
+
     class Meta:
-        model = OrderLine
-        fields = ("sku", "name", "quantity", "unit_price")
+        model = Product
+        fields = ("sold_out",)
+
+    def found(self, products: QuerySet[Product], name: str, words: str) -> QuerySet[Product]:
+        return products.filter(Q(name__icontains=words) | Q(sku__icontains=words))
 
 
-class HistoryOutput(serializers.ModelSerializer[HistoryEntry]):
-    class Meta:
-        model = HistoryEntry
-        fields = ("status", "at")
-
-
-class OrderOutput(serializers.ModelSerializer[Order]):
-    url = serializers.HyperlinkedIdentityField(view_name="orders:order-detail")
-    lines = LineOutput(many=True)
-    history = HistoryOutput(many=True)
+class OrderFilter(filters.FilterSet):
+    placed_after = filters.IsoDateTimeFilter("placed_at", "gte", help_text="ISO 8601, inclusive.")
+    placed_before = filters.IsoDateTimeFilter("placed_at", "lt", help_text="ISO 8601, exclusive.")
 
     class Meta:
         model = Order
-        fields = (
-            "url",
-            "id",
-            "status",
-            "cancel_reason",
-            "currency",
-            "total",
-            "refunded",
-            "placed_at",
-            "lines",
-            "history",
+        fields = ("status",)
+
+
+class ProductViewSet(viewsets.ReadOnlyModelViewSet[Product]):
+    """
+    What the shop sells. Prices are in minor units, such as pence.
+    """
+
+    queryset = Product.objects.filter(active=True)
+    serializer_class = ProductOutput
+    permission_classes = (AllowAny,)
+    filterset_class = ProductFilter
+    ordering = "sku"
+    lookup_value_regex = SKU.pattern
+
+
+class Quote(generics.GenericAPIView[Order]):
+    """
+    What a basket costs now: `?quantity[RED-CHAIR]=2`. Nothing is ordered, and nothing held.
+    """
+
+    serializer_class = QuoteOutput
+
+    def get(self, request: Request) -> Response:
+        lines = [LineInput.check(line) for line in lines_of(request.query_params)]
+        draft = Draft(
+            customer_id=request.user.pk, lines=[DraftLine(**line) for line in lines], payment_method="", email=""
         )
-
-
-class NewestFirst(CursorPagination):
-    """
-    Pages that need no count of all orders, and stay put while new ones come in.
-    """
-
-    ordering = "-id"
-
-    def decode_cursor(self, request: Request) -> Cursor | None:
-        cursor = super().decode_cursor(request)
-        if cursor and cursor.position is not None:
-            try:
-                UUID(cursor.position)
-            except ValueError:
-                raise NotFound(self.invalid_cursor_message) from None
-        return cursor
+        try:
+            return Response(QuoteOutput(services.preview(draft, now=timezone.now())).data)
+        except services.InvalidOrder as error:
+            raise _refusal(error) from error
 
 
 class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.GenericViewSet[Order]):
+    """
+    Your orders, newest first.
+    """
+
     serializer_class = OrderOutput
-    pagination_class = NewestFirst
+    filterset_class = OrderFilter
 
     def get_queryset(self) -> QuerySet[Order]:
-        lines, history = OrderLine.objects.order_by("id"), HistoryEntry.objects.order_by("id")
-        mine = Order.objects.filter(customer=self.request.user.pk)
-        return mine.prefetch_related(Prefetch("lines", lines), Prefetch("history", history))
+        return Order.objects.filter(customer=self.request.user.pk).whole()
 
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
         return OrderInput if self.action == "create" else self.serializer_class
 
-    def create(self, request: Request) -> Response:
+    def create(self, request: Request) -> HttpResponseBase:
         """
-        Place an order. It is taken when you get a 201; look at it again to see it become confirmed or cancelled.
+        Place an order. It is taken when you get a 201; follow it until it is no more open.
         """
-        wanted = OrderInput(data=request.data)
-        wanted.is_valid(raise_exception=True)
+        draft = _draft(request)
         try:
             with tracing(request.headers.get("traceparent", "")):
-                placement = services.place_order(_draft(request, wanted.validated_data), now=timezone.now())
+                placement = services.place_order(draft, now=timezone.now(), answer=self._written)
         except services.InvalidOrder as error:
-            return _refusal(error)
+            raise _refusal(error) from error
         except services.IdempotencyKeyReused as error:
-            return Response({"detail": str(error)}, status.HTTP_422_UNPROCESSABLE_ENTITY)
-        created = status.HTTP_201_CREATED if placement.is_new else status.HTTP_200_OK
-        return Response(self._shown(self.get_queryset().get(pk=placement.order.pk)), created)
+            raise Unprocessable(str(error), code="idempotency_key_reused") from error
+        except services.TooManyOpenOrders as error:
+            raise Conflict(str(error), code="too_many_open_orders") from error
+        except Busy as error:
+            raise _in_progress() from error
+        return self._placed(placement)
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase | None:
+        """
+        Look at an order. Its ETag makes polling cheap: send it as `If-None-Match`, and `Prefer: wait=20` to be answered
+        when there is news, or after as many seconds.
+        """
+        order = self.get_object()
+        waited = follow(order, request.headers)
+        if waited:
+            order = self.get_object()
+        headers = {"ETag": order.etag, "Cache-Control": "private, no-cache"} | waited
+        answer = Response(self.get_serializer(order).data, headers=headers)
+        return get_conditional_response(request._request, etag=order.etag, response=answer)  # noqa: SLF001
 
     @action(detail=True, methods=["post"], serializer_class=serializers.Serializer)
     def cancel(self, request: Request, pk: str) -> Response:
@@ -153,33 +161,67 @@ class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.Ge
         try:
             services.cancel_order(str(order.pk), reason=Order.CancelReason.BY_CUSTOMER, now=timezone.now())
         except services.CannotCancel as error:
-            return Response({"detail": str(error)}, status.HTTP_409_CONFLICT)
-        return Response(self._shown(self.get_object()))
+            raise Conflict(str(error), code="invalid_state") from error
+        if _is_form(request):
+            return Response(status=status.HTTP_303_SEE_OTHER, headers={"Location": self._address(order)})
+        return Response(OrderOutput(self.get_object(), context=self.get_serializer_context()).data)
 
-    def _shown(self, order: Order) -> dict[str, Any]:
-        return OrderOutput(order, context=self.get_serializer_context()).data
+    def _placed(self, placement: services.Placement) -> HttpResponseBase:
+        headers = {"Location": self._address(placement.order)}
+        if not placement.is_new:
+            headers["Idempotent-Replayed"] = "true"
+        if self.request.accepted_renderer.format != "json":
+            return Response(status=status.HTTP_303_SEE_OTHER, headers=headers)
+        # The very bytes that were kept, for a repeated request to get the same.
+        return HttpResponse(placement.answer, status=201, headers=headers, content_type="application/json")
+
+    def _written(self, order: Order) -> bytes:
+        return JSONRenderer().render(OrderOutput(order, context=self.get_serializer_context()).data)
+
+    def _address(self, order: Order) -> str:
+        return reverse("orders:order-detail", [order.pk], request=self.request)
 
 
-def _draft(request: Request, wanted: dict[str, Any]) -> Draft:
+def _draft(request: Request) -> Draft:
+    key = _idempotency_key(request)
+    wanted = OrderInput.check(wish_of(request.data)) if _is_form(request) else OrderInput.read(request)
+    lines = [DraftLine(**line) for line in wanted.pop("lines")]
     return Draft(
-        customer_id=request.user.pk,
-        lines=[DraftLine(**line) for line in wanted["lines"]],
-        payment_method=wanted["payment_method"],
-        email=wanted.get("email") or request.user.email,
-        idempotency_key=_idempotency_key(request),
-        expected_total=wanted["expected_total"],
+        customer_id=request.user.pk, lines=lines, idempotency_key=key, account_email=request.user.email, **wanted
     )
 
 
 def _idempotency_key(request: Request) -> str:
+    """
+    Read the key, be it written as a structured field's string (in quotes) or bare; a form brings it in a field.
+    """
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
-        raise serializers.ValidationError({"Idempotency-Key": ["Send 1 to 255 visible ASCII characters, or no key."]})
-    return key or ""
+    if key is None and _is_form(request):
+        key = request.data.get("idempotency_key")
+    if key is None:
+        raise InvalidHeader({"Idempotency-Key": _fault("Send one with each order.", "idempotency_key_missing")})
+    found = IDEMPOTENCY_KEY.fullmatch(key)
+    if not found:
+        detail = "Send one key of 1 to 255 visible ASCII characters other than comma, quote and backslash."
+        raise InvalidHeader({"Idempotency-Key": _fault(detail, "idempotency_key_invalid")})
+    return found[1]
 
 
-def _refusal(error: services.InvalidOrder) -> Response:
+def _is_form(request: Request) -> bool:
+    return isinstance(request.data, QueryDict)
+
+
+def _refusal(error: services.InvalidOrder) -> APIException:
     changed = any(problem.code == "price_changed" for problem in error.problems)
-    answer = status.HTTP_409_CONFLICT if changed else status.HTTP_400_BAD_REQUEST
-    problems = [{"code": found.code, "field": found.field, "detail": found.detail} for found in error.problems]
-    return Response({"detail": str(error), "problems": problems}, answer)
+    faults = {problem.field: _fault(problem.detail, problem.code) for problem in error.problems}
+    return Conflict(faults) if changed else ValidationError(faults)
+
+
+def _in_progress() -> Conflict:
+    conflict = Conflict("This request is being worked on: repeat it in a moment.", code="request_in_progress")
+    conflict.wait = RETRY_AFTER_SECONDS
+    return conflict
+
+
+def _fault(detail: str, code: str) -> list[ErrorDetail]:
+    return [ErrorDetail(detail, code=code)]

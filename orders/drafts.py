@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import msgspec
+from django.conf import settings
 
-from .models import Product
+from .models import Identity, Product
 
 SKU = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-MAX_LINES = 2_000
-MAX_QUANTITY = 1_000_000
 MAX_AMOUNT = 2**53 - 1  # exact in every JSON reader
 
 Products = Mapping[str, Product]
@@ -24,12 +23,23 @@ Products = Mapping[str, Product]
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """
-    A reason why an order cannot be taken: a stable code, the field at fault, a sentence for its sender.
+    A reason why an order cannot be taken: a stable code, the path of the field at fault, a sentence for its sender.
     """
 
     code: str
     field: str
     detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """
+    How large an order may be; by default, as large as this shop can handle.
+    """
+
+    lines: int = 2_000
+    quantity: int = 1_000_000
+    """Of one line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +55,36 @@ class Draft:
     """
     An order as its sender wishes it.
 
+    :param email: where to write to; empty for the account's address.
     :param idempotency_key: what makes a repeated request the same order; empty for an order of its own.
     :param expected_total: what the sender believes it costs, in minor units; None to accept the shop's total.
+    :param currency: what the sender believes the prices are in; empty to accept the shop's.
+    :param account_email: the address that the account has now, which the sender did not say.
     """
 
     customer_id: int
     lines: Sequence[DraftLine]
     payment_method: str
     email: str = ""
+    phone: str = ""
+    note: str = ""
     idempotency_key: str = ""
     expected_total: int | None = None
+    currency: str = ""
+    account_email: str = ""
+
+    @property
+    def identity(self) -> Identity:
+        return self.customer_id, self.idempotency_key
 
     def fingerprint(self) -> str:
-        return sha256(msgspec.json.encode(self)).hexdigest()
+        """
+        Tell this wish from every other one, by what its sender said: it outlives fields that a later version adds.
+        """
+        said = {
+            name: value for name, value in vars(self).items() if value not in ("", None) and name != "account_email"
+        }
+        return sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
 
     def quantities(self, products: Products) -> Counter[tuple[str, int]]:
         """
@@ -74,39 +101,54 @@ class Draft:
         """
         return sum(quantity * price for (_, price), quantity in self.quantities(products).items())
 
-    def problems(self, products: Products) -> list[Problem]:
+    def problems(self, products: Products, limits: Limits) -> list[Problem]:
         """
         Tell why it cannot be taken; there is nothing to tell if it can.
         """
         if not self.lines:
             return [Problem(code="empty_order", field="lines", detail="An order needs at least one line.")]
-        if len(self.lines) > MAX_LINES:
-            return [Problem(code="too_many_lines", field="lines", detail=f"An order has at most {MAX_LINES} lines.")]
+        if len(self.lines) > limits.lines:
+            detail = f"An order has at most {limits.lines} lines, not {len(self.lines)}."
+            return [Problem(code="too_many_lines", field="lines", detail=detail)]
         found = [
-            problem for at, line in enumerate(self.lines) for problem in _line_problems(f"lines[{at}]", line, products)
+            problem
+            for at, line in enumerate(self.lines)
+            for problem in _line_problems(f"lines/{at}", line, products, limits)
         ]
-        return found or list(_total_problems(self.total(products), self.expected_total))
+        return found or list(self._money_problems(self.total(products)))
+
+    def _money_problems(self, total: int) -> Iterator[Problem]:
+        if self.currency not in {"", settings.ORDERS["CURRENCY"]}:
+            detail = f"Prices are in {settings.ORDERS['CURRENCY']}, not {self.currency}."
+            yield Problem(code="currency_mismatch", field="currency", detail=detail)
+        if total > MAX_AMOUNT:
+            detail = f"An order costs at most {MAX_AMOUNT} minor units."
+            yield Problem(code="total_too_large", field="lines", detail=detail)
+        elif self.expected_total not in (None, total):
+            detail = f"The order costs {total}, not {self.expected_total}: look at the prices and order again."
+            yield Problem(code="price_changed", field="expected_total", detail=detail)
 
 
-def _line_problems(at: str, line: DraftLine, products: Products) -> Iterator[Problem]:
-    if not SKU.fullmatch(line.sku):
-        yield Problem(code="invalid_sku", field=f"{at}.sku", detail=f"{line.sku!r} has not the form of a sku.")
-    elif line.sku not in products:
-        yield Problem(code="unknown_sku", field=f"{at}.sku", detail=f"No product has the sku {line.sku!r}.")
-    if not 0 < line.quantity <= MAX_QUANTITY:
-        detail = f"Order between 1 and {MAX_QUANTITY} of a product, not {line.quantity}."
-        yield Problem(code="invalid_quantity", field=f"{at}.quantity", detail=detail)
+def _line_problems(at: str, line: DraftLine, products: Products, limits: Limits) -> Iterator[Problem]:
+    yield from _sku_problems(f"{at}/sku", line.sku, products)
+    if line.quantity < 1:
+        detail = f"Order at least 1 of a product, not {line.quantity}."
+        yield Problem(code="invalid_quantity", field=f"{at}/quantity", detail=detail)
+    elif line.quantity > limits.quantity:
+        detail = f"Order at most {limits.quantity} of a product, not {line.quantity}."
+        yield Problem(code="quantity_too_large", field=f"{at}/quantity", detail=detail)
     if line.unit_price is not None and not 0 <= line.unit_price <= MAX_AMOUNT:
         detail = f"A price is between 0 and {MAX_AMOUNT} minor units, not {line.unit_price}."
-        yield Problem(code="invalid_price", field=f"{at}.unit_price", detail=detail)
+        yield Problem(code="invalid_price", field=f"{at}/unit_price", detail=detail)
 
 
-def _total_problems(total: int, expected: int | None) -> Iterator[Problem]:
-    if total > MAX_AMOUNT:
-        yield Problem(code="total_too_large", field="lines", detail=f"An order costs at most {MAX_AMOUNT} minor units.")
-    elif expected not in (None, total):
-        detail = f"The order costs {total}, not {expected}: look at the prices and order again."
-        yield Problem(code="price_changed", field="expected_total", detail=detail)
+def _sku_problems(at: str, sku: str, products: Products) -> Iterator[Problem]:
+    if not SKU.fullmatch(sku):
+        yield Problem(code="invalid_sku", field=at, detail=f"{sku[:80]!r} has not the form of a sku.")
+    elif sku not in products:
+        yield Problem(code="unknown_sku", field=at, detail=f"No product has the sku {sku!r}.")
+    elif not products[sku].active:
+        yield Problem(code="sku_not_available", field=at, detail=f"{sku!r} is not sold any more.")
 
 
 def _price(line: DraftLine, products: Products) -> int:

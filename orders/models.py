@@ -4,11 +4,11 @@ Products that can be ordered, and orders with their lines and history. An order'
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Count, F, Prefetch, Q
 
 from messaging.models import new_id
 
@@ -20,6 +20,7 @@ class Product(models.Model):
     sku = models.CharField(max_length=64, primary_key=True)
     name = models.CharField(max_length=200)
     price = models.BigIntegerField(help_text="In minor units, such as pence.")
+    active = models.BooleanField(default=True, help_text="On offer: customers see and order it.")
     sold_out = models.BooleanField(default=True, help_text="Until inventory says that there is some.")
     stock_revision = models.BigIntegerField(
         default=0, editable=False, help_text="Which of inventory's changes `sold_out` tells of."
@@ -32,7 +33,27 @@ class Product(models.Model):
         return self.sku
 
 
+class Standing(NamedTuple):
+    """
+    What is known of a customer who wants to place an order under a key.
+    """
+
+    is_known: bool
+    open_orders: int
+
+
 class OrderQuerySet(models.QuerySet["Order"]):
+    def standing_of(self, identity: Identity) -> "Standing":
+        """
+        Tell whether an identity was used before, and how many open orders its customer has, in one statement.
+        """
+        customer, key = identity
+        used, is_open = Q(idempotency_key=key), Q(status__in=Order.OPEN)
+        counted = self.filter(used | is_open, customer=customer).aggregate(
+            used=Count("pk", filter=used), open_orders=Count("pk", filter=is_open)
+        )
+        return Standing(is_known=counted["used"] > 0, open_orders=counted["open_orders"])
+
     def locked(self, ids: Iterable[str]) -> list["Order"]:
         """
         Fetch these orders and hold them until the transaction ends, always in the same order so that nobody deadlocks.
@@ -44,6 +65,15 @@ class OrderQuerySet(models.QuerySet["Order"]):
         Insert the orders whose identity is new, in one order for everybody so that nobody deadlocks.
         """
         self.bulk_create(sorted(orders, key=lambda order: order.identity), ignore_conflicts=True)
+
+    def whole(self) -> "OrderQuerySet":
+        """
+        Fetch lines and history along, as `all_lines` and `steps`.
+        """
+        lines, steps = OrderLine.objects.order_by("id"), HistoryEntry.objects.order_by("id")
+        return self.prefetch_related(
+            Prefetch("lines", lines, to_attr="all_lines"), Prefetch("history", steps, to_attr="steps")
+        )
 
     def by_identity(self, identities: Sequence[Identity]) -> dict[Identity, "Order"]:
         """
@@ -73,6 +103,7 @@ class Order(models.Model):
         BY_CUSTOMER = "by_customer"
         BY_OPERATOR = "by_operator"
 
+    OPEN: ClassVar = frozenset({Status.PLACED, Status.AWAITING_PAYMENT})
     TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]] = {
         Status.PLACED: frozenset({Status.AWAITING_PAYMENT, Status.CANCELLED}),
         Status.AWAITING_PAYMENT: frozenset({Status.CONFIRMED, Status.CANCELLED}),
@@ -91,8 +122,15 @@ class Order(models.Model):
     total = models.BigIntegerField(help_text="In minor units, such as pence.")
     refunded = models.BigIntegerField(default=0, help_text="In minor units, such as pence.")
     email = models.EmailField(blank=True)
+    phone = models.CharField(max_length=16, blank=True, help_text="In E.164 form.")
+    note = models.CharField(max_length=500, blank=True, help_text="What the customer wants the shop to know.")
     payment_method = models.CharField(max_length=64)
     placed_at = models.DateTimeField()
+
+    all_lines: Sequence["OrderLine"]
+    """Of an order that is new, or fetched by `whole`."""
+    steps: Sequence["HistoryEntry"]
+    """Its history, likewise."""
 
     objects = OrderQuerySet.as_manager()
 
@@ -109,7 +147,14 @@ class Order(models.Model):
                 name="order_cancelled_for_a_reason",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["customer", "-id"], name="orders_of_a_customer")]
+        indexes: ClassVar = [
+            models.Index(fields=["customer", "-id"], name="orders_of_a_customer"),
+            models.Index(
+                fields=["customer"],
+                condition=Q(status__in=["placed", "awaiting_payment"]),
+                name="open_orders_of_a_customer",
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.pk)
@@ -117,6 +162,17 @@ class Order(models.Model):
     @property
     def identity(self) -> Identity:
         return self.customer_id, self.idempotency_key
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in self.OPEN
+
+    @property
+    def etag(self) -> str:
+        """
+        Name its state, as a weak entity tag (RFC 9110): no state comes back, and what else it is never changes.
+        """
+        return f'W/"{self.status}-{self.refunded}"'
 
     def may_become(self, status: str) -> bool:
         return status in self.TRANSITIONS[self.status]
@@ -137,6 +193,18 @@ class Order(models.Model):
         HistoryEntry.objects.bulk_create(steps)
         for order in orders:
             order.status, order.cancel_reason = status, cancel_reason
+
+
+class FirstAnswer(models.Model):
+    """
+    What the request that placed an order was answered, for its repetitions to be answered the same, byte for byte.
+    """
+
+    order = models.OneToOneField(Order, on_delete=models.CASCADE, primary_key=True, related_name="first_answer")
+    body = models.BinaryField()
+
+    def __str__(self) -> str:
+        return str(self.order_id)
 
 
 class ForbiddenStep(Exception):

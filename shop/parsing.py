@@ -1,16 +1,112 @@
-from typing import Any
+"""
+Request bodies, taken at their word: what two readers could understand differently is refused.
+"""
 
-from rest_framework.exceptions import ParseError
-from rest_framework.parsers import JSONParser
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import ParseError, UnsupportedMediaType
+from rest_framework.parsers import FormParser, JSONParser
+from rest_framework.request import Request
+
+MAX_DEPTH = 16
+MAX_DIGITS = 18
 
 
-class ShallowJSONParser(JSONParser):
+class StrictJSONParser(JSONParser):
     """
-    DRF's, which would fail on JSON nested too deeply instead of refusing it.
+    Read one JSON object in UTF-8, each key once, of no great depth, without characters that no text may have.
     """
 
-    def parse(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().parse(*args, **kwargs)
-        except RecursionError:
-            raise ParseError("This JSON is nested too deeply.") from None
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
+        refuse_encodings(parser_context["request"])
+        found = _decode(_text(stream.read()))
+        if not isinstance(found, dict):
+            raise ParseError("The body is JSON, but not an object.", code="not_an_object")
+        _inspect(found, depth=1)
+        return found
+
+
+class SessionFormParser(FormParser):
+    """
+    Read a browser's form from a person who is logged in, as every such form carries a CSRF token; nobody else sends
+    forms, for a foreign page can make any browser send one.
+    """
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        request = parser_context["request"]
+        if not isinstance(request.successful_authenticator, SessionAuthentication):
+            raise UnsupportedMediaType(media_type)
+        refuse_encodings(request)
+        return super().parse(stream, media_type, parser_context)
+
+
+def refuse_encodings(request: Request) -> None:
+    """
+    Refuse a body in another charset, or compressed: small ones can become very large.
+
+    :raises UnsupportedMediaType: if it is.
+    """
+    charset = (request._request.content_params or {}).get("charset", "utf-8")  # noqa: SLF001  (DRF has no other way)
+    if charset.lower() not in {"utf-8", "utf8"}:
+        raise UnsupportedMediaType(request.content_type, "This charset is not read here.", code="unsupported_charset")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        detail = "Compressed bodies are not read here."
+        raise UnsupportedMediaType(request.content_type, detail, code="unsupported_encoding")
+
+
+def _text(raw: bytes) -> str:
+    if json.detect_encoding(raw) != "utf-8":
+        raise ParseError("The body is not JSON in UTF-8 without a byte order mark.", code="malformed_json")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise ParseError(f"Byte {error.start} of the body is not UTF-8.", code="invalid_utf8") from None
+
+
+def _decode(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise ParseError(f"{error.msg} at character {error.pos}.", code="malformed_json") from None
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ParseError("An object of the body has a key twice.", code="duplicate_key")
+    return found
+
+
+def _integer(digits: str) -> float:
+    """
+    Read an integer; what has no 64 bits, or is a negative zero, becomes a float, which nobody takes for one.
+    """
+    return int(digits) if len(digits) <= MAX_DIGITS and digits != "-0" else math.inf
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ParseError(f"{name} is not JSON.", code="malformed_json")
+
+
+def _inspect(value: Any, *, depth: int) -> None:
+    """
+    Refuse great depth and bad characters anywhere within.
+    """
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise ParseError("A text has a NUL or half of a surrogate pair.", code="invalid_characters")
+    elif isinstance(value, Mapping | list):
+        if depth > MAX_DEPTH:
+            raise _too_deep()
+        for within in [*value, *value.values()] if isinstance(value, Mapping) else value:
+            _inspect(within, depth=depth + 1)
+
+
+def _too_deep() -> ParseError:
+    return ParseError(f"The body is nested deeper than {MAX_DEPTH} levels.", code="too_deep")

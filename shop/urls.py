@@ -3,15 +3,24 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import TemplateView
 
-from shop import api
+from shop import api, problems
 
 admin.site.site_header = admin.site.site_title = settings.SHOP_NAME
 
 urlpatterns = [
     path("", TemplateView.as_view(template_name="shop/landing.html"), name="landing"),
+    path("problems/", problems.catalogue, name="problems"),
     path("healthz", api.healthz, name="healthz"),
     path("admin/", admin.site.urls),
     path("api/auth/", include("rest_framework.urls")),
     path("api/v1/tokens/", api.Tokens.as_view(), name="tokens"),
     path("api/v1/", include("orders.urls")),
+    path("api/v1/", include("inventory.urls")),
+    path("api/v1/", include("payments.urls")),
+    path("api/v1/", include("notifications.urls")),
 ]
+
+handler400 = problems.bad_request
+handler403 = problems.permission_denied
+handler404 = problems.not_found
+handler500 = problems.server_error

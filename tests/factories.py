@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import factory
 from django.contrib.auth import get_user_model
 from django.utils import timezone
-from knox.models import AuthToken
 from rest_framework.test import APIClient
 
 from inventory.models import StockItem
@@ -15,6 +14,7 @@ from inventory.services import open_stock_items
 from orders import services
 from orders.drafts import Draft, DraftLine
 from orders.models import Order, Product
+from shop.models import Token
 
 
 class CustomerFactory(factory.django.DjangoModelFactory):
@@ -59,14 +59,21 @@ def place_order(quantities: Mapping[str, int] | None = None, **wishes: object) -
     """
     Place that wish, and nothing more: deliver with `drain()`.
     """
-    return services.place_order(make_draft(quantities, **wishes), now=timezone.now()).order
+    return services.place_order(make_draft(quantities, **wishes), now=timezone.now(), answer=told).order
+
+
+def told(order: Order) -> bytes:
+    """
+    Write what is told of a new order where nobody asks.
+    """
+    return str(order.pk).encode()
 
 
 def api_of(username: str) -> APIClient:
     """
     Give this customer's program a token.
     """
-    _, token = AuthToken.objects.create(user=CustomerFactory(username=username))
+    _, token = Token.objects.create(user=CustomerFactory(username=username), name="a program")
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Token {token}")
     return client

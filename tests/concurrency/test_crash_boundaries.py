@@ -29,7 +29,7 @@ from payments.gateway import Charge
 from payments.models import PaymentIntent, Refund
 from shop import audit
 from tests.concurrency.boundaries import Boundaries, Crash, Gateway, watched
-from tests.factories import make_draft, make_stock
+from tests.factories import make_draft, make_stock, told
 
 MOMENTS = [timedelta(), timedelta(minutes=1), timedelta(minutes=20), timedelta(hours=1)]
 """When the relay runs: at once, when a lost answer is asked for again, when the reminder is due, after the expiry."""
@@ -181,7 +181,7 @@ class Telling:
         draft = make_draft({self.sku: 2}, idempotency_key=self.sku, payment_method=self.journey.payment_method)
         relay.drain()
         with watched(self.boundaries, self.gateway):
-            self._insist_on(lambda: services.place_order(draft, now=timezone.now()))
+            self._insist_on(lambda: services.place_order(draft, now=timezone.now(), answer=told))
             for moment in MOMENTS:
                 self._insist_on(lambda moment=moment: self._deliver(moment))
         return self._end()

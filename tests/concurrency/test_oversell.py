@@ -12,7 +12,7 @@ from orders import services
 from orders.drafts import Draft, DraftLine
 from orders.models import Order
 from tests.concurrency.crowd import at_once, workers
-from tests.factories import make_draft, make_stock, place_order
+from tests.factories import make_draft, make_stock, place_order, told
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def place_all(drafts: list[Draft]) -> None:
 
 def place_each(drafts: Sequence[Draft]) -> None:
     for draft in drafts:
-        services.place_order(draft, now=timezone.now())
+        services.place_order(draft, now=timezone.now(), answer=told)
 
 
 def ends() -> Counter:

@@ -1,18 +1,23 @@
 from base64 import b64encode
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.conf import settings as django_settings
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from messaging.models import Delivery, OutboxMessage
-from orders.models import HistoryEntry, Order, OrderLine, Product
+from orders import services
+from orders.drafts import Draft, DraftLine
+from orders.models import FirstAnswer, HistoryEntry, Order, OrderLine, Product
 from tests.factories import CustomerFactory, ProductFactory, api_of, place_order
 from tests.outbox import announced, counting_statements
 
 pytestmark = pytest.mark.django_db
 
 ORDERS = "/api/v1/orders/"
+STORED = (Order, OrderLine, HistoryEntry, FirstAnswer, OutboxMessage, Delivery)
 
 
 @pytest.fixture(autouse=True)
@@ -25,13 +30,25 @@ def wish(**changes: object) -> dict[str, object]:
     return {"lines": lines, "payment_method": "tok_visa", "expected_total": 9_000} | changes
 
 
+def post(api: APIClient, wish: dict[str, object], *, key: str = "basket-1", **headers: str) -> Any:
+    return api.post(ORDERS, wish, format="json", headers={"Idempotency-Key": key} | headers)
+
+
+def problem_of(answer: Any) -> tuple[str, list[dict[str, str]]]:
+    """
+    Read an error's code and the fields at fault.
+    """
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    return answer.json()["code"], answer.json().get("errors", [])
+
+
 def nothing_happened() -> bool:
-    return not any(model.objects.exists() for model in (Order, OrderLine, HistoryEntry, OutboxMessage, Delivery))
+    return not any(model.objects.exists() for model in STORED)
 
 
 class TestPlace:
     def test_takes_an_order(self, api):
-        answer = api.post(ORDERS, wish(), format="json")
+        answer = post(api, wish(phone="+441134960000", note="Ring twice"))
 
         order = Order.objects.get()
         placed_at = order.placed_at.isoformat().replace("+00:00", "Z")
@@ -40,14 +57,20 @@ class TestPlace:
             "url": f"http://testserver{ORDERS}{order.pk}/",
             "id": str(order.pk),
             "status": "placed",
+            "is_open": True,
             "cancel_reason": "",
             "currency": "GBP",
             "total": 9_000,
             "refunded": 0,
+            "email": "ada@example.com",
+            "phone": "+441134960000",
+            "note": "Ring twice",
             "placed_at": placed_at,
             "lines": [{"sku": "RED-CHAIR", "name": "Red chair", "quantity": 2, "unit_price": 4_500}],
             "history": [{"status": "placed", "at": placed_at}],
         }
+        assert answer.headers["Location"] == answer.json()["url"]
+        assert api.get(answer.headers["Location"]).json() == answer.json()
         assert announced() == {"orders.order_placed": 1}
 
     @pytest.mark.parametrize(
@@ -55,57 +78,115 @@ class TestPlace:
         [({}, "ada@example.com"), ({"email": ""}, "ada@example.com"), ({"email": "o@example.com"}, "o@example.com")],
     )
     def test_writes_to_the_accounts_address_unless_told_another(self, api, told, written_to):
-        api.post(ORDERS, wish(**told), format="json")
+        post(api, wish(**told))
 
         assert Order.objects.get().email == written_to
 
     def test_keeps_the_trace_of_the_request(self, api):
         traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
 
-        api.post(ORDERS, wish(), format="json", headers={"traceparent": traceparent})
+        post(api, wish(), traceparent=traceparent)
 
         assert OutboxMessage.objects.get().traceparent == traceparent
-
-    def test_answers_a_repeated_request_with_the_same_order(self, api):
-        once = api.post(ORDERS, wish(), format="json", headers={"Idempotency-Key": "basket-1"})
-
-        again = api.post(ORDERS, wish(), format="json", headers={"Idempotency-Key": "basket-1"})
-
-        assert (once.status_code, again.status_code) == (201, 200)
-        assert again.content == once.content
-        assert Order.objects.count() == 1
-
-    def test_refuses_a_used_key_for_another_order(self, api):
-        api.post(ORDERS, wish(), format="json", headers={"Idempotency-Key": "basket-1"})
-
-        other = wish(lines=[{"sku": "RED-CHAIR", "quantity": 1}], expected_total=4_500)
-        answer = api.post(ORDERS, other, format="json", headers={"Idempotency-Key": "basket-1"})
-
-        assert answer.status_code == 422
-        assert answer.json() == {"detail": "This idempotency key was used for a different order: send a new key."}
-        assert Order.objects.get().total == 9_000
-
-    @pytest.mark.parametrize("key", ["", "k" * 256, "zwölf", "two words", "\x00", "tab\t"])
-    def test_refuses_a_key_that_is(self, api, key):
-        answer = api.post(ORDERS, wish(), format="json", headers={"Idempotency-Key": key})
-
-        assert answer.status_code == 400
-        assert answer.json() == {"Idempotency-Key": ["Send 1 to 255 visible ASCII characters, or no key."]}
-        assert nothing_happened()
 
     def test_refuses_a_price_that_has_changed(self, api):
         Product.objects.update(price=4_600)
 
-        answer = api.post(ORDERS, wish(), format="json")
+        answer = post(api, wish())
 
         assert answer.status_code == 409
-        assert answer.json()["problems"] == [
-            {
-                "code": "price_changed",
-                "field": "expected_total",
-                "detail": "The order costs 9200, not 9000: look at the prices and order again.",
-            }
-        ]
+        assert problem_of(answer) == (
+            "price_changed",
+            [
+                {
+                    "code": "price_changed",
+                    "detail": "The order costs 9200, not 9000: look at the prices and order again.",
+                    "pointer": "#/expected_total",
+                }
+            ],
+        )
+        assert nothing_happened()
+
+    def test_takes_no_more_than_so_many_open_orders(self, api, settings):
+        settings.ORDERS = {**settings.ORDERS, "MAX_OPEN_ORDERS": 2}
+        first, second, third = (post(api, wish(), key=f"basket-{number}") for number in range(3))
+        assert (first.status_code, second.status_code, third.status_code) == (201, 201, 409)
+        assert problem_of(third) == ("too_many_open_orders", [])
+        assert Order.objects.count() == 2
+
+        api.post(first.json()["url"] + "cancel/")
+
+        assert post(api, wish(), key="basket-2").status_code == 201
+
+    def test_costs_at_most_twelve_statements(self, api):
+        with counting_statements() as statements:
+            answer = post(api, wish())
+
+        assert answer.status_code == 201
+        assert len(statements) <= 12, "\n".join(statement["sql"] for statement in statements)
+
+
+class TestRepeat:
+    def test_is_answered_what_the_first_request_was_byte_for_byte(self, api):
+        once = post(api, wish())
+        Order.objects.update(status="confirmed")
+        Product.objects.update(price=1, active=False)
+        CustomerFactory._meta.model.objects.update(email="moved@example.com")
+
+        again = post(api, wish())
+
+        assert (once.status_code, again.status_code) == (201, 201)
+        assert again.content == once.content
+        assert (once.headers.get("Idempotent-Replayed"), again.headers["Idempotent-Replayed"]) == (None, "true")
+        assert again.headers["Location"] == once.headers["Location"]
+        assert Order.objects.count() == 1
+
+    def test_may_write_the_key_as_a_structured_field(self, api):
+        once, again = post(api, wish(), key="basket-1"), post(api, wish(), key='"basket-1"')
+
+        assert again.content == once.content
+
+    def test_is_refused_with_another_body(self, api):
+        post(api, wish())
+
+        other = wish(lines=[{"sku": "RED-CHAIR", "quantity": 1}], expected_total=4_500)
+        answer = post(api, other)
+
+        assert answer.status_code == 422
+        assert problem_of(answer) == ("idempotency_key_reused", [])
+        assert Order.objects.get().total == 9_000
+
+    def test_is_a_new_request_when_the_first_was_refused(self, api):
+        assert post(api, wish(expected_total=1)).status_code == 409
+
+        assert post(api, wish()).status_code == 201
+
+    def test_of_an_order_that_came_by_a_feed_is_answered_with_it(self, api):
+        draft = Draft(
+            customer_id=CustomerFactory().pk,
+            lines=[DraftLine(sku="RED-CHAIR", quantity=2)],
+            payment_method="tok_visa",
+            expected_total=9_000,
+            idempotency_key="basket-1",
+        )
+        ((placement),) = services.place_orders([draft], now=timezone.now())
+
+        assert post(api, wish()).json()["id"] == str(placement.order.pk)
+
+    @pytest.mark.parametrize("key", ["", '""', "k" * 256, "zwölf", "two words", "\x00", "tab\t", "two,keys", 'a"b'])
+    def test_needs_a_key_and_not(self, api, key):
+        answer = post(api, wish(), key=key)
+
+        assert answer.status_code == 400
+        (fault,) = answer.json()["errors"]
+        assert (fault["code"], fault["header"]) == ("idempotency_key_invalid", "Idempotency-Key")
+        assert nothing_happened()
+
+    def test_needs_a_key(self, api):
+        answer = api.post(ORDERS, wish(), format="json")
+
+        assert answer.status_code == 400
+        assert problem_of(answer)[0] == "idempotency_key_missing"
         assert nothing_happened()
 
 
@@ -117,7 +198,7 @@ class TestWhoAsks:
         stranger = APIClient(raise_request_exception=False)
         headers = {"Authorization": authorization} if authorization else {}
 
-        answer = stranger.post(ORDERS, wish(), format="json", headers=headers)
+        answer = stranger.post(ORDERS, wish(), format="json", headers=headers | {"Idempotency-Key": "basket-1"})
 
         assert answer.status_code == 401
         assert answer.headers["WWW-Authenticate"] == "Token"
@@ -127,11 +208,12 @@ class TestWhoAsks:
         browser = APIClient(enforce_csrf_checks=True)
         browser.force_login(CustomerFactory())
 
-        refused = browser.post(ORDERS, wish(), format="json")
+        refused = post(browser, wish())
         browser.cookies[django_settings.CSRF_COOKIE_NAME] = "c" * 32
-        taken = browser.post(ORDERS, wish(), format="json", headers={"X-CSRFToken": "c" * 32})
+        taken = post(browser, wish(), **{"X-CSRFToken": "c" * 32})
 
         assert (refused.status_code, taken.status_code) == (403, 201)
+        assert problem_of(refused) == ("csrf_failed", [])
 
     def test_sees_own_orders_only(self, api):
         of_ada = place_order()
@@ -192,7 +274,10 @@ class TestList:
         "cursor", ["x", "é", b64encode(b"p=1").decode(), b64encode(b"p=\x00").decode(), b64encode(b"o=-1").decode()]
     )
     def test_knows_no_page_that_it_did_not_name(self, api, cursor):
-        assert api.get(f"{ORDERS}?cursor={cursor}").status_code == 404
+        answer = api.get(f"{ORDERS}?cursor={cursor}")
+
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["parameter"] == "cursor"
 
     @pytest.mark.parametrize("method", ["put", "patch", "delete"])
     def test_is_not_to_be_written(self, api, method):
@@ -216,7 +301,17 @@ class TestCancel:
         answer = api.post(f"{ORDERS}{order.pk}/cancel/")
 
         assert answer.status_code == 409
-        assert answer.json() == {"detail": "Nothing was cancelled: this order is already confirmed."}
+        assert problem_of(answer) == ("invalid_state", [])
+        assert answer.json()["detail"] == "Nothing was cancelled: this order is already confirmed."
+
+    def test_may_be_asked_twice(self, api):
+        order = place_order()
+
+        once, again = (api.post(f"{ORDERS}{order.pk}/cancel/") for _ in range(2))
+
+        assert (once.status_code, again.status_code) == (200, 200)
+        assert again.json() == once.json()
+        assert announced()["orders.order_cancelled"] == 1
 
     def test_asks_people_for_nothing(self, api):
         order = place_order()

@@ -1,0 +1,131 @@
+"""
+Products and orders as the API reads and writes them.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.http import QueryDict
+from rest_framework import serializers
+
+from .fields import EmailText, Input, PhoneText, Rows, Text, WholeNumber
+from .models import HistoryEntry, Order, OrderLine, Product
+
+QUANTITY_OF_SKU = re.compile(r"quantity\[(.*)\]", re.DOTALL)
+NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+OF_THE_FORM = {"csrfmiddlewaretoken", "idempotency_key"}
+
+
+class LineInput(Input):
+    sku = Text(code="invalid_sku")
+    quantity = WholeNumber(code="invalid_quantity", max_value=2**31 - 1, min_value=1)
+
+
+class OrderInput(Input):
+    lines = Rows(code="invalid_lines", child=LineInput())
+    payment_method = Text(code="invalid_payment_method", max_length=64, help_text="A token of the payment gateway.")
+    expected_total = WholeNumber(code="invalid_amount", min_value=0, help_text="What you saw it cost, in minor units.")
+    currency = Text(code="currency_mismatch", required=False, help_text="What you believe the prices are in.")
+    email = EmailText(
+        code="invalid_email",
+        required=False,
+        allow_blank=True,
+        help_text="Where to write to; your account's address otherwise.",
+    )
+    phone = PhoneText(code="invalid_phone", required=False, allow_blank=True, help_text="In E.164 form.")
+    note = Text(
+        code="invalid_note",
+        required=False,
+        allow_blank=True,
+        max_length=500,
+        help_text="What the shop should know.",
+    )
+
+
+class ProductOutput(serializers.ModelSerializer[Product]):
+    url = serializers.HyperlinkedIdentityField(view_name="orders:product-detail")
+    price = serializers.IntegerField(help_text="In minor units, such as pence.")
+    currency = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Product
+        fields = ("url", "sku", "name", "price", "currency", "sold_out")
+
+    def get_currency(self, product: Product) -> str:
+        return settings.ORDERS["CURRENCY"]
+
+
+class LineOutput(serializers.ModelSerializer[OrderLine]):
+    class Meta:
+        model = OrderLine
+        fields = ("sku", "name", "quantity", "unit_price")
+
+
+class HistoryOutput(serializers.ModelSerializer[HistoryEntry]):
+    class Meta:
+        model = HistoryEntry
+        fields = ("status", "at")
+
+
+class QuoteOutput(serializers.ModelSerializer[Order]):
+    lines = LineOutput(many=True, source="all_lines")
+
+    class Meta:
+        model = Order
+        fields = ("lines", "total", "currency")
+
+
+class OrderOutput(serializers.ModelSerializer[Order]):
+    url = serializers.HyperlinkedIdentityField(view_name="orders:order-detail")
+    is_open = serializers.BooleanField(help_text="Whether it will change by itself; follow it until this is false.")
+    lines = LineOutput(many=True, source="all_lines")
+    history = HistoryOutput(many=True, source="steps")
+
+    class Meta:
+        model = Order
+        fields = (
+            "url",
+            "id",
+            "status",
+            "is_open",
+            "cancel_reason",
+            "currency",
+            "total",
+            "refunded",
+            "email",
+            "phone",
+            "note",
+            "placed_at",
+            "lines",
+            "history",
+        )
+
+
+def wish_of(form: QueryDict) -> dict[str, Any]:
+    """
+    Read a browser's form as the JSON that a program would send. What was left empty was not said.
+    """
+    wish: dict[str, Any] = {
+        name: value
+        for name, value in form.items()
+        if value and name not in OF_THE_FORM and not QUANTITY_OF_SKU.fullmatch(name)
+    }
+    if "expected_total" in wish:
+        wish["expected_total"] = _number(wish["expected_total"])
+    return wish | {"lines": list(lines_of(form))}
+
+
+def lines_of(query: QueryDict) -> Iterator[dict[str, Any]]:
+    """
+    Read `quantity[RED-CHAIR]=2` as a line; an empty quantity, or 0, as none.
+    """
+    for name, value in query.items():
+        sku = QUANTITY_OF_SKU.fullmatch(name)
+        if sku and value not in {"", "0"}:
+            yield {"sku": sku[1], "quantity": _number(value)}
+
+
+def _number(text: str) -> int | str:
+    return int(text) if NUMBER.fullmatch(text) else text

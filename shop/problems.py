@@ -1,0 +1,215 @@
+"""
+Errors as RFC 9457 wants them: `application/problem+json` for programs, a page for browsers.
+
+Whoever finds a fault raises one of Django REST framework's exceptions, with a code of `shop.codes` and, for faults of
+fields, a dict of them; here they are written down. What Django itself answers is rewritten likewise.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from shop import request_id
+from shop.codes import BY_STATUS, CATALOGUE
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+SAFE = {"GET", "HEAD", "OPTIONS"}
+RETRY_AFTER_SECONDS = 2
+
+Problem = dict[str, Any]
+
+
+class Unavailable(exceptions.APIException):
+    """
+    The database is out of reach, or too busy.
+    """
+
+    status_code = 503
+    default_code = "unavailable"
+    default_detail = "The shop's database cannot be reached right now. Nothing was done."
+    wait = RETRY_AFTER_SECONDS
+
+
+def answer_api(error: Exception, context: Mapping[str, Any]) -> Response | None:
+    """
+    Write down what went wrong in the API; leave it to Django if nobody foresaw it.
+    """
+    error = _as_api_exception(error)
+    if not isinstance(error, exceptions.APIException):
+        return None
+    set_rollback()
+    request = context["request"]
+    answer = Response(describe(error, safe=request.method in SAFE), error.status_code, headers=_headers(error))
+    answer.problem = True
+    if getattr(request, "accepted_renderer", None) is None or request.accepted_renderer.format == "json":
+        answer.content_type = CONTENT_TYPE
+    return answer
+
+
+def describe(error: exceptions.APIException, *, safe: bool = False) -> Problem:
+    """
+    Describe an error, with the fields at fault if it names some.
+
+    :param safe: whether it is the query that is at fault, as the request had no body to be.
+    """
+    if not isinstance(error.detail, dict | list):
+        return problem(_code(error.detail.code, error.status_code), str(error.detail), status=error.status_code)
+    place = getattr(error, "place", "parameter" if safe else "pointer")
+    found = [_fault(path, detail, place) for path, detail in _faults(error.detail)]
+    more = f" And {len(found) - 1} more." if len(found) > 1 else ""
+    return problem(found[0]["code"], found[0]["detail"] + more, status=error.status_code) | {"errors": found}
+
+
+def problem(code: str, detail: str = "", *, status: int | None = None) -> Problem:
+    """
+    Describe an error that a code tells enough of.
+    """
+    known = CATALOGUE[code]
+    return {
+        "type": f"/problems/#{code}",
+        "title": known.title,
+        "status": status or known.status,
+        "detail": known.advice if code == "not_found" or not detail else detail,
+        "code": code,
+        "request_id": request_id.current(),
+    }
+
+
+class Problems:
+    """
+    Give each request an id, refuse bodies that nobody wants to read, and rewrite the errors that Django answers.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        begun = request_id.begin()
+        refused = _refuse_body(request)
+        answer = _written(request, problem(refused)) if refused else self.get_response(request)
+        if answer.status_code >= 400 and not _is_problem(answer) and not _is_page(request):
+            answer = _rewritten(answer)
+        answer.headers["X-Request-Id"] = begun
+        return answer
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """
+        Answer what a page of Django's raised, where the API would have answered.
+        """
+        error = _as_api_exception(error)
+        if not isinstance(error, exceptions.APIException):
+            return None
+        return _written(request, describe(error), headers=_headers(error))
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _written(request, problem("bad_request"))
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _written(request, problem("permission_denied"))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _written(request, problem("not_found"))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return _written(request, problem("internal_error"))
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return _written(request, problem("csrf_failed"))
+
+
+def catalogue(request: HttpRequest) -> HttpResponse:
+    """
+    Show every code on one page.
+    """
+    rows = [(code, *known) for code, known in CATALOGUE.items()]
+    return render(request, "shop/problems.html", {"catalogue": rows, "shop_name": settings.SHOP_NAME})
+
+
+def _as_api_exception(error: Exception) -> Exception:
+    if isinstance(error, Http404):
+        return exceptions.NotFound()
+    if isinstance(error, PermissionDenied):
+        return exceptions.PermissionDenied()
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.error("The database failed.", exc_info=error)
+        return Unavailable()
+    return error
+
+
+def _headers(error: exceptions.APIException) -> dict[str, str]:
+    headers = {"WWW-Authenticate": getattr(error, "auth_header", None), "Retry-After": getattr(error, "wait", None)}
+    return {name: str(value) for name, value in headers.items() if value}
+
+
+def _code(code: str, status: int, *, otherwise: str = "") -> str:
+    return code if code in CATALOGUE else otherwise or BY_STATUS.get(status, "bad_request")
+
+
+def _faults(detail: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], exceptions.ErrorDetail]]:
+    """
+    Walk through the details of an exception, each with the path of its field.
+    """
+    if isinstance(detail, dict):
+        for name, within in detail.items():
+            yield from _faults(within, path if name == "non_field_errors" else (*path, str(name)))
+    elif isinstance(detail, list):
+        for within in detail:
+            yield from _faults(within, path)
+    else:
+        yield path, detail
+
+
+def _fault(path: tuple[str, ...], detail: exceptions.ErrorDetail, place: str) -> dict[str, str]:
+    code = _code(detail.code, 400, otherwise="invalid_parameter" if place == "parameter" else "invalid_field")
+    where = "#" + "".join(f"/{name}" for name in path) if place == "pointer" else "/".join(path)
+    return {"code": code, "detail": str(detail), place: where}
+
+
+def _refuse_body(request: HttpRequest) -> str | None:
+    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+        return "length_required"
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    limit = settings.MAX_BODY_BYTES if request.path.startswith("/api/") else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return "body_too_large" if length.isdecimal() and int(length) > limit else None
+
+
+def _is_problem(answer: HttpResponse) -> bool:
+    return getattr(answer, "problem", False)
+
+
+def _is_page(request: HttpRequest) -> bool:
+    return request.get_preferred_type([CONTENT_TYPE, "application/json", "text/html"]) == "text/html"
+
+
+def _written(request: HttpRequest, told: Problem, *, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    if _is_page(request):
+        # Without the request, for its session may be what failed.
+        page = render_to_string("shop/problem.html", {"problem": told, "shop_name": settings.SHOP_NAME})
+        answer = HttpResponse(page, status=told["status"], headers=headers)
+    else:
+        answer = JsonResponse(told, status=told["status"], content_type=CONTENT_TYPE, headers=headers)
+    answer.problem = True
+    return answer
+
+
+def _rewritten(answer: HttpResponse) -> HttpResponse:
+    told = problem(BY_STATUS.get(answer.status_code, "bad_request"), status=answer.status_code)
+    kept = {name: answer.headers[name] for name in ("Allow", "Retry-After", "WWW-Authenticate") if name in answer}
+    return JsonResponse(told, status=answer.status_code, content_type=CONTENT_TYPE, headers=kept)
