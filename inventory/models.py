@@ -10,6 +10,8 @@ from django.db.models import F, Q
 
 from messaging.models import new_id
 
+LATEST_MOVEMENTS = 20
+
 
 class StockItemQuerySet(models.QuerySet["StockItem"]):
     def locked(self, skus: Iterable[str]) -> dict[str, "StockItem"]:
@@ -46,6 +48,10 @@ class StockItem(models.Model):
     @property
     def available(self) -> int:
         return self.on_hand - self.reserved
+
+    @property
+    def latest_movements(self) -> models.QuerySet["StockMovement"]:
+        return StockMovement.objects.filter(sku=self.sku).order_by("-id")[:LATEST_MOVEMENTS]
 
 
 class ReservationQuerySet(models.QuerySet["Reservation"]):
@@ -148,6 +154,7 @@ class StockMovement(models.Model):
                 name="shipped_for_an_order",
             ),
         ]
+        indexes: ClassVar = [models.Index(fields=["sku", "-id"], name="movements_of_a_sku")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.quantity} x {self.sku}"

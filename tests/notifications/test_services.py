@@ -22,8 +22,8 @@ def confirmed(**changes: object) -> contracts.OrderConfirmed:
         contracts.ConfirmedLine(sku="RED-CHAIR", name="Red chair", quantity=2, unit_price=4_500),
         contracts.ConfirmedLine(sku="MUG", name="Mug <& more>", quantity=1, unit_price=0),
     )
-    fields = {"email": "ada@example.com", "customer_id": "17"}
-    return contracts.OrderConfirmed(order_id=ORDER, total=9_000, currency="GBP", lines=lines, **fields | changes)
+    fields = {"order_id": ORDER, "lines": lines, "email": "ada@example.com", "customer_id": "17"}
+    return contracts.OrderConfirmed(total=9_000, currency="GBP", **fields | changes)
 
 
 def cancelled(reason: str, *, payment_requested: bool = False) -> contracts.OrderCancelled:

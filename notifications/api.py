@@ -1,0 +1,40 @@
+"""
+What the customer who asks was told.
+"""
+
+from django.db.models import QuerySet
+from rest_framework import serializers, viewsets
+
+from .models import Notification
+
+
+class NotificationOutput(serializers.ModelSerializer[Notification]):
+    url = serializers.HyperlinkedIdentityField(view_name="notifications:notification-detail")
+
+    class Meta:
+        model = Notification
+        fields = (
+            "url",
+            "id",
+            "order_id",
+            "kind",
+            "channel",
+            "recipient",
+            "status",
+            "subject",
+            "body",
+            "created_at",
+            "accepted_at",
+        )
+
+
+class NotificationViewSet(viewsets.ReadOnlyModelViewSet[Notification]):
+    """
+    What the shop told you, word for word. A suppressed one was not sent: there was no address, or it came too late.
+    """
+
+    serializer_class = NotificationOutput
+    filterset_fields = ("order_id", "kind", "status")
+
+    def get_queryset(self) -> QuerySet[Notification]:
+        return Notification.objects.filter(customer_id=str(self.request.user.pk))
