@@ -1,14 +1,18 @@
 from functools import partial
+from threading import Event
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from messaging.databases import Busy
 from messaging.models import OutboxMessage
 from orders import services
+from orders.drafts import Draft
 from orders.models import Order
 from orders.services import IdempotencyKeyReused, Placement
 from tests.concurrency.crowd import at_once
-from tests.factories import make_draft, make_stock
+from tests.factories import api_of, make_draft, make_stock, told
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -19,14 +23,20 @@ def _offered():
     OutboxMessage.objects.all().delete()
 
 
+def place(draft: Draft) -> Placement:
+    return services.place_order(draft, now=timezone.now(), answer=told)
+
+
 def test_twenty_equal_requests_place_one_order():
     draft = make_draft(idempotency_key="basket-1")
 
-    placements = at_once(*[partial(services.place_order, draft, now=timezone.now())] * 20)
+    answers = at_once(*[partial(place, draft)] * 20)
 
     order = Order.objects.get()
-    assert sorted(placement.is_new for placement in placements) == [False] * 19 + [True]
-    assert {placement.order for placement in placements} == {order}
+    placements = [answer for answer in answers if isinstance(answer, Placement)]
+    assert {type(answer) for answer in answers} <= {Placement, Busy}
+    assert sum(placement.is_new for placement in placements) == 1
+    assert {(placement.order, placement.answer) for placement in placements} == {(order, told(order))}
     assert (order.lines.count(), order.history.count(), OutboxMessage.objects.count()) == (1, 1, 1)
 
 
@@ -34,10 +44,39 @@ def test_of_two_different_requests_with_one_key_one_is_refused():
     for basket in range(10):
         drafts = [make_draft({"RED-CHAIR": quantity}, idempotency_key=f"basket-{basket}") for quantity in (1, 2)]
 
-        answers = at_once(*[partial(services.place_order, draft, now=timezone.now()) for draft in drafts])
+        answers = at_once(*[partial(place, draft) for draft in drafts])
 
-        assert {type(answer) for answer in answers} == {Placement, IdempotencyKeyReused}
+        assert {type(answer) for answer in answers} in ({Placement, IdempotencyKeyReused}, {Placement, Busy})
     assert Order.objects.count() == OutboxMessage.objects.count() == 10
+
+
+def test_a_request_that_is_being_worked_on_is_not_begun_again():
+    wish = {
+        "lines": [{"sku": "RED-CHAIR", "quantity": 1}],
+        "payment_method": "tok_visa",
+        "expected_total": 4_500,
+        "email": "ada@example.com",
+    }
+    api, working, done = api_of("ada"), Event(), Event()
+
+    def answer_slowly(order: Order) -> bytes:
+        working.set()
+        done.wait(20)
+        return told(order)
+
+    def repeat() -> Any:
+        working.wait(20)
+        meanwhile = api.post("/api/v1/orders/", wish, format="json", headers={"Idempotency-Key": "basket-1"})
+        done.set()
+        return meanwhile
+
+    draft = make_draft(idempotency_key="basket-1", expected_total=4_500)
+    first, meanwhile = at_once(partial(services.place_order, draft, now=timezone.now(), answer=answer_slowly), repeat)
+
+    assert first.is_new
+    assert (meanwhile.status_code, meanwhile.json()["code"]) == (409, "request_in_progress")
+    assert meanwhile.headers["Retry-After"] == "1"
+    assert Order.objects.count() == 1
 
 
 def test_two_sets_in_opposite_order_do_not_deadlock():
