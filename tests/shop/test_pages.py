@@ -40,3 +40,14 @@ class TestLogin:
 
         assert ("Log out" in inside, "Log out" in outside) == (True, False)
         assert (answer.status_code, answer.headers["Location"]) == (302, "/")
+
+
+class TestProblems:
+    @pytest.mark.parametrize("parameter", ["cursor", "status"])
+    def test_name_what_is_at_fault_in_the_address(self, ada, parameter):
+        log_in(ada, "three red chairs")
+
+        answer = ada.get("/api/v1/payments/", {parameter: "x"}, headers=HTML)
+
+        assert answer.status_code == 400
+        assert f"<code>{parameter}</code>: " in answer.content.decode()
