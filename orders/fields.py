@@ -94,6 +94,12 @@ class Text(_OneCode, serializers.CharField):
         return super().to_internal_value(data)
 
 
+class Choice(_OneCode, serializers.ChoiceField):
+    """
+    One of a few words.
+    """
+
+
 class EmailText(_OneCode, serializers.EmailField):
     """
     One plain address, which any mail server takes.

@@ -1,18 +1,67 @@
+"""
+Who asks: a program by its token, with or without a signature, or a person by the session of their browser.
+"""
+
 import re
 from typing import Any
 
+from django.utils import timezone
 from knox import auth
-from rest_framework.exceptions import AuthenticationFailed
+from knox.crypto import hash_token
+from rest_framework import authentication
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.request import Request
 
-TOKEN = re.compile(rb"[!-~]+")
+from shop import signatures
+from shop.models import Token
+from shop.throttling import FAILURES_OF_ADDRESS, address_of
+
+CREDENTIALS = re.compile(r"Token +([!-~]+)", re.ASCII | re.IGNORECASE)
 
 
 class TokenAuthentication(auth.TokenAuthentication):
     """
-    Knox's, which would fail on a token of any other characters instead of refusing it.
+    Take a token, and look at the signature if there is one or has to be.
+
+    Whoever sends an `Authorization` or a signature is known by that or not at all: never by a cookie that came along.
     """
 
-    def authenticate_credentials(self, token: bytes) -> Any:
-        if not TOKEN.fullmatch(token):
-            raise AuthenticationFailed("Invalid token.")
-        return super().authenticate_credentials(token)
+    def authenticate(self, request: Request) -> tuple[Any, Token] | None:
+        header = request.META.get("HTTP_AUTHORIZATION")
+        if header is None and not signatures.is_signed(request):
+            return None
+        address = address_of(request)
+        FAILURES_OF_ADDRESS.refuse_exhausted(address)
+        try:
+            token = _find(header or "")
+            signatures.check(request, owner=token.user, now=timezone.now())
+        except AuthenticationFailed:
+            FAILURES_OF_ADDRESS.note(address)
+            raise
+        return token.user, token
+
+
+class SessionAuthentication(authentication.SessionAuthentication):
+    """
+    Take a session of a browser; whatever changes something must come from a page of ours.
+    """
+
+    def enforce_csrf(self, request: Request) -> None:
+        try:
+            super().enforce_csrf(request)
+        except PermissionDenied as refusal:
+            raise PermissionDenied(str(refusal.detail), code="csrf_failed") from None
+
+
+def _find(header: str) -> Token:
+    """
+    Find the token that this header carries, with its user and their account, by one statement.
+    """
+    sent = CREDENTIALS.fullmatch(header)
+    if not sent:
+        raise AuthenticationFailed("Send `Authorization: Token …` with one token.", code="not_authenticated")
+    usable = Token.objects.usable(timezone.now()).select_related("user__account")
+    try:
+        return usable.get(digest=hash_token(sent[1]))
+    except Token.DoesNotExist:
+        raise AuthenticationFailed("This token is unknown, revoked or expired.", code="invalid_token") from None

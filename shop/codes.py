@@ -45,6 +45,14 @@ CATALOGUE = {
     "price_changed": Code(409, "The price is not what you saw", "Look at the prices, then order with the new total."),
     "too_many_open_orders": Code(409, "Too many open orders", "Wait until some are final, or cancel some."),
     "invalid_state": Code(409, "Too late, or too early", "Look at the order: it is in another state by now."),
+    # Tokens and signing keys
+    "invalid_name": Code(400, "Not a name", "Send a text of 1 to 100 characters."),
+    "invalid_expiry": Code(400, "Not a lifetime", "Send a whole number of days from 1 to 365."),
+    "invalid_algorithm": Code(400, "Not an algorithm we verify", "Send hmac-sha256 or ed25519."),
+    "invalid_public_key": Code(
+        400, "Not a public key", "For ed25519 send its 32 bytes in base64, or PEM; for hmac-sha256 none."
+    ),
+    "limit_reached": Code(409, "As many as you may have", "Revoke one that you do not use."),
     # Repeating
     "idempotency_key_missing": Code(
         400, "No Idempotency-Key", "Send a key that is new for each order and the same when you repeat one."

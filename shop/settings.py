@@ -24,9 +24,20 @@ ORDERS = {
     "CURRENCY": env("SHOP_CURRENCY", default="GBP"),
     "PAYMENT_DUE_SECONDS": env.int("ORDER_PAYMENT_DUE_SECONDS", default=1800),
     "REMINDER_SECONDS": env.int("ORDER_REMINDER_SECONDS", default=900),
+    "MAX_LINES": env.int("ORDER_MAX_LINES", default=100),
+    "MAX_QUANTITY": env.int("ORDER_MAX_QUANTITY", default=1000),
+    "MAX_OPEN_ORDERS": env.int("ORDER_MAX_OPEN_ORDERS", default=1000),
+    "FOLLOW_SECONDS": env.int("ORDER_FOLLOW_SECONDS", default=20),
+    "FOLLOWERS": env.int("ORDER_FOLLOWERS", default=4),
 }
 
 PAYMENTS = {"GATEWAY": env("PAYMENT_GATEWAY", default="payments.gateway.InstantGateway")}
+
+ACCOUNTS = {
+    "TOKENS_PER_USER": env.int("TOKENS_PER_USER", default=100),
+    "SIGNING_KEYS_PER_USER": env.int("SIGNING_KEYS_PER_USER", default=10),
+    "SIGNING_KEY_GRACE_HOURS": env.int("SIGNING_KEY_GRACE_HOURS", default=24),
+}
 
 MESSAGING = {
     "LEASE_SECONDS": env.int("MESSAGING_LEASE_SECONDS", default=30),
@@ -49,6 +60,7 @@ if not DEBUG and (SECRET_KEY == INSECURE_SECRET_KEY or len(SECRET_KEY) < 32):
         "SECRET_KEY in the environment or in .env to a secret of this shop, for example the output of: "
         "python -c 'import secrets; print(secrets.token_urlsafe(64))'"
     )
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 if not DEBUG and not ALLOWED_HOSTS:
@@ -56,6 +68,7 @@ if not DEBUG and not ALLOWED_HOSTS:
         "DEBUG is off, and this shop answers to no host name. Set ALLOWED_HOSTS in the environment or in .env to its "
         "names, separated by commas."
     )
+CSRF_FAILURE_VIEW = "shop.problems.csrf_failure"
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
@@ -65,6 +78,7 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
 # Whether every subdomain speaks HTTPS is for the owner of the domain to know, not for one shop on it.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
+AUTHENTICATION_BACKENDS = ["shop.throttling.ThrottledLogin"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{validator}"}
     for validator in (
@@ -86,6 +100,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",
+    "django_filters",
     "knox",
     "django_q",
     "anymail",
@@ -98,6 +113,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "shop.problems.Problems",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -163,9 +179,15 @@ DATABASES = {
 
 REDIS_URL = env("REDIS_URL", default="")
 CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        # Every request asks it: one that hangs must not make them hang.
+        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+    }
     if REDIS_URL
-    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    # Room for as many callers as an attacker may pretend to be.
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}
 }
 
 # --- Workers ---
@@ -191,19 +213,37 @@ Q_CLUSTER = {
 
 # --- API ---
 
+MAX_BODY_BYTES = env.int("API_MAX_BODY_BYTES", default=65_536)
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "shop.authentication.TokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
+        "shop.authentication.SessionAuthentication",
     ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "shop.pages.ShopPages"],
-    "DEFAULT_PARSER_CLASSES": ["shop.parsing.ShallowJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["shop.parsing.StrictJSONParser", "shop.parsing.SessionFormParser"],
+    "EXCEPTION_HANDLER": "shop.problems.answer_api",
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+    "DEFAULT_THROTTLE_CLASSES": ["shop.throttling.RequestThrottle"],
+    "NUM_PROXIES": env.int("TRUSTED_PROXIES", default=0),
+    "DEFAULT_PAGINATION_CLASS": "shop.pagination.Pages",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "PAGE_SIZE": 50,
 }
 
-REST_KNOX = {"TOKEN_TTL": timedelta(days=30)}
+# 0 is no limit.
+THROTTLING = {
+    "ACCOUNT_PER_MINUTE": env.int("THROTTLE_ACCOUNT_PER_MINUTE", default=1200),
+    "ADDRESS_PER_MINUTE": env.int("THROTTLE_ADDRESS_PER_MINUTE", default=600),
+    "FAILURES_PER_MINUTE": env.int("THROTTLE_FAILURES_PER_MINUTE", default=30),
+    "FAILED_LOGINS_PER_QUARTER_HOUR": env.int("THROTTLE_FAILED_LOGINS_PER_QUARTER_HOUR", default=10),
+}
+
+# The prefix lets scanners for secrets know one when they see it.
+REST_KNOX = {"TOKEN_TTL": timedelta(days=30), "TOKEN_PREFIX": "shop_"}
+KNOX_TOKEN_MODEL = "shop.Token"
+# They make nothing but the table that ours replaces.
+MIGRATION_MODULES = {"knox": None}
 
 # --- E-mail ---
 
@@ -240,8 +280,9 @@ LOG_LEVEL = env.log_level("LOG_LEVEL", default="INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "filters": {"request_id": {"()": "shop.request_id.RequestId"}},
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s]: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         # Without a handler of its own, or each line would be told twice.

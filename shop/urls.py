@@ -2,10 +2,15 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import TemplateView
+from rest_framework.routers import SimpleRouter
 
 from shop import api, problems
 
 admin.site.site_header = admin.site.site_title = settings.SHOP_NAME
+
+router = SimpleRouter()
+router.register("tokens", api.TokenViewSet, basename="token")
+router.register("signing-keys", api.SigningKeyViewSet, basename="signing-key")
 
 urlpatterns = [
     path("", TemplateView.as_view(template_name="shop/landing.html"), name="landing"),
@@ -13,7 +18,7 @@ urlpatterns = [
     path("healthz", api.healthz, name="healthz"),
     path("admin/", admin.site.urls),
     path("api/auth/", include("rest_framework.urls")),
-    path("api/v1/tokens/", api.Tokens.as_view(), name="tokens"),
+    path("api/v1/", include(router.urls)),
     path("api/v1/", include("orders.urls")),
     path("api/v1/", include("inventory.urls")),
     path("api/v1/", include("payments.urls")),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.core.cache import cache
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 from django.utils import timezone
@@ -36,6 +37,12 @@ def _mail_is_kept(settings):
 @pytest.fixture(autouse=True)
 def _passwords_are_cheap(settings):
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_throttled(settings):
+    cache.clear()
+    settings.THROTTLING = dict.fromkeys(settings.THROTTLING, 0)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 import json
 import secrets
 from argparse import ArgumentParser
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,12 +13,12 @@ from django.contrib.auth.models import AbstractUser
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
-from knox.models import AuthToken
 
 from inventory.services import open_stock_items
 from orders.drafts import Draft, DraftLine
 from orders.models import Product
 from orders.services import add_products, place_orders
+from shop.accounts import issue_token
 
 SAMPLE = Path(settings.BASE_DIR, "shop", "samples", "online_retail_sample.csv")
 
@@ -70,7 +71,7 @@ class Command(BaseCommand):
         offer_products()
         place_demo_orders(ada)
         self._import_sample()
-        _, token = AuthToken.objects.create(user=ada)
+        _, token = issue_token(user=ada, name="demo", expires_in=timedelta(days=1), now=timezone.now())
         self._tell(address, token)
 
     def _import_sample(self) -> None:

@@ -1,0 +1,31 @@
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from shop import accounts, signatures
+
+
+class Command(BaseCommand):
+    help = (
+        "Delete tokens that have expired, nonces of signatures that are too old to come again, and signing keys that "
+        "ended a month ago. While SECRET_KEY_FALLBACKS is set, encrypt the secrets of signing keys anew by SECRET_KEY. "
+        "It may run beside the workers, be killed and be run again. A running cluster (manage.py qcluster) does it "
+        "once an hour; without one, call this from cron. Exit status: 0 when done."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print one JSON object instead of a sentence")
+
+    def handle(self, **options: Any) -> None:
+        now = timezone.now()
+        pruned = accounts.prune(nonces_before=now - signatures.NONCES_KEPT, now=now)
+        resealed = accounts.reseal_secrets() if settings.SECRET_KEY_FALLBACKS else 0
+        if options["json"]:
+            self.stdout.write(json.dumps(pruned | {"resealed": resealed}))
+        else:
+            told = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in pruned.items())
+            self.stdout.write(f"Pruned {told}; encrypted {resealed} secrets anew.")
