@@ -85,6 +85,7 @@ class ProductViewSet(viewsets.ReadOnlyModelViewSet[Product]):
     serializer_class = ProductOutput
     permission_classes = (AllowAny,)
     filterset_class = ProductFilter
+    pages = {"list": "orders/products.html"}
     ordering = "sku"
     lookup_value_regex = SKU.pattern
 
@@ -95,6 +96,7 @@ class Quote(generics.GenericAPIView[Order]):
     """
 
     serializer_class = QuoteOutput
+    pages = {"get": "orders/quote.html"}
 
     def get(self, request: Request) -> Response:
         lines = [LineInput.check(line) for line in lines_of(request.query_params)]
@@ -114,6 +116,7 @@ class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.Ge
 
     serializer_class = OrderOutput
     filterset_class = OrderFilter
+    pages = {"list": "orders/orders.html", "retrieve": "orders/order.html"}
 
     def get_queryset(self) -> QuerySet[Order]:
         return Order.objects.filter(customer=self.request.user.pk).whole()

@@ -11,6 +11,7 @@ from django.template.loader import render_to_string
 from django.utils.http import url_has_allowed_host_and_scheme
 from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
+from rest_framework.status import is_redirect
 
 
 class ShopPages(BrowsableAPIRenderer):
@@ -24,10 +25,17 @@ class ShopPages(BrowsableAPIRenderer):
         view, request, response = (renderer_context[name] for name in ("view", "request", "response"))
         if response.exception:
             return _problem_page(data, request, response.status_code)
+        if is_redirect(response.status_code):
+            return ""
         own = getattr(view, "pages", {}).get(getattr(view, "action", None) or request.method.lower())
         if own is None:
             return super().render(data, accepted_media_type, renderer_context)
-        return render_to_string(own, {"data": data, "response": response}, request)
+        etag = response.headers.get("ETag", "")
+        if etag:
+            # It names the answer's state. A page has more: who is logged in, and the tokens of its forms.
+            del response.headers["ETag"]
+            response.headers["Cache-Control"] = "no-store"
+        return render_to_string(own, {"data": data, "etag": etag}, request)
 
     def get_context(self, data: Any, *arguments: Any) -> dict[str, Any]:
         return super().get_context(data, *arguments) | {"data": data}

@@ -52,5 +52,5 @@ class TestLanding:
 
         text = client.get(ORDERS, headers={"Accept": "text/html"}).content.decode()
 
-        assert "<title>Order List – Bob&#x27;s Tables</title>" in text
+        assert "<title>Your orders – Bob&#x27;s Tables</title>" in text
         assert "Django REST framework" not in text

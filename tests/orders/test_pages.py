@@ -1,0 +1,189 @@
+import re
+from html import unescape
+from urllib.parse import urlencode
+
+import pytest
+from django.test import Client
+
+from orders.models import Order, Product
+from tests.factories import CustomerFactory, ProductFactory, make_stock, place_order
+
+pytestmark = pytest.mark.django_db
+
+HTML = {"Accept": "text/html"}
+PRODUCTS = "/api/v1/products/"
+ORDERS = "/api/v1/orders/"
+BASKET = "/api/v1/quote/?quantity[RED-CHAIR]=2"
+
+
+@pytest.fixture
+def browser() -> Client:
+    """
+    Ada's, who is logged in; it checks where forms come from, as it does in earnest.
+    """
+    client = Client(enforce_csrf_checks=True, headers=HTML)
+    client.force_login(CustomerFactory())
+    return client
+
+
+def read(browser: Client, address: str) -> str:
+    answer = browser.get(address)
+    assert answer.status_code == 200
+    return unescape(answer.content.decode())
+
+
+def hidden_fields(page: str) -> dict[str, str]:
+    """
+    Read what a page's last form carries along.
+    """
+    _, _, form = page.rpartition("<form ")
+    return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))
+
+
+def send(browser: Client, address: str, fields: dict[str, str]):
+    return browser.post(address, urlencode(fields), content_type="application/x-www-form-urlencoded")
+
+
+def place(browser: Client, **wishes: str):
+    fields = hidden_fields(read(browser, BASKET))
+    return send(browser, ORDERS, fields | {"payment_method": "tok_visa", "email": "", "note": ""} | wishes)
+
+
+class TestProducts:
+    def test_show_their_prices_and_ask_how_many(self, browser, drain):
+        make_stock(sku="RED-CHAIR", price=4_500)
+        drain()
+
+        page = read(browser, PRODUCTS)
+
+        assert "45.00 GBP" in page
+        assert 'name="quantity[RED-CHAIR]" value=""' in page
+
+    def test_do_not_ask_for_what_is_sold_out(self, browser):
+        ProductFactory(sku="RED-CHAIR", sold_out=True)
+
+        page = read(browser, PRODUCTS)
+
+        assert "Sold out" in page
+        assert "quantity[RED-CHAIR]" not in page
+
+    def test_keep_the_basket_while_the_customer_looks_around(self, browser, drain):
+        for sku in ("RED-CHAIR", "OAK-TABLE"):
+            make_stock(sku=sku)
+        drain()
+
+        page = read(browser, f"{PRODUCTS}?search=chair&quantity[RED-CHAIR]=2&quantity[OAK-TABLE]=1")
+
+        assert 'name="quantity[RED-CHAIR]" value="2"' in page
+        assert 'name="quantity[OAK-TABLE]" value="1"' in page
+
+    def test_take_the_basket_along_to_the_next_of_them(self, browser):
+        for at in range(51):
+            make_stock(sku=f"CHAIR-{at:02}")
+
+        first = read(browser, PRODUCTS)
+        cursor = re.search(r'name="cursor" value="([^"]+)"', first)[1]
+        second = read(browser, f"{PRODUCTS}?cursor={cursor}&quantity[CHAIR-07]=4")
+
+        assert ("CHAIR-49" in first, "CHAIR-50" in first) == (True, False)
+        assert ("CHAIR-49" in second, "CHAIR-50" in second) == (False, True)
+        assert 'name="quantity[CHAIR-07]" value="4"' in second
+
+
+class TestQuote:
+    @pytest.fixture(autouse=True)
+    def _stock(self):
+        make_stock(sku="RED-CHAIR", price=4_500)
+
+    def test_shows_what_the_basket_costs_and_leads_back_to_it(self, browser):
+        page = read(browser, BASKET)
+
+        assert "90.00 GBP" in page
+        assert f"{PRODUCTS}?quantity%5BRED-CHAIR%5D=2" in page
+
+    def test_carries_along_what_the_customer_saw_under_a_key_of_its_own(self, browser):
+        once, again = (hidden_fields(read(browser, BASKET)) for _ in range(2))
+
+        assert once["idempotency_key"] != again["idempotency_key"]
+        del once["idempotency_key"], once["csrfmiddlewaretoken"]
+        assert once == {"expected_total": "9000", "currency": "GBP", "quantity[RED-CHAIR]": "2"}
+
+    def test_asks_who_is_there_and_goes_on(self):
+        visitor = Client(headers=HTML)
+
+        answer = visitor.get(BASKET)
+
+        assert answer.status_code == 401
+        assert f'name="next" value="{BASKET}"' in unescape(answer.content.decode())
+
+    def test_says_what_cannot_be_had_and_leads_back(self, browser):
+        answer = browser.get("/api/v1/quote/?quantity[UNICORN]=1", headers={"Referer": f"http://testserver{PRODUCTS}"})
+
+        page = unescape(answer.content.decode())
+        assert answer.status_code == 400
+        assert "No product has the sku 'UNICORN'." in page
+        assert f'href="http://testserver{PRODUCTS}"' in page
+
+
+class TestOrder:
+    @pytest.fixture(autouse=True)
+    def _stock(self):
+        make_stock(sku="RED-CHAIR", price=4_500)
+
+    def test_is_placed_watched_and_confirmed(self, browser, drain):
+        placed = place(browser)
+        address = placed.headers["Location"].removeprefix("http://testserver")
+
+        before = read(browser, address)
+        drain()
+        after = read(browser, address)
+
+        assert placed.status_code == 303
+        assert 'data-follow="W/"placed-0"">We have your order</h1>' in before
+        assert 'http-equiv="refresh"' in before
+        assert "<h1>Your order is confirmed</h1>" in after
+        assert 'http-equiv="refresh"' not in after
+        assert "Cancel this order" not in after
+
+    def test_is_cancelled_by_its_page(self, browser):
+        order = place_order()
+        address = f"{ORDERS}{order.pk}/"
+        token = hidden_fields(read(browser, address))
+
+        answer = send(browser, f"{address}cancel/", token)
+
+        assert (answer.status_code, answer.headers["Location"]) == (303, f"http://testserver{address}")
+        assert "<h1>Your order is cancelled</h1>" in read(browser, address)
+
+    def test_has_a_page_that_no_cache_keeps_for_its_forms_have_tokens(self, browser):
+        answer = browser.get(f"{ORDERS}{place_order().pk}/")
+
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "ETag" not in answer.headers
+
+    def test_is_on_the_list(self, browser):
+        order = place_order({"RED-CHAIR": 2})
+
+        page = read(browser, ORDERS)
+
+        assert f"{ORDERS}{order.pk}/" in page
+        assert "2 × Red chair" in page
+        assert "90.00 GBP" in page
+
+    @pytest.mark.parametrize("forgery", [{"csrfmiddlewaretoken": ""}, {"csrfmiddlewaretoken": "x" * 64}])
+    def test_is_not_placed_by_a_form_that_is_none_of_ours(self, browser, forgery):
+        answer = place(browser, **forgery)
+
+        assert answer.status_code == 403
+        assert "csrf_failed" in answer.content.decode()
+        assert not Order.objects.exists()
+
+    def test_costs_what_the_customer_saw_or_is_not_placed(self, browser):
+        fields = hidden_fields(read(browser, BASKET)) | {"payment_method": "tok_visa"}
+        Product.objects.update(price=9_900)
+
+        answer = send(browser, ORDERS, fields)
+
+        assert answer.status_code == 409
+        assert "price_changed" in answer.content.decode()
+        assert not Order.objects.exists()
