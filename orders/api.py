@@ -3,13 +3,14 @@ The products of the shop, and the orders of the customer who asks.
 """
 
 import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase, QueryDict
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
-from django_filters import rest_framework as filters
 from rest_framework import generics, mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
@@ -22,11 +23,22 @@ from rest_framework.reverse import reverse
 from messaging.databases import Busy
 from messaging.outbox import tracing
 
-from . import services
-from .drafts import SKU, Draft, DraftLine
+from . import placing, services
+from .drafts import SKU, Draft, DraftLine, Problem
+from .fields import Input
 from .following import follow
 from .models import Order, Product
-from .representations import LineInput, OrderInput, OrderOutput, ProductOutput, QuoteOutput, lines_of, wish_of
+from .representations import (
+    LineInput,
+    OrderFilter,
+    OrderInput,
+    OrderOutput,
+    ProductFilter,
+    ProductOutput,
+    QuoteOutput,
+    lines_of,
+    wish_of,
+)
 
 IDEMPOTENCY_KEY = re.compile(r'"?([!#-+\--\[\]-~]{1,255})"?', re.ASCII)
 RETRY_AFTER_SECONDS = 1
@@ -56,26 +68,6 @@ class InvalidHeader(ValidationError):
     place = "header"
 
 
-class ProductFilter(filters.FilterSet):
-    search = filters.CharFilter(method="found", max_length=100, help_text="A part of the name or sku.")
-
-    class Meta:
-        model = Product
-        fields = ("sold_out",)
-
-    def found(self, products: QuerySet[Product], name: str, words: str) -> QuerySet[Product]:
-        return products.filter(Q(name__icontains=words) | Q(sku__icontains=words))
-
-
-class OrderFilter(filters.FilterSet):
-    placed_after = filters.IsoDateTimeFilter("placed_at", "gte", help_text="ISO 8601, inclusive.")
-    placed_before = filters.IsoDateTimeFilter("placed_at", "lt", help_text="ISO 8601, exclusive.")
-
-    class Meta:
-        model = Order
-        fields = ("status",)
-
-
 class ProductViewSet(viewsets.ReadOnlyModelViewSet[Product]):
     """
     What the shop sells. Prices are in minor units, such as pence.
@@ -99,14 +91,13 @@ class Quote(generics.GenericAPIView[Order]):
     pages = {"get": "orders/quote.html"}
 
     def get(self, request: Request) -> Response:
-        lines = [LineInput.check(line) for line in lines_of(request.query_params)]
-        draft = Draft(
-            customer_id=request.user.pk, lines=[DraftLine(**line) for line in lines], payment_method="", email=""
-        )
+        lines = [_asked(line) for line in lines_of(request.query_params)]
+        draft = Draft(customer_id=request.user.pk, lines=lines, payment_method="")
         try:
-            return Response(QuoteOutput(services.preview(draft, now=timezone.now())).data)
-        except services.InvalidOrder as error:
-            raise _refusal(error) from error
+            return Response(QuoteOutput(placing.preview(draft, now=timezone.now())).data)
+        except placing.InvalidOrder as error:
+            faults = {_parameter(problem.field, lines): _fault(problem) for problem in error.problems}
+            raise ValidationError(faults) from error
 
 
 class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.GenericViewSet[Order]):
@@ -131,12 +122,12 @@ class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.Ge
         draft = _draft(request)
         try:
             with tracing(request.headers.get("traceparent", "")):
-                placement = services.place_order(draft, now=timezone.now(), answer=self._written)
-        except services.InvalidOrder as error:
+                placement = placing.place_order(draft, now=timezone.now(), answer=self._written)
+        except placing.InvalidOrder as error:
             raise _refusal(error) from error
-        except services.IdempotencyKeyReused as error:
+        except placing.IdempotencyKeyReused as error:
             raise Unprocessable(str(error), code="idempotency_key_reused") from error
-        except services.TooManyOpenOrders as error:
+        except placing.TooManyOpenOrders as error:
             raise Conflict(str(error), code="too_many_open_orders") from error
         except Busy as error:
             raise _in_progress() from error
@@ -151,9 +142,11 @@ class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.Ge
         waited = follow(order, request.headers)
         if waited:
             order = self.get_object()
-        headers = {"ETag": order.etag, "Cache-Control": "private, no-cache"} | waited
-        answer = Response(self.get_serializer(order).data, headers=headers)
-        return get_conditional_response(request._request, etag=order.etag, response=answer)  # noqa: SLF001
+        shown = Response(self.get_serializer(order).data)
+        answer = get_conditional_response(request._request, etag=order.etag, response=shown)  # noqa: SLF001
+        for name, value in {"ETag": order.etag, "Cache-Control": "private, no-cache", **waited}.items():
+            answer.headers[name] = value
+        return answer
 
     @action(detail=True, methods=["post"], serializer_class=serializers.Serializer)
     def cancel(self, request: Request, pk: str) -> Response:
@@ -161,15 +154,18 @@ class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.Ge
         Cancel an order that is not final yet. What was paid comes back by itself.
         """
         order = self.get_object()
+        if not _is_form(request):
+            Input.check(request.data)
         try:
-            services.cancel_order(str(order.pk), reason=Order.CancelReason.BY_CUSTOMER, now=timezone.now())
+            with suppress(services.AlreadyCancelled):
+                services.cancel_order(str(order.pk), reason=Order.CancelReason.BY_CUSTOMER, now=timezone.now())
         except services.CannotCancel as error:
             raise Conflict(str(error), code="invalid_state") from error
-        if _is_form(request):
+        if request.accepted_renderer.format != "json":
             return Response(status=status.HTTP_303_SEE_OTHER, headers={"Location": self._address(order)})
         return Response(OrderOutput(self.get_object(), context=self.get_serializer_context()).data)
 
-    def _placed(self, placement: services.Placement) -> HttpResponseBase:
+    def _placed(self, placement: placing.Placement) -> HttpResponseBase:
         headers = {"Location": self._address(placement.order)}
         if not placement.is_new:
             headers["Idempotent-Replayed"] = "true"
@@ -194,6 +190,21 @@ def _draft(request: Request) -> Draft:
     )
 
 
+def _asked(line: Mapping[str, Any]) -> DraftLine:
+    try:
+        return DraftLine(**LineInput.check(line))
+    except ValidationError as error:
+        raise ValidationError({f"quantity[{line['sku']}]": list(error.detail.values())}) from error
+
+
+def _parameter(field: str, lines: Sequence[DraftLine]) -> str:
+    """
+    Name the parameter that a field of an order came by.
+    """
+    _, *of_line = field.split("/")
+    return f"quantity[{lines[int(of_line[0])].sku}]" if of_line else "quantity"
+
+
 def _idempotency_key(request: Request) -> str:
     """
     Read the key, be it written as a structured field's string (in quotes) or bare; a form brings it in a field.
@@ -202,11 +213,13 @@ def _idempotency_key(request: Request) -> str:
     if key is None and _is_form(request):
         key = request.data.get("idempotency_key")
     if key is None:
-        raise InvalidHeader({"Idempotency-Key": _fault("Send one with each order.", "idempotency_key_missing")})
+        raise InvalidHeader(
+            {"Idempotency-Key": ErrorDetail("Send one with each order.", code="idempotency_key_missing")}
+        )
     found = IDEMPOTENCY_KEY.fullmatch(key)
     if not found:
         detail = "Send one key of 1 to 255 visible ASCII characters other than comma, quote and backslash."
-        raise InvalidHeader({"Idempotency-Key": _fault(detail, "idempotency_key_invalid")})
+        raise InvalidHeader({"Idempotency-Key": ErrorDetail(detail, code="idempotency_key_invalid")})
     return found[1]
 
 
@@ -214,9 +227,9 @@ def _is_form(request: Request) -> bool:
     return isinstance(request.data, QueryDict)
 
 
-def _refusal(error: services.InvalidOrder) -> APIException:
+def _refusal(error: placing.InvalidOrder) -> APIException:
     changed = any(problem.code == "price_changed" for problem in error.problems)
-    faults = {problem.field: _fault(problem.detail, problem.code) for problem in error.problems}
+    faults = {problem.field: _fault(problem) for problem in error.problems}
     return Conflict(faults) if changed else ValidationError(faults)
 
 
@@ -226,5 +239,5 @@ def _in_progress() -> Conflict:
     return conflict
 
 
-def _fault(detail: str, code: str) -> list[ErrorDetail]:
-    return [ErrorDetail(detail, code=code)]
+def _fault(problem: Problem) -> list[ErrorDetail]:
+    return [ErrorDetail(problem.detail, code=problem.code)]

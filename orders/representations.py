@@ -1,13 +1,17 @@
 """
-Products and orders as the API reads and writes them.
+Products and orders as the API asks for them, reads and writes them.
 """
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db.models import Q, QuerySet
 from django.http import QueryDict
+from django_filters import rest_framework as filters
 from rest_framework import serializers
 
 from .fields import EmailText, Input, PhoneText, Rows, Text, WholeNumber
@@ -16,6 +20,8 @@ from .models import HistoryEntry, Order, OrderLine, Product
 QUANTITY_OF_SKU = re.compile(r"quantity\[(.*)\]", re.DOTALL)
 NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 OF_THE_FORM = {"csrfmiddlewaretoken", "idempotency_key"}
+# Beyond, a moment with an offset may have no UTC that a database can hold.
+WITHIN = [MinValueValidator(datetime(1970, 1, 1, tzinfo=UTC)), MaxValueValidator(datetime(9000, 1, 1, tzinfo=UTC))]
 
 
 class LineInput(Input):
@@ -101,6 +107,28 @@ class OrderOutput(serializers.ModelSerializer[Order]):
             "lines",
             "history",
         )
+
+
+class ProductFilter(filters.FilterSet):
+    search = filters.CharFilter(method="found", max_length=100, help_text="A part of the name or sku.")
+
+    sold_out = filters.TypedChoiceFilter(choices=[("true", "Yes"), ("false", "No")], coerce="true".__eq__)
+
+    class Meta:
+        model = Product
+        fields = ()
+
+    def found(self, products: QuerySet[Product], name: str, words: str) -> QuerySet[Product]:
+        return products.filter(Q(name__icontains=words) | Q(sku__icontains=words))
+
+
+class OrderFilter(filters.FilterSet):
+    placed_after = filters.IsoDateTimeFilter("placed_at", "gte", help_text="ISO 8601, inclusive.", validators=WITHIN)
+    placed_before = filters.IsoDateTimeFilter("placed_at", "lt", help_text="ISO 8601, exclusive.", validators=WITHIN)
+
+    class Meta:
+        model = Order
+        fields = ("status",)
 
 
 def wish_of(form: QueryDict) -> dict[str, Any]:

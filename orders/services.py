@@ -1,13 +1,12 @@
 """
-Taking orders and steering them. Each function is one transaction and announces what it changed.
+Steering orders, and keeping the products. Each function is one transaction and announces what it changed.
 
 Orders is the process manager of a sale: it asks inventory for stock and payments for money by events, and decides by
 theirs. Functions take sets, for one order costs as many statements as two hundred.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -15,36 +14,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import prefetch_related_objects
 
 from messaging import contracts
-from messaging.databases import exclusive_transaction
 from messaging.outbox import publish_all
 
 from . import announcements
-from .drafts import Draft, Limits, Problem, Products
-from .models import FirstAnswer, HistoryEntry, Identity, Order, OrderLine, Product
+from .models import Order, Product
 
 logger = logging.getLogger(__name__)
-
-
-class InvalidOrder(Exception):
-    """
-    The order cannot be taken as it is; `problems` says why, and nothing was stored.
-    """
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(problem.detail for problem in problems))
-        self.problems = problems
-
-
-class IdempotencyKeyReused(Exception):
-    """
-    The customer used this idempotency key before, for a different order. Send a new key with a new order.
-    """
-
-
-class TooManyOpenOrders(Exception):
-    """
-    The customer has so many orders that are not final yet that the shop takes no more for now.
-    """
 
 
 class CannotCancel(Exception):
@@ -53,67 +28,10 @@ class CannotCancel(Exception):
     """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Placement:
+class AlreadyCancelled(CannotCancel):
     """
-    What became of a draft: its order, new or placed before, or the problems that prevent it.
+    The order is cancelled already, by whomever, which may be all that was wanted.
     """
-
-    order: Order | None = None
-    is_new: bool = False
-    answer: bytes = b""
-    """What the request that placed it was told."""
-    problems: Sequence[Problem] = field(default_factory=tuple)
-
-
-def place_order(draft: Draft, *, now: datetime, answer: Callable[[Order], bytes]) -> Placement:
-    """
-    Take one order, or find the one that the same request placed before.
-
-    :param answer: writes what is told of a new order; it is kept, for a repeated request to be told the same.
-    :raises InvalidOrder: if it cannot be taken.
-    :raises TooManyOpenOrders: if its customer has as many as a customer may have.
-    :raises IdempotencyKeyReused: if its key belongs to a different order.
-    :raises Busy: if the same request is being worked on at this moment.
-    """
-    with exclusive_transaction(f"place order {draft.customer_id} {draft.idempotency_key}"):
-        standing = Order.objects.standing_of(draft.identity)
-        if standing.is_known:
-            return _placed_before(draft, answer)
-        if standing.open_orders >= settings.ORDERS["MAX_OPEN_ORDERS"]:
-            raise TooManyOpenOrders(f"{standing.open_orders} orders are still open: wait for them, or cancel some.")
-        order = _acceptable(draft, now)
-        order.save(force_insert=True)
-        _record_and_announce([order])
-        told = answer(order)
-        FirstAnswer.objects.create(order=order, body=told)
-        return Placement(order=order, is_new=True, answer=told)
-
-
-@transaction.atomic
-def place_orders(drafts: Sequence[Draft], *, now: datetime) -> list[Placement]:
-    """
-    Take these orders, each whole or not at all, and announce the new ones; one placement answers each draft.
-
-    A draft whose key was used before finds that order, even if it could not be taken today.
-    """
-    products = Product.objects.in_bulk({line.sku for draft in drafts for line in draft.lines})
-    sales = [_sale(draft, products, Limits(), now) for draft in drafts]
-    Order.objects.insert_new([sale.order for sale in sales if sale.order])
-    stored = Order.objects.by_identity([sale.identity for sale in sales])
-    placements = [sale.placement(stored) for sale in sales]
-    new = [sale.order for sale, placed in zip(sales, placements, strict=True) if placed.is_new]
-    _record_and_announce([order for order in new if order])
-    return placements
-
-
-def preview(draft: Draft, *, now: datetime) -> Order:
-    """
-    Show the order that a draft would become, without placing it.
-
-    :raises InvalidOrder: if it could not be taken.
-    """
-    return _acceptable(draft, now)
 
 
 @transaction.atomic
@@ -154,15 +72,15 @@ def cancel_orders(reasons: Mapping[str, str], *, now: datetime) -> None:
 @transaction.atomic
 def cancel_order(order_id: str, *, reason: str, now: datetime) -> Order:
     """
-    Cancel one order on a person's word; one that is cancelled already stays as it is.
+    Cancel one order on a person's word.
 
+    :raises AlreadyCancelled: if it is cancelled already.
     :raises CannotCancel: if it is final otherwise.
     """
     (order,) = Order.objects.locked([order_id])
-    if order.status == Order.Status.CANCELLED:
-        return order
     if not order.may_become(Order.Status.CANCELLED):
-        raise CannotCancel(f"Nothing was cancelled: this order is already {order.get_status_display().lower()}.")
+        refusal = AlreadyCancelled if order.status == Order.Status.CANCELLED else CannotCancel
+        raise refusal(f"Nothing was cancelled: this order is already {order.get_status_display().lower()}.")
     _cancel([order], reason, now)
     return order
 
@@ -216,69 +134,6 @@ def show_availability(changes: Mapping[str, tuple[int, bool]]) -> None:
     for product in outdated:
         product.stock_revision, product.sold_out = changes[product.sku]
     Product.objects.bulk_update(outdated, ["stock_revision", "sold_out"])
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Sale:
-    """
-    A draft and what it would become: an order that is not stored yet, or the problems that prevent it.
-    """
-
-    identity: Identity
-    order: Order | None = None
-    problems: Sequence[Problem] = ()
-
-    def placement(self, stored: Mapping[Identity, Order]) -> Placement:
-        found = stored.get(self.identity)
-        if found is None:
-            return Placement(problems=self.problems)
-        return Placement(order=found, is_new=self.order is not None and found.pk == self.order.pk)
-
-
-def _acceptable(draft: Draft, now: datetime) -> Order:
-    limits = Limits(lines=settings.ORDERS["MAX_LINES"], quantity=settings.ORDERS["MAX_QUANTITY"])
-    sale = _sale(draft, Product.objects.in_bulk({line.sku for line in draft.lines}), limits, now)
-    if sale.order is None:
-        raise InvalidOrder(sale.problems)
-    return sale.order
-
-
-def _placed_before(draft: Draft, answer: Callable[[Order], bytes]) -> Placement:
-    order = Order.objects.whole().get(customer=draft.customer_id, idempotency_key=draft.idempotency_key)
-    if order.fingerprint != draft.fingerprint():
-        raise IdempotencyKeyReused("This idempotency key was used for a different order: send a new key.")
-    told = FirstAnswer.objects.filter(order=order).first()
-    # An order that came by a feed was not told to anybody yet.
-    return Placement(order=order, answer=bytes(told.body) if told else answer(order))
-
-
-def _sale(draft: Draft, products: Products, limits: Limits, now: datetime) -> _Sale:
-    if problems := draft.problems(products, limits):
-        return _Sale(identity=draft.identity, problems=problems)
-    order = Order(
-        customer_id=draft.customer_id,
-        fingerprint=draft.fingerprint(),
-        currency=settings.ORDERS["CURRENCY"],
-        email=draft.email or draft.account_email,
-        phone=draft.phone,
-        note=draft.note,
-        payment_method=draft.payment_method,
-        placed_at=now,
-    )
-    order.idempotency_key = draft.idempotency_key or str(order.pk)
-    order.all_lines = [
-        OrderLine(order=order, sku=sku, name=products[sku].name, quantity=quantity, unit_price=price)
-        for (sku, price), quantity in draft.quantities(products).items()
-    ]
-    order.steps = [HistoryEntry(order=order, status=Order.Status.PLACED, at=now)]
-    order.total = sum(line.quantity * line.unit_price for line in order.all_lines)
-    return _Sale(identity=order.identity, order=order)
-
-
-def _record_and_announce(orders: Sequence[Order]) -> None:
-    OrderLine.objects.bulk_create([line for order in orders for line in order.all_lines])
-    HistoryEntry.objects.bulk_create([step for order in orders for step in order.steps])
-    publish_all([announcements.order_placed(order, order.all_lines) for order in orders])
 
 
 def _those_that_may_become(status: str, order_ids: Iterable[str]) -> list[Order]:

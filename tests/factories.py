@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from inventory.models import StockItem
 from inventory.services import open_stock_items
-from orders import services
+from orders import placing
 from orders.drafts import Draft, DraftLine
 from orders.models import Order, Product
 from shop.models import Token
@@ -59,7 +59,7 @@ def place_order(quantities: Mapping[str, int] | None = None, **wishes: object) -
     """
     Place that wish, and nothing more: deliver with `drain()`.
     """
-    return services.place_order(make_draft(quantities, **wishes), now=timezone.now(), answer=told).order
+    return placing.place_order(make_draft(quantities, **wishes), now=timezone.now(), answer=told).order
 
 
 def told(order: Order) -> bytes:

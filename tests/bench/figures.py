@@ -19,7 +19,7 @@ from inventory.services import open_stock_items
 from messaging.claims import lease, subscribers_with_work
 from messaging.models import Delivery
 from messaging.outbox import publish
-from orders import services
+from orders import placing, services
 from orders.drafts import Draft, DraftLine
 from orders.models import Order, OrderLine, Product
 
@@ -45,7 +45,7 @@ def place(number: int) -> None:
     chance = random.Random(SEED + Order.objects.count())
     customer, _ = get_user_model().objects.get_or_create(username="bench")
     for _ in range(0, number, 200):
-        services.place_orders([_draft(customer.pk, chance) for _ in range(200)], now=timezone.now())
+        placing.place_orders([_draft(customer.pk, chance) for _ in range(200)], now=timezone.now())
 
 
 def await_quiet() -> None:
@@ -123,7 +123,7 @@ def place_to_confirmed(orders: int = 50) -> dict[str, float]:
         time.sleep(random.uniform(0.03, 0.08))
         start = time.perf_counter()
         draft = _draft(customer.pk, random)
-        order = services.place_order(draft, now=timezone.now(), answer=lambda placed: placed.pk.bytes).order
+        order = placing.place_order(draft, now=timezone.now(), answer=lambda placed: placed.pk.bytes).order
         while not Order.objects.filter(pk=order.pk, status="confirmed").exists():
             time.sleep(0.001)
         spans.append((time.perf_counter() - start) * 1000)

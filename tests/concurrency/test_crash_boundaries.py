@@ -23,7 +23,7 @@ from messaging import relay
 from messaging.claims import lease
 from messaging.models import Delivery
 from notifications.models import Notification
-from orders import services
+from orders import placing, services
 from orders.models import Order
 from payments.gateway import Charge
 from payments.models import PaymentIntent, Refund
@@ -181,7 +181,7 @@ class Telling:
         draft = make_draft({self.sku: 2}, idempotency_key=self.sku, payment_method=self.journey.payment_method)
         relay.drain()
         with watched(self.boundaries, self.gateway):
-            self._insist_on(lambda: services.place_order(draft, now=timezone.now(), answer=told))
+            self._insist_on(lambda: placing.place_order(draft, now=timezone.now(), answer=told))
             for moment in MOMENTS:
                 self._insist_on(lambda moment=moment: self._deliver(moment))
         return self._end()

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from inventory.models import StockItem
-from orders.services import place_orders
+from orders.placing import place_orders
 from tests.factories import make_draft, make_stock
 from tests.outbox import counting_statements
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from inventory.models import StockItem
 from messaging.models import Attempt
-from orders import services
+from orders import placing
 from orders.drafts import Draft, DraftLine
 from orders.models import Order
 from tests.concurrency.crowd import at_once, workers
@@ -31,7 +31,7 @@ def place_all(drafts: list[Draft]) -> None:
 
 def place_each(drafts: Sequence[Draft]) -> None:
     for draft in drafts:
-        services.place_order(draft, now=timezone.now(), answer=told)
+        placing.place_order(draft, now=timezone.now(), answer=told)
 
 
 def ends() -> Counter:

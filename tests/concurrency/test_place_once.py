@@ -7,10 +7,10 @@ from django.utils import timezone
 
 from messaging.databases import Busy
 from messaging.models import OutboxMessage
-from orders import services
+from orders import placing
 from orders.drafts import Draft
 from orders.models import Order
-from orders.services import IdempotencyKeyReused, Placement
+from orders.placing import IdempotencyKeyReused, Placement
 from tests.concurrency.crowd import at_once
 from tests.factories import api_of, make_draft, make_stock, told
 
@@ -24,7 +24,7 @@ def _offered():
 
 
 def place(draft: Draft) -> Placement:
-    return services.place_order(draft, now=timezone.now(), answer=told)
+    return placing.place_order(draft, now=timezone.now(), answer=told)
 
 
 def test_twenty_equal_requests_place_one_order():
@@ -71,7 +71,7 @@ def test_a_request_that_is_being_worked_on_is_not_begun_again():
         return meanwhile
 
     draft = make_draft(idempotency_key="basket-1", expected_total=4_500)
-    first, meanwhile = at_once(partial(services.place_order, draft, now=timezone.now(), answer=answer_slowly), repeat)
+    first, meanwhile = at_once(partial(placing.place_order, draft, now=timezone.now(), answer=answer_slowly), repeat)
 
     assert first.is_new
     assert (meanwhile.status_code, meanwhile.json()["code"]) == (409, "request_in_progress")
@@ -83,8 +83,8 @@ def test_two_sets_in_opposite_order_do_not_deadlock():
     drafts = [make_draft(idempotency_key=f"basket-{at}") for at in range(50)]
 
     there, back = at_once(
-        partial(services.place_orders, drafts, now=timezone.now()),
-        partial(services.place_orders, drafts[::-1], now=timezone.now()),
+        partial(placing.place_orders, drafts, now=timezone.now()),
+        partial(placing.place_orders, drafts[::-1], now=timezone.now()),
     )
 
     assert [placement.order for placement in there] == [placement.order for placement in back[::-1]]

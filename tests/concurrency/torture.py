@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from messaging.models import Delivery
-from orders import services
+from orders import placing
 from orders.drafts import Draft
 from orders.models import Order
 from tests.concurrency.cluster import LEASE_SECONDS, LIMIT_SECONDS, PATIENCE_SECONDS, Cluster, eventually
@@ -52,7 +52,7 @@ class Customer:
         Place so many orders at once, paid with this token or any, and return their ids.
         """
         drafts = [self._draft(token or self.dice.choice(self.tokens)) for _ in range(count)]
-        placed = [placement.order for placement in services.place_orders(drafts, now=timezone.now())]
+        placed = [placement.order for placement in placing.place_orders(drafts, now=timezone.now())]
         for order, draft in zip(placed, drafts, strict=True):
             sold_out = any(line.sku == SOLD_OUT for line in draft.lines)
             self.expected[str(order.pk)] = ("cancelled", "out_of_stock") if sold_out else ENDS[draft.payment_method]

@@ -2,6 +2,8 @@
 What the stories over HTTP have in common: an order is placed, its story is told by the API, and stock is counted.
 """
 
+from uuid import uuid4
+
 from django.core import mail
 from rest_framework.test import APIClient
 
@@ -17,7 +19,7 @@ def place(api: APIClient, *, quantity: int = 1, payment_method: str = "tok_visa"
         "payment_method": payment_method,
         "expected_total": quantity * price,
     }
-    answer = api.post("/api/v1/orders/", wish, format="json")
+    answer = api.post("/api/v1/orders/", wish, format="json", headers={"Idempotency-Key": uuid4().hex})
     assert answer.status_code == 201, answer.content
     return f"/api/v1/orders/{answer.json()['id']}/"
 

@@ -1,14 +1,17 @@
 from base64 import b64encode
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
 from django.conf import settings as django_settings
+from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from messaging.models import Delivery, OutboxMessage
-from orders import services
+from orders import placing, services
 from orders.drafts import Draft, DraftLine
 from orders.models import FirstAnswer, HistoryEntry, Order, OrderLine, Product
 from tests.factories import CustomerFactory, ProductFactory, api_of, place_order
@@ -169,7 +172,7 @@ class TestRepeat:
             expected_total=9_000,
             idempotency_key="basket-1",
         )
-        ((placement),) = services.place_orders([draft], now=timezone.now())
+        ((placement),) = placing.place_orders([draft], now=timezone.now())
 
         assert post(api, wish()).json()["id"] == str(placement.order.pk)
 
@@ -250,6 +253,39 @@ class TestList:
         assert (first["previous"], second["next"]) == (None, None)
         assert api.get(second["previous"]).json()["results"] == first["results"]
         assert not any("COUNT" in statement["sql"] for statement in statements)
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ("status=cancelled", ["cancelled"]),
+            ("status=placed", ["placed"]),
+            ("placed_after=2026-11-24T00:00:00Z", []),
+            ("placed_after=2026-11-23T13:00:00%2B01:00", ["cancelled", "placed"]),
+            ("placed_before=2026-11-23T12:00:00Z", []),
+        ],
+    )
+    def test_is_filtered(self, api, query, found):
+        place_order()
+        services.cancel_order(str(place_order().pk), reason="by_customer", now=timezone.now())
+        Order.objects.update(placed_at=datetime(2026, 11, 23, 12, tzinfo=UTC))
+
+        assert [order["status"] for order in api.get(f"{ORDERS}?{query}").json()["results"]] == found
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "status=lost",
+            "placed_after=yesterday",
+            "placed_after=0001-01-01T00:00:00%2B14:00",
+            "placed_before=9999-12-31T23:59:59-14:00",
+            "placed_before=%00",
+        ],
+    )
+    def test_is_not_filtered_by(self, api, query):
+        answer = api.get(f"{ORDERS}?{query}")
+
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["parameter"] == query.partition("=")[0]
 
     def test_costs_as_many_statements_for_fifty_orders_as_for_one(self, api):
         place_order()
@@ -332,3 +368,158 @@ class TestCancel:
 
         assert api_of("bob").post(f"{ORDERS}{order.pk}/cancel/").status_code == 404
         assert Order.objects.get().status == "placed"
+
+
+class TestProducts:
+    @pytest.fixture(autouse=True)
+    def _more_products(self):
+        ProductFactory(sku="OAK-TABLE", price=24_900, sold_out=False)
+        ProductFactory(sku="LAMP-1.5", name="Reading lamp", price=3_250, sold_out=False)
+        ProductFactory(sku="OLD-STOOL", active=False)
+
+    def test_are_shown_to_everybody(self):
+        answer = APIClient().get("/api/v1/products/")
+
+        assert answer.status_code == 200
+        assert [product["sku"] for product in answer.json()["results"]] == ["LAMP-1.5", "OAK-TABLE", "RED-CHAIR"]
+        assert answer.json()["results"][0] == {
+            "url": "http://testserver/api/v1/products/LAMP-1.5/",
+            "sku": "LAMP-1.5",
+            "name": "Reading lamp",
+            "price": 3_250,
+            "currency": "GBP",
+            "sold_out": False,
+        }
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ("search=lamp", ["LAMP-1.5"]),
+            ("search=oak", ["OAK-TABLE"]),
+            ("search=%25", []),
+            ("sold_out=true", ["RED-CHAIR"]),
+            ("sold_out=false", ["LAMP-1.5", "OAK-TABLE"]),
+            ("sold_out=false&search=table", ["OAK-TABLE"]),
+        ],
+    )
+    def test_are_found(self, api, query, found):
+        results = api.get(f"/api/v1/products/?{query}").json()["results"]
+
+        assert [product["sku"] for product in results] == found
+
+    @pytest.mark.parametrize("query", ["sold_out=maybe", "search=" + "x" * 101, "search=%00"])
+    def test_are_not_looked_for_by(self, api, query):
+        answer = api.get(f"/api/v1/products/?{query}")
+
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["parameter"] == query.partition("=")[0]
+
+    def test_lead_to_each_one(self, api):
+        for product in api.get("/api/v1/products/").json()["results"]:
+            assert api.get(product["url"]).json() == product
+
+    @pytest.mark.parametrize("sku", ["OLD-STOOL", "GREEN-CHAIR", "red-chair"])
+    def test_are_not_to_be_seen_when_not_offered(self, api, sku):
+        assert api.get(f"/api/v1/products/{sku}/").status_code == 404
+
+    def test_withdrawn_are_not_sold(self, api):
+        answer = post(api, wish(lines=[{"sku": "OLD-STOOL", "quantity": 1}]))
+
+        assert answer.status_code == 400
+        assert problem_of(answer)[1] == [
+            {"code": "sku_not_available", "detail": "'OLD-STOOL' is not sold any more.", "pointer": "#/lines/0/sku"}
+        ]
+
+
+class TestQuote:
+    def test_tells_what_a_basket_costs(self, api):
+        ProductFactory(sku="OAK-TABLE", price=24_900)
+
+        answer = api.get("/api/v1/quote/?quantity[RED-CHAIR]=2&quantity[OAK-TABLE]=1&quantity[LAMP]=")
+
+        assert answer.status_code == 200
+        assert answer.json() == {
+            "lines": [
+                {"sku": "RED-CHAIR", "name": "Red chair", "quantity": 2, "unit_price": 4_500},
+                {"sku": "OAK-TABLE", "name": "Oak table", "quantity": 1, "unit_price": 24_900},
+            ],
+            "total": 33_900,
+            "currency": "GBP",
+        }
+        assert nothing_happened()
+
+    @pytest.mark.parametrize(
+        ("query", "code", "parameter"),
+        [
+            ("", "empty_order", "quantity"),
+            ("quantity[RED-CHAIR]=", "empty_order", "quantity"),
+            ("quantity[RED-CHAIR]=two", "invalid_quantity", "quantity[RED-CHAIR]"),
+            ("quantity[RED-CHAIR]=-1", "invalid_quantity", "quantity[RED-CHAIR]"),
+            ("quantity[RED-CHAIR]=1.0", "invalid_quantity", "quantity[RED-CHAIR]"),
+            ("quantity[RED-CHAIR]=1001", "quantity_too_large", "quantity[RED-CHAIR]"),
+            ("quantity[GREEN-CHAIR]=1", "unknown_sku", "quantity[GREEN-CHAIR]"),
+            ("quantity[%00]=1", "invalid_sku", "quantity[\x00]"),
+        ],
+    )
+    def test_refuses(self, api, query, code, parameter):
+        answer = api.get(f"/api/v1/quote/?{query}")
+
+        assert answer.status_code == 400
+        (fault,) = answer.json()["errors"]
+        assert (fault["code"], fault["parameter"]) == (code, parameter)
+
+
+def submit(caller: Client, address: str, form: dict[str, str]) -> Any:
+    return caller.post(address, urlencode(form), content_type="application/x-www-form-urlencoded")
+
+
+class TestForm:
+    """
+    A browser's form, from the page of a quote.
+    """
+
+    FORM: ClassVar = {
+        "quantity[RED-CHAIR]": "2",
+        "expected_total": "9000",
+        "payment_method": "tok_visa",
+        "email": "",
+        "phone": "",
+        "note": "",
+        "idempotency_key": "basket-1",
+    }
+
+    @pytest.fixture
+    def browser(self) -> Client:
+        browser = Client(headers={"Accept": "text/html"})
+        browser.force_login(CustomerFactory())
+        return browser
+
+    def test_places_an_order_and_leads_to_it(self, browser):
+        answer = submit(browser, ORDERS, self.FORM)
+
+        order = Order.objects.get()
+        assert answer.status_code == 303
+        assert answer.headers["Location"] == f"http://testserver{ORDERS}{order.pk}/"
+        assert list(order.lines.values_list("sku", "quantity")) == [("RED-CHAIR", 2)]
+        assert order.email == "ada@example.com"
+
+    def test_sent_twice_places_one_order(self, browser):
+        once, again = (submit(browser, ORDERS, self.FORM) for _ in range(2))
+
+        assert again.headers["Location"] == once.headers["Location"]
+        assert Order.objects.count() == 1
+
+    def test_is_read_from_nobody_but_a_person(self, api):
+        answer = submit(api, ORDERS, self.FORM)
+
+        assert answer.status_code == 415
+        assert nothing_happened()
+
+    def test_cancels_and_leads_back(self, browser):
+        order = place_order()
+
+        answer = submit(browser, f"{ORDERS}{order.pk}/cancel/", {"csrfmiddlewaretoken": "any"})
+
+        assert answer.status_code == 303, answer.content.decode()
+        assert answer.headers["Location"] == f"http://testserver{ORDERS}{order.pk}/"
+        assert Order.objects.get().cancel_reason == "by_customer"

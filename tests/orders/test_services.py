@@ -1,15 +1,15 @@
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import IntegrityError, transaction
 
 from messaging import contracts
-from messaging.models import Delivery, OutboxMessage
-from orders import services
-from orders.drafts import DraftLine, Problem
-from orders.models import HistoryEntry, Order, OrderLine, Product
-from tests.factories import CustomerFactory, ProductFactory, make_draft, place_order, told
-from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, full_disk_at, published
+from messaging.models import Delivery
+from orders import placing, services
+from orders.models import Order, Product
+from tests.factories import ProductFactory, make_draft, place_order
+from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
 
 pytestmark = pytest.mark.django_db
 
@@ -19,168 +19,252 @@ NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def _offered():
     ProductFactory(sku="RED-CHAIR", price=4_500)
-    ProductFactory(sku="OAK-TABLE", price=20_000)
 
 
-def nothing_is_stored() -> bool:
-    return not any(model.objects.exists() for model in (Order, OrderLine, HistoryEntry, OutboxMessage, Delivery))
+def awaiting_payment(**wishes: object) -> Order:
+    order = place_order(**wishes)
+    services.request_payments([str(order.pk)], now=NOON)
+    return Order.objects.get(pk=order.pk)
 
 
-class TestPlaceOrder:
-    def test_stores_the_order_and_announces_it(self):
-        ada = CustomerFactory()
+def confirmed() -> Order:
+    order = awaiting_payment()
+    services.confirm_orders([str(order.pk)], now=NOON)
+    return Order.objects.get(pk=order.pk)
 
-        placement = services.place_order(make_draft({"RED-CHAIR": 2, "OAK-TABLE": 1}), now=NOON, answer=told)
 
-        order = placement.order
-        stored = Order.objects.values("customer", "status", "currency", "total", "refunded", "email", "placed_at").get()
-        assert placement.is_new
-        assert stored == {
-            "customer": ada.pk,
-            "status": "placed",
-            "currency": "GBP",
-            "total": 29_000,
-            "refunded": 0,
-            "email": "ada@example.com",
-            "placed_at": NOON,
+def as_they_are(*orders: Order) -> list[tuple[str, str]]:
+    ids = [order.pk for order in orders]
+    return list(Order.objects.filter(pk__in=ids).order_by("pk").values_list("status", "cancel_reason"))
+
+
+class TestRequestPayments:
+    def test_asks_for_the_money_and_sets_reminder_and_expiry(self, settings):
+        settings.ORDERS = settings.ORDERS | {"REMINDER_SECONDS": 900, "PAYMENT_DUE_SECONDS": 1800}
+        order = place_order()
+
+        services.request_payments([str(order.pk)], now=NOON)
+
+        order.refresh_from_db()
+        assert order.status == "awaiting_payment"
+        assert published(contracts.PaymentRequested) == [
+            contracts.PaymentRequested(
+                order_id=str(order.pk),
+                amount=4_500,
+                currency="GBP",
+                payment_method="tok_visa",
+                email="ada@example.com",
+                customer_id=str(order.customer_id),
+            )
+        ]
+        delayed = Delivery.objects.filter(delayed=True).values_list("message__type", "due_at").order_by("due_at")
+        assert list(delayed) == [
+            ("orders.payment_due_soon", NOON + timedelta(minutes=15)),
+            ("orders.payment_overdue", NOON + timedelta(minutes=30)),
+        ]
+
+    def test_asks_once_however_often_it_is_told(self):
+        order = place_order()
+
+        services.request_payments([str(order.pk)], now=NOON)
+        services.request_payments([str(order.pk)], now=NOON)
+
+        assert len(published(contracts.PaymentRequested)) == 1
+
+    def test_leaves_a_cancelled_order_alone(self):
+        order = place_order()
+        services.cancel_order(str(order.pk), reason="by_customer", now=NOON)
+
+        services.request_payments([str(order.pk)], now=NOON)
+
+        order.refresh_from_db()
+        assert order.status == "cancelled"
+        assert published(contracts.PaymentRequested) == []
+
+
+class TestConfirmOrders:
+    def test_confirms_and_announces_what_was_bought(self):
+        order = awaiting_payment()
+
+        services.confirm_orders([str(order.pk)], now=NOON)
+
+        assert as_they_are(order) == [("confirmed", "")]
+        line = contracts.ConfirmedLine(sku="RED-CHAIR", name="Red chair", quantity=1, unit_price=4_500)
+        assert published(contracts.OrderConfirmed) == [
+            contracts.OrderConfirmed(
+                order_id=str(order.pk),
+                total=4_500,
+                currency="GBP",
+                email="ada@example.com",
+                lines=(line,),
+                customer_id=str(order.customer_id),
+            )
+        ]
+
+    def test_leaves_a_cancelled_order_cancelled(self):
+        order = awaiting_payment()
+        services.cancel_order(str(order.pk), reason="by_customer", now=NOON)
+
+        services.confirm_orders([str(order.pk)], now=NOON)
+
+        assert as_they_are(order) == [("cancelled", "by_customer")]
+        assert published(contracts.OrderConfirmed) == []
+
+    def test_does_nothing_for_an_order_that_it_does_not_know(self):
+        services.confirm_orders([str(uuid4())], now=NOON)
+
+        assert announced() == {}
+
+
+class TestCancelOrders:
+    def test_cancels_each_for_its_reason(self):
+        without_stock, unpaid = place_order(), awaiting_payment()
+
+        services.cancel_orders({str(without_stock.pk): "out_of_stock", str(unpaid.pk): "expired"}, now=NOON)
+
+        assert as_they_are(without_stock, unpaid) == [("cancelled", "out_of_stock"), ("cancelled", "expired")]
+        told = {
+            event.order_id: (event.reason, event.payment_requested) for event in published(contracts.OrderCancelled)
         }
-        assert list(order.lines.order_by("id").values_list("sku", "name", "quantity", "unit_price")) == [
-            ("RED-CHAIR", "Red chair", 2, 4_500),
-            ("OAK-TABLE", "Oak table", 1, 20_000),
+        assert told == {str(without_stock.pk): ("out_of_stock", False), str(unpaid.pk): ("expired", True)}
+
+    def test_leaves_final_orders_alone(self):
+        order = confirmed()
+
+        services.cancel_orders({str(order.pk): "expired"}, now=NOON)
+
+        assert as_they_are(order) == [("confirmed", "")]
+        assert published(contracts.OrderCancelled) == []
+
+
+class TestCancelOrder:
+    def test_cancels_and_announces_it(self):
+        order = awaiting_payment()
+
+        cancelled = services.cancel_order(str(order.pk), reason="by_operator", now=NOON)
+
+        assert (cancelled.status, cancelled.cancel_reason) == ("cancelled", "by_operator")
+        assert published(contracts.OrderCancelled) == [
+            contracts.OrderCancelled(
+                order_id=str(order.pk),
+                reason="by_operator",
+                payment_requested=True,
+                total=4_500,
+                currency="GBP",
+                email="ada@example.com",
+                customer_id=str(order.customer_id),
+            )
         ]
-        assert list(order.history.values_list("previous", "status", "at")) == [("", "placed", NOON)]
-        lines = (contracts.Line(sku="RED-CHAIR", quantity=2), contracts.Line(sku="OAK-TABLE", quantity=1))
-        assert published(contracts.OrderPlaced) == [contracts.OrderPlaced(order_id=str(order.pk), lines=lines)]
 
-    def test_merges_lines_by_sku_and_price_and_announces_each_sku_once(self):
-        lines = [
-            DraftLine(sku="RED-CHAIR", quantity=1),
-            DraftLine(sku="RED-CHAIR", quantity=2, unit_price=4_000),
-            DraftLine(sku="RED-CHAIR", quantity=3, unit_price=4_500),
-        ]
+    def test_refuses_when_the_order_is_final(self):
+        order = confirmed()
 
-        order = services.place_order(make_draft(lines=lines), now=NOON, answer=told).order
+        with pytest.raises(services.CannotCancel, match="this order is already confirmed"):
+            services.cancel_order(str(order.pk), reason="by_customer", now=NOON)
 
-        assert list(order.lines.values_list("quantity", "unit_price").order_by("unit_price")) == [
-            (2, 4_000),
-            (4, 4_500),
-        ]
-        assert order.total == 26_000
-        assert published(contracts.OrderPlaced)[0].lines == (contracts.Line(sku="RED-CHAIR", quantity=6),)
+        assert as_they_are(order) == [("confirmed", "")]
 
+
+class TestRecordRefunds:
+    def test_keeps_a_partly_refunded_order_confirmed(self):
+        order = confirmed()
+
+        services.record_refunds({str(order.pk): 1_000}, now=NOON)
+
+        order.refresh_from_db()
+        assert (order.status, order.refunded) == ("confirmed", 1_000)
+
+    def test_calls_an_order_refunded_once_all_of_its_money_went_back(self):
+        order = confirmed()
+
+        services.record_refunds({str(order.pk): 1_000}, now=NOON)
+        services.record_refunds({str(order.pk): 3_500}, now=NOON)
+
+        order.refresh_from_db()
+        assert (order.status, order.refunded) == ("refunded", 4_500)
+
+    def test_keeps_a_cancelled_order_cancelled(self):
+        order = awaiting_payment()
+        services.cancel_order(str(order.pk), reason="by_customer", now=NOON)
+
+        services.record_refunds({str(order.pk): 4_500}, now=NOON)
+
+        order.refresh_from_db()
+        assert (order.status, order.refunded) == ("cancelled", 4_500)
+
+    def test_cancels_an_order_whose_money_went_back_before_it_was_known_to_be_paid(self):
+        order = awaiting_payment()
+
+        services.record_refunds({str(order.pk): 4_500}, now=NOON)
+        services.confirm_orders([str(order.pk)], now=NOON)
+
+        order.refresh_from_db()
+        assert (order.status, order.cancel_reason, order.refunded) == ("cancelled", "by_operator", 4_500)
+
+    def test_never_records_more_than_was_paid(self):
+        order = confirmed()
+
+        with pytest.raises(IntegrityError), transaction.atomic():
+            services.record_refunds({str(order.pk): 4_501}, now=NOON)
+
+
+class TestAddProducts:
+    def test_offers_new_products_and_announces_them(self):
+        new = services.add_products([Product(sku="OAK-TABLE", name="Oak table", price=20_000)])
+
+        assert [product.sku for product in new] == ["OAK-TABLE"]
+        assert published(contracts.ProductAdded) == [contracts.ProductAdded(sku="OAK-TABLE", name="Oak table")]
+
+    def test_keeps_a_product_that_is_offered_already(self):
+        new = services.add_products([Product(sku="RED-CHAIR", name="Another chair", price=1)])
+
+        assert new == []
+        assert Product.objects.get(sku="RED-CHAIR").price == 4_500
+        assert announced() == {}
+
+
+class TestShowAvailability:
+    def test_marks_each_product(self):
+        ProductFactory(sku="OAK-TABLE", sold_out=True)
+
+        services.show_availability({"RED-CHAIR": (1, True), "OAK-TABLE": (1, False)})
+
+        assert dict(Product.objects.values_list("sku", "sold_out")) == {"RED-CHAIR": True, "OAK-TABLE": False}
+
+    def test_leaves_out_what_a_later_change_made_untrue(self):
+        services.show_availability({"RED-CHAIR": (2, False)})
+
+        services.show_availability({"RED-CHAIR": (1, True)})
+
+        assert dict(Product.objects.values_list("sku", "sold_out")) == {"RED-CHAIR": False}
+
+
+class TestSets:
     @pytest.mark.parametrize(
-        ("wishes", "problem"),
+        "steer",
         [
-            ({"lines": []}, ("empty_order", "lines")),
-            ({"lines": [DraftLine(sku="RED-CHAIR", quantity=1)] * 101}, ("too_many_lines", "lines")),
-            ({"lines": [DraftLine(sku="GREEN-CHAIR", quantity=1)]}, ("unknown_sku", "lines/0/sku")),
-            ({"lines": [DraftLine(sku=" red chair", quantity=1)]}, ("invalid_sku", "lines/0/sku")),
-            ({"lines": [DraftLine(sku="RED-CHAIR\n", quantity=1)]}, ("invalid_sku", "lines/0/sku")),
-            ({"lines": [DraftLine(sku="RED-CHAIR", quantity=0)]}, ("invalid_quantity", "lines/0/quantity")),
-            ({"lines": [DraftLine(sku="RED-CHAIR", quantity=-1)]}, ("invalid_quantity", "lines/0/quantity")),
-            ({"lines": [DraftLine(sku="RED-CHAIR", quantity=1_001)]}, ("quantity_too_large", "lines/0/quantity")),
-            (
-                {"lines": [DraftLine(sku="RED-CHAIR", quantity=1, unit_price=-1)]},
-                ("invalid_price", "lines/0/unit_price"),
-            ),
-            (
-                {"lines": [DraftLine(sku="RED-CHAIR", quantity=1_000, unit_price=2**53 - 1)]},
-                ("total_too_large", "lines"),
-            ),
-            ({"expected_total": 4_400}, ("price_changed", "expected_total")),
+            services.request_payments,
+            services.confirm_orders,
+            lambda ids, now: services.cancel_orders(dict.fromkeys(ids, "expired"), now=now),
+            lambda ids, now: services.record_refunds(dict.fromkeys(ids, 4_500), now=now),
         ],
+        ids=["request_payments", "confirm_orders", "cancel_orders", "record_refunds"],
     )
-    def test_names_the_problem_and_stores_nothing(self, wishes, problem):
-        with pytest.raises(services.InvalidOrder) as refusal:
-            services.place_order(make_draft(**wishes), now=NOON, answer=told)
-
-        assert [(found.code, found.field) for found in refusal.value.problems] == [problem]
-        assert nothing_is_stored()
-
-    def test_names_every_problem_of_every_line(self):
-        lines = [DraftLine(sku="GREEN-CHAIR", quantity=0), DraftLine(sku="RED-CHAIR", quantity=-5)]
-
-        with pytest.raises(services.InvalidOrder) as refusal:
-            services.place_order(make_draft(lines=lines), now=NOON, answer=told)
-
-        assert [found.field for found in refusal.value.problems] == [
-            "lines/0/sku",
-            "lines/0/quantity",
-            "lines/1/quantity",
-        ]
-
-    def test_finds_the_order_that_the_same_request_placed(self):
-        draft = make_draft(idempotency_key="basket-1")
-        placed = services.place_order(draft, now=NOON, answer=told)
-
-        repeated = services.place_order(draft, now=NOON + timedelta(days=1), answer=told)
-
-        assert (repeated.order, repeated.is_new) == (placed.order, False)
-        assert announced() == {"orders.order_placed": 1}
-
-    def test_finds_it_though_the_price_changed_meanwhile(self):
-        draft = make_draft(idempotency_key="basket-1", expected_total=4_500)
-        placed = services.place_order(draft, now=NOON, answer=told)
-        Product.objects.filter(sku="RED-CHAIR").update(price=4_600)
-
-        repeated = services.place_order(draft, now=NOON, answer=told)
-
-        assert (repeated.order, repeated.is_new) == (placed.order, False)
-
-    def test_refuses_a_used_key_for_another_order(self):
-        services.place_order(make_draft(idempotency_key="basket-1"), now=NOON, answer=told)
-
-        with pytest.raises(services.IdempotencyKeyReused):
-            services.place_order(make_draft({"RED-CHAIR": 2}, idempotency_key="basket-1"), now=NOON, answer=told)
-
-        assert Order.objects.get().total == 4_500
-        assert announced() == {"orders.order_placed": 1}
-
-    def test_keeps_the_keys_of_different_customers_apart(self):
-        of_ada = place_order(idempotency_key="basket-1")
-        of_bob = place_order(idempotency_key="basket-1", customer_id=CustomerFactory(username="bob").pk)
-
-        assert of_ada.pk != of_bob.pk
-
-    def test_takes_every_order_without_a_key_as_a_new_one(self):
-        assert place_order().pk != place_order().pk
-
-    @pytest.mark.parametrize(
-        "table",
-        ["orders_order", "orders_orderline", "orders_historyentry", "messaging_outboxmessage", "messaging_delivery"],
-    )
-    def test_leaves_no_orphan_when_the_database_fails_at(self, table):
-        with full_disk_at(table), pytest.raises(DatabaseError, match="The disk is full"), transaction.atomic():
-            services.place_order(make_draft(), now=NOON, answer=told)
-
-        assert nothing_is_stored()
-
-
-class TestPlaceOrders:
-    def test_answers_each_draft_in_its_place(self):
-        drafts = [
-            make_draft(idempotency_key="first"),
-            make_draft({"GREEN-CHAIR": 1}, idempotency_key="unknown"),
-            make_draft(idempotency_key="first"),
-        ]
-
-        first, unknown, repeated = services.place_orders(drafts, now=NOON)
-
-        detail = "No product has the sku 'GREEN-CHAIR'."
-        assert unknown.problems == [Problem(code="unknown_sku", field="lines/0/sku", detail=detail)]
-        assert unknown.order is None
-        assert repeated.order == first.order
-        assert Order.objects.count() == 1
-
-    @pytest.mark.parametrize("used", [False, True])
-    def test_costs_as_many_statements_for_two_hundred_as_for_two(self, used):
-        drafts = [make_draft(idempotency_key=f"basket-{at}") for at in range(202)]
-        if used:
-            services.place_orders(drafts, now=NOON)
+    def test_cost_as_many_statements_for_two_hundred_as_for_two(self, steer):
+        ids = self.orders_for(steer)
 
         with counting_statements() as for_two:
-            services.place_orders(drafts[:2], now=NOON)
+            steer(ids[:2], now=NOON)
         with counting_statements() as for_many:
-            services.place_orders(drafts[2:], now=NOON)
+            steer(ids[2:], now=NOON)
 
         assert len(for_many) <= allowed_for_a_hundredfold(len(for_two))
+
+    def orders_for(self, steer) -> list[str]:
+        placements = placing.place_orders([make_draft() for _ in range(202)], now=NOON)
+        ids = [str(placement.order.pk) for placement in placements]
+        if steer is not services.request_payments:
+            services.request_payments(ids, now=NOON)
+        if steer.__name__ == "record_refunds":
+            services.confirm_orders(ids, now=NOON)
+        return ids

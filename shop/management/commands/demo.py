@@ -17,7 +17,8 @@ from django.utils import timezone
 from inventory.services import open_stock_items
 from orders.drafts import Draft, DraftLine
 from orders.models import Product
-from orders.services import add_products, place_orders
+from orders.placing import place_orders
+from orders.services import add_products
 from shop.accounts import issue_token
 
 SAMPLE = Path(settings.BASE_DIR, "shop", "samples", "online_retail_sample.csv")

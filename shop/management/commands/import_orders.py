@@ -20,7 +20,8 @@ from rich.progress import Progress
 from inventory.services import open_stock_items
 from orders.drafts import Draft
 from orders.models import Product
-from orders.services import Placement, add_products, place_orders
+from orders.placing import Placement, place_orders
+from orders.services import add_products
 from shop.feed import Feed, Invoice, UnusableFeed, rejects_file
 
 ACCOUNT = "order-feed"

@@ -1,0 +1,166 @@
+"""
+Taking orders: each whole or not at all, and once, however often it is sent.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+
+from messaging.databases import exclusive_transaction
+from messaging.models import new_id
+from messaging.outbox import publish_all
+
+from . import announcements
+from .drafts import Draft, Limits, Problem, Products
+from .models import FirstAnswer, HistoryEntry, Identity, Order, OrderLine, Product
+
+
+class InvalidOrder(Exception):
+    """
+    The order cannot be taken as it is; `problems` says why, and nothing was stored.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(problem.detail for problem in problems))
+        self.problems = problems
+
+
+class IdempotencyKeyReused(Exception):
+    """
+    The customer used this idempotency key before, for a different order. Send a new key with a new order.
+    """
+
+
+class TooManyOpenOrders(Exception):
+    """
+    The customer has so many orders that are not final yet that the shop takes no more for now.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """
+    What became of a draft: its order, new or placed before, or the problems that prevent it.
+    """
+
+    order: Order | None = None
+    is_new: bool = False
+    answer: bytes = b""
+    """What the request that placed it was told."""
+    problems: Sequence[Problem] = field(default_factory=tuple)
+
+
+def place_order(draft: Draft, *, now: datetime, answer: Callable[[Order], bytes]) -> Placement:
+    """
+    Take one order, or find the one that the same request placed before.
+
+    :param answer: writes what is told of a new order; it is kept, for a repeated request to be told the same.
+    :raises InvalidOrder: if it cannot be taken.
+    :raises TooManyOpenOrders: if its customer has as many as a customer may have.
+    :raises IdempotencyKeyReused: if its key belongs to a different order.
+    :raises Busy: if the same request is being worked on at this moment.
+    """
+    with exclusive_transaction(f"place order {draft.customer_id} {draft.idempotency_key or new_id()}"):
+        standing = Order.objects.standing_of(draft.identity)
+        if standing.is_known:
+            return _placed_before(draft, answer)
+        if standing.open_orders >= settings.ORDERS["MAX_OPEN_ORDERS"]:
+            raise TooManyOpenOrders(f"{standing.open_orders} orders are still open: wait for them, or cancel some.")
+        order = _acceptable(draft, now)
+        order.save(force_insert=True)
+        _record_and_announce([order])
+        told = answer(order)
+        FirstAnswer.objects.create(order=order, body=told)
+        return Placement(order=order, is_new=True, answer=told)
+
+
+@transaction.atomic
+def place_orders(drafts: Sequence[Draft], *, now: datetime) -> list[Placement]:
+    """
+    Take these orders, each whole or not at all, and announce the new ones; one placement answers each draft.
+
+    A draft whose key was used before finds that order, even if it could not be taken today.
+    """
+    products = Product.objects.in_bulk({line.sku for draft in drafts for line in draft.lines})
+    sales = [_sale(draft, products, Limits(), now) for draft in drafts]
+    Order.objects.insert_new([sale.order for sale in sales if sale.order])
+    stored = Order.objects.by_identity([sale.identity for sale in sales])
+    placements = [sale.placement(stored) for sale in sales]
+    new = [sale.order for sale, placed in zip(sales, placements, strict=True) if placed.is_new]
+    _record_and_announce([order for order in new if order])
+    return placements
+
+
+def preview(draft: Draft, *, now: datetime) -> Order:
+    """
+    Show the order that a draft would become, without placing it.
+
+    :raises InvalidOrder: if it could not be taken.
+    """
+    return _acceptable(draft, now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sale:
+    """
+    A draft and what it would become: an order that is not stored yet, or the problems that prevent it.
+    """
+
+    identity: Identity
+    order: Order | None = None
+    problems: Sequence[Problem] = ()
+
+    def placement(self, stored: Mapping[Identity, Order]) -> Placement:
+        found = stored.get(self.identity)
+        if found is None:
+            return Placement(problems=self.problems)
+        return Placement(order=found, is_new=self.order is not None and found.pk == self.order.pk)
+
+
+def _acceptable(draft: Draft, now: datetime) -> Order:
+    limits = Limits(lines=settings.ORDERS["MAX_LINES"], quantity=settings.ORDERS["MAX_QUANTITY"])
+    sale = _sale(draft, Product.objects.in_bulk({line.sku for line in draft.lines}), limits, now)
+    if sale.order is None:
+        raise InvalidOrder(sale.problems)
+    return sale.order
+
+
+def _placed_before(draft: Draft, answer: Callable[[Order], bytes]) -> Placement:
+    order = Order.objects.whole().get(customer=draft.customer_id, idempotency_key=draft.idempotency_key)
+    if order.fingerprint != draft.fingerprint():
+        raise IdempotencyKeyReused("This idempotency key was used for a different order: send a new key.")
+    told = FirstAnswer.objects.filter(order=order).first()
+    # An order that came by a feed was not told to anybody yet.
+    return Placement(order=order, answer=bytes(told.body) if told else answer(order))
+
+
+def _sale(draft: Draft, products: Products, limits: Limits, now: datetime) -> _Sale:
+    if problems := draft.problems(products, limits):
+        return _Sale(identity=draft.identity, problems=problems)
+    order = Order(
+        customer_id=draft.customer_id,
+        fingerprint=draft.fingerprint(),
+        currency=settings.ORDERS["CURRENCY"],
+        email=draft.email or draft.account_email,
+        phone=draft.phone,
+        note=draft.note,
+        payment_method=draft.payment_method,
+        placed_at=now,
+    )
+    order.idempotency_key = draft.idempotency_key or str(order.pk)
+    order.all_lines = [
+        OrderLine(order=order, sku=sku, name=products[sku].name, quantity=quantity, unit_price=price)
+        for (sku, price), quantity in draft.quantities(products).items()
+    ]
+    order.steps = [HistoryEntry(order=order, status=Order.Status.PLACED, at=now)]
+    order.total = sum(line.quantity * line.unit_price for line in order.all_lines)
+    return _Sale(identity=order.identity, order=order)
+
+
+def _record_and_announce(orders: Sequence[Order]) -> None:
+    OrderLine.objects.bulk_create([line for order in orders for line in order.all_lines])
+    HistoryEntry.objects.bulk_create([step for order in orders for step in order.steps])
+    publish_all([announcements.order_placed(order, order.all_lines) for order in orders])
