@@ -9,7 +9,7 @@ from secrets import token_bytes
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
@@ -37,7 +37,7 @@ class AlreadyRotated(Exception):
     """
 
 
-def issue_token(*, user: AbstractUser, name: str, expires_in: timedelta, now: datetime) -> tuple[Token, str]:
+def issue_token(*, user: User, name: str, expires_in: timedelta, now: datetime) -> tuple[Token, str]:
     """
     Make a token, and return it with the text that opens the API, which nobody will see again.
 
@@ -46,7 +46,8 @@ def issue_token(*, user: AbstractUser, name: str, expires_in: timedelta, now: da
     with transaction.atomic():
         _queue_up(user)
         _refuse_more_than(settings.ACCOUNTS["TOKENS_PER_USER"], Token.objects.usable(now).filter(user=user), "tokens")
-        return Token.objects.create(user, expires_in, name=name)
+        issued: tuple[Token, str] = Token.objects.create(user, expires_in, name=name)
+        return issued
 
 
 def revoke_token(token: Token) -> None:
@@ -57,7 +58,7 @@ def revoke_token(token: Token) -> None:
 
 
 def create_key(
-    *, owner: AbstractUser, name: str, algorithm: str, public_key: str = "", now: datetime
+    *, owner: User, name: str, algorithm: str, public_key: str = "", now: datetime
 ) -> tuple[SigningKey, str]:
     """
     Make a signing key, and return it with its secret in base64, which nobody will see again.
@@ -159,7 +160,7 @@ def _make_key(*, owner_id: int, name: str, algorithm: str, public_key: str, now:
     return made, b64encode(secret).decode()
 
 
-def _queue_up(user: AbstractUser) -> None:
+def _queue_up(user: User) -> None:
     """
     Let nobody else count what this user has until the transaction ends.
     """

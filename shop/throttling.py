@@ -9,10 +9,11 @@ looked at, good ones included: otherwise guessing would go on, and only the answ
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
@@ -29,7 +30,8 @@ NETWORK_BITS = 64
 PAUSE_SECONDS = 5
 
 
-class Limit(NamedTuple):
+@dataclass(frozen=True)
+class Limit:
     """
     How often something may happen in so many seconds, says the setting of this name; 0 is no limit.
     """

@@ -1,0 +1,45 @@
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from django.utils import timezone
+
+from shop import accounts
+from shop.accounts import LimitReached
+from shop.models import Nonce, SigningKey, Token
+from tests.concurrency.crowd import at_once
+from tests.factories import CustomerFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_nonce_is_used_once():
+    now = timezone.now()
+    key, _ = accounts.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=now)
+
+    answers = at_once(*[partial(Nonce.objects.use_up, key=key, nonce="n", now=now)] * 20)
+
+    assert sorted(answers) == [False] * 19 + [True]
+    assert Nonce.objects.count() == 1
+
+
+def test_a_key_is_rotated_once():
+    now = timezone.now()
+    key, _ = accounts.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=now)
+
+    answers = at_once(*[partial(accounts.rotate_key, key, now=now)] * 10)
+
+    assert sum(isinstance(answer, accounts.AlreadyRotated) for answer in answers) == 9
+    assert SigningKey.objects.count() == 2
+
+
+def test_nobody_gets_one_token_more_than_there_may_be(settings):
+    settings.ACCOUNTS = settings.ACCOUNTS | {"TOKENS_PER_USER": 3}
+    issue = partial(
+        accounts.issue_token, user=CustomerFactory(), name="till", expires_in=timedelta(1), now=timezone.now()
+    )
+
+    answers = at_once(*[issue] * 10)
+
+    assert sum(isinstance(answer, LimitReached) for answer in answers) == 7
+    assert Token.objects.count() == 3

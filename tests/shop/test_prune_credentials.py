@@ -1,0 +1,75 @@
+import json
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+from django_q.models import Schedule
+
+from shop import accounts
+from shop.models import Nonce, SigningKey, Token
+from tests.factories import CustomerFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def run(**options: object) -> str:
+    output = StringIO()
+    call_command("prune_credentials", stdout=output, **options)
+    return output.getvalue()
+
+
+def make_key(**ended: object) -> SigningKey:
+    key, _ = accounts.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=timezone.now())
+    SigningKey.objects.filter(pk=key.pk).update(**ended)
+    return key
+
+
+@pytest.fixture
+def _a_month_of_use():
+    now = timezone.now()
+    for days in (-1, 1):
+        Token.objects.create(CustomerFactory(), timedelta(days=days), name=f"{days} d")
+    key = make_key()
+    make_key(revoked_at=now - timedelta(days=29))
+    make_key(revoked_at=now - timedelta(days=31))
+    make_key(expires_at=now - timedelta(days=31))
+    for minutes in (1, 9, 11):
+        Nonce.objects.use_up(key=key, nonce=f"{minutes}", now=now - timedelta(minutes=minutes))
+
+
+@pytest.mark.usefixtures("_a_month_of_use")
+class TestPruneCredentials:
+    def test_deletes_what_nobody_can_use(self):
+        assert run() == "Pruned 1 nonces, 1 tokens, 2 signing keys; encrypted 0 secrets anew.\n"
+
+        assert Token.objects.get().name == "1 d"
+        assert set(Nonce.objects.values_list("nonce", flat=True)) == {"1", "9"}
+        assert SigningKey.objects.count() == 2
+
+    def test_deletes_nothing_twice(self):
+        run()
+
+        assert json.loads(run(json=True)) == {"nonces": 0, "tokens": 0, "signing_keys": 0, "resealed": 0}
+
+    def test_lets_a_former_secret_key_be_forgotten(self, settings):
+        key = SigningKey.objects.usable(timezone.now()).get()
+        secret = key.verifier()
+        settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "s" * 50, [settings.SECRET_KEY]
+
+        assert json.loads(run(json=True))["resealed"] == 2
+
+        settings.SECRET_KEY_FALLBACKS = []
+        key.refresh_from_db()
+        assert key.verifier() == secret
+
+
+def test_a_cluster_prunes_every_hour():
+    chore = Schedule.objects.get(name="Prune tokens, keys and nonces")
+
+    assert (chore.func, chore.args, chore.schedule_type) == (
+        "django.core.management.call_command",
+        "'prune_credentials'",
+        Schedule.HOURLY,
+    )

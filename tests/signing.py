@@ -1,0 +1,90 @@
+"""
+Programs that sign their requests, as their authors would write them with a library.
+"""
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.utils import timezone
+from http_message_signatures import HTTPMessageSigner, MappingKeyResolver, algorithms
+
+from shop import accounts
+
+ALWAYS = ("@method", "@authority", "@path", "@query")
+
+
+@dataclass
+class Outgoing:
+    """
+    A request to be sent, as the library wants to see it.
+    """
+
+    method: str
+    url: str
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signer:
+    """
+    Signs what it is told to, by a key that it holds.
+    """
+
+    key_id: str
+    private: Any
+    algorithm: type[algorithms.HTTPSignatureAlgorithm]
+    library: type[HTTPMessageSigner] = HTTPMessageSigner
+    tag: str | None = "shop-api"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def sign(
+        self,
+        method: str,
+        address: str,
+        body: bytes = b"",
+        *,
+        covered: Sequence[str] | None = None,
+        nonce: str | None = "",
+        now: datetime | None = None,
+        expires: datetime | None = None,
+        label: str = "sig1",
+    ) -> dict[str, str]:
+        """
+        Return the headers of a signed request: these, a digest of the body, and the signature.
+        """
+        sent = Outgoing(method, f"http://testserver{address}", dict(self.headers))
+        self.library(
+            signature_algorithm=self.algorithm,
+            key_resolver=MappingKeyResolver(private_keys={self.key_id: self.private}, public_keys={}),
+        ).sign(
+            sent,
+            key_id=self.key_id,
+            created=now or timezone.now(),
+            expires=expires,
+            nonce=uuid4().hex if nonce == "" else nonce,
+            label=label,
+            tag=self.tag,
+            covered_component_ids=(*ALWAYS, *map(str.lower, self.headers)) if covered is None else covered,
+            body=body or None,
+        )
+        return sent.headers
+
+
+def signer_of(owner: AbstractBaseUser, algorithm: str = "hmac-sha256", **options: Any) -> Signer:
+    """
+    Give this customer a key, and a program that signs with it.
+    """
+    private = Ed25519PrivateKey.generate()
+    public = private.public_key().public_bytes_raw() if algorithm == "ed25519" else b""
+    key, secret = accounts.create_key(
+        owner=owner, name=algorithm, algorithm=algorithm, public_key=b64encode(public).decode(), now=timezone.now()
+    )
+    if algorithm == "ed25519":
+        return Signer(key_id=str(key.pk), private=private, algorithm=algorithms.ED25519, **options)
+    return Signer(key_id=str(key.pk), private=b64decode(secret), algorithm=algorithms.HMAC_SHA256, **options)
