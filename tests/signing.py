@@ -2,6 +2,7 @@
 Programs that sign their requests, as their authors would write them with a library.
 """
 
+import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +14,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.utils import timezone
 from http_message_signatures import HTTPMessageSigner, MappingKeyResolver, algorithms
+from rest_framework.test import APIClient
 
+from orders.models import Order
 from shop import accounts
 
+ORDERS = "/api/v1/orders/"
+WISH = json.dumps(
+    {"lines": [{"sku": "RED-CHAIR", "quantity": 1}], "payment_method": "tok_visa", "expected_total": 4_500}
+).encode()
+SENT = {"Content-Type": "application/json", "Idempotency-Key": "basket-1"}
 ALWAYS = ("@method", "@authority", "@path", "@query")
 
 
@@ -88,3 +96,33 @@ def signer_of(owner: AbstractBaseUser, algorithm: str = "hmac-sha256", **options
     if algorithm == "ed25519":
         return Signer(key_id=str(key.pk), private=private, algorithm=algorithms.ED25519, **options)
     return Signer(key_id=str(key.pk), private=b64decode(secret), algorithm=algorithms.HMAC_SHA256, **options)
+
+
+def send(api: APIClient, headers: dict[str, str], *, method="POST", address=ORDERS, body=WISH):
+    """
+    Send a request with these headers as they are.
+    """
+    content_type = {name.lower(): value for name, value in headers.items()}.get("content-type", "")
+    return api.generic(method, address, body, content_type=content_type, headers=headers)
+
+
+def code(answer) -> tuple[int, str]:
+    return answer.status_code, answer.json().get("code", "")
+
+
+def refused(answer) -> bool:
+    """
+    Tell whether this is the one answer to whatever is wrong with a signature, and nothing has happened.
+    """
+    told = {name: value for name, value in answer.json().items() if name != "request_id"}
+    return not Order.objects.exists() and (answer.status_code, answer.headers["WWW-Authenticate"], told) == (
+        401,
+        "Token",
+        {
+            "type": "/problems/#invalid_signature",
+            "title": "The signature does not fit",
+            "status": 401,
+            "detail": "The signature does not fit this request.",
+            "code": "invalid_signature",
+        },
+    )
