@@ -31,7 +31,7 @@ check: $(VENV)/installed-dev ## lint, types, borders between the contexts, migra
 	$(BIN)/lint-imports
 	DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py makemigrations --check --dry-run
 	DEBUG=0 ALLOWED_HOSTS=shop.example SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))')" \
-		DATABASE_URL=postgres://shop.example/shop $(BIN)/python manage.py check --deploy --fail-level WARNING
+		DATABASE_URL=postgres://shop.example/shop REDIS_URL=redis://shop.example/0 $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 format: $(VENV)/installed-dev ## put code and imports into the shape that `make check` wants
 	$(BIN)/ruff check --fix .

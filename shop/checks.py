@@ -12,6 +12,10 @@ from django.core import checks
 from django.utils.module_loading import import_string
 
 REDIS_SCHEMES = {"redis", "rediss", "unix"}
+CACHES_OF_ONE_PROCESS = {
+    "django.core.cache.backends.dummy.DummyCache",
+    "django.core.cache.backends.locmem.LocMemCache",
+}
 
 
 def register() -> None:
@@ -26,8 +30,10 @@ def register() -> None:
         check_redis,
         check_mail_timeout,
         check_mail_encryption,
+        check_throttling,
     ):
         checks.register(check)
+    checks.register(check_cache, deploy=True)
 
 
 def check_classes(**_: Any) -> list[checks.CheckMessage]:
@@ -103,8 +109,32 @@ def check_mail_encryption(**_: Any) -> list[checks.CheckMessage]:
     return [_error("E007", "Mail has two encryptions.", "Switch off EMAIL_USE_TLS or EMAIL_USE_SSL.")]
 
 
+def check_throttling(**_: Any) -> list[checks.CheckMessage]:
+    """
+    Refuse limits below zero, which is none already.
+    """
+    numbers = {f"THROTTLE_{name}": number for name, number in settings.THROTTLING.items()}
+    numbers["TRUSTED_PROXIES"] = settings.REST_FRAMEWORK["NUM_PROXIES"]
+    return [
+        _error("E008", f"{variable} is {number}.", f"Set {variable} to 0 or more.")
+        for variable, number in numbers.items()
+        if number < 0
+    ]
+
+
+def check_cache(**_: Any) -> list[checks.CheckMessage]:
+    """
+    Warn, before the shop is deployed, of counters that processes do not share.
+    """
+    if settings.CACHES["default"]["BACKEND"] not in CACHES_OF_ONE_PROCESS:
+        return []
+    problem = "Each process counts requests and failed logins for itself: two of them allow twice as many."
+    return [checks.Warning(problem, hint="Set REDIS_URL.", id="shop.W001")]
+
+
 def _numbers() -> Iterator[tuple[str, int]]:
     yield from ((f"MESSAGING_{name}", number) for name, number in settings.MESSAGING.items())
+    yield from settings.ACCOUNTS.items()
     yield "RELAY_WORKERS", settings.RELAY_WORKERS
     yield "EMAIL_TIMEOUT", settings.EMAIL_TIMEOUT
 

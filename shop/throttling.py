@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 NETWORK_BITS = 64
 PAUSE_SECONDS = 5
 
+clock = time.time
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -71,10 +73,10 @@ class Limit:
     def _key(self, who: object) -> str:
         # A digest, for names may be of any length and characters.
         digest = sha256(str(who).encode("utf-8", "surrogatepass")).hexdigest()
-        return f"throttling:{self.setting}:{int(time.time()) // self.seconds}:{digest}"
+        return f"throttling:{self.setting}:{int(clock()) // self.seconds}:{digest}"
 
     def _wait(self) -> int:
-        return ceil(self.seconds - time.time() % self.seconds)
+        return ceil(self.seconds - clock() % self.seconds)
 
 
 REQUESTS_OF_ACCOUNT = Limit("ACCOUNT_PER_MINUTE", 60)

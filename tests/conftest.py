@@ -41,6 +41,7 @@ def _passwords_are_cheap(settings):
 
 @pytest.fixture(autouse=True)
 def _nobody_is_throttled(settings):
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     cache.clear()
     settings.THROTTLING = dict.fromkeys(settings.THROTTLING, 0)
 

@@ -87,6 +87,22 @@ class TestChecks:
             )
         ]
 
+    def test_refuse_limits_below_none(self, told):
+        assert told(THROTTLING={"ACCOUNT_PER_MINUTE": -1}, REST_FRAMEWORK={"NUM_PROXIES": -1}) == [
+            ("shop.E008", "THROTTLE_ACCOUNT_PER_MINUTE is -1.", "Set THROTTLE_ACCOUNT_PER_MINUTE to 0 or more."),
+            ("shop.E008", "TRUSTED_PROXIES is -1.", "Set TRUSTED_PROXIES to 0 or more."),
+        ]
+
+    @pytest.mark.parametrize(
+        ("backend", "ids"), [("locmem.LocMemCache", ["shop.W001"]), ("redis.RedisCache", []), ("db.DatabaseCache", [])]
+    )
+    def test_warn_before_deploying_of_counters_that_are_not_shared(self, settings, backend, ids):
+        settings.CACHES = {"default": {"BACKEND": f"django.core.cache.backends.{backend}", "LOCATION": "x"}}
+
+        found = run_checks(include_deployment_checks=True)
+
+        assert [warning.id for warning in found if warning.id.startswith("shop.")] == ids
+
     def test_refuse_two_encryptions_of_mail(self, told):
         assert told(EMAIL_USE_TLS=True, EMAIL_USE_SSL=True) == [
             ("shop.E007", "Mail has two encryptions.", "Switch off EMAIL_USE_TLS or EMAIL_USE_SSL.")

@@ -1,0 +1,29 @@
+"""
+People and programs who ask too often.
+"""
+
+from django.test import Client
+from rest_framework.test import APIClient
+
+PRODUCTS, ORDERS, TOKENS = "/api/v1/products/", "/api/v1/orders/", "/api/v1/tokens/"
+LOGIN_PAGES = ("/api/auth/login/", "/admin/login/")
+PASSWORD = "three red chairs"
+
+
+def ask_for_a_token(username: str = "ada", password: str = PASSWORD, **extra: str):
+    body = {"username": username, "password": password, "name": "till"}
+    return APIClient().post(TOKENS, body, format="json", **extra)
+
+
+def log_in(page: str, password: str = PASSWORD, **headers: str):
+    return Client().post(page, {"username": "ada", "password": password}, headers=headers)
+
+
+def throttled(answer) -> int:
+    """
+    Tell after how many seconds to come back; 0 if the answer is another one.
+    """
+    if answer.status_code != 429:
+        return 0
+    assert "html" in answer.headers["Content-Type"] or answer.json()["code"] == "throttled"
+    return int(answer.headers["Retry-After"])

@@ -1,0 +1,135 @@
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+from rest_framework.test import APIClient
+
+from shop.models import Account, Token
+from tests.callers import LOGIN_PAGES, ORDERS, PASSWORD, PRODUCTS, ask_for_a_token, log_in, throttled
+from tests.factories import CustomerFactory, api_of
+from tests.outbox import counting_statements
+from tests.signing import send, signer_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ada():
+    return get_user_model().objects.create_user("ada", password=PASSWORD, is_staff=True)
+
+
+class TestLogins:
+    def test_are_refused_everywhere_once_too_many_under_a_name_have_failed(self, ada, limits, at):
+        limits(FAILED_LOGINS_PER_QUARTER_HOUR=3)
+        failed = [ask_for_a_token(password="wrong"), *[log_in(page, "wrong") for page in LOGIN_PAGES]]
+        at(600)
+
+        refused = [ask_for_a_token(), *[log_in(page) for page in LOGIN_PAGES], ask_for_a_token(REMOTE_ADDR="192.0.2.7")]
+
+        assert [answer.status_code for answer in failed] == [401, 200, 200]
+        assert [throttled(answer) for answer in refused] == [300] * 4
+        assert not Token.objects.exists()
+        assert ask_for_a_token("bob").status_code == 401
+        at(900)
+        assert [ask_for_a_token().status_code, *[log_in(page).status_code for page in LOGIN_PAGES]] == [201, 302, 302]
+
+    def test_are_refused_to_an_address_from_which_too_many_have_failed(self, ada, limits):
+        limits(FAILURES_PER_MINUTE=3)
+        for name in ("adam", "eve", "mallory"):
+            assert ask_for_a_token(name).status_code == 401
+
+        assert [throttled(ask_for_a_token()), *[throttled(log_in(page)) for page in LOGIN_PAGES]] == [60, 60, 60]
+        assert ask_for_a_token(REMOTE_ADDR="192.0.2.7").status_code == 201
+
+    def test_are_refused_before_anybody_looks_at_them(self, ada, limits):
+        limits(FAILED_LOGINS_PER_QUARTER_HOUR=1)
+        ask_for_a_token(password="wrong")
+
+        with counting_statements() as statements:
+            assert throttled(ask_for_a_token())
+
+        assert len(statements) == 0
+
+    def test_are_counted_for_nobody_too(self, limits):
+        limits(FAILED_LOGINS_PER_QUARTER_HOUR=2)
+
+        assert [ask_for_a_token("nobody").status_code for _ in range(3)] == [401, 401, 429]
+
+    def test_that_succeed_are_not_counted(self, ada, limits):
+        limits(FAILED_LOGINS_PER_QUARTER_HOUR=2, FAILURES_PER_MINUTE=2)
+
+        assert [ask_for_a_token().status_code for _ in range(5)] == [201] * 5
+
+    @pytest.mark.parametrize("page", LOGIN_PAGES)
+    def test_are_refused_on_a_page_for_people(self, ada, limits, page):
+        limits(FAILED_LOGINS_PER_QUARTER_HOUR=1)
+        log_in(page, "wrong")
+
+        answer = log_in(page, Accept="text/html")
+
+        assert throttled(answer) == 900
+        assert "<html" in answer.content.decode()
+        assert Client().get(page).status_code == 200
+
+    def test_are_not_stopped_by_who_is_already_in(self, ada, limits):
+        limits(FAILED_LOGINS_PER_QUARTER_HOUR=1, FAILURES_PER_MINUTE=1)
+        browser, program = APIClient(), api_of("bob")
+        browser.force_login(ada)
+        ask_for_a_token(password="wrong")
+
+        assert browser.get(ORDERS).status_code == 200
+        assert throttled(program.get(ORDERS)) == 60
+        assert program.get(ORDERS, REMOTE_ADDR="192.0.2.7").status_code == 200
+
+
+class TestBadTokens:
+    @pytest.mark.parametrize("authorization", ["Token wrong", "Token", "Basic eDp4", "\xff"])
+    def test_stop_their_address_for_the_minute(self, limits, at, authorization):
+        limits(FAILURES_PER_MINUTE=30)
+        ada, guesser = api_of("ada"), APIClient()
+
+        answers = [guesser.get(ORDERS, headers={"Authorization": authorization}).status_code for _ in range(40)]
+
+        assert answers == [401] * 30 + [429] * 10
+        assert throttled(ada.get(ORDERS)) == 60
+        assert ada.get(ORDERS, REMOTE_ADDR="192.0.2.7").status_code == 200
+        at(60)
+        assert ada.get(ORDERS).status_code == 200
+
+    def test_stop_nobody_who_sends_none(self, limits):
+        limits(FAILURES_PER_MINUTE=1)
+        APIClient().get(ORDERS, headers={"Authorization": "Token wrong"})
+
+        assert APIClient().get(PRODUCTS).status_code == 200
+
+    def test_are_looked_for_no_more(self, limits):
+        limits(FAILURES_PER_MINUTE=1)
+        guesses = [partial(APIClient().get, ORDERS, headers={"Authorization": "Token wrong"}) for _ in range(2)]
+        guesses[0]()
+
+        with counting_statements() as statements:
+            assert throttled(guesses[1]())
+
+        assert len(statements) == 0
+
+
+class TestBadSignatures:
+    def test_stop_their_address(self, api, limits):
+        limits(FAILURES_PER_MINUTE=2)
+        signer = signer_of(CustomerFactory())
+        forger = replace(signer, private=b"a guess")
+
+        answers = [
+            send(api, program.sign("GET", ORDERS), method="GET", body=b"")
+            for program in (signer, forger, forger, signer)
+        ]
+
+        assert [answer.status_code for answer in answers] == [200, 401, 401, 429]
+
+    def test_that_are_missing_stop_nobody(self, api, limits):
+        limits(FAILURES_PER_MINUTE=1)
+        Account.objects.create(user=CustomerFactory(), must_sign=True)
+
+        assert [api.get(ORDERS).json()["code"] for _ in range(3)] == ["signature_required"] * 3
