@@ -1,0 +1,144 @@
+"""
+The sample client places orders at a real server, as a process of its own.
+"""
+
+import os
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import urlsplit
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from django.conf import settings
+
+from orders.models import Order
+from shop.models import Account, Nonce, Token
+from tests.concurrency.crowd import workers
+from tests.factories import CustomerFactory, make_stock
+from tests.signing import Signer, signer_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CLIENT = settings.BASE_DIR / "docs" / "examples" / "place_order.py"
+
+
+@pytest.fixture(params=["hmac-sha256", "ed25519"])
+def signer(request) -> Signer:
+    """
+    A program of Ada's, whose account takes signed requests only.
+    """
+    make_stock()
+    ada = CustomerFactory()
+    Account.objects.create(user=ada, must_sign=True)
+    return signer_of(ada, request.param)
+
+
+@pytest.fixture
+def client(signer, tmp_path, live_server):
+    """
+    Run the sample client and return its exit status, what it says and what it complains of.
+    """
+    _, token = Token.objects.create(CustomerFactory(), name="sample")
+    known = {"SHOP_TOKEN": token, "SHOP_KEY_ID": signer.key_id}
+    if isinstance(signer.private, bytes):
+        known["SHOP_SECRET"] = b64encode(signer.private).decode()
+    else:
+        pem = signer.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (tmp_path / "key.pem").write_bytes(pem)
+        known["SHOP_PRIVATE_KEY"] = str(tmp_path / "key.pem")
+
+    def run(*arguments: str, address: str = live_server.url) -> tuple[int, list[str], str]:
+        command = [sys.executable, CLIENT, *arguments]
+        environment = os.environ | known | {"SHOP_URL": address}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        return done.returncode, done.stdout.splitlines(), done.stderr
+
+    return run
+
+
+@pytest.fixture
+def forgetful_proxy(live_server) -> Iterator[str]:
+    """
+    Stand before the server, and lose the first answer to each POST; yield the address.
+    """
+    posts = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            server = HTTPConnection(urlsplit(live_server.url).netloc)
+            server.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                server.putheader(name, value)
+            server.endheaders(body)
+            answer = server.getresponse()
+            told = answer.read()
+            if self.command == "POST" and not posts:
+                posts.append(told)
+                return
+            self.wfile.write(b"HTTP/1.0 %d -\r\n" % answer.status)
+            self.wfile.write(b"".join(f"{name}: {value}\r\n".encode() for name, value in answer.getheaders()))
+            self.wfile.write(b"\r\n" + told)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            """
+            Say nothing.
+            """
+
+    with ThreadingHTTPServer((live_server.thread.host, 0), Proxy) as proxy:
+        thread = Thread(target=proxy.serve_forever)
+        thread.start()
+        yield f"http://{live_server.thread.host}:{proxy.server_port}"
+        proxy.shutdown()
+        thread.join()
+
+
+def test_it_places_an_order_and_follows_it_to_its_end(client, live_server):
+    with workers(1):
+        status, said, _ = client("RED-CHAIR=2", "--key", "my-order-17")
+
+    order = Order.objects.get()
+    assert status == 0
+    assert said[0] == f"placed {live_server.url}/api/v1/orders/{order.pk}/"
+    assert said[-1] == order.status == "confirmed"
+    assert (order.idempotency_key, order.total) == ("my-order-17", 9_000)
+
+
+def test_it_tells_when_the_order_is_cancelled(client):
+    with workers(1):
+        status, said, _ = client("RED-CHAIR=1", "--payment-method", "tok_declined")
+
+    assert (status, said[-1]) == (1, "cancelled")
+
+
+def test_it_places_no_second_order_when_run_again(client):
+    with workers(1):
+        runs = [client("RED-CHAIR=1", "--key", "my-order-17") for _ in range(2)]
+
+    assert [status for status, _, _ in runs] == [0, 0]
+    assert Order.objects.count() == 1
+
+
+def test_it_repeats_what_was_not_answered_with_another_nonce(client, forgetful_proxy):
+    with workers(1):
+        status, said, _ = client("RED-CHAIR=1", address=forgetful_proxy)
+
+    assert (status, said[-1]) == (0, "confirmed")
+    assert Order.objects.count() == 1
+    # The price, the lost order, the order again, and how it goes on.
+    assert Nonce.objects.count() >= 4
+
+
+def test_it_tells_why_the_shop_refuses(client):
+    status, _, complaint = client("BLUE-CHAIR=1")
+
+    assert status == 1
+    assert complaint.startswith("404: {")
