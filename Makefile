@@ -7,7 +7,7 @@ PORT ?= 8000
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench torture check format clean
+.PHONY: help run test bench torture browser screenshots check format clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -23,6 +23,12 @@ bench: $(VENV)/installed ## measure throughput and latency, on SQLite or on what
 
 torture: $(VENV)/installed ## kill, freeze and restart real workers for TORTURE_SECONDS (300), and count what was lost or doubled
 	$(BIN)/python -m pytest -m torture -s -o faulthandler_timeout=0
+
+browser: $(VENV)/installed-dev ## order, watch and cancel in a real shop, in headless Chromium (Debian: chromium, chromium-driver)
+	$(BIN)/python -m pytest -m browser
+
+screenshots: $(VENV)/installed-dev ## draw docs/screenshots anew
+	$(BIN)/python -m tests.browser docs/screenshots
 
 check: $(VENV)/installed-dev ## lint, types, borders between the contexts, migrations, production settings
 	$(BIN)/ruff check .
