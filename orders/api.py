@@ -29,6 +29,7 @@ from .fields import Input
 from .following import follow
 from .models import Order, Product
 from .representations import (
+    QUANTITY_OF_SKU,
     LineInput,
     OrderFilter,
     OrderInput,
@@ -78,6 +79,8 @@ class ProductViewSet(viewsets.ReadOnlyModelViewSet[Product]):
     permission_classes = (AllowAny,)
     filterset_class = ProductFilter
     pages = {"list": "orders/products.html"}
+    # A customer searches on while the basket is filled.
+    other_parameters = QUANTITY_OF_SKU
     ordering = "sku"
     lookup_value_regex = SKU.pattern
 
@@ -89,8 +92,11 @@ class Quote(generics.GenericAPIView[Order]):
 
     serializer_class = QuoteOutput
     pages = {"get": "orders/quote.html"}
+    # The page of the products brings its search along.
+    other_parameters = re.compile(f"{QUANTITY_OF_SKU.pattern}|search|sold_out", re.DOTALL)
 
     def get(self, request: Request) -> Response:
+        self.filter_queryset(Order.objects.none())
         lines = [_asked(line) for line in lines_of(request.query_params)]
         draft = Draft(customer_id=request.user.pk, lines=lines, payment_method="")
         try:
@@ -228,7 +234,7 @@ def _is_form(request: Request) -> bool:
 
 
 def _refusal(error: placing.InvalidOrder) -> APIException:
-    changed = any(problem.code == "price_changed" for problem in error.problems)
+    changed = all(problem.code == "price_changed" for problem in error.problems)
     faults = {problem.field: _fault(problem) for problem in error.problems}
     return Conflict(faults) if changed else ValidationError(faults)
 

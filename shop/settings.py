@@ -222,12 +222,14 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "shop.pages.ShopPages"],
     "DEFAULT_PARSER_CLASSES": ["shop.parsing.StrictJSONParser", "shop.parsing.SessionFormParser"],
+    # No field's name, once it is written as a step of a JSON pointer.
+    "NON_FIELD_ERRORS_KEY": "~",
     "EXCEPTION_HANDLER": "shop.problems.answer_api",
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": ["shop.throttling.RequestThrottle"],
     "NUM_PROXIES": env.int("TRUSTED_PROXIES", default=0),
     "DEFAULT_PAGINATION_CLASS": "shop.pagination.Pages",
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_FILTER_BACKENDS": ["shop.filtering.StrictFilters"],
     "PAGE_SIZE": 50,
 }
 
