@@ -39,7 +39,7 @@ class Limits:
 
     lines: int = 2_000
     quantity: int = 1_000_000
-    """Of one line."""
+    """Of one sku."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,19 @@ class Draft:
             for at, line in enumerate(self.lines)
             for problem in _line_problems(f"lines/{at}", line, products, limits)
         ]
+        found += self._quantity_problems(limits)
         return found or list(self._money_problems(self.total(products)))
+
+    def _quantity_problems(self, limits: Limits) -> Iterator[Problem]:
+        """
+        Find where lines of one sku, each small enough, become too much of it.
+        """
+        so_far: Counter[str] = Counter()
+        for at, line in enumerate(self.lines):
+            before, so_far[line.sku] = so_far[line.sku], so_far[line.sku] + line.quantity
+            if max(before, line.quantity) <= limits.quantity < so_far[line.sku]:
+                detail = f"Order at most {limits.quantity} of a product, not {so_far[line.sku]}."
+                yield Problem(code="quantity_too_large", field=f"lines/{at}/quantity", detail=detail)
 
     def _money_problems(self, total: int) -> Iterator[Problem]:
         if self.currency not in {"", settings.ORDERS["CURRENCY"]}:

@@ -17,6 +17,9 @@ class Input(serializers.Serializer[Any]):
     A body, or a part of one, that has the fields it declares and no other.
     """
 
+    code = "invalid_field"
+    """What is wrong when it is no object at all."""
+
     @classmethod
     def read(cls, request: Request) -> dict[str, Any]:
         """
@@ -43,11 +46,14 @@ class Input(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, dict):
-            raise ValidationError([ErrorDetail("This is no object.", code="invalid_field")])
+            self.fail("null")
         unknown = [ErrorDetail("Nobody asked for this field.", code="unknown_field")]
-        if strangers := {str(name): unknown for name in data if name not in self.fields}:
+        if strangers := {_step_to(name): unknown for name in data if name not in self.fields}:
             raise ValidationError(strangers)
         return super().to_internal_value(data)
+
+    def fail(self, key: str, **values: Any) -> NoReturn:
+        raise ValidationError([ErrorDetail("This is no object.", code=self.code)])
 
 
 class _OneCode(serializers.Field):  # type: ignore[type-arg]
@@ -66,7 +72,7 @@ class _OneCode(serializers.Field):  # type: ignore[type-arg]
         try:
             super().run_validators(value)
         except ValidationError as error:
-            raise ValidationError([str(detail) for detail in error.detail], code=self.code) from None
+            raise ValidationError(str(error.detail[0]), code=self.code) from None
 
 
 class WholeNumber(_OneCode, serializers.IntegerField):
@@ -91,6 +97,8 @@ class Text(_OneCode, serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
+        if not (self.allow_blank or data.strip()):
+            self.fail("blank")
         return super().to_internal_value(data)
 
 
@@ -131,3 +139,10 @@ class Rows(_OneCode, serializers.ListField):
     """
     A list of objects.
     """
+
+
+def _step_to(name: str) -> str:
+    """
+    Write a member's name as a step of a JSON pointer (RFC 6901).
+    """
+    return name.replace("~", "~0").replace("/", "~1")

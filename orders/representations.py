@@ -25,6 +25,8 @@ WITHIN = [MinValueValidator(datetime(1970, 1, 1, tzinfo=UTC)), MaxValueValidator
 
 
 class LineInput(Input):
+    code = "invalid_lines"
+
     sku = Text(code="invalid_sku")
     quantity = WholeNumber(code="invalid_quantity", max_value=2**31 - 1, min_value=1)
 

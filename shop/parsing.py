@@ -22,7 +22,10 @@ class StrictJSONParser(JSONParser):
     """
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
-        refuse_encodings(parser_context["request"])
+        request = parser_context["request"]
+        if request._request.content_type != self.media_type:  # noqa: SLF001  (to DRF, */* is JSON)
+            raise UnsupportedMediaType(request.content_type)
+        refuse_encodings(request)
         found = _decode(_text(stream.read()))
         if not isinstance(found, dict):
             raise ParseError("The body is JSON, but not an object.", code="not_an_object")
@@ -50,7 +53,7 @@ def refuse_encodings(request: Request) -> None:
 
     :raises UnsupportedMediaType: if it is.
     """
-    charset = (request._request.content_params or {}).get("charset", "utf-8")  # noqa: SLF001  (DRF has no other way)
+    charset = (request._request.content_params or {}).get("charset", "utf-8")  # noqa: SLF001  (DRF does not read it)
     if charset.lower() not in {"utf-8", "utf8"}:
         raise UnsupportedMediaType(request.content_type, "This charset is not read here.", code="unsupported_charset")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":

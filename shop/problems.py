@@ -17,6 +17,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from rest_framework import exceptions
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
 
 from shop import request_id
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 SAFE = {"GET", "HEAD", "OPTIONS"}
+MOST_FAULTS = 100
 RETRY_AFTER_SECONDS = 2
 
 Problem = dict[str, Any]
@@ -65,11 +67,14 @@ def describe(error: exceptions.APIException, *, safe: bool = False) -> Problem:
     :param safe: whether it is the query that is at fault, as the request had no body to be.
     """
     if not isinstance(error.detail, dict | list):
-        return problem(_code(error.detail.code, error.status_code), str(error.detail), status=error.status_code)
+        return problem(_code(_code_of(error.detail), error.status_code), str(error.detail), status=error.status_code)
     place = getattr(error, "place", "parameter" if safe else "pointer")
     found = [_fault(path, detail, place) for path, detail in _faults(error.detail)]
+    if not found:
+        return problem(_code("", error.status_code), status=error.status_code)
     more = f" And {len(found) - 1} more." if len(found) > 1 else ""
-    return problem(found[0]["code"], found[0]["detail"] + more, status=error.status_code) | {"errors": found}
+    told = problem(found[0]["code"], found[0]["detail"] + more, status=error.status_code)
+    return told | {"errors": found[:MOST_FAULTS]}
 
 
 def problem(code: str, detail: str = "", *, status: int | None = None) -> Problem:
@@ -162,13 +167,17 @@ def _code(code: str, status: int, *, otherwise: str = "") -> str:
     return code if code in CATALOGUE else otherwise or BY_STATUS.get(status, "bad_request")
 
 
+def _code_of(detail: Any) -> str:
+    return str(getattr(detail, "code", ""))
+
+
 def _faults(detail: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], exceptions.ErrorDetail]]:
     """
     Walk through the details of an exception, each with the path of its field.
     """
     if isinstance(detail, dict):
         for name, within in detail.items():
-            yield from _faults(within, path if name == "non_field_errors" else (*path, str(name)))
+            yield from _faults(within, path if name == api_settings.NON_FIELD_ERRORS_KEY else (*path, str(name)))
     elif isinstance(detail, list):
         for within in detail:
             yield from _faults(within, path)
@@ -177,17 +186,33 @@ def _faults(detail: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 
 def _fault(path: tuple[str, ...], detail: exceptions.ErrorDetail, place: str) -> dict[str, str]:
-    code = _code(detail.code, 400, otherwise="invalid_parameter" if place == "parameter" else "invalid_field")
+    code = _code(_code_of(detail), 400, otherwise="invalid_parameter" if place == "parameter" else "invalid_field")
     where = "#" + "".join(f"/{name}" for name in path) if place == "pointer" else "/".join(path)
     return {"code": code, "detail": str(detail), place: where}
 
 
 def _refuse_body(request: HttpRequest) -> str | None:
-    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+    length = request.META.get("CONTENT_LENGTH", "")
+    if "HTTP_TRANSFER_ENCODING" in request.META or (_has_a_body(request) and not length):
         return "length_required"
-    length = request.META.get("CONTENT_LENGTH") or "0"
     limit = settings.MAX_BODY_BYTES if request.path.startswith("/api/") else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    return "body_too_large" if length.isdecimal() and int(length) > limit else None
+    return "body_too_large" if length.isdecimal() and _exceeds(length, limit) else None
+
+
+def _exceeds(length: str, limit: int) -> bool:
+    """
+    Compare numbers by their digits, of which there may be more than `int` would read.
+    """
+    digits = length.lstrip("0")
+    return (len(digits), digits) > (len(str(limit)), str(limit))
+
+
+def _has_a_body(request: HttpRequest) -> bool:
+    """
+    Tell whether a request claims to have a body; some claim it of none where the server does not look.
+    """
+    told = request.META.get("CONTENT_TYPE") and request.META.get("wsgi.input_terminated")
+    return bool(told) and request.method in {"POST", "PUT", "PATCH"}
 
 
 def _is_problem(answer: HttpResponse) -> bool:

@@ -1,0 +1,85 @@
+"""
+A shop with something to lose: products of each kind, orders of Ada's and of Bob's, Ada's token and signing key.
+"""
+
+import json
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.utils import timezone
+
+from orders import placing
+from orders.drafts import MAX_AMOUNT
+from orders.models import Order, Product
+from tests.factories import make_draft
+
+API = "/api/v1/"
+ORDERS = f"{API}orders/"
+TOKENS = f"{API}tokens/"
+KEYS = f"{API}signing-keys/"
+PASSWORD = "three red chairs"
+
+LINE = {"sku": "RED-CHAIR", "quantity": 2}
+WISH = {"lines": [LINE], "payment_method": "tok_visa", "expected_total": 9_000}
+LOGIN = {"username": "ada", "password": PASSWORD, "name": "till"}
+KEY = {"name": "till", "algorithm": "hmac-sha256"}
+
+
+def offer_products() -> None:
+    palaces = [Product(sku=f"PALACE-{number}", name="Palace", price=MAX_AMOUNT) for number in range(100)]
+    lamp, chair = Product(sku="OLD-LAMP", price=900, active=False), Product(sku="RED-CHAIR", price=4_500)
+    Product.objects.bulk_create([chair, lamp, *palaces])
+
+
+def place_orders(*, ada: AbstractBaseUser, bob: AbstractBaseUser) -> dict[str, UUID]:
+    """
+    Have Ada place an open and a confirmed order, and Bob one; return their ids by what they are.
+    """
+    drafts = [make_draft(customer_id=customer.pk) for customer in (ada, ada, bob)]
+    still_open, confirmed, of_bob = (placed.order.pk for placed in placing.place_orders(drafts, now=timezone.now()))
+    Order.objects.filter(pk=confirmed).update(status="confirmed")
+    return {"open": still_open, "confirmed": confirmed, "of_bob": of_bob}
+
+
+class Literal(NamedTuple):
+    """
+    Something to be written into JSON as it is.
+    """
+
+    text: str
+
+
+def wish(**changes: Any) -> bytes:
+    """
+    Write down an order that would be taken, but for these changes; an ellipsis leaves a member out.
+    """
+    return _written(WISH | changes)
+
+
+def wish_line(**changes: Any) -> bytes:
+    """
+    Write down an order whose second line has these changes; the fault is then at `#/lines/1`.
+    """
+    return wish(lines=[LINE, LINE | changes])
+
+
+def login(**changes: Any) -> bytes:
+    return _written(LOGIN | changes)
+
+
+def key(**changes: Any) -> bytes:
+    return _written(KEY | changes)
+
+
+def _written(value: Any) -> bytes:
+    if isinstance(value, Literal):
+        return value.text.encode()
+    if isinstance(value, dict):
+        members = [
+            json.dumps(name).encode() + b":" + _written(within) for name, within in value.items() if within is not ...
+        ]
+        return b"{" + b",".join(members) + b"}"
+    if isinstance(value, list):
+        return b"[" + b",".join(map(_written, value)) + b"]"
+    return json.dumps(value).encode()

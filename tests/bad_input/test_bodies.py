@@ -1,0 +1,147 @@
+"""
+Rows 1 to 17: bodies that are no JSON object as every reader understands it, at each address that reads one.
+"""
+
+import bz2
+import tracemalloc
+import zlib
+
+import pytest
+from django.conf import settings
+
+from tests.bad_input.rows import rows
+from tests.bad_input.scene import KEYS, ORDERS, TOKENS, key, login, wish
+from tests.refusals import refused
+
+
+@pytest.fixture
+def readers(orders, signing_key) -> list[str]:
+    """
+    Where a body is read.
+    """
+    return [ORDERS, f"{ORDERS}{orders['open']}/cancel/", TOKENS, KEYS, f"{KEYS}{signing_key.pk}/rotate/"]
+
+
+def nested(levels: int, *, by: str = "[]") -> bytes:
+    """
+    Write an object that many levels deep.
+    """
+    opening, closing = ('{"a":', "}") if by == "{}" else ("[", "]")
+    return f'{{"a":{opening * (levels - 1)}1{closing * (levels - 1)}}}'.encode()
+
+
+@rows(
+    "body, code",
+    (2, b'{"lines":[', "malformed_json"),
+    (2, b'{"lines"', "malformed_json"),
+    (2, b'{"a": "', "malformed_json"),
+    (2, b'{"a": 1,}', "malformed_json"),
+    (2, b"{'a': 1}", "malformed_json"),
+    (2, b'{"a": 01}', "malformed_json"),
+    (2, b'{"a": .5}', "malformed_json"),
+    (2, b'{"a": +1}', "malformed_json"),
+    (2, b'{"a": "tab\there"}', "malformed_json"),
+    (2, b'{"a": 1 // one\n}', "malformed_json"),
+    (2, b" ", "malformed_json"),
+    (3, b"{} {}", "malformed_json"),
+    (3, b"{}\0", "malformed_json"),
+    (3, b"{}]", "malformed_json"),
+    (4, b"[]", "not_an_object"),
+    (4, b"[{}]", "not_an_object"),
+    (4, b"null", "not_an_object"),
+    (4, b'"x"', "not_an_object"),
+    (4, b"1", "not_an_object"),
+    (4, b"1e400", "not_an_object"),
+    (4, b"true", "not_an_object"),
+    (5, b"[" * 100_000, "body_too_large"),
+    (5, b"[" * 60_000, "too_deep"),
+    (5, b'{"a":' * 13_000, "too_deep"),
+    (5, b"[" * 30_000 + b"]" * 30_000, "too_deep"),
+    (6, nested(17), "too_deep"),
+    (6, nested(17, by="{}"), "too_deep"),
+    (7, b" " * (64 * 1024 + 1), "body_too_large"),
+    (7, b" " * 3_000_000, "body_too_large"),
+    (7, b" " * (64 * 1024), "malformed_json"),
+    (8, b"\xff", "invalid_utf8"),
+    (8, b'{"a": "\xff"}', "invalid_utf8"),
+    (8, b'{"a\xc3": 1}', "invalid_utf8"),
+    (8, b'{"a": "\xed\xa0\x80"}', "invalid_utf8"),
+    (8, b'{"a": "\xc0\x80"}', "invalid_utf8"),
+    (9, "{}".encode("utf-16"), "malformed_json"),
+    (9, "{}".encode("utf-16-le"), "malformed_json"),
+    (9, "{}".encode("utf-32-be"), "malformed_json"),
+    (9, b"\xef\xbb\xbf{}", "malformed_json"),
+    (16, b'{"a": 1, "a": 1}', "duplicate_key"),
+    (16, b'{"a": 1, "\\u0061": 2}', "duplicate_key"),
+    (16, b'{"lines": [{"quantity": 1, "quantity": 2}]}', "duplicate_key"),
+    (17, b'{"a": NaN}', "malformed_json"),
+    (17, b'{"a": Infinity}', "malformed_json"),
+    (17, b'{"a": [-Infinity]}', "malformed_json"),
+    (39, b'{"a": "\\u0000"}', "invalid_characters"),
+    (39, b'{"a\\u0000": 1}', "invalid_characters"),
+    (40, b'{"a": "\\ud800"}', "invalid_characters"),
+    (40, b'{"a": [{"\\udfff": 1}]}', "invalid_characters"),
+)
+def test_refuses(api, readers, body, code):
+    assert {refused(api, "POST", reader, body)["code"] for reader in readers} == {code}
+
+
+@pytest.mark.parametrize("reader", [ORDERS, TOKENS, KEYS])
+def test_row_1_misses_a_body(api, reader):
+    assert refused(api, "POST", reader, b"")["code"] == "malformed_json"
+
+
+def test_row_6_reads_sixteen_levels(api, readers):
+    assert {refused(api, "POST", reader, nested(16))["code"] for reader in readers} == {"unknown_field"}
+
+
+@rows(
+    "content_type, code",
+    (11, "application/json; charset=zlib_codec", "unsupported_charset"),
+    (11, "application/json; charset=bz2_codec", "unsupported_charset"),
+    (11, "application/json; charset=utf-16", "unsupported_charset"),
+    (11, "application/json; charset=rot13", "unsupported_charset"),
+    (11, "application/json; charset=", "unsupported_charset"),
+    (11, "application/json; charset=no-such", "unsupported_charset"),
+    (11, 'application/json; charset="utf-7"', "unsupported_charset"),
+    (13, "text/plain", "unsupported_media_type"),
+    (13, "application/x-www-form-urlencoded", "unsupported_media_type"),
+    (13, "multipart/form-data; boundary=x", "unsupported_media_type"),
+    (13, "application/vnd.api+json", "unsupported_media_type"),
+    (13, "application/problem+json", "unsupported_media_type"),
+    (13, "*/*", "unsupported_media_type"),
+    (13, "json", "unsupported_media_type"),
+    (13, "", "unsupported_media_type"),
+    (13, "application/json/json", "unsupported_media_type"),
+    (13, "application/json\xe9", "unsupported_media_type"),
+)
+def test_reads_no(api, readers, content_type, code):
+    assert {refused(api, "POST", reader, b"{}", content_type=content_type)["code"] for reader in readers} == {code}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "deflate", "identity, gzip", "x", ""])
+def test_row_12_unpacks_nothing(api, readers, encoding):
+    codes = {refused(api, "POST", reader, b"{}", Content_Encoding=encoding)["code"] for reader in readers}
+
+    assert codes == {"unsupported_encoding"}
+
+
+@pytest.mark.parametrize("accept", ["application/xml", "text/csv", "image/*", "x", ","])
+def test_row_14_writes_no(api, accept):
+    requests = [("POST", ORDERS, wish()), ("POST", TOKENS, login()), ("POST", KEYS, key()), ("GET", ORDERS, b"")]
+
+    assert {refused(api, *request, Accept=accept)["code"] for request in requests} == {"not_acceptable"}
+
+
+@pytest.mark.parametrize(("codec", "pack"), [("zlib_codec", zlib.compress), ("bz2_codec", bz2.compress)])
+def test_row_11_no_bomb_explodes(api, codec, pack):
+    bomb = pack(b" " * 50_000_000)
+    assert len(bomb) <= settings.MAX_BODY_BYTES
+    tracemalloc.start()
+    try:
+        refused(api, "POST", ORDERS, bomb, content_type=f"application/json; charset={codec}")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert most < 5_000_000

@@ -1,0 +1,130 @@
+"""
+Rows 18 to 38: lines that no order can have.
+"""
+
+from tests.bad_input.rows import rows
+from tests.bad_input.scene import LINE, ORDERS, Literal, wish, wish_line
+from tests.refusals import assert_fault, refused, send
+
+QUANTITIES = [
+    *[(18, Literal(text)) for text in ("1e400", "-1e400", "1E+309")],
+    *[(20, number) for number in (2**31, 2**63, 2**64, 10**20, -(2**31), -(2**63) - 1, Literal("9" * 5_000))],
+    *[(21, Literal(text)) for text in ("0", "-1", "-0", "-0.0")],
+    *[(22, 1.5), (22, 0.999)],
+    *[(23, Literal(text)) for text in ("1.0", "1e2", "1E0", "2.00")],
+    *[(24, True), (24, False)],
+    *[(25, text) for text in ("5", " 5 ", "1_0", "５", "0x10", "", "five", "٣")],
+    *[(26, None), (26, [1]), (26, {}), (26, [])],
+    (26, ...),
+]
+
+
+@rows("quantity", *QUANTITIES)
+def test_no_quantity_is(api, quantity):
+    problem = refused(api, "POST", ORDERS, wish_line(quantity=quantity))
+
+    assert_fault(problem, "invalid_quantity", "#/lines/1/quantity")
+
+
+@rows("quantity", (27, 1_001), (27, 2**31 - 1))
+def test_too_many_of_one_are(api, quantity):
+    problem = refused(api, "POST", ORDERS, wish_line(quantity=quantity))
+
+    assert_fault(problem, "quantity_too_large", "#/lines/1/quantity")
+
+
+@rows(
+    "lines, code",
+    (28, ..., "invalid_lines"),
+    (28, None, "invalid_lines"),
+    (28, {}, "invalid_lines"),
+    (28, {"0": LINE}, "invalid_lines"),
+    (28, "RED-CHAIR", "invalid_lines"),
+    (28, 1, "invalid_lines"),
+    (28, True, "invalid_lines"),
+    (29, [], "empty_order"),
+    (30, [LINE] * 101, "too_many_lines"),
+    (30, [LINE] * 1_000, "too_many_lines"),
+    (32, [{"sku": "PALACE-0", "quantity": 2}], "total_too_large"),
+    (32, [{"sku": f"PALACE-{number}", "quantity": 1_000} for number in range(100)], "total_too_large"),
+    (32, [LINE, {"sku": "PALACE-0", "quantity": 1}], "total_too_large"),
+)
+def test_no_lines_are(api, lines, code):
+    problem = refused(api, "POST", ORDERS, wish(lines=lines))
+
+    assert_fault(problem, code, "#/lines")
+
+
+@rows("line", (28, None), (28, 1), (28, "RED-CHAIR"), (28, []), (28, [LINE]))
+def test_no_line_is(api, line):
+    problem = refused(api, "POST", ORDERS, wish(lines=[LINE, line]))
+
+    assert_fault(problem, "invalid_lines", "#/lines/1")
+
+
+def test_row_30_ten_thousand_lines_are_not_read(api):
+    assert refused(api, "POST", ORDERS, wish(lines=[LINE] * 10_000))["code"] == "body_too_large"
+
+
+def test_row_31_lines_of_one_sku_are_merged(api):
+    answer = send(api, "POST", ORDERS, wish(lines=[LINE, LINE], expected_total=18_000))
+
+    assert answer.status_code == 201
+    assert [line["quantity"] for line in answer.json()["lines"]] == [4]
+
+
+def test_row_31_lines_of_one_sku_may_together_be_more_than_one_may_be(api):
+    problem = refused(api, "POST", ORDERS, wish(lines=[{**LINE, "quantity": 600}] * 2, expected_total=5_400_000))
+
+    assert_fault(problem, "quantity_too_large", "#/lines/1/quantity")
+
+
+@rows(
+    "sku, code",
+    (33, "GREEN-CHAIR", "unknown_sku"),
+    (33, "red-chair", "unknown_sku"),
+    (33, "RED-CHAIR.", "unknown_sku"),
+    (33, "x" * 64, "unknown_sku"),
+    (34, "OLD-LAMP", "sku_not_available"),
+    (35, "x" * 65, "invalid_sku"),
+    (35, "x" * 10_000, "invalid_sku"),
+    (35, "", "invalid_sku"),
+    (35, "   ", "invalid_sku"),
+    (35, ..., "invalid_sku"),
+    (36, " RED-CHAIR\t", "invalid_sku"),
+    (36, "RED CHAIR", "invalid_sku"),
+    (36, "RED-CHAIR\n", "invalid_sku"),
+    (36, "-RED", "invalid_sku"),
+    (36, "RED/CHAIR", "invalid_sku"),
+    (36, "СHAIR", "invalid_sku"),
+    (36, "１", "invalid_sku"),
+    (36, "RED\u200bCHAIR", "invalid_sku"),
+    (36, "😀", "invalid_sku"),
+    (38, 123, "invalid_sku"),
+    (38, Literal("1e3"), "invalid_sku"),
+    (38, True, "invalid_sku"),
+    (38, None, "invalid_sku"),
+    (38, ["RED-CHAIR"], "invalid_sku"),
+    (38, {}, "invalid_sku"),
+    (42, "A'; DROP TABLE orders;--", "invalid_sku"),
+    (42, "' OR 1=1", "invalid_sku"),
+    (42, "%", "invalid_sku"),
+    (42, "{{7*7}}", "invalid_sku"),
+    (42, "<script>", "invalid_sku"),
+)
+def test_no_sku_is(api, sku, code):
+    problem = refused(api, "POST", ORDERS, wish_line(sku=sku))
+
+    assert_fault(problem, code, "#/lines/1/sku")
+
+
+def test_row_26_names_every_line_at_fault(api):
+    lines = [{"sku": "RED-CHAIR", "quantity": 0}, LINE, {"sku": "", "quantity": 1.5}]
+
+    problem = refused(api, "POST", ORDERS, wish(lines=lines))
+
+    assert [(fault["code"], fault["pointer"]) for fault in problem["errors"]] == [
+        ("invalid_quantity", "#/lines/0/quantity"),
+        ("invalid_sku", "#/lines/2/sku"),
+        ("invalid_quantity", "#/lines/2/quantity"),
+    ]
