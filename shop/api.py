@@ -17,12 +17,37 @@ from rest_framework.exceptions import AuthenticationFailed, ErrorDetail, Validat
 from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.views import APIView
 
 from orders.api import Conflict
 from orders.fields import Choice, Input, Text, WholeNumber
 from shop import accounts
 from shop.authentication import SessionAuthentication, TokenAuthentication
 from shop.models import SigningKey, Token
+
+RESOURCES = {
+    "products": "orders:product-list",
+    "quote": "orders:quote",
+    "orders": "orders:order-list",
+    "payments": "payments:payment-list",
+    "notifications": "notifications:notification-list",
+    "stock": "inventory:stock-list",
+    "tokens": "token-list",
+    "signing_keys": "signing-key-list",
+    "problems": "problems",
+}
+
+
+class Root(APIView):
+    """
+    Where everything begins.
+    """
+
+    permission_classes = (AllowAny,)
+
+    def get(self, request: Request) -> Response:
+        return Response({name: reverse(route, request=request) for name, route in RESOURCES.items()})
 
 
 class TokenInput(Input):

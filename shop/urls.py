@@ -18,6 +18,7 @@ urlpatterns = [
     path("healthz", api.healthz, name="healthz"),
     path("admin/", admin.site.urls),
     path("api/auth/", include("rest_framework.urls")),
+    path("api/v1/", api.Root.as_view(), name="api-root"),
     path("api/v1/", include(router.urls)),
     path("api/v1/", include("orders.urls")),
     path("api/v1/", include("inventory.urls")),

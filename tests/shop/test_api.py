@@ -1,6 +1,9 @@
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import OperationalError, connection
+from rest_framework.test import APIClient
+
+from tests.factories import CustomerFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -54,3 +57,16 @@ class TestLanding:
 
         assert "<title>Your orders – Bob&#x27;s Tables</title>" in text
         assert "Django REST framework" not in text
+
+
+class TestRoot:
+    def test_leads_to_every_resource(self):
+        staff = CustomerFactory(username="sue", is_staff=True, is_superuser=True)
+        client = APIClient()
+        client.force_authenticate(staff)
+
+        resources = client.get("/api/v1/").json()
+
+        assert set(resources) >= {"products", "orders", "payments", "notifications", "stock", "tokens", "signing_keys"}
+        answers = {name: client.get(address).status_code for name, address in resources.items()}
+        assert answers == dict.fromkeys(resources, 200) | {"quote": 400}  # an empty basket has no price
