@@ -38,7 +38,10 @@ class ShopPages(BrowsableAPIRenderer):
         return render_to_string(own, {"data": data, "etag": etag}, request)
 
     def get_context(self, data: Any, *arguments: Any) -> dict[str, Any]:
-        return super().get_context(data, *arguments) | {"data": data}
+        context = super().get_context(data, *arguments)
+        view = context["view"]
+        # What can be deleted but has no page of its own has its button on the list.
+        return context | {"data": data, "only_goes": hasattr(view, "destroy") and not hasattr(view, "retrieve")}
 
 
 def _problem_page(problem: Any, request: Request, status: int) -> str:

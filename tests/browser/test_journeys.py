@@ -115,3 +115,18 @@ class TestCustomer:
         visitor.open("/api/v1/orders/")
 
         assert visitor.headline == "Please log in"
+
+
+class TestProgrammer:
+    def test_makes_a_token_on_its_page_and_revokes_it(self, ada):
+        visitor = ada()
+        visitor.open("/api/v1/tokens/")
+        visitor.fill("JSON", '{"username": "ada", "password": "ada-counts-chairs", "name": "my kettle"}')
+
+        visitor.push("POST")
+        visitor.watch_for("HTTP 201 Created")
+        visitor.open("/api/v1/tokens/")
+        with_it = visitor.text
+        visitor.press("Delete my kettle")
+
+        assert ("my kettle" in with_it, "my kettle" in visitor.text) == (True, False)

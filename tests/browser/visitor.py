@@ -105,6 +105,12 @@ class Visitor:
         self._find(f"//main{WAY}" if self.offers(words) else WAY, words).click()
         eventually(lambda: _is_gone(page))
 
+    def push(self, words: str) -> None:
+        """
+        Press a button that changes the page, but does not leave it.
+        """
+        self._find(WAY, words).click()
+
     def offers(self, words: str) -> bool:
         """
         Tell whether the page's main part has such a link or button.
@@ -128,6 +134,12 @@ class Visitor:
         Keep looking at the page, without touching anything, until this is its headline.
         """
         eventually(lambda: self.headline == headline)
+
+    def watch_for(self, words: str) -> None:
+        """
+        Keep looking until the page says this somewhere.
+        """
+        eventually(lambda: words in self.text)
 
     def barriers(self) -> list[str]:
         """

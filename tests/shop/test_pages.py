@@ -51,3 +51,24 @@ class TestProblems:
 
         assert answer.status_code == 400
         assert f"<code>{parameter}</code>: " in answer.content.decode()
+
+
+class TestShopPages:
+    def test_show_any_answer_and_what_a_program_sees_of_it(self, ada):
+        log_in(ada, "three red chairs")
+
+        text = ada.get("/api/v1/payments/", headers=HTML).content.decode()
+
+        assert "There is nothing here yet." in text
+        assert "<b>GET /api/v1/payments/</b>" in text
+        assert "&quot;results&quot;: []" in text
+
+    def test_offer_to_delete_what_has_no_page_of_its_own(self, ada):
+        log_in(ada, "three red chairs")
+        wish = {"username": "ada", "password": "three red chairs", "name": "my kettle"}
+        made = ada.post("/api/v1/tokens/", wish, content_type="application/json").json()
+
+        text = ada.get("/api/v1/tokens/", headers=HTML).content.decode()
+
+        assert f'data-method="DELETE" action="/api/v1/tokens/{made["id"]}/"' in text
+        assert made["token"] not in text

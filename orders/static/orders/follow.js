@@ -3,12 +3,15 @@
 
 const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 
+// Neither an unchanged order is news, nor a shop that is out of reach or wants to be asked less often.
+const isNews = (answer) => answer && answer.status !== 304 && answer.status !== 429 && answer.status < 500;
+
 async function waitForNews(etag) {
   for (;;) {
     const asked = Date.now();
     const headers = { "Accept": "application/json", "If-None-Match": etag, "Prefer": "wait=20" };
     const answer = await fetch(location.href, { headers, cache: "no-store" }).catch(() => null);
-    if (answer && answer.status !== 304 && answer.status < 500) return;
+    if (isNews(answer)) return;
     // Whoever is answered at once, or not at all, is to ask again in a while.
     if (Date.now() - asked < 2000) await pause(2);
   }
@@ -21,8 +24,12 @@ async function follow() {
   let shown = document.querySelector("[data-follow]");
   while (shown) {
     await waitForNews(shown.dataset.follow);
-    const text = await (await fetch(location.href, { headers: { "Accept": "text/html" } })).text();
-    const page = new DOMParser().parseFromString(text, "text/html");
+    const answer = await fetch(location.href, { headers: { "Accept": "text/html" } }).catch(() => null);
+    if (!isNews(answer)) {
+      await pause(2);
+      continue;
+    }
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     document.title = announcer.textContent = page.title;
     document.querySelector("main").replaceChildren(...page.querySelector("main").children);
     shown = document.querySelector("[data-follow]");

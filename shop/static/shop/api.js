@@ -13,7 +13,7 @@ document.addEventListener("submit", async (event) => {
     },
     body: form.elements.json?.value,
   });
-  if (form.dataset.method === "DELETE" && answer.ok) return location.assign("..");
+  if (form.dataset.method === "DELETE" && answer.ok) return location.assign(new URL("..", form.action));
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   document.querySelector("main").replaceWith(page.querySelector("main"));
   scrollTo(0, 0);
