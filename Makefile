@@ -4,10 +4,12 @@
 PYTHON3 ?= python3
 VENV ?= .venv
 PORT ?= 8000
+CONTRACT_SEED ?= 9457
+CONTRACT_EXAMPLES ?= 200
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench torture browser screenshots check format clean
+.PHONY: help run test bench torture browser screenshots contract schema check format clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -30,12 +32,20 @@ browser: $(VENV)/installed-dev ## order, watch and cancel in a real shop, in hea
 screenshots: $(VENV)/installed-dev ## draw docs/screenshots anew
 	$(BIN)/python -m tests.browser docs/screenshots
 
-check: $(VENV)/installed-dev ## lint, types, borders between the contexts, migrations, production settings
+contract: $(VENV)/installed ## make up CONTRACT_EXAMPLES (200) requests per operation from docs/openapi.yaml, and look at the answers
+	CONTRACT_SEED=$(CONTRACT_SEED) CONTRACT_EXAMPLES=$(CONTRACT_EXAMPLES) $(BIN)/python -m pytest tests/shop/test_contract.py \
+		-o faulthandler_timeout=0
+
+schema: $(VENV)/installed ## write docs/openapi.yaml, the description of the API
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+check: $(VENV)/installed-dev ## lint, types, borders between the contexts, migrations, the API's description, production settings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py makemigrations --check --dry-run
+	DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
 	DEBUG=0 ALLOWED_HOSTS=shop.example SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))')" \
 		DATABASE_URL=postgres://shop.example/shop REDIS_URL=redis://shop.example/0 $(BIN)/python manage.py check --deploy --fail-level WARNING
 

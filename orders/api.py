@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase, QueryDict
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics, mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
@@ -43,6 +44,25 @@ from .representations import (
 
 IDEMPOTENCY_KEY = re.compile(r'"?([!#-+\--\[\]-~]{1,255})"?', re.ASCII)
 RETRY_AFTER_SECONDS = 1
+
+OF_A_BASKET = (
+    "empty_order",
+    "invalid_lines",
+    "invalid_quantity",
+    "invalid_sku",
+    "quantity_too_large",
+    "sku_not_available",
+    "too_many_lines",
+    "total_too_large",
+    "unknown_sku",
+)
+
+QUANTITIES = OpenApiParameter(
+    "quantity",
+    {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}, "example": {"RED-CHAIR": 2}},
+    style="deepObject",
+    description="How many of each, by sku.",
+)
 
 
 class Conflict(APIException):
@@ -92,9 +112,11 @@ class Quote(generics.GenericAPIView[Order]):
 
     serializer_class = QuoteOutput
     pages = {"get": "orders/quote.html"}
+    problems = {"get": (*OF_A_BASKET, "invalid_parameter")}
     # The page of the products brings its search along.
     other_parameters = re.compile(f"{QUANTITY_OF_SKU.pattern}|search|sold_out", re.DOTALL)
 
+    @extend_schema(parameters=[QUANTITIES])
     def get(self, request: Request) -> Response:
         self.filter_queryset(Order.objects.none())
         lines = [_asked(line) for line in lines_of(request.query_params)]
@@ -114,6 +136,11 @@ class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.Ge
     serializer_class = OrderOutput
     filterset_class = OrderFilter
     pages = {"list": "orders/orders.html", "retrieve": "orders/order.html"}
+    problems = {"create": (*OF_A_BASKET, "price_changed", "too_many_open_orders"), "cancel": ("invalid_state",)}
+    headers_used = {
+        "create": ("Idempotency-Key", "Idempotent-Replayed", "Location", "traceparent"),
+        "retrieve": ("ETag", "If-None-Match", "Prefer", "Preference-Applied"),
+    }
 
     def get_queryset(self) -> QuerySet[Order]:
         return Order.objects.filter(customer=self.request.user.pk).whole()
@@ -121,6 +148,7 @@ class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.Ge
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
         return OrderInput if self.action == "create" else self.serializer_class
 
+    @extend_schema(responses={201: OrderOutput})
     def create(self, request: Request) -> HttpResponseBase:
         """
         Place an order. It is taken when you get a 201; follow it until it is no more open.
@@ -154,6 +182,7 @@ class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.Ge
             answer.headers[name] = value
         return answer
 
+    @extend_schema(request=None, responses=OrderOutput)
     @action(detail=True, methods=["post"], serializer_class=serializers.Serializer)
     def cancel(self, request: Request, pk: str) -> Response:
         """

@@ -3,6 +3,7 @@ By what a program is known to the shop: the tokens and signing keys of whoever a
 """
 
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from django.contrib.auth import authenticate
@@ -10,6 +11,9 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularAPIView
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action
@@ -36,6 +40,8 @@ RESOURCES = {
     "tokens": "token-list",
     "signing_keys": "signing-key-list",
     "problems": "problems",
+    "schema": "schema",
+    "docs": "docs",
 }
 
 
@@ -46,6 +52,7 @@ class Root(APIView):
 
     permission_classes = (AllowAny,)
 
+    @extend_schema(responses=dict[str, str])
     def get(self, request: Request) -> Response:
         return Response({name: reverse(route, request=request) for name, route in RESOURCES.items()})
 
@@ -107,6 +114,7 @@ class TokenViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Token]):
     """
 
     serializer_class = TokenOutput
+    problems = {"create": ("invalid_credentials", "limit_reached")}
 
     def get_queryset(self) -> QuerySet[Token]:
         return Token.objects.usable(timezone.now()).filter(user=self.request.user.pk)
@@ -118,7 +126,7 @@ class TokenViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Token]):
         """
         Ask for no token in order to give one: an old one, which some programs send always, must not stand in the way.
         """
-        if self.request is None or self.request.method != "POST":
+        if self.request is None or self.action_map.get(self.request.method.lower()) != "create":
             return super().get_authenticators()
         return [] if "HTTP_AUTHORIZATION" in self.request.META else [SessionAuthentication()]
 
@@ -128,6 +136,7 @@ class TokenViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Token]):
     def get_permissions(self) -> list[BasePermission]:
         return [AllowAny()] if self.action == "create" else super().get_permissions()
 
+    @extend_schema(responses={201: NewTokenOutput})
     def create(self, request: Request) -> Response:
         """
         Exchange a username and a password for a token, to be sent as `Authorization: Token …`.
@@ -159,6 +168,7 @@ class SigningKeyViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[SigningKe
     """
 
     serializer_class = SigningKeyOutput
+    problems = {"create": ("limit_reached",), "rotate": ("invalid_state",)}
 
     def get_queryset(self) -> QuerySet[SigningKey]:
         return SigningKey.objects.usable(timezone.now()).filter(owner=self.request.user.pk)
@@ -167,6 +177,7 @@ class SigningKeyViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[SigningKe
         inputs = {"create": SigningKeyInput, "rotate": PublicKeyInput}
         return inputs.get(self.action, SigningKeyOutput)
 
+    @extend_schema(responses={201: NewSigningKeyOutput})
     def create(self, request: Request) -> Response:
         """
         Make a key. For `ed25519` send your public key; the secret of `hmac-sha256` is made here and shown this once.
@@ -180,6 +191,7 @@ class SigningKeyViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[SigningKe
             raise Conflict(str(refusal), code="limit_reached") from refusal
         return Response(NewSigningKeyOutput(made).data, status.HTTP_201_CREATED)
 
+    @extend_schema(responses={201: NewSigningKeyOutput})
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, pk: str) -> Response:
         """
@@ -202,6 +214,16 @@ class SigningKeyViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[SigningKe
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
+class Schema(SpectacularAPIView):
+    """
+    What this API can do, in OpenAPI 3.1: as YAML, or as JSON.
+    """
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> Response:
+        return Response(_schema())
+
+
 def healthz(request: HttpRequest) -> HttpResponse:
     """
     Answer 200 while this process can serve: it runs and reaches its database. Otherwise it is a 503, as everywhere.
@@ -209,6 +231,11 @@ def healthz(request: HttpRequest) -> HttpResponse:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     return HttpResponse("ok\n", content_type="text/plain")
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return SchemaGenerator().get_schema(public=True)
 
 
 def _invalid_public_key(refusal: accounts.InvalidPublicKey) -> ValidationError:

@@ -24,6 +24,11 @@ class Pages(CursorPagination):
         self.field = queryset.model._meta.get_field(ordering.lstrip("-"))
         return (ordering,)
 
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        page = {"type": ["string", "null"], "format": "uri"}
+        properties = {"next": page, "previous": page, "results": schema}
+        return {"type": "object", "required": list(properties), "properties": properties}
+
     def decode_cursor(self, request: Request) -> Cursor | None:
         """
         Read where a page begins, unless no row can be there: what the field cannot hold, a database may choke on.

@@ -16,6 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
@@ -55,7 +56,9 @@ def answer_api(error: Exception, context: Mapping[str, Any]) -> Response | None:
     request = context["request"]
     answer = Response(describe(error, safe=request.method in SAFE), error.status_code, headers=_headers(error))
     answer.problem = True
-    if getattr(request, "accepted_renderer", None) is None or request.accepted_renderer.format == "json":
+    if getattr(getattr(request, "accepted_renderer", None), "format", "json") != "api":
+        # Whatever the view writes when all goes well, be it JSON, YAML or a page of its own.
+        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
         answer.content_type = CONTENT_TYPE
     return answer
 

@@ -102,6 +102,8 @@ INSTALLED_APPS = [
     "rest_framework",
     "django_filters",
     "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_q",
     "anymail",
     "messaging",
@@ -225,12 +227,29 @@ REST_FRAMEWORK = {
     # No field's name, once it is written as a step of a JSON pointer.
     "NON_FIELD_ERRORS_KEY": "~",
     "EXCEPTION_HANDLER": "shop.problems.answer_api",
+    "DEFAULT_SCHEMA_CLASS": "shop.openapi.ShopSchema",
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": ["shop.throttling.RequestThrottle"],
     "NUM_PROXIES": env.int("TRUSTED_PROXIES", default=0),
     "DEFAULT_PAGINATION_CLASS": "shop.pagination.Pages",
     "DEFAULT_FILTER_BACKENDS": ["shop.filtering.StrictFilters"],
     "PAGE_SIZE": 50,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "The shop's API",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_SUFFIX": "",
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "GET_LIB_DOC_EXCLUDES": "shop.openapi.undocumented",
+    "PARSER_WHITELIST": ["shop.parsing.StrictJSONParser"],
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "shop.openapi.complete"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
 }
 
 # 0 is no limit.

@@ -2,6 +2,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import TemplateView
+from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
 from shop import api, problems
@@ -19,6 +20,9 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/auth/", include("rest_framework.urls")),
     path("api/v1/", api.Root.as_view(), name="api-root"),
+    path("api/v1/schema/", api.Schema.as_view(), name="schema"),
+    path("api/v1/docs/", SpectacularSwaggerView.as_view(metadata_class=None), name="docs"),
+    path("api/v1/redoc/", SpectacularRedocView.as_view(metadata_class=None), name="redoc"),
     path("api/v1/", include(router.urls)),
     path("api/v1/", include("orders.urls")),
     path("api/v1/", include("inventory.urls")),

@@ -1,0 +1,140 @@
+"""
+The description of the API, held against the API: requests made up from docs/openapi.yaml, right ones and wrong ones.
+
+They are the same in every run. `make contract` makes up more of them, and those of another CONTRACT_SEED.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import schemathesis
+import yaml
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
+from django.utils import timezone
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi import checks
+
+from notifications.models import Notification
+from payments.models import PaymentIntent
+from shop import accounts
+from shop.models import Token
+from tests.factories import CustomerFactory, make_stock, place_order
+
+pytestmark = pytest.mark.django_db
+
+DESCRIPTION = settings.BASE_DIR / "docs" / "openapi.yaml"
+SEED = int(os.environ.get("CONTRACT_SEED", "9457"))
+EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "3"))
+
+told = yaml.safe_load(DESCRIPTION.read_text(encoding="utf-8"))
+
+
+def read_description(*wanted: str) -> Any:
+    """
+    Read the description, to make up requests in these phases.
+    """
+    phases = {phase: {"enabled": phase in wanted} for phase in ("examples", "coverage", "fuzzing")}
+    generation = {"max-examples": EXAMPLES, "database": "none", "with-security-parameters": False}
+    config = {"seed": SEED, "generation": generation, "phases": phases}
+    schema = schemathesis.openapi.from_path(DESCRIPTION, config=schemathesis.Config.from_dict(config))
+    schema.app = WSGIHandler()
+    return schema
+
+
+made_up = read_description("examples", "fuzzing")
+at_the_limits = read_description("coverage")
+
+
+def code_conformance(context: Any, response: Any, case: Any) -> None:
+    """
+    Find an error's code among those that the operation says it has.
+    """
+    described = told["paths"][case.operation.path].get(case.method.lower(), {}).get("responses", {})
+    answer = described.get(str(response.status_code), {})
+    if "$ref" in answer:
+        answer = told["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+    if problem := answer.get("content", {}).get("application/problem+json"):
+        assert response.json()["code"] in problem["examples"]
+
+
+CHECKS = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+    checks.response_headers_conformance,
+    checks.allow_header_conformance,
+    checks.unsupported_method,
+    code_conformance,
+]
+
+
+@pytest.fixture(autouse=True)
+def _connection_stays_open():
+    """
+    Answer within the test's own transaction, as Django's test client does.
+    """
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def olga() -> dict[str, str]:
+    """
+    A program of Olga's, who buys here and may view the stock.
+    """
+    olga = CustomerFactory(username="olga", is_staff=True, is_superuser=True)
+    _, token = Token.objects.create(user=olga, name="a program")
+    return {"Authorization": f"Token {token}"}
+
+
+@pytest.fixture
+def hers(olga, drain) -> Mapping[str, str]:
+    """
+    One of each resource, by resource.
+    """
+    owner = CustomerFactory(username="olga")
+    make_stock(100)
+    order = place_order(customer_id=owner.pk)
+    drain()
+    key, _ = accounts.create_key(owner=owner, name="nightly", algorithm="hmac-sha256", now=timezone.now())
+    token, _ = Token.objects.create(user=owner, name="nightly")
+    things = [order, PaymentIntent.objects.get(), Notification.objects.get(), key, token]
+    resources = ["orders", "payments", "notifications", "signing-keys", "tokens"]
+    named = {resource: str(thing.pk) for resource, thing in zip(resources, things, strict=True)}
+    return named | {"products": "RED-CHAIR", "stock": "RED-CHAIR"}
+
+
+def call(case: Any, headers: Mapping[str, str]) -> None:
+    case.call_and_validate(headers={"Host": "testserver", **headers}, checks=CHECKS)
+
+
+@made_up.parametrize()
+@hypothesis(suppress_health_check=list(HealthCheck))
+def test_answers_a_stranger_as_described(case):
+    call(case, {})
+
+
+@made_up.parametrize()
+@hypothesis(suppress_health_check=list(HealthCheck))
+def test_answers_an_owner_as_described(case, olga, hers):
+    _, _, _, resource, *_ = case.path.split("/")
+    case.path_parameters = dict.fromkeys(case.path_parameters, hers.get(resource))
+    call(case, olga)
+
+
+@at_the_limits.parametrize()
+@hypothesis(suppress_health_check=list(HealthCheck))
+def test_answers_values_at_their_limits_as_described(case, olga):
+    make_stock(100)
+    call(case, olga)

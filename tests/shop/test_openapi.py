@@ -1,0 +1,135 @@
+"""
+The description of the API: complete, right, and the one that is in docs/.
+"""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+from django.conf import settings
+from django.contrib.staticfiles import finders
+from django.core.management import call_command
+from jsonschema import Draft202012Validator
+
+from orders.drafts import SKU
+from orders.fields import E164
+from shop.codes import CATALOGUE
+
+COMMITTED = settings.BASE_DIR / "docs" / "openapi.yaml"
+
+NO_FAILURE_OF_AN_OPERATION = {"bad_request", "internal_error", "invalid_price", "method_not_allowed"}
+"""What only feeds meet, or who asks for something that is no operation."""
+
+
+@pytest.fixture(scope="module")
+def described() -> dict[str, Any]:
+    return yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
+
+
+def operations(described: dict[str, Any]) -> dict[str, Any]:
+    return {operation["operationId"]: operation for path in described["paths"].values() for operation in path.values()}
+
+
+def bodies(described: dict[str, Any]) -> set[str]:
+    """
+    Name the components that are bodies of requests or of answers.
+    """
+    contents = [
+        content["schema"]["$ref"].rpartition("/")[2]
+        for operation in operations(described).values()
+        for message in [operation.get("requestBody", {}), *operation["responses"].values()]
+        for content in message.get("content", {}).values()
+        if "$ref" in content["schema"]
+    ]
+    return {name for name in contents if not name.startswith("Paginated")}
+
+
+class TestDescription:
+    def test_is_the_committed_one_without_a_warning(self, tmp_path):
+        anew = tmp_path / "openapi.yaml"
+
+        call_command("spectacular", file=str(anew), validate=True, fail_on_warn=True)
+
+        assert anew.read_text(encoding="utf-8") == COMMITTED.read_text(encoding="utf-8"), "Run `make schema`."
+
+    def test_has_an_example_of_each_body(self, described):
+        schemas = described["components"]["schemas"]
+
+        assert {name for name in bodies(described) if "examples" not in schemas[name]} == set()
+
+    def test_has_only_examples_that_are_right(self, described):
+        components = described["components"]
+
+        for name, schema in components["schemas"].items():
+            validator = Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": components})
+            for example in schema.get("examples", []):
+                validator.validate(example)
+
+    def test_knows_every_code(self, described):
+        listed = re.findall(r"#/components/examples/(\w+)", COMMITTED.read_text(encoding="utf-8"))
+
+        assert set(listed) == set(CATALOGUE) - NO_FAILURE_OF_AN_OPERATION
+
+    def test_tells_how_an_order_can_fail(self, described):
+        placing = operations(described)["orders_create"]["responses"]
+
+        assert list(placing) == ["201", "400", "401", "403", "406", "409", "411", "413", "415", "422", "429", "503"]
+        assert list(placing["409"]["content"]["application/problem+json"]["examples"]) == [
+            "price_changed",
+            "request_in_progress",
+            "too_many_open_orders",
+        ]
+
+    def test_asks_for_whoever_may_call(self, described):
+        asked = {name: operation["security"] for name, operation in operations(described).items()}
+
+        known = [{"token": []}, {"token": [], "signature": []}, {"session": []}]
+        assert asked["orders_create"] == known
+        assert asked["products_list"] == [*known, {}]
+        assert asked["tokens_create"] == [{"session": []}, {}]
+
+    def test_writes_skus_and_phone_numbers_as_the_shop_reads_them(self, described):
+        schemas = described["components"]["schemas"]
+
+        assert schemas["LineInput"]["properties"]["sku"]["pattern"] == f"^{SKU.pattern}$"
+        assert schemas["OrderInput"]["properties"]["phone"]["pattern"] == f"^({E164.pattern})?$"
+
+
+class TestPages:
+    @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html,*/*;q=0.8", "application/yaml"])
+    def test_give_the_description_to_everybody(self, client, db, described, accept):
+        answer = client.get("/api/v1/schema/", headers={"Accept": accept, "Authorization": "Token wrong"})
+
+        assert answer.status_code == 200
+        assert yaml.safe_load(answer.content) == described
+
+    @pytest.mark.parametrize("page", ["docs", "redoc"])
+    def test_need_nothing_from_elsewhere(self, client, db, page):
+        answer = client.get(f"/api/v1/{page}/", headers={"Accept": "text/html"})
+        needed = re.findall(r"""(?:src|href)="([^"]+)""", answer.content.decode())
+
+        assert answer.status_code == 200
+        assert needed
+        assert [file for file in needed if not finders.find(file.removeprefix("/static/"))] == []
+        assert b"http://" not in answer.content
+        assert b"https://" not in answer.content
+
+    @pytest.mark.parametrize("page", ["schema", "docs", "redoc"])
+    def test_fail_as_the_rest_of_the_api(self, client, db, page):
+        refused = [
+            client.post(f"/api/v1/{page}/", headers={"Accept": "*/*"}),
+            client.get(f"/api/v1/{page}/", headers={"Accept": "image/png"}),
+        ]
+
+        assert [answer.headers["Content-Type"] for answer in refused] == ["application/problem+json"] * 2
+        assert [answer.json()["code"] for answer in refused] == ["method_not_allowed", "not_acceptable"]
+
+    @pytest.mark.parametrize("page", ["docs", "redoc"])
+    def test_have_no_options(self, client, db, page):
+        assert client.options(f"/api/v1/{page}/").status_code == 405
+
+    def test_take_strange_parameters_for_none(self, client, db):
+        for page in ("schema", "docs", "redoc"):
+            answer = client.get(f"/api/v1/{page}/?lang=%00&version=%0a", headers={"Accept": "*/*"})
+            assert answer.status_code == 200
