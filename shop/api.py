@@ -11,6 +11,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView
@@ -224,6 +225,7 @@ class Schema(SpectacularAPIView):
         return Response(_schema())
 
 
+@require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """
     Answer 200 while this process can serve: it runs and reaches its database. Otherwise it is a 503, as everywhere.

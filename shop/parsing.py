@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from django.conf import settings
+from django.http import HttpRequest
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import FormParser, JSONParser
@@ -47,6 +49,17 @@ class SessionFormParser(FormParser):
         return super().parse(stream, media_type, parser_context)
 
 
+def refused_body(request: HttpRequest) -> str:
+    """
+    Tell by its code what is wrong with a body before a byte of it is read; nothing, if there is nothing.
+    """
+    length = request.META.get("CONTENT_LENGTH", "")
+    if "HTTP_TRANSFER_ENCODING" in request.META or (_has_a_body(request) and not length):
+        return "length_required"
+    limit = settings.MAX_BODY_BYTES if request.path.startswith("/api/") else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return "body_too_large" if length.isdecimal() and _exceeds(length, limit) else ""
+
+
 def refuse_encodings(request: Request) -> None:
     """
     Refuse a body in another charset, or compressed: small ones can become very large.
@@ -59,6 +72,22 @@ def refuse_encodings(request: Request) -> None:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         detail = "Compressed bodies are not read here."
         raise UnsupportedMediaType(request.content_type, detail, code="unsupported_encoding")
+
+
+def _has_a_body(request: HttpRequest) -> bool:
+    """
+    Tell whether a request claims to have a body; some claim it of none where the server does not look.
+    """
+    told = request.META.get("CONTENT_TYPE") and request.META.get("wsgi.input_terminated")
+    return bool(told) and request.method in {"POST", "PUT", "PATCH"}
+
+
+def _exceeds(length: str, limit: int) -> bool:
+    """
+    Compare numbers by their digits, of which there may be more than `int` would read.
+    """
+    digits = length.lstrip("0")
+    return (len(digits), digits) > (len(str(limit)), str(limit))
 
 
 def _text(raw: bytes) -> str:

@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.views.decorators.http import require_safe
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
@@ -23,6 +24,7 @@ from rest_framework.views import set_rollback
 
 from shop import request_id
 from shop.codes import BY_STATUS, CATALOGUE
+from shop.parsing import refused_body
 
 logger = logging.getLogger(__name__)
 
@@ -105,10 +107,10 @@ class Problems:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         begun = request_id.begin()
-        refused = _refuse_body(request)
+        refused = refused_body(request)
         answer = _written(request, problem(refused)) if refused else self.get_response(request)
-        if answer.status_code >= 400 and not _is_problem(answer) and not _is_page(request):
-            answer = _rewritten(answer)
+        if answer.status_code >= 400 and not _is_problem(answer) and not _is_told_otherwise(request, answer):
+            answer = _rewritten(request, answer)
         answer.headers["X-Request-Id"] = begun
         return answer
 
@@ -142,6 +144,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return _written(request, problem("csrf_failed"))
 
 
+@require_safe
 def catalogue(request: HttpRequest) -> HttpResponse:
     """
     Show every code on one page.
@@ -194,30 +197,6 @@ def _fault(path: tuple[str, ...], detail: exceptions.ErrorDetail, place: str) ->
     return {"code": code, "detail": str(detail), place: where}
 
 
-def _refuse_body(request: HttpRequest) -> str | None:
-    length = request.META.get("CONTENT_LENGTH", "")
-    if "HTTP_TRANSFER_ENCODING" in request.META or (_has_a_body(request) and not length):
-        return "length_required"
-    limit = settings.MAX_BODY_BYTES if request.path.startswith("/api/") else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    return "body_too_large" if length.isdecimal() and _exceeds(length, limit) else None
-
-
-def _exceeds(length: str, limit: int) -> bool:
-    """
-    Compare numbers by their digits, of which there may be more than `int` would read.
-    """
-    digits = length.lstrip("0")
-    return (len(digits), digits) > (len(str(limit)), str(limit))
-
-
-def _has_a_body(request: HttpRequest) -> bool:
-    """
-    Tell whether a request claims to have a body; some claim it of none where the server does not look.
-    """
-    told = request.META.get("CONTENT_TYPE") and request.META.get("wsgi.input_terminated")
-    return bool(told) and request.method in {"POST", "PUT", "PATCH"}
-
-
 def _is_problem(answer: HttpResponse) -> bool:
     return getattr(answer, "problem", False)
 
@@ -237,7 +216,14 @@ def _written(request: HttpRequest, told: Problem, *, headers: Mapping[str, str] 
     return answer
 
 
-def _rewritten(answer: HttpResponse) -> HttpResponse:
+def _is_told_otherwise(request: HttpRequest, answer: HttpResponse) -> bool:
+    """
+    Tell whether a person gets a page that says more than the status does.
+    """
+    return _is_page(request) and (answer.streaming or bool(answer.content))
+
+
+def _rewritten(request: HttpRequest, answer: HttpResponse) -> HttpResponse:
     told = problem(BY_STATUS.get(answer.status_code, "bad_request"), status=answer.status_code)
     kept = {name: answer.headers[name] for name in ("Allow", "Retry-After", "WWW-Authenticate") if name in answer}
-    return JsonResponse(told, status=answer.status_code, content_type=CONTENT_TYPE, headers=kept)
+    return _written(request, told, headers=kept)

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from tests.bad_input.rows import rows
 from tests.bad_input.scene import KEYS, ORDERS, TOKENS, key, login, wish
-from tests.refusals import refused
+from tests.refusals import JSON, refused
 
 
 @pytest.fixture
@@ -89,6 +89,7 @@ def test_refuses(api, readers, body, code):
 @pytest.mark.parametrize("reader", [ORDERS, TOKENS, KEYS])
 def test_row_1_misses_a_body(api, reader):
     assert refused(api, "POST", reader, b"")["code"] == "malformed_json"
+    assert refused(api, "POST", reader, b"", Content_Type=JSON, Content_Length="0")["code"] == "malformed_json"
 
 
 def test_row_6_reads_sixteen_levels(api, readers):

@@ -1,0 +1,134 @@
+"""
+Rows 53 to 58: idempotency keys that are none, or are taken.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+
+from messaging import databases
+from orders.models import Order
+from tests.bad_input.rows import rows
+from tests.bad_input.scene import LINE, ORDERS, wish
+from tests.factories import api_of
+from tests.refusals import problem_of, refused, send
+from tests.snapshot import snapshot
+
+
+@contextmanager
+def somebody_placing(name: str) -> Iterator[None]:
+    """
+    Have somebody else be in the transaction of this name.
+    """
+    if connection.vendor == "sqlite":
+        with databases._named(name):
+            yield
+    else:
+        other = connection.copy()
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
+            yield
+        other.close()
+
+
+def test_row_53_a_key_is_needed():
+    problem = refused(api_of("ada"), "POST", ORDERS, wish())
+
+    assert problem["code"] == "idempotency_key_missing"
+    assert [fault["header"] for fault in problem["errors"]] == ["Idempotency-Key"]
+
+
+@rows(
+    "key",
+    *[
+        (54, key)
+        for key in (
+            "",
+            " ",
+            '""',
+            '"',
+            "k" * 256,
+            f'"{"k" * 256}"',
+            "k" * 100_000,
+            "zwölf",
+            "😀".encode().decode("latin-1"),
+            "two words",
+            "tab\t",
+            "nul\0",
+            "del\x7f",
+            "line\nbreak",
+            "one,two",
+            "basket-1, basket-2",
+            'a"b',
+            "back\\slash",
+        )
+    ],
+)
+def test_no_key_is(api, key):
+    problem = refused(api, "POST", ORDERS, wish(), Idempotency_Key=key)
+
+    assert problem["code"] == "idempotency_key_invalid"
+    assert [fault["header"] for fault in problem["errors"]] == ["Idempotency-Key"]
+
+
+@pytest.mark.parametrize("key", ["basket-1", '"basket-1"'])
+def test_row_55_a_repeated_request_is_answered_as_the_first_was(api, key):
+    first = send(api, "POST", ORDERS, wish())
+    before = snapshot()
+
+    again = send(api, "POST", ORDERS, wish(), Idempotency_Key=key)
+
+    assert snapshot() == before
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.headers["Location"] == first.headers["Location"]
+
+
+def test_row_55_so_is_one_that_is_written_in_another_way(api):
+    first = send(api, "POST", ORDERS, wish())
+
+    again = send(api, "POST", ORDERS, wish().replace(b":", b" : "), content_type="application/json; charset=UTF-8")
+
+    assert again.content == first.content
+
+
+@rows(
+    "body",
+    (56, wish(note="Ring twice")),
+    (56, wish(lines=[LINE, LINE], expected_total=18_000)),
+    (56, wish(payment_method="tok_other")),
+    (56, wish(email="other@example.com")),
+    (56, wish(expected_total=9_001)),
+)
+def test_a_key_is_not_used_again_for(api, body):
+    send(api, "POST", ORDERS, wish())
+
+    assert refused(api, "POST", ORDERS, body)["code"] == "idempotency_key_reused"
+
+
+def test_row_57_a_request_is_not_begun_twice_at_a_time(api):
+    ada = get_user_model().objects.get(username="ada")
+    before = snapshot()
+
+    with somebody_placing(f"place order {ada.pk} basket-1"):
+        answer = send(api, "POST", ORDERS, wish())
+
+    assert snapshot() == before
+    assert problem_of(answer)["code"] == "request_in_progress"
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_row_58_another_customers_key_is_another_key(api):
+    of_ada = send(api, "POST", ORDERS, wish()).json()
+
+    of_bob = send(api_of("bob"), "POST", ORDERS, wish(note="mine"), Idempotency_Key="basket-1")
+
+    assert of_bob.status_code == 201
+    assert "Idempotent-Replayed" not in of_bob.headers
+    assert {str(pk) for pk in Order.objects.filter(idempotency_key="basket-1").values_list("pk", flat=True)} == {
+        of_ada["id"],
+        of_bob.json()["id"],
+    }

@@ -1,0 +1,153 @@
+"""
+The same kinds of values in the query of an address.
+"""
+
+from base64 import b64encode
+from urllib.parse import quote
+
+import pytest
+from django.contrib.auth import get_user_model
+
+from tests.bad_input.rows import rows
+from tests.bad_input.scene import API
+from tests.refusals import refused, send
+
+LISTS = ["orders", "products", "stock", "payments", "notifications", "tokens", "signing-keys"]
+
+
+def encoded(position: str) -> str:
+    return quote(b64encode(position.encode("utf-8", "surrogatepass")).decode())
+
+
+@pytest.fixture(autouse=True)
+def _may_see_every_list(orders):
+    get_user_model().objects.filter(username="ada").update(is_staff=True, is_superuser=True)
+
+
+@rows(
+    "cursor",
+    *[
+        (71, cursor)
+        for cursor in (
+            "x",
+            "%00",
+            "%ff",
+            "é",
+            "=",
+            "A" * 8_000,
+            encoded("p=\0"),
+            encoded("p=" + "x" * 65),
+            encoded("p=\ud800"),
+            encoded("p=x y"),
+            encoded("o=-1"),
+            encoded("o=x"),
+            encoded("o=1e400"),
+            encoded("r=x&p=1"),
+            encoded("r=" + "9" * 5_000),
+        )
+    ],
+)
+def test_no_page_begins_at(api, cursor):
+    for name in LISTS:
+        answer = send(api, "GET", f"{API}{name}/?cursor={cursor}")
+        if answer.status_code != 200:
+            problem = refused(api, "GET", f"{API}{name}/?cursor={cursor}")
+            assert [(fault["code"], fault["parameter"]) for fault in problem["errors"]] == [
+                ("invalid_parameter", "cursor")
+            ]
+
+
+@rows(
+    "query, parameter",
+    (39, "products/?search=%00", "search"),
+    (35, f"products/?search={'x' * 101}", "search"),
+    (24, "products/?sold_out=maybe", "sold_out"),
+    (24, "products/?sold_out=True", "sold_out"),
+    (24, "products/?sold_out=1", "sold_out"),
+    (24, "stock/?sold_out=yes", "sold_out"),
+    (39, "stock/?sku_prefix=%00", "sku_prefix"),
+    (47, "orders/?status=paid", "status"),
+    (47, "orders/?status=CONFIRMED", "status"),
+    (47, "orders/?status=placed,confirmed", "status"),
+    (39, "orders/?status=%00", "status"),
+    (66, "orders/?placed_after=yesterday", "placed_after"),
+    (66, "orders/?placed_after=1700000000", "placed_after"),
+    (66, "orders/?placed_after=2026-13-01T00:00:00Z", "placed_after"),
+    (66, "orders/?placed_after=0001-01-01T00:00:00%2B23:59", "placed_after"),
+    (66, "orders/?placed_before=9999-12-31T23:59:59-23:59", "placed_before"),
+    (66, "orders/?placed_before=99999-01-01T00:00:00Z", "placed_before"),
+    (66, "orders/?placed_before=%00", "placed_before"),
+    (71, "payments/?order_id=x", "order_id"),
+    (71, "payments/?order_id=%00", "order_id"),
+    (71, f"payments/?order_id={'9' * 40}", "order_id"),
+    (47, "payments/?status=paid", "status"),
+    (71, "notifications/?order_id='%20OR%201=1", "order_id"),
+    (47, "notifications/?kind=spam", "kind"),
+    (47, "notifications/?status=%F0%9F%98%80", "status"),
+    (46, "orders/?customer_id=1", "customer_id"),
+    (46, "orders/?customer__username=ada", "customer__username"),
+    (46, "products/?price__lt=1", "price__lt"),
+    (16, "orders/?status=placed&status=confirmed", "status"),
+)
+def test_no_list_is_filtered_by(api, query, parameter):
+    problem = refused(api, "GET", API + query)
+
+    assert [(fault["code"], fault["parameter"]) for fault in problem["errors"]] == [("invalid_parameter", parameter)]
+
+
+@rows(
+    "search, found",
+    (42, "%", 0),
+    (42, "_", 0),
+    (42, "\\", 0),
+    (42, "' OR 1=1 --", 0),
+    (42, '"; DROP TABLE orders_product; --', 0),
+    (42, "red-CHAIR", 1),
+    (42, "ﬀ\u202e😀", 0),
+    (42, "%ff", 0),
+)
+def test_words_are_looked_for_as_they_are(api, search, found):
+    answer = send(api, "GET", f"{API}products/?search={search if search == '%ff' else quote(search)}")
+
+    assert answer.status_code == 200
+    assert len(answer.json()["results"]) == found
+
+
+@rows(
+    "query, code, parameter",
+    (29, "", "empty_order", "quantity"),
+    (29, "quantity[RED-CHAIR]=0", "empty_order", "quantity"),
+    *[
+        (25, f"quantity[RED-CHAIR]={quantity}", "invalid_quantity", "quantity[RED-CHAIR]")
+        for quantity in ("-1", "-0", "1.0", "1e2", "%2B5", "%205%20", "1_0", "５", "0x10", "true", "null", "NaN")
+    ],
+    *[
+        (20, f"quantity[RED-CHAIR]={quantity}", "invalid_quantity", "quantity[RED-CHAIR]")
+        for quantity in (2**31, 2**63, 10**20, "9" * 5_000)
+    ],
+    (27, "quantity[RED-CHAIR]=1001", "quantity_too_large", "quantity[RED-CHAIR]"),
+    (30, "&".join(f"quantity[PALACE-{number}]=1" for number in range(101)), "too_many_lines", "quantity"),
+    (32, "quantity[PALACE-0]=2", "total_too_large", "quantity"),
+    (33, "quantity[GREEN-CHAIR]=1", "unknown_sku", "quantity[GREEN-CHAIR]"),
+    (34, "quantity[OLD-LAMP]=1", "sku_not_available", "quantity[OLD-LAMP]"),
+    (35, "quantity[]=1", "invalid_sku", "quantity[]"),
+    (35, f"quantity[{'x' * 65}]=1", "invalid_sku", f"quantity[{'x' * 65}]"),
+    (36, "quantity[%20RED-CHAIR]=1", "invalid_sku", "quantity[ RED-CHAIR]"),
+    (39, "quantity[%00]=1", "invalid_sku", "quantity[\0]"),
+    (40, "quantity[%ED%A0%80]=1", "invalid_sku", "quantity[\ufffd\ufffd\ufffd]"),
+    (16, "quantity[RED-CHAIR]=1&quantity[RED-CHAIR]=2", "invalid_parameter", "quantity[RED-CHAIR]"),
+    (46, "quantity[RED-CHAIR]=1&price=1", "invalid_parameter", "price"),
+    (46, "quantity=1", "invalid_parameter", "quantity"),
+    (46, "quantity[RED-CHAIR=1", "invalid_parameter", "quantity[RED-CHAIR"),
+    (48, "quantity[RED-CHAIR]=1&expected_total=1", "invalid_parameter", "expected_total"),
+)
+def test_no_basket_is(api, query, code, parameter):
+    problem = refused(api, "GET", f"{API}quote/?{query}")
+
+    assert [(fault["code"], fault["parameter"]) for fault in problem["errors"]] == [(code, parameter)]
+
+
+@rows("query", (71, "format=xml"), (71, "format=%00"), (71, "format=../json"))
+def test_no_format_is(api, query):
+    for name in LISTS:
+        assert refused(api, "GET", f"{API}{name}/?{query}")["code"] == "not_found"
