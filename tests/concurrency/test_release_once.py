@@ -9,7 +9,7 @@ from messaging.contracts import OrderCancelled
 from messaging.models import Delivery
 from orders import services
 from orders.models import Order
-from orders.services import CannotCancel
+from orders.services import AlreadyCancelled
 from tests.concurrency.crowd import at_once, workers
 from tests.factories import make_stock, place_order
 from tests.outbox import published
@@ -40,7 +40,7 @@ def test_cancelled_expired_and_failed_at_once_gives_the_stock_back_once(drain, l
     with workers(3, clock=when_all_is_overdue):
         answers = at_once(*[partial(end, order) for order in orders for end in (cancel, payment_fails)])
 
-    assert {type(answer) for answer in answers} <= {type(None), CannotCancel}
+    assert {type(answer) for answer in answers} <= {type(None), AlreadyCancelled}
     assert StockItem.objects.values_list("on_hand", "reserved").get() == (100, 0)
     assert list(Reservation.objects.values_list("status", flat=True)) == ["released"] * ORDERS
     assert list(StockMovement.objects.values_list("kind", flat=True)) == ["opening"]

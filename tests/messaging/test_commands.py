@@ -118,9 +118,9 @@ class TestPruneMessages:
             run("prune_messages", f"--days={days}")
 
     def test_is_a_daily_chore_of_a_cluster(self):
-        chore = Schedule.objects.get(func="django.core.management.call_command")
+        chore = Schedule.objects.get(args="'prune_messages'")
 
-        assert (chore.args, chore.schedule_type) == ("'prune_messages'", Schedule.DAILY)
+        assert (chore.func, chore.schedule_type) == ("django.core.management.call_command", Schedule.DAILY)
 
 
 @pytest.mark.parametrize("command", ["drain", "list_dead_letters", "replay_dead_letters", "prune_messages"])
