@@ -89,12 +89,13 @@ def check(request: Request, *, owner: AbstractUser, now: datetime) -> None:
     """
     Verify the signature of a request, if it has one, and use up its nonce.
 
+    :param owner: whose token it is, as `Token.objects.find` has found it.
     :raises NotAuthenticated: if it has none, and its owner must sign.
     :raises AuthenticationFailed: if it is no good, not fresh, or was here before.
     """
     if is_signed(request):
         _verify(request, owner, now)
-    elif getattr(owner, "account", None) and owner.account.must_sign:
+    elif owner.account.must_sign:
         raise NotAuthenticated("This account takes signed requests only.", code="signature_required")
 
 

@@ -4,9 +4,10 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth import get_user_model
 from django.utils import timezone
+from knox.crypto import hash_token
 from rest_framework.test import APIClient
 
-from shop.models import Account, Token
+from shop.models import USER_FIELDS, Account, Token
 from tests.factories import CustomerFactory, api_of
 from tests.outbox import counting_statements
 
@@ -235,6 +236,21 @@ class TestUse:
     def test_takes_the_scheme_in_any_case(self, ada, scheme):
         assert program(f"{scheme} {ask().json()['token']}").get(ORDERS).status_code == 200
 
+    @pytest.mark.parametrize("must_sign", [None, False, True])
+    def test_finds_whose_it_is(self, ada, must_sign):
+        ada.email, ada.is_superuser = "ada@example.com", True
+        ada.save()
+        if must_sign is not None:
+            Account.objects.create(user=ada, must_sign=must_sign)
+        token, text = Token.objects.create(ada, name="till")
+
+        found = Token.objects.find(digest=hash_token(text), now=timezone.now())
+
+        assert (found, found.user, found.name) == (token, ada, "till")
+        assert [getattr(found.user, field) for field in USER_FIELDS] == [getattr(ada, field) for field in USER_FIELDS]
+        assert found.user.password == ada.password
+        assert found.user.account.must_sign is bool(must_sign)
+
     def test_costs_one_statement(self, ada):
         Account.objects.create(user=ada)
         for _ in range(3):
@@ -246,4 +262,4 @@ class TestUse:
             assert api.get("/api/v1/nothing/").status_code == 404
             assert api.get(f"{TOKENS}?cursor=x").status_code == 400
 
-        assert [statement["sql"].partition(" ")[0] for statement in statements] == ["SELECT"]
+        assert [statement["sql"].split()[0] for statement in statements] == ["SELECT"]
