@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django_filters import rest_framework as filters
 from rest_framework import serializers
+from rest_framework.reverse import reverse
 
 from .fields import EmailText, Input, PhoneText, Rows, Text, WholeNumber
 from .models import HistoryEntry, Order, OrderLine, Product
@@ -110,6 +111,28 @@ class OrderOutput(serializers.ModelSerializer[Order]):
             "history",
         )
 
+    def to_representation(self, order: Order) -> dict[str, Any]:
+        """
+        Write an order as its fields say. They could do it, but building two dozen of them for each order costs a sixth
+        of what taking it does.
+        """
+        return {
+            "url": reverse("orders:order-detail", [order.pk], request=self.context["request"]),
+            "id": str(order.pk),
+            "status": order.status,
+            "is_open": order.is_open,
+            "cancel_reason": order.cancel_reason,
+            "currency": order.currency,
+            "total": order.total,
+            "refunded": order.refunded,
+            "email": order.email,
+            "phone": order.phone,
+            "note": order.note,
+            "placed_at": _moment(order.placed_at),
+            "lines": [{name: getattr(line, name) for name in LineOutput.Meta.fields} for line in order.all_lines],
+            "history": [{"status": step.status, "at": _moment(step.at)} for step in order.steps],
+        }
+
 
 class ProductFilter(filters.FilterSet):
     search = filters.CharFilter(method="found", max_length=100, help_text="A part of the name or sku.")
@@ -159,3 +182,7 @@ def lines_of(query: QueryDict) -> Iterator[dict[str, Any]]:
 
 def _number(text: str) -> int | str:
     return int(text) if NUMBER.fullmatch(text) else text
+
+
+def _moment(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
