@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 TAG = "shop-api"
 TOLERANCE = timedelta(minutes=5)
-NONCES_KEPT = 2 * TOLERANCE
+NONCES_KEPT = 2 * TOLERANCE + timedelta(minutes=1)
 
 COVERED = ("@method", "@authority", "@path", "@query")
 COVERED_WITH_A_BODY = ("content-type", "content-digest")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shop.models import SigningKey
 from tests.factories import api_of
-from tests.signing import ORDERS, SENT, WISH, refused, send, signer_of
+from tests.signing import ORDERS, SENT, WISH, code, refused, send, signer_of
 
 pytestmark = pytest.mark.django_db
 
@@ -157,6 +157,18 @@ class TestHostileHeaders:
 
         assert answer.status_code < 500
         SigningKey.objects.all().delete()
+
+    @pytest.mark.parametrize(
+        "media", ["multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "x", "\xff"]
+    )
+    def test_may_stand_before_a_body_that_nobody_reads(self, api, ada, media):
+        signed = signer_of(ada, headers=SENT | {"Content-Type": media if media.isascii() else "x"}).sign(
+            "POST", ORDERS, b"a=1"
+        )
+
+        answer = send(api, signed | {"Content-Type": media}, body=b"a=1")
+
+        assert code(answer) == ((415, "unsupported_media_type") if media.isascii() else (401, "invalid_signature"))
 
     def test_tell_the_log_and_nobody_else(self, api, signer, caplog):
         caplog.set_level(logging.INFO, "shop.signatures")
