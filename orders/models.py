@@ -7,13 +7,18 @@ from datetime import datetime
 from typing import ClassVar, NamedTuple
 
 from django.conf import settings
-from django.db import models
-from django.db.models import Count, F, Prefetch, Q
+from django.db import connection, models
+from django.db.models import F, Prefetch, Q
 
 from messaging.models import new_id
 
 Identity = tuple[int, str]
 """What makes two requests the same order: the customer and the idempotency key."""
+
+STANDING = """
+    SELECT EXISTS (SELECT 1 FROM orders_order WHERE customer_id = %s AND idempotency_key = %s),
+        (SELECT COUNT(*) FROM orders_order WHERE customer_id = %s AND status IN ('placed', 'awaiting_payment'))
+"""
 
 
 class Product(models.Model):
@@ -47,12 +52,9 @@ class OrderQuerySet(models.QuerySet["Order"]):
         """
         Tell whether an identity was used before, and how many open orders its customer has, in one statement.
         """
-        customer, key = identity
-        used, is_open = Q(idempotency_key=key), Q(status__in=Order.OPEN)
-        counted = self.filter(used | is_open, customer=customer).aggregate(
-            used=Count("pk", filter=used), open_orders=Count("pk", filter=is_open)
-        )
-        return Standing(is_known=counted["used"] > 0, open_orders=counted["open_orders"])
+        with connection.cursor() as cursor:
+            cursor.execute(STANDING, [*identity, identity[0]])
+            return Standing(*cursor.fetchone())
 
     def locked(self, ids: Iterable[str]) -> list["Order"]:
         """
