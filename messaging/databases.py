@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Model
+from django.db.models import AutoField, Model
 
 Row = Sequence[Any]
 
@@ -25,6 +25,17 @@ def append(model: type[Model], fields: Sequence[str], rows: Iterable[Row]) -> No
     columns = ", ".join(map(connection.ops.quote_name, fields))
     write = _copy if connection.vendor == "postgresql" else _insert
     write(f"{table} ({columns})", len(fields), rows)
+
+
+def append_instances(instances: Sequence[Model]) -> None:
+    """
+    Insert new instances of a model likewise, as their attributes stand: no field converts them, and they are not told
+    the ids that the database gives them.
+    """
+    if instances:
+        fields = [field for field in instances[0]._meta.concrete_fields if not isinstance(field, AutoField)]
+        rows = ([getattr(instance, field.attname) for field in fields] for instance in instances)
+        append(type(instances[0]), [str(field.column) for field in fields], rows)
 
 
 @contextmanager

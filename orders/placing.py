@@ -9,7 +9,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import transaction
 
-from messaging.databases import exclusive_transaction
+from messaging.databases import append_instances, exclusive_transaction
 from messaging.models import new_id
 from messaging.outbox import publish_all
 
@@ -70,10 +70,10 @@ def place_order(draft: Draft, *, now: datetime, answer: Callable[[Order], bytes]
         if standing.open_orders >= settings.ORDERS["MAX_OPEN_ORDERS"]:
             raise TooManyOpenOrders(f"{standing.open_orders} orders are still open: wait for them, or cancel some.")
         order = _acceptable(draft, now)
-        order.save(force_insert=True)
+        append_instances([order])
         _record_and_announce([order])
         told = answer(order)
-        FirstAnswer.objects.create(order=order, body=told)
+        append_instances([FirstAnswer(order=order, body=told)])
         return Placement(order=order, is_new=True, answer=told)
 
 
@@ -161,6 +161,6 @@ def _sale(draft: Draft, products: Products, limits: Limits, now: datetime) -> _S
 
 
 def _record_and_announce(orders: Sequence[Order]) -> None:
-    OrderLine.objects.bulk_create([line for order in orders for line in order.all_lines])
-    HistoryEntry.objects.bulk_create([step for order in orders for step in order.steps])
+    append_instances([line for order in orders for line in order.all_lines])
+    append_instances([step for order in orders for step in order.steps])
     publish_all([announcements.order_placed(order, order.all_lines) for order in orders])
