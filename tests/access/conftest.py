@@ -1,0 +1,53 @@
+from collections.abc import Mapping
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.utils import timezone
+
+from notifications.models import Notification
+from payments.models import PaymentIntent
+from shop import accounts
+from shop.models import Token
+from tests.access.callers import Caller
+from tests.access.routes import PASSWORD
+from tests.factories import make_stock, place_order
+
+
+@pytest.fixture
+def people(db) -> Mapping[str, Caller]:
+    """
+    Two customers, and three who work here: Carl may do nothing yet, Sue may view everything, Olga runs the shop.
+    """
+    create = get_user_model().objects.create_user
+    ada, bob = create("ada", "ada@example.com", PASSWORD), create("bob", "bob@example.com", PASSWORD)
+    carl, sue = create("carl", is_staff=True), create("sue", is_staff=True)
+    olga = create("olga", is_staff=True, is_superuser=True)
+    sue.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    known = {"nobody": None, "bob": bob, "ada": ada, "carl": carl, "sue": sue, "olga": olga}
+    return {name: Caller(user) for name, user in known.items()}
+
+
+@pytest.fixture
+def things(people, drain) -> Mapping[str, str]:
+    """
+    What Ada has, by resource: among it one order that went its way and a newer one that is open. And a row of each
+    model, by its name.
+    """
+    ada = people["ada"].user
+    make_stock(100)
+    place_order(customer_id=ada.pk)
+    drain()
+    key, _ = accounts.create_key(owner=ada, name="nightly", algorithm="hmac-sha256", now=timezone.now())
+    token, _ = Token.objects.create(user=ada, name="nightly")
+    hers = {
+        "orders": place_order(customer_id=ada.pk),
+        "payments": PaymentIntent.objects.get(),
+        "notifications": Notification.objects.get(),
+        "signing-keys": key,
+        "tokens": token,
+    }
+    rows = {model._meta.model_name: model.objects.first() for model in admin.site._registry}
+    named = {name: str(row.pk) for name, row in (rows | hers).items() if row}
+    return named | {"products": "RED-CHAIR", "stock": "RED-CHAIR"}

@@ -1,0 +1,109 @@
+"""
+What the URLconf answers to: every route, and what to send to it.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from django.contrib import admin
+from django.contrib.admindocs.views import simplify_regex
+from django.urls import URLPattern, get_resolver
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+PASSWORD = "three red chairs"
+
+CREDENTIALS = {"username": "ada", "password": PASSWORD}
+FORMS = {"POST /api/auth/login/": CREDENTIALS, "POST /admin/login/": CREDENTIALS}
+QUERIES = {"/api/v1/quote/": "?quantity[RED-CHAIR]=2"}
+BODIES: Mapping[str, Mapping[str, object]] = {
+    "POST /api/v1/orders/": {
+        "lines": [{"sku": "RED-CHAIR", "quantity": 2}],
+        "payment_method": "tok_visa",
+        "expected_total": 9_000,
+    },
+    "POST /api/v1/tokens/": CREDENTIALS | {"name": "a program"},
+    "POST /api/v1/signing-keys/": {"name": "a program", "algorithm": "hmac-sha256"},
+}
+
+
+class Route(NamedTuple):
+    """
+    A method of an address, such as `GET /api/v1/orders/<pk>/`.
+    """
+
+    method: str
+    pattern: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.pattern}"
+
+    @property
+    def is_api(self) -> bool:
+        return self.pattern.startswith("/api/v1/")
+
+    @property
+    def is_unsafe(self) -> bool:
+        return self.method != "GET"
+
+    @property
+    def model(self) -> str:
+        """
+        The model, if this is a page of the admin for one.
+        """
+        found = re.match(r"/admin/(\w+)/(\w+)/", self.pattern)
+        return found[2] if found and found.groups() in _models() else ""
+
+    @property
+    def family(self) -> "Route":
+        """
+        The route without its model, for all models have the same pages.
+        """
+        pattern = re.sub(r"^/admin/\w+/\w+/", "/admin/<app>/<model>/", self.pattern) if self.model else self.pattern
+        return Route(self.method, pattern)
+
+    @property
+    def resource(self) -> str:
+        """
+        The name that `things` are known by.
+        """
+        return self.model or self.pattern.removeprefix("/api/v1/").partition("/")[0]
+
+    def address(self, things: Mapping[str, str]) -> str:
+        """
+        Name one of these things where the route has a parameter.
+        """
+        pattern = self.pattern.replace("<app_label>", "orders")
+        return re.sub(r"<[^>]+>", things.get(self.resource, "1"), pattern) + QUERIES.get(self.pattern, "")
+
+
+def every_route() -> Iterator[Route]:
+    """
+    Walk through the URLconf.
+    """
+    for pattern, view in _walk(get_resolver().url_patterns):
+        yield from (Route(method, pattern) for method in METHODS if method in _methods_of(view))
+
+
+def _walk(patterns: list[Any], before: str = "") -> Iterator[tuple[str, Callable[..., Any]]]:
+    for pattern in patterns:
+        whole = before + str(pattern.pattern)
+        if isinstance(pattern, URLPattern):
+            yield simplify_regex(whole), pattern.callback
+        else:
+            yield from _walk(pattern.url_patterns, whole)
+
+
+def _methods_of(view: Any) -> set[str]:
+    """
+    Tell which methods a view has; a function does not say, so it is asked for both that browsers send.
+    """
+    if actions := getattr(view, "actions", None):
+        return {method.upper() for method in actions}
+    if kind := getattr(view, "view_class", None) or getattr(view, "cls", None):
+        return {method.upper() for method in kind.http_method_names if hasattr(kind, method)}
+    return {"GET", "POST"}
+
+
+def _models() -> set[tuple[str, str]]:
+    return {(model._meta.app_label, model._meta.model_name) for model in admin.site._registry}

@@ -1,0 +1,211 @@
+"""
+Who may do what: every route of the URLconf, asked by everybody.
+
+Bob and Ada are customers, and what has a name here is Ada's. Carl works here and may do nothing yet, Sue may view
+everything, Olga runs the shop.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Permission
+from django.test import RequestFactory
+
+from tests.access.callers import CSRF, OUR_PAGE, Caller, Things, ask, undone
+from tests.access.routes import METHODS, Route, every_route
+
+MATRIX = """\
+                                                              nobody     bob     ada    carl     sue    olga
+GET    /                                                         200     200     200     200     200     200
+GET    /problems/                                                200     200     200     200     200     200
+POST   /problems/                                                405     405     405     405     405     405
+GET    /healthz                                                  200     200     200     200     200     200
+POST   /healthz                                                  405     405     405     405     405     405
+GET    /admin/                                                   302     302     302     200     200     200
+POST   /admin/                                                   302     302     302     200     200     200
+GET    /admin/login/                                             200     200     200     302     302     302
+POST   /admin/login/                                             200     200     200     200     200     200
+GET    /admin/logout/                                            302     302     302     405     405     405
+POST   /admin/logout/                                            302     302     302     302     302     302
+GET    /admin/password_change/                                   302     302     302     200     200     200
+POST   /admin/password_change/                                   302     302     302     200     200     200
+GET    /admin/password_change/done/                              302     302     302     200     200     200
+POST   /admin/password_change/done/                              302     302     302     405     405     405
+GET    /admin/autocomplete/                                      302     302     302     403     403     403
+POST   /admin/autocomplete/                                      302     302     302     405     405     405
+GET    /admin/jsi18n/                                            302     302     302     200     200     200
+POST   /admin/jsi18n/                                            302     302     302     405     405     405
+GET    /admin/r/<path:content_type_id>/<path:object_id>/         302     302     302     404     404     404
+POST   /admin/r/<path:content_type_id>/<path:object_id>/         302     302     302     404     404     404
+GET    /admin/<app>/<model>/                                     302     302     302     403     200     200
+POST   /admin/<app>/<model>/                                     302     302     302     403     200     200
+GET    /admin/<app>/<model>/add/                                 302     302     302     403     403 200/403
+POST   /admin/<app>/<model>/add/                                 302     302     302     403     403     200
+GET    /admin/<app>/<model>/<path:object_id>/history/            302     302     302     403     200     200
+POST   /admin/<app>/<model>/<path:object_id>/history/            302     302     302     403     200     200
+GET    /admin/<app>/<model>/<path:object_id>/delete/             302     302     302     403     403 200/403
+POST   /admin/<app>/<model>/<path:object_id>/delete/             302     302     302     403     403 200/403
+GET    /admin/<app>/<model>/<path:object_id>/change/             302     302     302     403     200     200
+POST   /admin/<app>/<model>/<path:object_id>/change/             302     302     302     403     403     200
+GET    /admin/<app>/<model>/<path:object_id>/                    302     302     302     302     302     302
+POST   /admin/<app>/<model>/<path:object_id>/                    302     302     302     302     302     302
+PUT    /admin/<app>/<model>/<path:object_id>/                    302     302     302     302     302     302
+PATCH  /admin/<app>/<model>/<path:object_id>/                    302     302     302     302     302     302
+DELETE /admin/<app>/<model>/<path:object_id>/                    302     302     302     302     302     302
+GET    /admin/<app>/<model>/<id>/password/                       302     302     302     403     403     200
+POST   /admin/<app>/<model>/<id>/password/                       302     302     302     403     403     200
+GET    /admin/<app_label>/                                       302     302     302     404     200     200
+POST   /admin/<app_label>/                                       302     302     302     404     200     200
+GET    /admin/<url>                                              302     302     302     404     404     404
+POST   /admin/<url>                                              302     302     302     404     404     404
+GET    /api/auth/login/                                          200     200     200     200     200     200
+POST   /api/auth/login/                                          302     302     302     302     302     302
+PUT    /api/auth/login/                                          200     200     200     200     200     200
+POST   /api/auth/logout/                                         302     302     302     302     302     302
+GET    /api/v1/                                                  200     200     200     200     200     200
+GET    /api/v1/schema/                                           200     200     200     200     200     200
+GET    /api/v1/docs/                                             200     200     200     200     200     200
+GET    /api/v1/redoc/                                            200     200     200     200     200     200
+GET    /api/v1/tokens/                                           401     200     200     200     200     200
+POST   /api/v1/tokens/                                           201     201     201     201     201     201
+DELETE /api/v1/tokens/<pk>/                                      401     404     204     404     404     404
+GET    /api/v1/signing-keys/                                     401     200     200     200     200     200
+POST   /api/v1/signing-keys/                                     401     201     201     201     201     201
+DELETE /api/v1/signing-keys/<pk>/                                401     404     204     404     404     404
+POST   /api/v1/signing-keys/<pk>/rotate/                         401     404     201     404     404     404
+GET    /api/v1/quote/                                            401     200     200     200     200     200
+GET    /api/v1/products/                                         200     200     200     200     200     200
+GET    /api/v1/products/<pk>/                                    200     200     200     200     200     200
+GET    /api/v1/orders/                                           401     200     200     200     200     200
+POST   /api/v1/orders/                                           401     201     201     201     201     201
+GET    /api/v1/orders/<pk>/                                      401     404     200     404     404     404
+POST   /api/v1/orders/<pk>/cancel/                               401     404     200     404     404     404
+GET    /api/v1/stock/                                            401     403     403     403     200     200
+GET    /api/v1/stock/<sku>/                                      401     403     403     403     200     200
+GET    /api/v1/payments/                                         401     200     200     200     200     200
+GET    /api/v1/payments/<pk>/                                    401     404     200     404     404     404
+GET    /api/v1/notifications/                                    401     200     200     200     200     200
+GET    /api/v1/notifications/<pk>/                               401     404     200     404     404     404
+"""
+
+BY_HAND = {
+    "auth.Group": {"add", "change", "delete"},
+    "auth.User": {"add", "change", "delete"},
+    "django_q.Failure": {"change", "delete"},
+    "django_q.OrmQ": {"change", "delete"},
+    "django_q.Schedule": {"add", "change", "delete"},
+    "django_q.Success": {"change", "delete"},
+    "orders.Product": {"add", "change"},
+}
+"""What Olga may do in the admin beyond looking and the actions there. Whatever has a story is told by services."""
+
+ALL_METHODS = (*METHODS, "TRACE", "BREW")
+
+
+def matrix(people: Mapping[str, Caller], things: Things, ask: Callable[..., Any], *, only: str = "/") -> Iterator[str]:
+    """
+    Ask every route as everybody, and write the answers' statuses down: a line for each route, but one for the same
+    page of all models.
+    """
+    statuses: dict[Route, dict[str, set[int]]] = {}
+    for route in [route for route in every_route() if route.pattern.startswith(only)]:
+        row = statuses.setdefault(route.family, {name: set() for name in people})
+        for name, caller in people.items() if is_asked(route, things) else ():
+            with undone():
+                row[name].add(ask(caller, route, things).status_code)
+    yield line("", "", *people)
+    for route, row in statuses.items():
+        yield line(route.method, route.pattern, *("/".join(map(str, sorted(answers))) for answers in row.values()))
+
+
+def is_asked(route: Route, things: Things) -> bool:
+    """
+    Tell whether to ask: each page of each model is looked at, if it has a row, but forms are sent to one model only.
+    """
+    if route.is_unsafe:
+        return route.model in {"", "product", "user"}
+    return "<" not in route.pattern or not route.model or route.model in things
+
+
+def line(method: str, pattern: str, *cells: str) -> str:
+    return f"{method:7}{pattern:53}" + "".join(f"{cell:>8}" for cell in cells)
+
+
+@pytest.fixture
+def api_routes() -> list[Route]:
+    return [route for route in every_route() if route.is_api]
+
+
+class TestEverybody:
+    def test_is_answered_so_by_session(self, people, things):
+        assert list(matrix(people, things, Caller.by_session)) == MATRIX.splitlines()
+
+    def test_is_answered_the_same_by_token(self, people, things):
+        head, *rows = MATRIX.splitlines()
+        of_the_api = [row for row in rows if " /api/v1/" in row]
+
+        assert list(matrix(people, things, Caller.by_token, only="/api/v1/")) == [head, *of_the_api]
+
+    def test_is_nobody_in_the_admin_by_token(self, people, things):
+        routes = [route for route in every_route() if route.pattern.startswith("/admin/") and is_asked(route, things)]
+
+        for route in routes:
+            by_token = ask(route, things, cookies={"csrftoken": CSRF}, headers=OUR_PAGE | people["olga"].token)
+            assert by_token.status_code == people["nobody"].by_session(route, things).status_code, route
+
+    def test_gets_405_for_every_other_method(self, people, things, api_routes):
+        known = set(api_routes)
+        others = [Route(method, pattern) for pattern in {route.pattern for route in known} for method in ALL_METHODS]
+
+        for route in set(others) - known:
+            answer = people["olga"].by_token(route, things)
+            assert answer.status_code == 405, route
+            assert "GET" in answer.headers["Allow"] or Route("GET", route.pattern) not in known
+
+    def test_may_ask_for_the_head_of_what_can_be_looked_at(self, people, things, api_routes):
+        for caller in people.values():
+            for route in api_routes:
+                if route.method == "GET":
+                    head = caller.by_token(route._replace(method="HEAD"), things)
+                    assert head.status_code == caller.by_token(route, things).status_code, route
+                    assert head.content == b""
+
+
+class TestAnother:
+    @pytest.mark.parametrize("by", [Caller.by_session, Caller.by_token])
+    @pytest.mark.parametrize("name", ["bob", "olga"])
+    def test_cannot_tell_what_is_adas_from_what_is_nobodys(self, people, things, api_routes, name, by):
+        hers = [route for route in api_routes if "<" in route.pattern and route.resource not in {"products", "stock"}]
+        nobodys = dict.fromkeys(things, str(uuid4()))
+
+        for route in hers:
+            assert told(by(people[name], route, things)) == told(by(people[name], route, nobodys)), route
+            assert by(people[name], route, things).status_code == 404
+
+    def test_needs_more_than_a_permission_to_look_at_the_stock(self, people, things):
+        customer = people["bob"].user
+        customer.user_permissions.set(Permission.objects.filter(codename="view_stockitem"))
+
+        assert people["bob"].by_token(Route("GET", "/api/v1/stock/"), things).status_code == 403
+
+
+class TestOlga:
+    def test_changes_by_hand_only_what_has_no_story(self, people):
+        request = RequestFactory().get("/admin/")
+        request.user = people["olga"].user
+        rights = {model._meta.label: page.get_model_perms(request) for model, page in admin.site._registry.items()}
+
+        may = {label: {right for right, granted in of.items() if granted} - {"view"} for label, of in rights.items()}
+
+        assert {label: granted for label, granted in may.items() if granted} == BY_HAND
+
+
+def told(answer: Any) -> tuple[int, dict[str, str], dict[str, str]]:
+    """
+    Read all that an answer tells, but for what differs every time.
+    """
+    headers = {name: value for name, value in answer.headers.items() if name not in {"X-Request-Id", "Date"}}
+    return answer.status_code, headers, answer.json() | {"request_id": "another"}
