@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from django.conf import settings
+from django.core.exceptions import TooManyFieldsSent
+from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
@@ -16,6 +18,29 @@ from rest_framework.request import Request
 
 MAX_DEPTH = 16
 MAX_DIGITS = 18
+
+
+class PlainRequest(WSGIRequest):
+    """
+    A request in UTF-8, whatever charset its headers name. Django takes them at their word: it would read the address
+    by a charset that no signature covers, or fail by one that nobody knows, before anybody could answer.
+    """
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        for name in ("CONTENT_TYPE", "HTTP_ACCEPT"):
+            # A parameter in a charset of its own (RFC 2231), which neither header has.
+            if {"*", "'"} <= set(environ.get(name, "")):
+                del environ[name]
+        super().__init__(environ)
+
+    @property
+    def encoding(self) -> None:
+        """
+        Name no charset, which means UTF-8, whatever Django wants to set here.
+        """
+
+    @encoding.setter
+    def encoding(self, charset: str) -> None: ...
 
 
 class StrictJSONParser(JSONParser):
@@ -58,6 +83,17 @@ def refused_body(request: HttpRequest) -> str:
         return "length_required"
     limit = settings.MAX_BODY_BYTES if request.path.startswith("/api/") else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     return "body_too_large" if length.isdecimal() and _exceeds(length, limit) else ""
+
+
+def refused_query(request: HttpRequest) -> str:
+    """
+    Tell by its code what is wrong with a query, before anybody stumbles over it; nothing, if there is nothing.
+    """
+    try:
+        _ = request.GET
+    except TooManyFieldsSent:
+        return "bad_request"
+    return ""
 
 
 def refuse_encodings(request: Request) -> None:

@@ -24,7 +24,7 @@ from rest_framework.views import set_rollback
 
 from shop import request_id
 from shop.codes import BY_STATUS, CATALOGUE
-from shop.parsing import refused_body
+from shop.parsing import refused_body, refused_query
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Problems:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         begun = request_id.begin()
-        refused = refused_body(request)
+        refused = refused_body(request) or refused_query(request)
         answer = _written(request, problem(refused)) if refused else self.get_response(request)
         if answer.status_code >= 400 and not _is_problem(answer) and not _is_told_otherwise(request, answer):
             answer = _rewritten(request, answer)

@@ -7,6 +7,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 
 application = get_wsgi_application()
 
+from shop.parsing import PlainRequest  # noqa: E402  (it needs Django to be set up)
+
+application.request_class = PlainRequest
+
 if settings.RELAY_IN_WEB:
     from messaging import host
 

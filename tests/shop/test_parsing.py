@@ -1,0 +1,76 @@
+import json
+from urllib.parse import quote
+
+import pytest
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
+from django.test import RequestFactory
+
+from tests.factories import ProductFactory
+
+pytestmark = pytest.mark.django_db
+
+EVERYWHERE = ["/", "/nothing/", "/healthz", "/admin/login/", "/api/v1/products/", "/api/v1/docs/"]
+
+
+@pytest.fixture
+def shop(settings):
+    """
+    The shop as a web server calls it, but within the test's own transaction.
+    """
+    settings.RELAY_IN_WEB = False
+    from shop import wsgi
+
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield wsgi.application
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+def ask(shop, address, **environ) -> tuple[int, bytes]:
+    """
+    Send a request with these headers, named as WSGI does, and read its answer's status and body.
+    """
+    answers = []
+    request = RequestFactory().get(address)
+    body = b"".join(shop(request.environ | environ, lambda status, headers: answers.append(status)))
+    return int(answers[0][:3]), body
+
+
+class TestPlainRequest:
+    @pytest.mark.parametrize("address", EVERYWHERE)
+    @pytest.mark.parametrize("name", ["CONTENT_TYPE", "HTTP_ACCEPT"])
+    @pytest.mark.parametrize("value", ["text/html; x*=klingon'en'%41", "*/*; a,b *= undefined''%ff"])
+    def test_has_no_parameter_in_a_charset_of_its_own(self, shop, address, name, value):
+        assert ask(shop, address, **{name: value})[0] == ask(shop, address)[0] < 500
+
+    @pytest.mark.parametrize("address", EVERYWHERE)
+    @pytest.mark.parametrize("charset", ["klingon", "undefined", "base64", "idna", "punycode", "rot13", "utf-16"])
+    def test_has_an_address_in_no_other_charset(self, shop, address, charset):
+        asked = f"{address}?format=json&next=%41%e9%ff"
+
+        told = ask(shop, asked, CONTENT_TYPE=f"application/json; charset={charset}")
+
+        assert told[0] == ask(shop, asked)[0] < 500
+
+    def test_means_the_same_by_whatever_charset(self, shop):
+        ProductFactory(sku="CAFE", name="Café")
+        found = [
+            ask(shop, f"/api/v1/products/?search={quote('Café')}", CONTENT_TYPE=f"text/plain; charset={charset}")[1]
+            for charset in ("utf-8", "latin-1", "cp037", "utf-7")
+        ]
+
+        assert len(set(found)) == 1
+        assert [product["sku"] for product in json.loads(found[0])["results"]] == ["CAFE"]
+
+
+class TestRefusedQuery:
+    @pytest.mark.parametrize("debug", [True, False])
+    @pytest.mark.parametrize("address", EVERYWHERE)
+    def test_refuses_more_parameters_than_anybody_needs(self, shop, settings, address, debug):
+        settings.DEBUG = debug
+
+        status, told = ask(shop, f"{address}?{'a&' * 1_001}", HTTP_ACCEPT="application/json")
+
+        assert (status, json.loads(told)["code"]) == (400, "bad_request")
