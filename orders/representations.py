@@ -3,7 +3,7 @@ Products and orders as the API asks for them, reads and writes them.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django_filters import rest_framework as filters
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
 from rest_framework.reverse import reverse
 
 from .fields import EmailText, Input, PhoneText, Rows, Text, WholeNumber
@@ -32,8 +33,21 @@ class LineInput(Input):
     quantity = WholeNumber(code="invalid_quantity", max_value=2**31 - 1, min_value=1)
 
 
+class Lines(Rows):
+    """
+    Lines of an order. If there are too many, nobody looks at any of them: ten thousand would keep us busy for seconds.
+    """
+
+    def run_child_validation(self, data: Sequence[Any]) -> list[Any]:
+        most = settings.ORDERS["MAX_LINES"]
+        if len(data) > most:
+            raise ValidationError(f"An order has at most {most} lines, not {len(data)}.", code="too_many_lines")
+        rows: list[Any] = super().run_child_validation(data)
+        return rows
+
+
 class OrderInput(Input):
-    lines = Rows(code="invalid_lines", child=LineInput())
+    lines = Lines(code="invalid_lines", child=LineInput())
     payment_method = Text(code="invalid_payment_method", max_length=64, help_text="A token of the payment gateway.")
     expected_total = WholeNumber(code="invalid_amount", min_value=0, help_text="What you saw it cost, in minor units.")
     currency = Text(code="currency_mismatch", required=False, help_text="What you believe the prices are in.")

@@ -45,6 +45,7 @@ def test_too_many_of_one_are(api, quantity):
     (29, [], "empty_order"),
     (30, [LINE] * 101, "too_many_lines"),
     (30, [LINE] * 1_000, "too_many_lines"),
+    (30, [{}] * 10_000, "too_many_lines"),
     (32, [{"sku": "PALACE-0", "quantity": 2}], "total_too_large"),
     (32, [{"sku": f"PALACE-{number}", "quantity": 1_000} for number in range(100)], "total_too_large"),
     (32, [LINE, {"sku": "PALACE-0", "quantity": 1}], "total_too_large"),
