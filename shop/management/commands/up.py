@@ -165,11 +165,17 @@ def start_members(group: Group, listener: socket.socket, *, workers: int) -> Non
     """
     Start a web server behind the listening socket, and the workers.
     """
-    web_server = [
-        *(sys.executable, "-m", "gunicorn", "shop.wsgi", "--pythonpath", str(settings.BASE_DIR)),
-        *("--bind", f"fd://{listener.fileno()}", "--worker-class", "gthread", "--threads", "8"),
-        *("--log-level", "warning", "--no-control-socket"),
-    ]
-    group.start("The web server", web_server, pass_fds=[listener.fileno()], RELAY_IN_WEB="off")
+    group.start("The web server", web_server(listener), pass_fds=[listener.fileno()], RELAY_IN_WEB="off")
     cluster = [sys.executable, str(settings.BASE_DIR / "manage.py"), "qcluster"]
     group.start("The cluster of workers", cluster, RELAY_WORKERS=str(workers))
+
+
+def web_server(listener: socket.socket) -> list[str]:
+    """
+    Write down the command that serves the shop behind a listening socket.
+    """
+    return [
+        *(sys.executable, "-m", "gunicorn", "shop.wsgi", "--pythonpath", str(settings.BASE_DIR)),
+        *("--bind", f"fd://{listener.fileno()}", "--worker-class", "shop.gathering.GatheringWorker"),
+        *("--threads", "8", "--worker-connections", "500", "--log-level", "warning", "--no-control-socket"),
+    ]

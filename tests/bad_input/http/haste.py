@@ -1,0 +1,9 @@
+from shop.gathering import GatheringWorker
+
+
+class HastyWorker(GatheringWorker):
+    """
+    Waits less, for tests to wait less.
+    """
+
+    request_seconds = 2

@@ -1,0 +1,171 @@
+"""
+Rows 7, 54 and 73: what a request says of its own length, and says twice, at a real server.
+"""
+
+import json
+
+import pytest
+
+from shop.codes import CATALOGUE
+from tests.bad_input.http.server import Client, Server, request
+from tests.bad_input.rows import rows
+from tests.bad_input.scene import ORDERS, wish
+from tests.snapshot import snapshot
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BODY = wish()
+
+
+@pytest.fixture
+def placing(token) -> dict[str, str]:
+    """
+    The headers of a good request, but for its length.
+    """
+    return {"Authorization": f"Token {token}", "Idempotency_Key": "basket-1", "Content_Type": "application/json"}
+
+
+def post(headers: dict[str, str], body: bytes = BODY, **others: str) -> bytes:
+    return request("POST", ORDERS, body, **headers | others)
+
+
+def code_of(answer) -> str:
+    """
+    Read a problem's code; it has to be the shop's own answer, and not the server's.
+    """
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = json.loads(answer.body)
+    assert answer.status == told["status"] == CATALOGUE[told["code"]].status
+    return told["code"]
+
+
+@rows(
+    "length, code",
+    (7, "", "length_required"),
+    (7, "10", "malformed_json"),
+    (7, "0", "malformed_json"),
+    (7, "65537", "body_too_large"),
+    (7, "3000000", "body_too_large"),
+    (7, "9" * 20, "body_too_large"),
+    (7, "9" * 5_000, None),
+    (7, f"{len(BODY)}, {len(BODY)}", None),
+    (7, "-1", None),
+    (7, "+10", None),
+    (7, "1_0", None),
+    (7, "0x10", None),
+    (7, "1e3", None),
+    (7, "１０".encode().decode("latin-1"), None),
+    (7, "²".encode().decode("latin-1"), None),
+    (7, "ten", None),
+)
+def test_no_length_is(server: Server, placing, length, code):
+    before = snapshot()
+    padding = b" " * max(0, int(length) - len(BODY)) if length in {"65537", "3000000"} else b""
+
+    answer = server.ask(post(placing, BODY + padding, Content_Length=length))
+
+    assert snapshot() == before
+    assert code_of(answer) == code if code else answer.status == 400
+
+
+@rows(
+    "encoding, code",
+    (7, "chunked", "length_required"),
+    (7, "Chunked", "length_required"),
+    (7, "gzip, chunked", "length_required"),
+    (7, "identity", None),
+    (7, "gzip", None),
+    (7, "x", None),
+    (7, "chunked, chunked", None),
+    (7, "\x0bchunked", None),
+)
+def test_no_body_is_taken(server: Server, placing, encoding, code):
+    before = snapshot()
+    chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+
+    answer = server.ask(post(placing, chunk, Transfer_Encoding=encoding))
+
+    assert snapshot() == before
+    assert code_of(answer) == code if code else answer.status in {400, 501}
+
+
+@rows(
+    "headers",
+    (7, {"Content-Length": "5", "Transfer-Encoding": "chunked"}),
+    (7, {"Content-Length": "5", "content-length": "6"}),
+    (7, {"Content-Length": "5", "content-length": "5"}),
+    (7, {"Content-Length ": "5"}),
+    (7, {"Content-Length": "5\r\n 6"}),
+    (54, {"Content-Type": "application/json", "content-type": "text/plain"}),
+    (54, {"X-Forged": "a\nContent-Length: 5"}),
+    (54, {"X-Forged": "a\0b"}),
+    (54, {"X Forged": "a"}),
+    (54, {"": "a"}),
+)
+def test_no_head_has(server: Server, headers):
+    before = snapshot()
+
+    answer = server.ask(request("POST", ORDERS, b"{} {}", **headers))
+
+    assert snapshot() == before
+    assert answer.status == 400
+
+
+def test_row_7_too_long_a_body_is_not_asked_for(server: Server, placing):
+    answer = server.ask(post(placing, b"", Content_Length="3000000", Expect="100-continue"))
+
+    assert code_of(answer) == "body_too_large"
+    assert answer.headers["connection"] == "close"
+
+
+def test_row_7_what_comes_after_the_body_is_another_request(server: Server, placing):
+    before = snapshot()
+    with Client(server.address) as client:
+        client.sendall(post(placing, BODY + b"\r\n\r\n", Content_Length="10"))
+
+        first, second = client.answer(), client.answer()
+
+    assert snapshot() == before
+    assert code_of(first) == "malformed_json"
+    assert second.status == 400
+
+
+def test_row_54_two_keys_are_none(server: Server, placing):
+    before = snapshot()
+    placing = {"Idempotency-Key": "basket-2"} | placing  # another spelling of the same name is another header here
+
+    answer = server.ask(
+        request("POST", ORDERS, BODY, **placing, idempotency_key="basket-3", Content_Length=str(len(BODY)))
+    )
+
+    assert snapshot() == before
+    assert code_of(answer) == "idempotency_key_invalid"
+
+
+@pytest.mark.parametrize("name", ["Authorization", "authorization"])
+def test_row_60_two_tokens_are_none(server: Server, placing, token, name):
+    before = snapshot()
+    two = request("POST", ORDERS, BODY, **placing, Content_Length=str(len(BODY))).replace(
+        b"\r\n\r\n", f"\r\n{name}: Token {token}\r\n\r\n".encode(), 1
+    )
+
+    assert code_of(server.ask(two)) == "not_authenticated"
+    assert snapshot() == before
+
+
+@pytest.mark.parametrize("method", ["TRACE", "PUT", "DELETE", "PROPFIND"])
+def test_row_73_nothing_else_can_be_done(server: Server, placing, method):
+    before = snapshot()
+
+    answer = server.ask(request(method, ORDERS, **placing, Content_Length="0", X_Secret="is not sent back"))
+
+    assert snapshot() == before
+    assert code_of(answer) == "method_not_allowed"
+    assert b"not sent back" not in answer.body
+
+
+@pytest.mark.parametrize(
+    "line", ["get / HTTP/1.1", "G / HTTP/1.1", "GET / HTTP/3.0", "GET  / HTTP/1.1", "GET /\0 HTTP/1.1", "GET"]
+)
+def test_row_73_no_request_begins_with(server: Server, line):
+    assert server.ask(f"{line}\r\nHost: 127.0.0.1\r\n\r\n".encode()).status == 400

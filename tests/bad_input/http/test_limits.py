@@ -1,0 +1,36 @@
+"""
+Row 75: more of a head than the server reads.
+"""
+
+import subprocess
+
+from tests.bad_input.http.server import Server, request
+from tests.bad_input.rows import rows
+
+
+@rows(
+    "head, status",
+    (75, request("GET", "/healthz", X="x" * 8_189), 431),
+    (75, request("GET", "/healthz", **{f"X-{number}": "1" for number in range(100)}), 431),
+    (75, request("GET", f"/healthz?{'x' * 4_080}"), 414),
+    (75, b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 70_000, 431),
+    (75, b"x" * 70_000, 431),
+    (75, request("GET", "/healthz", X="x" * 8_000), 200),
+    (75, request("GET", "/healthz", **{f"X-{number}": "1" for number in range(99)}), 200),
+    (75, request("GET", f"/healthz?{'x' * 4_060}"), 200),
+)
+def test_a_server_reads_no(server: Server, head, status):
+    workers = children(server)
+
+    assert server.ask(head).status == status
+
+    assert server.ask(request("GET", "/healthz")).status == 200
+    assert children(server) == workers
+
+
+def children(server: Server) -> list[str]:
+    """
+    List the processes of the server's workers.
+    """
+    processes = subprocess.check_output(["ps", "-A", "-o", "pid=,ppid="], text=True).splitlines()
+    return [pid for pid, parent in map(str.split, processes) if int(parent) == server.pid]
