@@ -57,7 +57,11 @@ class ShopSchema(AutoSchema):
         return f"{resource.replace('-', '_')}_{self._act}"
 
     def get_summary(self) -> str:
-        return re.split(r"(?<=[.])\s", self.get_description())[0]
+        return re.split(r"(?<=[.])\s", super().get_description())[0]
+
+    def get_description(self) -> str:
+        whole = super().get_description()
+        return "" if whole == self.get_summary() else whole
 
     def get_auth(self) -> list[Described]:
         ways = [way for caller in self.view.get_authenticators() for way in SECURITY[type(caller)]]

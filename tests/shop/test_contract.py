@@ -138,3 +138,19 @@ def test_answers_an_owner_as_described(case, olga, hers):
 def test_answers_values_at_their_limits_as_described(case, olga):
     make_stock(100)
     call(case, olga)
+
+
+def test_answers_step_by_step_as_described(olga, hers):
+    """
+    What one answer names goes into the next request: an order that was placed is looked at, cancelled, cancelled again.
+    """
+
+    class Story(made_up.as_state_machine()):
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+            return {"headers": {"Host": "testserver", **olga}}
+
+        def validate_response(self, response: Any, case: Any, **_: Any) -> None:
+            case.validate_response(response, checks=CHECKS)
+
+    steps = {"max_examples": 5 * EXAMPLES, "stateful_step_count": 8, "deadline": None, "derandomize": True}
+    Story.run(settings=hypothesis(**steps, database=None, suppress_health_check=list(HealthCheck)))
