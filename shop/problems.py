@@ -185,8 +185,8 @@ def _faults(detail: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
         for name, within in detail.items():
             yield from _faults(within, path if name == api_settings.NON_FIELD_ERRORS_KEY else (*path, str(name)))
     elif isinstance(detail, list):
-        for within in detail:
-            yield from _faults(within, path)
+        for at, within in enumerate(detail):
+            yield from _faults(within, (*path, str(at)) if isinstance(within, dict | list) else path)
     else:
         yield path, detail
 

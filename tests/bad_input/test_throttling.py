@@ -1,0 +1,69 @@
+"""
+Rows 78 and 79: more than is good for the others.
+"""
+
+import pytest
+from django.test import Client
+
+from shop import throttling
+from tests.bad_input.scene import LOGIN, ORDERS, TOKENS, login, wish
+from tests.refusals import problem_of, refused, send
+
+MINUTE = 60
+
+
+@pytest.fixture
+def limits(settings, monkeypatch):
+    """
+    Set limits, and stop the clock by which their windows turn.
+    """
+    monkeypatch.setattr(throttling, "clock", lambda: 1_800_000_000)
+
+    def limits(**most: int) -> None:
+        settings.THROTTLING = settings.THROTTLING | most
+
+    return limits
+
+
+@pytest.mark.parametrize("forged", [{}, {"X_Forwarded_For": "192.0.2.{number}"}, {"Forwarded": "for=192.0.2.{number}"}])
+def test_row_78_too_many_requests_are_refused_whoever_they_say_they_come_from(limits, forged):
+    limits(ADDRESS_PER_MINUTE=3)
+    stranger = Client()
+    for number in range(3):
+        send(stranger, "GET", "/api/v1/products/", **told(forged, number))
+
+    answer = send(stranger, "GET", "/api/v1/products/", **told(forged, 4))
+
+    assert problem_of(answer)["code"] == "throttled"
+    assert 0 < int(answer.headers["Retry-After"]) <= MINUTE
+
+
+def test_row_78_too_many_orders_are_not_taken(api, limits):
+    limits(ACCOUNT_PER_MINUTE=2)
+    for number in range(2):
+        assert send(api, "POST", ORDERS, wish(), Idempotency_Key=f"basket-{number}").status_code == 201
+
+    assert refused(api, "POST", ORDERS, wish(), Idempotency_Key="basket-2")["code"] == "throttled"
+
+
+@pytest.mark.parametrize("forged", [{}, {"X_Forwarded_For": "192.0.2.{number}"}])
+def test_row_79_who_guesses_tokens_is_refused(token, limits, forged):
+    limits(FAILURES_PER_MINUTE=100)
+    guesser = Client()
+    for number in range(100):
+        answer = send(guesser, "GET", ORDERS, Authorization=f"Token guess-{number}", **told(forged, number))
+        assert answer.status_code == 401
+
+    assert refused(guesser, "GET", ORDERS, Authorization=f"Token {token}", **told(forged, 100))["code"] == "throttled"
+
+
+def test_row_79_who_guesses_passwords_is_refused(limits):
+    limits(FAILED_LOGINS_PER_QUARTER_HOUR=10)
+    for number in range(10):
+        assert refused(Client(), "POST", TOKENS, login(password=f"guess-{number}"))["code"] == "invalid_credentials"
+
+    assert refused(Client(), "POST", TOKENS, login(**LOGIN))["code"] == "throttled"
+
+
+def told(headers: dict[str, str], number: int) -> dict[str, str]:
+    return {name: value.format(number=number) for name, value in headers.items()}

@@ -1,0 +1,63 @@
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+from django.test import Client
+
+from shop.codes import BY_STATUS, CATALOGUE
+from tests.factories import ProductFactory
+
+pytestmark = pytest.mark.django_db
+
+
+class TestCatalogue:
+    def test_shows_every_code_on_one_page(self):
+        ProductFactory()
+
+        page = Client().get("/problems/").content.decode()
+
+        assert re.findall(r'<tr id="(\w+)">', page) == list(CATALOGUE)
+        assert all(f'href="#{code}"' in page for code in CATALOGUE)
+
+    def test_has_every_code_that_is_used_and_no_other(self):
+        used, mentioned = set(), set()
+        for source in sources():
+            for node in ast.walk(ast.parse(source.read_text())):
+                used |= codes_set_by(node)
+                mentioned |= {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
+
+        assert used <= CATALOGUE.keys()
+        assert CATALOGUE.keys() - mentioned <= set(BY_STATUS.values())
+
+    def test_has_a_code_of_the_same_status_for_each_status(self):
+        assert {status: CATALOGUE[code].status for status, code in BY_STATUS.items()} == {
+            status: status for status in BY_STATUS
+        }
+
+
+def sources() -> Iterator[Path]:
+    """
+    List what may find fault; not what only describes which faults there are.
+    """
+    for app in ("shop", "orders", "inventory", "payments", "notifications", "messaging"):
+        files = (django_settings.BASE_DIR / app).rglob("*.py")
+        yield from (file for file in files if file.name not in {"codes.py", "failures.py", "openapi.py"})
+
+
+def codes_set_by(node: ast.AST) -> set[str]:
+    """
+    Find what a piece of the source sets a code to, or calls a problem by.
+    """
+    match node:
+        case ast.keyword(arg="code" | "default_code" | "otherwise", value=ast.Constant(value=str(code))):
+            return {code}
+        case ast.Assign(targets=[ast.Name(id="code" | "default_code")], value=ast.Constant(value=str(code))):
+            return {code}
+        case ast.Call(func=ast.Name(id="problem"), args=[ast.Constant(value=str(code)), *_]):
+            return {code}
+        case ast.Call(func=ast.Name(id="ErrorDetail"), args=[_, ast.Constant(value=str(code))]):
+            return {code}
+    return set()

@@ -1,0 +1,53 @@
+import json
+
+import pytest
+from rest_framework.exceptions import APIException, ErrorDetail, NotFound, Throttled, ValidationError
+
+from shop.codes import CATALOGUE
+from shop.problems import describe
+
+
+class TestDescribe:
+    @pytest.mark.parametrize(
+        ("error", "code", "faults"),
+        [
+            (ValidationError([]), "bad_request", None),
+            (ValidationError({}), "bad_request", None),
+            (ValidationError({"a": []}), "bad_request", None),
+            (ValidationError({"a": {"b": []}}), "bad_request", None),
+            (ValidationError("no", code="unheard_of"), "invalid_field", ["#"]),
+            (ValidationError(["no", "neither"]), "invalid_field", ["#", "#"]),
+            (ValidationError({"a": "no"}, code="unknown_sku"), "unknown_sku", ["#/a"]),
+            (ValidationError({1: {2: ["no"]}}), "invalid_field", ["#/1/2"]),
+            (ValidationError({"a/b": ["no"]}), "invalid_field", ["#/a/b"]),
+            (ValidationError({None: "no"}), "invalid_field", ["#/None"]),
+            (ValidationError({"a": [{}, {"b": "no"}, [["no"]]]}), "invalid_field", ["#/a/1/b", "#/a/2/0"]),
+            (ValidationError({"~": "no"}), "invalid_field", ["#"]),
+            (ValidationError({"a": None}), "invalid_field", ["#/a"]),
+            (NotFound("Order 5 is Bob's"), "not_found", None),
+            (Throttled(wait=5), "throttled", None),
+            (APIException("no", code="unheard_of"), "internal_error", None),
+        ],
+    )
+    def test_never_fails(self, error, code, faults):
+        told = describe(error)
+
+        assert told["code"] == code
+        assert told["status"] == error.status_code
+        assert [fault["pointer"] for fault in told["errors"]] == faults if faults else "errors" not in told
+        assert json.loads(json.dumps(told)) == told
+
+    @pytest.mark.parametrize("detail", [None, 5, "no", b"no", [None], {"a": 5}, ["no", {"a": ["no"]}]])
+    def test_never_fails_whatever_stands_in_an_exception(self, detail):
+        error = APIException()
+        error.detail = detail
+
+        assert json.dumps(describe(error))
+
+    def test_names_what_is_not_there_alike(self):
+        assert describe(NotFound("Order 5 is Bob's"))["detail"] == CATALOGUE["not_found"].advice
+
+    def test_says_where_in_the_query(self):
+        told = describe(ValidationError({"status": [ErrorDetail("no", "invalid_choice")]}), safe=True)
+
+        assert told["errors"] == [{"code": "invalid_parameter", "detail": "no", "parameter": "status"}]

@@ -1,0 +1,98 @@
+import pytest
+from django.test import Client
+
+from tests.factories import CustomerFactory, api_of
+from tests.refusals import problem_of
+from tests.shop.problems.readers import PERSON, code_of
+
+pytestmark = pytest.mark.django_db
+
+
+class TestDjangosOwn:
+    @pytest.mark.parametrize("path", ["/", "/api/v1/products/", "/nothing/", "/healthz"])
+    def test_400_when_the_host_is_another(self, ask, path):
+        ask(path, headers={"Host": "evil.example"}, code="bad_request")
+
+    @pytest.mark.parametrize("debug", [True, False])
+    @pytest.mark.parametrize("host", ["evil.example", "a b", "[::1", ""])
+    def test_400_to_a_program_when_the_host_is_none(self, settings, debug, host):
+        settings.DEBUG = debug
+
+        answer = Client().get("/api/v1/products/", headers={"Host": host})
+
+        assert problem_of(answer)["code"] == "bad_request"
+
+    def test_403_when_a_form_is_forged(self, ask):
+        ask("/admin/login/", "POST", client=Client(enforce_csrf_checks=True), code="csrf_failed")
+
+    def test_403_where_an_operator_may_not_look(self, ask):
+        clerk = Client()
+        clerk.force_login(CustomerFactory(is_staff=True))
+
+        ask("/admin/orders/order/", client=clerk, code="permission_denied")
+
+    @pytest.mark.parametrize("path", ["/nothing/", "/api/v1/nothing/", "/api/", "/admin/nothing/x/", "/%00/", "/%ff/"])
+    def test_404_where_nothing_is(self, ask, path):
+        operator = Client()
+        operator.force_login(CustomerFactory(is_staff=True, is_superuser=True))
+
+        ask(path, client=operator, code="not_found")
+
+    def test_404_to_a_program_while_debugging(self, settings):
+        settings.DEBUG = True
+
+        assert problem_of(Client().get("/nothing/"))["code"] == "not_found"
+
+    @pytest.mark.parametrize("path", ["/", "/healthz", "/problems/"])
+    def test_405_with_what_is_allowed(self, ask, path):
+        answer = ask(path, "DELETE", code="method_not_allowed")
+
+        assert answer.headers["Allow"].startswith("GET, HEAD")
+
+    @pytest.mark.parametrize("path", ["/admin/login/", "/", "/nothing/", "/api/v1/orders/"])
+    def test_413_for_every_body_that_is_too_large(self, ask, path):
+        ask(path, "POST", data=b"a" * 3_000_000, content_type="text/plain", code="body_too_large")
+
+
+class TestForm:
+    @pytest.mark.parametrize(
+        ("accept", "form"),
+        [
+            (None, "problem"),
+            ("", "problem"),
+            ("*/*", "problem"),
+            ("application/json", "problem"),
+            ("application/problem+json", "problem"),
+            ("application/*", "problem"),
+            ("image/png", "problem"),
+            ("nonsense", "problem"),
+            (",;=", "problem"),
+            ("text/html;q=0.5, application/json", "problem"),
+            ("text/html", "page"),
+            ("text/*", "page"),
+            (PERSON["Accept"], "page"),
+            ("application/json;q=0.1, text/html", "page"),
+        ],
+    )
+    @pytest.mark.parametrize("path", ["/nothing/", "/api/v1/nothing/"])
+    def test_is_the_one_that_is_preferred(self, path, accept, form):
+        answer = Client().get(path, headers={} if accept is None else {"Accept": accept})
+
+        assert code_of(answer, as_page=form == "page") == "not_found"
+
+    @pytest.mark.parametrize("path", ["/nothing/", "/api/v1/orders/"])
+    def test_is_only_a_head_where_that_is_asked_for(self, path):
+        whole, head = Client().get(path), Client().head(path)
+
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        assert head.headers["Content-Type"] == whole.headers["Content-Type"]
+
+    def test_of_options_is_the_same(self):
+        assert problem_of(Client().options("/api/v1/orders/"))["code"] == "not_authenticated"
+        assert problem_of(Client().options("/nothing/"))["code"] == "not_found"
+        assert api_of("ada").options("/api/v1/orders/").status_code == 200
+
+    def test_keeps_what_the_headers_tell(self):
+        answer = Client().get("/api/v1/orders/")
+
+        assert answer.headers["WWW-Authenticate"] == "Token"
