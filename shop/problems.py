@@ -112,6 +112,9 @@ class Problems:
         if answer.status_code >= 400 and not _is_problem(answer) and not _is_told_otherwise(request, answer):
             answer = _rewritten(request, answer)
         answer.headers["X-Request-Id"] = begun
+        # People may go back to a page and what they typed there; of all else nobody keeps a copy.
+        kept = "private, no-cache" if answer.headers.get("Content-Type", "").startswith("text/html") else "no-store"
+        answer.headers.setdefault("Cache-Control", kept)
         return answer
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
