@@ -15,13 +15,38 @@ from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
 from messaging.admin import ReadOnly, WholeValueSearch, amount, link_to_rows, moment
+from messaging.money import major_units, minor_units
 
 from . import services
-from .drafts import SKU
+from .drafts import MAX_AMOUNT, SKU
 from .models import HistoryEntry, Order, OrderLine, Product
 
 
+class PriceField(forms.DecimalField):
+    """
+    A price as people write it, where the product has minor units.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        limit = major_units(MAX_AMOUNT, settings.ORDERS["CURRENCY"])
+        super().__init__(min_value=0, max_value=limit, help_text=f"In {settings.ORDERS['CURRENCY']}.", **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return major_units(value, settings.ORDERS["CURRENCY"]) if isinstance(value, int) else value
+
+    def clean(self, value: Any) -> int:
+        try:
+            return minor_units(super().clean(value), settings.ORDERS["CURRENCY"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.prepare_value(initial), data)
+
+
 class ProductForm(forms.ModelForm):
+    price = PriceField()
+
     def clean_sku(self) -> str:
         sku = self.cleaned_data["sku"]
         if not SKU.fullmatch(sku):
@@ -41,8 +66,8 @@ PLACED, AT = moment("placed_at"), moment("at")
 @admin.register(Product)
 class ProductAdmin(admin.ModelAdmin):
     form = ProductForm
-    list_display = ("sku", "name", PRICE, "in_stock")
-    list_filter = ("sold_out",)
+    list_display = ("sku", "name", PRICE, "active", "in_stock")
+    list_filter = ("active", "sold_out")
     search_fields = ("sku", "name")
     ordering = ("sku",)
     show_full_result_count = False

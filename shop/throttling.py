@@ -40,6 +40,7 @@ class Limit:
 
     setting: str
     seconds: int
+    advice: str
 
     def count(self, who: object) -> None:
         """
@@ -48,7 +49,7 @@ class Limit:
         :raises Throttled: if that is once too often.
         """
         if self.most and _counted(lambda: _increment(self._key(who), self.seconds)) > self.most:
-            raise Throttled(self._wait())
+            raise self._refusal()
 
     def note(self, who: object) -> None:
         """
@@ -64,7 +65,7 @@ class Limit:
         :raises Throttled: if this one has not.
         """
         if self.most and _counted(lambda: cache.get(self._key(who), 0)) >= self.most:
-            raise Throttled(self._wait())
+            raise self._refusal()
 
     @property
     def most(self) -> int:
@@ -75,14 +76,26 @@ class Limit:
         digest = sha256(str(who).encode("utf-8", "surrogatepass")).hexdigest()
         return f"throttling:{self.setting}:{int(clock()) // self.seconds}:{digest}"
 
-    def _wait(self) -> int:
-        return ceil(self.seconds - clock() % self.seconds)
+    def _refusal(self) -> Throttled:
+        wait = ceil(self.seconds - clock() % self.seconds)
+        minutes = f"{ceil(wait / 60)} minutes" if wait > 60 else f"{wait} seconds"
+        refusal = Throttled(detail=f"{self.advice} Come back in {minutes}.")
+        refusal.wait = wait
+        return refusal
 
 
-REQUESTS_OF_ACCOUNT = Limit("ACCOUNT_PER_MINUTE", 60)
-REQUESTS_OF_ADDRESS = Limit("ADDRESS_PER_MINUTE", 60)
-FAILURES_OF_ADDRESS = Limit("FAILURES_PER_MINUTE", 60)
-FAILED_LOGINS_OF_NAME = Limit("FAILED_LOGINS_PER_QUARTER_HOUR", 900)
+REQUESTS_OF_ACCOUNT = Limit("ACCOUNT_PER_MINUTE", 60, "This account asks too often.")
+REQUESTS_OF_ADDRESS = Limit("ADDRESS_PER_MINUTE", 60, "Your address asks too often.")
+FAILURES_OF_ADDRESS = Limit(
+    "FAILURES_PER_MINUTE",
+    60,
+    "Too many wrong tokens, signatures or passwords came from your address. Right ones wait too.",
+)
+FAILED_LOGINS_OF_NAME = Limit(
+    "FAILED_LOGINS_PER_QUARTER_HOUR",
+    900,
+    "Too many wrong passwords came for this name. The right one has to wait too; tokens that exist go on.",
+)
 
 
 class RequestThrottle(BaseThrottle):

@@ -43,7 +43,7 @@ def test_nobody_edits_by_hand(admin_client, model):
 
 class TestProducts:
     def test_a_new_one_is_announced(self, admin_client):
-        answer = admin_client.post(page(Product, "add"), {"sku": "RED-CHAIR", "name": "Red chair", "price": 4_500})
+        answer = admin_client.post(page(Product, "add"), {"sku": "RED-CHAIR", "name": "Red chair", "price": "45.00"})
 
         assert answer.status_code == 302
         assert Product.objects.values("sku", "name", "price", "sold_out").get() == {
@@ -55,7 +55,16 @@ class TestProducts:
         assert published(contracts.ProductAdded) == [contracts.ProductAdded(sku="RED-CHAIR", name="Red chair")]
 
     @pytest.mark.parametrize(
-        "wrong", [{"sku": "red chair"}, {"sku": ""}, {"price": -1}, {"price": 10**30}, {"sku": "OAK-TABLE"}]
+        "wrong",
+        [
+            {"sku": "red chair"},
+            {"sku": ""},
+            {"sku": "OAK-TABLE"},
+            {"price": -1},
+            {"price": 10**30},
+            {"price": "45.005"},
+            {"price": "NaN"},
+        ],
     )
     def test_a_wrong_one_is_refused(self, admin_client, wrong):
         ProductFactory(sku="OAK-TABLE")
@@ -71,7 +80,7 @@ class TestProducts:
 
         admin_client.post(
             page(Product, "change", product.pk),
-            {"sku": "BLUE-CHAIR", "name": "Chair, red", "price": 4_600, "sold_out": ""},
+            {"sku": "BLUE-CHAIR", "name": "Chair, red", "price": "46", "sold_out": ""},
         )
 
         assert Product.objects.values("sku", "name", "price", "sold_out").get() == {
@@ -81,13 +90,18 @@ class TestProducts:
             "sold_out": True,
         }
 
+    def test_show_their_price_as_people_write_it(self, admin_client):
+        product = ProductFactory(price=24_900)
+
+        assert 'name="price" value="249.00"' in admin_client.get(page(Product, "change", product.pk)).content.decode()
+
     def test_are_marked_when_they_are_in_stock(self, admin_client):
         ProductFactory(sku="OAK-TABLE", sold_out=True)
         ProductFactory(sku="RED-CHAIR", sold_out=False)
 
         listed = admin_client.get(page(Product)).content.decode()
 
-        assert re.findall(r"icon-(yes|no)\.svg", listed) == ["no", "yes"]
+        assert re.findall(r"icon-(yes|no)\.svg", listed) == ["yes", "no", "yes", "yes"]  # active, in stock
         assert "45.00 GBP" in listed
 
     def test_none_is_deleted(self, admin_client):
