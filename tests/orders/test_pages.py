@@ -184,6 +184,9 @@ class TestOrder:
 
         answer = send(browser, ORDERS, fields)
 
+        said, _, technically = answer.content.decode().partition("<details")
         assert answer.status_code == 409
-        assert "price_changed" in answer.content.decode()
+        assert "A price has changed since you looked." in said
+        assert ("price_changed" in said, "#/expected_total" in said, "9900" in said) == (False, False, False)
+        assert "<code>#/expected_total</code>: price_changed" in technically
         assert not Order.objects.exists()

@@ -50,7 +50,7 @@ class TestProblems:
         answer = ada.get("/api/v1/payments/", {parameter: "x"}, headers=HTML)
 
         assert answer.status_code == 400
-        assert f"<code>{parameter}</code>: " in answer.content.decode()
+        assert f"<code>{parameter}</code>: invalid_parameter" in answer.content.decode()
 
 
 class TestShopPages:
