@@ -112,6 +112,7 @@ class Quote(generics.GenericAPIView[Order]):
 
     serializer_class = QuoteOutput
     pages = {"get": "orders/quote.html"}
+    ways_on = {"get": "orders/ways_on_from_quote.html"}
     problems = {"get": (*OF_A_BASKET, "invalid_parameter")}
     # The page of the products brings its search along.
     other_parameters = re.compile(f"{QUANTITY_OF_SKU.pattern}|search|sold_out", re.DOTALL)

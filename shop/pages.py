@@ -3,6 +3,8 @@ The API's pages for people.
 
 A view names templates of its own in `pages`, by action, or by method where it has no actions. They extend `base.html`
 and find the answer in `data`. What has no template of its own gets a page that shows any answer.
+
+Likewise a view may name in `ways_on` what leads on from its refusals.
 """
 
 from typing import Any
@@ -24,10 +26,10 @@ class ShopPages(BrowsableAPIRenderer):
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> str:
         view, request, response = (renderer_context[name] for name in ("view", "request", "response"))
         if response.exception:
-            return _problem_page(data, request, response.status_code)
+            return _problem_page(data, request, response.status_code, ways_on=_of(view, request, "ways_on"))
         if is_redirect(response.status_code):
             return ""
-        own = getattr(view, "pages", {}).get(getattr(view, "action", None) or request.method.lower())
+        own = _of(view, request, "pages")
         if own is None:
             return super().render(data, accepted_media_type, renderer_context)
         etag = response.headers.get("ETag", "")
@@ -44,10 +46,19 @@ class ShopPages(BrowsableAPIRenderer):
         return context | {"data": data, "only_goes": hasattr(view, "destroy") and not hasattr(view, "retrieve")}
 
 
-def _problem_page(problem: Any, request: Request, status: int) -> str:
+def _of(view: Any, request: Request, name: str) -> str | None:
+    """
+    Tell which template a view names for what is done.
+    """
+    found: str | None = getattr(view, name, {}).get(getattr(view, "action", None) or request.method.lower())
+    return found
+
+
+def _problem_page(problem: Any, request: Request, status: int, *, ways_on: str | None) -> str:
     # When the database is what fails, whoever asks cannot be looked up in it.
     trusted = request if status < 500 else None
-    return render_to_string("shop/problem.html", {"problem": problem, "back": _back(request)}, trusted)
+    shown = {"problem": problem, "back": _back(request), "ways_on": ways_on if trusted else None}
+    return render_to_string("shop/problem.html", shown, trusted)
 
 
 def _back(request: Request) -> str:

@@ -5,14 +5,14 @@ What the pages of products and orders need to say. Until it is an order, a baske
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from uuid import uuid4
 
 from django import template
 from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
 
-from orders.representations import lines_of
+from orders.representations import QUANTITY_OF_SKU, lines_of
 
 register = template.Library()
 register.filter("moment", parse_datetime)
@@ -33,6 +33,14 @@ def lines_beside(query: QueryDict, products: Sequence[dict[str, Any]]) -> list[d
     """
     shown = {product["sku"] for product in products}
     return [line for line in lines_of(query) if line["sku"] not in shown]
+
+
+@register.filter
+def what_was_wished(query: QueryDict) -> str:
+    """
+    Write what belongs to the order, and nothing else of a form or an address, as an address has it.
+    """
+    return urlencode([(name, value) for name, value in query.items() if value and QUANTITY_OF_SKU.fullmatch(name)])
 
 
 @register.filter

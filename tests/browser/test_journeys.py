@@ -104,7 +104,7 @@ class TestCustomer:
         visitor.press("Review your order")
         refused = visitor.headline
 
-        visitor.press("Back to where you were")
+        visitor.press("Change your order")
 
         assert (refused, visitor.headline) == ("More than one order may have", "Products")
 

@@ -116,13 +116,13 @@ class TestQuote:
         assert answer.status_code == 401
         assert f'name="next" value="{BASKET}"' in unescape(answer.content.decode())
 
-    def test_says_what_cannot_be_had_and_leads_back(self, browser):
-        answer = browser.get("/api/v1/quote/?quantity[UNICORN]=1", headers={"Referer": f"http://testserver{PRODUCTS}"})
+    def test_says_what_cannot_be_had_and_leads_back_to_the_basket(self, browser):
+        answer = browser.get("/api/v1/quote/?quantity[UNICORN]=1&quantity[RED-CHAIR]=2&search=red")
 
         page = unescape(answer.content.decode())
         assert answer.status_code == 400
         assert "No product has the sku 'UNICORN'." in page
-        assert f'href="http://testserver{PRODUCTS}"' in page
+        assert f'href="{PRODUCTS}?quantity%5BUNICORN%5D=1&quantity%5BRED-CHAIR%5D=2">Change your order' in page
 
 
 class TestOrder:
