@@ -161,9 +161,18 @@ class ProductFilter(filters.FilterSet):
         return products.filter(Q(name__icontains=words) | Q(sku__icontains=words))
 
 
+class Moment(filters.IsoDateTimeFilter):
+    """
+    A moment. It is looked for in UTC, for not every database knows of every offset.
+    """
+
+    def filter(self, found: QuerySet[Any], value: datetime | None) -> QuerySet[Any]:
+        return super().filter(found, value and value.astimezone(UTC))
+
+
 class OrderFilter(filters.FilterSet):
-    placed_after = filters.IsoDateTimeFilter("placed_at", "gte", help_text="ISO 8601, inclusive.", validators=WITHIN)
-    placed_before = filters.IsoDateTimeFilter("placed_at", "lt", help_text="ISO 8601, exclusive.", validators=WITHIN)
+    placed_after = Moment("placed_at", "gte", help_text="ISO 8601, inclusive.", validators=WITHIN)
+    placed_before = Moment("placed_at", "lt", help_text="ISO 8601, exclusive.", validators=WITHIN)
 
     class Meta:
         model = Order

@@ -262,6 +262,7 @@ class TestList:
             ("placed_after=2026-11-24T00:00:00Z", []),
             ("placed_after=2026-11-23T13:00:00%2B01:00", ["cancelled", "placed"]),
             ("placed_before=2026-11-23T12:00:00Z", []),
+            ("placed_before=2026-11-24T00:00:00-23:59", ["cancelled", "placed"]),
         ],
     )
     def test_is_filtered(self, api, query, found):
