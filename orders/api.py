@@ -30,7 +30,7 @@ from .fields import Input
 from .following import follow
 from .models import Order, Product
 from .representations import (
-    QUANTITY_OF_SKU,
+    WISH,
     LineInput,
     OrderFilter,
     OrderInput,
@@ -100,7 +100,7 @@ class ProductViewSet(viewsets.ReadOnlyModelViewSet[Product]):
     filterset_class = ProductFilter
     pages = {"list": "orders/products.html"}
     # A customer searches on while the basket is filled.
-    other_parameters = QUANTITY_OF_SKU
+    other_parameters = WISH
     ordering = "sku"
     lookup_value_regex = SKU.pattern
 
@@ -115,7 +115,7 @@ class Quote(generics.GenericAPIView[Order]):
     ways_on = {"get": "orders/ways_on_from_quote.html"}
     problems = {"get": (*OF_A_BASKET, "invalid_parameter")}
     # The page of the products brings its search along.
-    other_parameters = re.compile(f"{QUANTITY_OF_SKU.pattern}|search|sold_out", re.DOTALL)
+    other_parameters = re.compile(f"{WISH.pattern}|search|sold_out", re.DOTALL)
 
     @extend_schema(parameters=[QUANTITIES])
     def get(self, request: Request) -> Response:
@@ -137,6 +137,7 @@ class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.Ge
     serializer_class = OrderOutput
     filterset_class = OrderFilter
     pages = {"list": "orders/orders.html", "retrieve": "orders/order.html"}
+    ways_on = {"create": "orders/ways_on_from_order.html"}
     problems = {"create": (*OF_A_BASKET, "price_changed", "too_many_open_orders"), "cancel": ("invalid_state",)}
     headers_used = {
         "create": ("Idempotency-Key", "Idempotent-Replayed", "Location", "traceparent"),
@@ -230,7 +231,8 @@ def _asked(line: Mapping[str, Any]) -> DraftLine:
     try:
         return DraftLine(**LineInput.check(line))
     except ValidationError as error:
-        raise ValidationError({f"quantity[{line['sku']}]": list(error.detail.values())}) from error
+        faults = [fault for of_field in error.detail.values() for fault in of_field]
+        raise ValidationError({f"quantity[{line['sku']}]": faults}) from error
 
 
 def _parameter(field: str, lines: Sequence[DraftLine]) -> str:

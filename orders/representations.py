@@ -20,6 +20,8 @@ from .fields import EmailText, Input, PhoneText, Rows, Text, WholeNumber
 from .models import HistoryEntry, Order, OrderLine, Product
 
 QUANTITY_OF_SKU = re.compile(r"quantity\[(.*)\]", re.DOTALL)
+# What the pages carry along, for a customer to go on with what was typed.
+WISH = re.compile(f"{QUANTITY_OF_SKU.pattern}|payment_method|email|phone|note", re.DOTALL)
 NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 OF_THE_FORM = {"csrfmiddlewaretoken", "idempotency_key"}
 # Beyond, a moment with an offset may have no UTC that a database can hold.

@@ -11,8 +11,9 @@ from uuid import uuid4
 from django import template
 from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
+from rest_framework.request import Request
 
-from orders.representations import QUANTITY_OF_SKU, lines_of
+from orders.representations import QUANTITY_OF_SKU, WISH, lines_of
 
 register = template.Library()
 register.filter("moment", parse_datetime)
@@ -40,7 +41,23 @@ def what_was_wished(query: QueryDict) -> str:
     """
     Write what belongs to the order, and nothing else of a form or an address, as an address has it.
     """
-    return urlencode([(name, value) for name, value in query.items() if value and QUANTITY_OF_SKU.fullmatch(name)])
+    return urlencode(_wished(query))
+
+
+@register.filter
+def beside_the_basket(query: QueryDict) -> list[tuple[str, str]]:
+    """
+    List what was typed for the order, but for its lines.
+    """
+    return [(name, value) for name, value in _wished(query) if not QUANTITY_OF_SKU.fullmatch(name)]
+
+
+@register.filter
+def form_of(request: Request) -> QueryDict:
+    """
+    Read a form as it was sent, also where the API did not come to read it.
+    """
+    return request._request.POST  # noqa: SLF001
 
 
 @register.filter
@@ -57,3 +74,7 @@ def fresh_key() -> str:
     Give a form a key by which sending it twice is one order.
     """
     return str(uuid4())
+
+
+def _wished(query: QueryDict) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in query.items() if value and WISH.fullmatch(name)]

@@ -3,6 +3,7 @@ from html import unescape
 from urllib.parse import urlencode
 
 import pytest
+from django.http import HttpResponse
 from django.test import Client
 
 from orders.models import Order, Product
@@ -47,6 +48,27 @@ def send(browser: Client, address: str, fields: dict[str, str]):
 def place(browser: Client, **wishes: str):
     fields = hidden_fields(read(browser, BASKET))
     return send(browser, ORDERS, fields | {"payment_method": "tok_visa", "email": "", "note": ""} | wishes)
+
+
+def way_on(refusal: HttpResponse, label: str) -> str:
+    """
+    Read where a refusal leads on to.
+    """
+    assert refusal.status_code >= 400
+    return re.search(rf'href="([^"]+)">{label}<', unescape(refusal.content.decode()))[1]
+
+
+def typed(page: str) -> dict[str, str]:
+    """
+    Read what an order's form is filled with.
+    """
+    patterns = {
+        "payment_method": r'name="payment_method" value="([^"]*)" checked',
+        "email": r'name="email"[^>]* value="([^"]*)"',
+        "phone": r'name="phone"[^>]* value="([^"]*)"',
+        "note": r"<textarea[^>]*>\n([^<]*)</textarea>",
+    }
+    return {name: "".join(re.findall(pattern, page)) for name, pattern in patterns.items()}
 
 
 class TestProducts:
@@ -190,3 +212,31 @@ class TestOrder:
         assert ("price_changed" in said, "#/expected_total" in said, "9900" in said) == (False, False, False)
         assert "<code>#/expected_total</code>: price_changed" in technically
         assert not Order.objects.exists()
+
+    def test_is_reviewed_again_with_what_the_customer_typed(self, browser):
+        wishes = {
+            "payment_method": "tok_pending",
+            "email": "ada@example.org",
+            "phone": "+441134960000",
+            "note": "A & B",
+        }
+        fields = hidden_fields(read(browser, BASKET)) | wishes
+        Product.objects.update(price=9_900)
+
+        again = way_on(send(browser, ORDERS, fields), "Review your order again")
+        page = read(browser, again)
+
+        assert again.startswith("/api/v1/quote/?quantity%5BRED-CHAIR%5D=2&")
+        assert typed(page) == wishes
+        assert hidden_fields(page)["expected_total"] == "19800"
+
+    def test_keeps_what_the_customer_typed_while_it_is_changed(self, browser):
+        fields = hidden_fields(read(browser, BASKET)) | {"payment_method": "tok_declined", "note": "Ring twice"}
+        Product.objects.update(active=False)
+
+        again = way_on(send(browser, ORDERS, fields), "Review your order again")
+        products = read(browser, way_on(browser.get(again), "Change your order"))
+
+        assert '<input type="hidden" name="payment_method" value="tok_declined">' in products
+        assert '<input type="hidden" name="note" value="Ring twice">' in products
+        assert 'name="quantity[RED-CHAIR]" value="2"' in products
