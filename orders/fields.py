@@ -47,8 +47,7 @@ class Input(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, dict):
             self.fail("null")
-        unknown = [ErrorDetail("Nobody asked for this field.", code="unknown_field")]
-        if strangers := {_step_to(name): unknown for name in data if name not in self.fields}:
+        if strangers := {_step_to(name): _unknown(name) for name in data if name not in self.fields}:
             raise ValidationError(strangers)
         return super().to_internal_value(data)
 
@@ -66,13 +65,13 @@ class _OneCode(serializers.Field):  # type: ignore[type-arg]
         self.code = code
 
     def fail(self, key: str, **values: Any) -> NoReturn:
-        raise ValidationError(self.error_messages[key].format(**values), code=self.code)
+        raise ValidationError(f"{self.field_name}: {self.error_messages[key].format(**values)}", code=self.code)
 
     def run_validators(self, value: Any) -> None:
         try:
             super().run_validators(value)
         except ValidationError as error:
-            raise ValidationError(str(error.detail[0]), code=self.code) from None
+            raise ValidationError(f"{self.field_name}: {error.detail[0]}", code=self.code) from None
 
 
 class WholeNumber(_OneCode, serializers.IntegerField):
@@ -139,6 +138,10 @@ class Rows(_OneCode, serializers.ListField):
     """
     A list of objects.
     """
+
+
+def _unknown(name: str) -> list[ErrorDetail]:
+    return [ErrorDetail(f"{name[:80]}: Nobody asked for this field.", code="unknown_field")]
 
 
 def _step_to(name: str) -> str:
