@@ -3,16 +3,19 @@ What the pages of products and orders need to say. Until it is an order, a baske
 `?quantity[RED-CHAIR]=2`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 from uuid import uuid4
 
 from django import template
+from django.conf import settings
 from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
 from rest_framework.request import Request
 
+from orders.models import Order
 from orders.representations import QUANTITY_OF_SKU, WISH, lines_of
 
 register = template.Library()
@@ -50,6 +53,16 @@ def beside_the_basket(query: QueryDict) -> list[tuple[str, str]]:
     List what was typed for the order, but for its lines.
     """
     return [(name, value) for name, value in _wished(query) if not QUANTITY_OF_SKU.fullmatch(name)]
+
+
+@register.filter
+def reserved_until(order: Mapping[str, Any]) -> datetime | None:
+    """
+    Tell until when the goods of an order wait for its payment.
+    """
+    begun = [step["at"] for step in order["history"] if step["status"] == Order.Status.AWAITING_PAYMENT]
+    due = timedelta(seconds=settings.ORDERS["PAYMENT_DUE_SECONDS"])
+    return datetime.fromisoformat(begun[-1]) + due if begun else None
 
 
 @register.filter

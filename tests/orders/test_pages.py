@@ -1,4 +1,5 @@
 import re
+from datetime import UTC, datetime
 from html import unescape
 from urllib.parse import urlencode
 
@@ -6,6 +7,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client
 
+from orders import services
 from orders.models import Order, Product
 from tests.factories import CustomerFactory, ProductFactory, make_stock, place_order
 
@@ -182,6 +184,15 @@ class TestOrder:
 
         assert answer.headers["Cache-Control"] == "no-store"
         assert "ETag" not in answer.headers
+
+    def test_says_until_when_its_goods_wait_for_the_payment(self, browser, settings):
+        settings.ORDERS = settings.ORDERS | {"PAYMENT_DUE_SECONDS": 7_200}
+        order = place_order()
+        services.request_payments([str(order.pk)], now=datetime(2030, 6, 1, 23, 15, tzinfo=UTC))
+
+        page = read(browser, f"{ORDERS}{order.pk}/")
+
+        assert 'until <time datetime="2030-06-02T01:15:00+00:00">2 June 2030, 01:15 UTC</time>.' in page
 
     def test_is_on_the_list(self, browser):
         order = place_order({"RED-CHAIR": 2})
