@@ -15,7 +15,8 @@ from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
 from rest_framework.request import Request
 
-from orders.models import Order
+from orders.drafts import SKU
+from orders.models import Order, Product
 from orders.representations import QUANTITY_OF_SKU, WISH, lines_of
 
 register = template.Library()
@@ -36,7 +37,11 @@ def lines_beside(query: QueryDict, products: Sequence[dict[str, Any]]) -> list[d
     List what is in the basket beside these products.
     """
     shown = {product["sku"] for product in products}
-    return [line for line in lines_of(query) if line["sku"] not in shown]
+    others = [line for line in lines_of(query) if line["sku"] not in shown]
+    # What has not the form of a sku may have characters that no database takes.
+    skus = [line["sku"] for line in others if SKU.fullmatch(line["sku"])]
+    names = dict(Product.objects.filter(sku__in=skus).values_list("sku", "name"))
+    return [line | {"name": names.get(line["sku"], "")} for line in others]
 
 
 @register.filter

@@ -96,10 +96,11 @@ class TestProducts:
             make_stock(sku=sku)
         drain()
 
-        page = read(browser, f"{PRODUCTS}?search=chair&quantity[RED-CHAIR]=2&quantity[OAK-TABLE]=1")
+        page = read(browser, f"{PRODUCTS}?search=chair&quantity[RED-CHAIR]=2&quantity[OAK-TABLE]=1&quantity[%00]=3")
 
         assert 'name="quantity[RED-CHAIR]" value="2"' in page
         assert 'name="quantity[OAK-TABLE]" value="1"' in page
+        assert "Oak table<small>OAK-TABLE</small>" in page
 
     def test_take_the_basket_along_to_the_next_of_them(self, browser):
         for at in range(51):
