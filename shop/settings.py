@@ -223,6 +223,7 @@ REST_FRAMEWORK = {
         "shop.authentication.SessionAuthentication",
     ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "shop.pages.ShopPages"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "shop.negotiation.Negotiation",
     "DEFAULT_PARSER_CLASSES": ["shop.parsing.StrictJSONParser", "shop.parsing.SessionFormParser"],
     # No field's name, once it is written as a step of a JSON pointer.
     "NON_FIELD_ERRORS_KEY": "~",

@@ -120,10 +120,11 @@ class TestPages:
         refused = [
             client.post(f"/api/v1/{page}/", headers={"Accept": "*/*"}),
             client.get(f"/api/v1/{page}/", headers={"Accept": "image/png"}),
+            client.get(f"/api/v1/{page}/?format=png", headers={"Accept": "*/*"}),
         ]
 
-        assert [answer.headers["Content-Type"] for answer in refused] == ["application/problem+json"] * 2
-        assert [answer.json()["code"] for answer in refused] == ["method_not_allowed", "not_acceptable"]
+        assert [answer.headers["Content-Type"] for answer in refused] == ["application/problem+json"] * 3
+        assert [answer.json()["code"] for answer in refused] == ["method_not_allowed", *["not_acceptable"] * 2]
 
     @pytest.mark.parametrize("page", ["docs", "redoc"])
     def test_have_no_options(self, client, db, page):
