@@ -102,6 +102,13 @@ class TestProducts:
         assert 'name="quantity[OAK-TABLE]" value="1"' in page
         assert "Oak table<small>OAK-TABLE</small>" in page
 
+    @pytest.mark.parametrize(("basket", "offered"), [("", False), ("&quantity[RED-CHAIR]=2", True)])
+    def test_that_are_not_found_leave_only_the_basket_to_review(self, browser, basket, offered):
+        page = read(browser, f"{PRODUCTS}?search=unicorn{basket}")
+
+        assert "Nothing fits." in page
+        assert ("Review your order" in page) == offered
+
     def test_take_the_basket_along_to_the_next_of_them(self, browser):
         for at in range(51):
             make_stock(sku=f"CHAIR-{at:02}")
