@@ -174,8 +174,11 @@ def web_server(listener: socket.socket) -> list[str]:
     """
     Write down the command that serves the shop behind a listening socket.
     """
+    # Otherwise a header `SCRIPT_NAME`, which some proxies let anybody send, would move the shop to another address.
+    no_such_headers = ("--forwarder-headers", "")
     return [
         *(sys.executable, "-m", "gunicorn", "shop.wsgi", "--pythonpath", str(settings.BASE_DIR)),
         *("--bind", f"fd://{listener.fileno()}", "--worker-class", "shop.gathering.GatheringWorker"),
         *("--threads", "8", "--worker-connections", "500", "--log-level", "warning", "--no-control-socket"),
+        *no_such_headers,
     ]
