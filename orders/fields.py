@@ -116,7 +116,8 @@ class EmailText(_OneCode, serializers.EmailField):
         super().__init__(trim_whitespace=False, max_length=254, **kwargs)
 
     def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str) or not data.isascii():
+        # A quoted name may hold a second address or control characters, brackets an address inside our own network.
+        if not isinstance(data, str) or not data.isascii() or {'"', "["} & set(data):
             self.fail("invalid")
         return super().to_internal_value(data)
 
