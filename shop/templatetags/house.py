@@ -2,8 +2,12 @@
 What the pages of this house say of themselves.
 """
 
+import re
+
 from django import template
 from django.conf import settings
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
 
@@ -11,3 +15,11 @@ register = template.Library()
 @register.simple_tag
 def shop_name() -> str:
     return settings.SHOP_NAME
+
+
+@register.filter
+def prose(text: str) -> SafeString:
+    """
+    Set in code's letters what a text has between backticks.
+    """
+    return mark_safe(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S308  (what it has is escaped)

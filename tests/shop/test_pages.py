@@ -2,6 +2,8 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
+from shop.templatetags.house import prose
+
 pytestmark = pytest.mark.django_db
 
 HTML = {"Accept": "text/html"}
@@ -39,6 +41,7 @@ class TestLogin:
         outside = ada.get("/").content.decode()
 
         assert ("Log out" in inside, "Log out" in outside) == (True, False)
+        assert ("</span>ada</span>" in inside, "</span>ada</span>" in outside) == (True, False)
         assert (answer.status_code, answer.headers["Location"]) == (302, "/")
 
 
@@ -51,6 +54,23 @@ class TestProblems:
 
         assert answer.status_code == 400
         assert f"<code>{parameter}</code>: invalid_parameter" in answer.content.decode()
+
+    def test_lead_a_stranger_to_the_login_even_where_nobody_looked_who_it_is(self, client):
+        page = client.get("/nowhere/", headers=HTML).content.decode()
+
+        assert '<a href="/api/auth/login/">Log in</a>' in page
+
+    def test_are_called_a_login_where_that_is_what_is_missing(self, client):
+        page = client.get("/api/v1/payments/", headers=HTML).content.decode()
+
+        assert "<title>Log in – " in page
+
+    def test_set_code_in_its_letters_and_nothing_else(self, client):
+        page = client.get("/problems/").content.decode()
+
+        assert "Log in, or send <code>Authorization: Token …</code>." in page
+        assert "`" not in page
+        assert prose("`<b>` & c") == "<code>&lt;b&gt;</code> &amp; c"
 
 
 class TestShopPages:
