@@ -35,6 +35,7 @@ class NotificationViewSet(viewsets.ReadOnlyModelViewSet[Notification]):
 
     serializer_class = NotificationOutput
     filterset_fields = ("order_id", "kind", "status")
+    pages = {"list": "notifications/notifications.html"}
 
     def get_queryset(self) -> QuerySet[Notification]:
         return Notification.objects.filter(customer_id=str(self.request.user.pk))

@@ -30,6 +30,7 @@ class PaymentViewSet(viewsets.ReadOnlyModelViewSet[PaymentIntent]):
 
     serializer_class = PaymentOutput
     filterset_fields = ("order_id", "status")
+    pages = {"list": "payments/payments.html"}
 
     def get_queryset(self) -> QuerySet[PaymentIntent]:
         mine = PaymentIntent.objects.filter(customer_id=str(self.request.user.pk))

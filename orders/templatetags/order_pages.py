@@ -12,7 +12,6 @@ from uuid import uuid4
 from django import template
 from django.conf import settings
 from django.http import QueryDict
-from django.utils.dateparse import parse_datetime
 from rest_framework.request import Request
 
 from orders.drafts import SKU
@@ -20,7 +19,6 @@ from orders.models import Order, Product
 from orders.representations import QUANTITY_OF_SKU, WISH, lines_of
 
 register = template.Library()
-register.filter("moment", parse_datetime)
 
 
 @register.filter

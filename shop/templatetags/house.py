@@ -6,10 +6,12 @@ import re
 
 from django import template
 from django.conf import settings
+from django.utils.dateparse import parse_datetime
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
+register.filter("moment", parse_datetime)
 
 
 @register.simple_tag

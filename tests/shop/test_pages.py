@@ -77,10 +77,10 @@ class TestShopPages:
     def test_show_any_answer_and_what_a_program_sees_of_it(self, ada):
         log_in(ada, "three red chairs")
 
-        text = ada.get("/api/v1/payments/", headers=HTML).content.decode()
+        text = ada.get("/api/v1/tokens/", headers=HTML).content.decode()
 
         assert "There is nothing here yet." in text
-        assert "<b>GET /api/v1/payments/</b>" in text
+        assert "<b>GET /api/v1/tokens/</b>" in text
         assert "&quot;results&quot;: []" in text
 
     def test_offer_to_delete_what_has_no_page_of_its_own(self, ada):
