@@ -27,6 +27,7 @@ from .cluster import cpu_seconds
 from .handlers import Ping
 
 SKUS = [f"SKU-{number:03}" for number in range(500)]
+PRICE = 100
 SEED = 20261123
 
 
@@ -34,7 +35,7 @@ def open_shop() -> None:
     """
     Offer 500 products with plenty of stock.
     """
-    services.add_products([Product(sku=sku, name=f"Product {sku}", price=100) for sku in SKUS])
+    services.add_products([Product(sku=sku, name=f"Product {sku}", price=PRICE) for sku in SKUS])
     open_stock_items(SKUS, opening=10**9, now=timezone.now())
 
 

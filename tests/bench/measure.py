@@ -4,6 +4,7 @@ All figures of one database, in the order in which its tables grow.
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import django
@@ -14,11 +15,40 @@ from django.core.management import call_command  # noqa: E402
 
 from . import figures  # noqa: E402
 from .cluster import cluster  # noqa: E402
+from .web import make_callers, place_over_http, web_server  # noqa: E402
+
+WEB_PROCESSES = 2
 
 
 def main(log: str, out: str, *sizes: str) -> None:
+    """
+    Measure at these sizes; without any, only what goes over HTTP.
+    """
     call_command("migrate", verbosity=0)
     figures.open_shop()
+    found = dict(_over_http())
+    if sizes:
+        found |= _of_the_workers(log, sizes)
+    Path(out).write_text(json.dumps(found))
+
+
+def _over_http():
+    with web_server(WEB_PROCESSES) as port:
+        for name, callers in {
+            "token": make_callers(20, signing=False),
+            "token and signature": make_callers(20, signing=True),
+        }.items():
+            place_over_http(port, callers, orders=200, connections=8)
+            most = place_over_http(port, callers, orders=3_000, connections=8)
+            yield f"POST /orders/, {name}, 8 connections", most
+            half = most["orders/s"] / 2
+            yield (
+                f"POST /orders/, {name}, at half that rate",
+                place_over_http(port, callers, orders=int(half * 12), connections=16, per_second=half),
+            )
+
+
+def _of_the_workers(log: str, sizes: Sequence[str]):
     found = {}
     with cluster(2) as workers:
         _warm_up()
@@ -29,7 +59,7 @@ def main(log: str, out: str, *sizes: str) -> None:
     with cluster(1):
         _warm_up()
         found["1 worker, most orders"] = figures.throughput()
-    Path(out).write_text(json.dumps(found))
+    return found
 
 
 def _warm_up() -> None:
