@@ -2,8 +2,8 @@
 What the hot path asks of PostgreSQL and of SQLite in different words.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from threading import Lock
 from typing import Any
@@ -61,6 +61,23 @@ def unflushed_transaction() -> Iterator[None]:
                 cursor.execute("PRAGMA synchronous = FULL")
 
 
+def insert_once(table: str, values: Mapping[str, Any]) -> bool:
+    """
+    Insert a row, unless one like it is there, without waiting for the disk; tell whether it was new.
+    """
+    marks = ", ".join(["%s"] * len(values))
+    if connection.vendor == "postgresql" and not connection.in_atomic_block:
+        # A transaction of one statement instead of four.
+        marks += " FROM set_config('synchronous_commit', 'off', true)"
+    hurried = unflushed_transaction() if connection.vendor == "sqlite" else nullcontext()
+    with hurried, connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} ({', '.join(values)}) SELECT {marks} WHERE true ON CONFLICT DO NOTHING",
+            [adapt(value) for value in values.values()],
+        )
+        return bool(cursor.rowcount)
+
+
 class Busy(Exception):
     """
     Somebody is in a transaction of this name.
@@ -86,11 +103,13 @@ def exclusive_transaction(name: str) -> Iterator[None]:
             yield
 
 
-def adapt(moment: datetime) -> Any:
+def adapt(value: Any) -> Any:
     """
-    Write a moment as a parameter of a plain statement.
+    Write a value as a parameter of a plain statement; SQLite knows neither ids nor moments.
     """
-    return connection.ops.adapt_datetimefield_value(moment)
+    if isinstance(value, UUID) and connection.vendor == "sqlite":
+        return value.hex
+    return connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value
 
 
 def read_uuid(value: UUID | str) -> UUID:
@@ -133,9 +152,8 @@ def _copy(target: str, _: int, rows: Iterable[Row]) -> None:
 
 
 def _insert(target: str, width: int, rows: Iterable[Row]) -> None:
-    adapted = {UUID: lambda value: value.hex, datetime: adapt}
     with connection.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO {target} VALUES ({', '.join(['%s'] * width)})",  # noqa: S608  (names of our own models)
-            [[adapted[type(value)](value) if type(value) in adapted else value for value in row] for row in rows],
+            [[adapt(value) for value in row] for row in rows],
         )

@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils.crypto import salted_hmac
 from knox.models import AbstractAuthToken, AuthTokenManager
 
-from messaging.databases import adapt, read_uuid, unflushed_transaction
+from messaging.databases import adapt, insert_once, read_uuid
 from messaging.models import new_id
 
 PRUNED_AT_ONCE = 2_000
@@ -157,13 +157,7 @@ class NonceQuerySet(models.QuerySet["Nonce"]):
         A plain statement: it tells what the ORM's `ignore_conflicts` hides, and needs no savepoint for its failure.
         What a power cut makes it forget may be replayed, and then meets the idempotency key, which is on the disk.
         """
-        key_id = self.model._meta.get_field("key").get_db_prep_value(key.pk, connection)
-        with unflushed_transaction(), connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO shop_nonce (key_id, nonce, used_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-                [key_id, nonce, adapt(now)],
-            )
-            return cursor.rowcount == 1
+        return insert_once("shop_nonce", {"key_id": key.pk, "nonce": nonce, "used_at": now})
 
     def prune(self, *, before: datetime) -> int:
         """
