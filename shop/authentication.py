@@ -4,6 +4,7 @@ Who asks: a program by its token, with or without a signature, or a person by th
 
 import re
 from typing import Any
+from uuid import UUID
 
 from django.utils import timezone
 from knox import auth
@@ -33,8 +34,9 @@ class TokenAuthentication(auth.TokenAuthentication):
         address = address_of(request)
         FAILURES_OF_ADDRESS.refuse_exhausted(address)
         try:
-            token = _find(header or "")
-            signatures.check(request, owner=token.user, now=timezone.now())
+            claims = signatures.claims_of(request)
+            token = _find(header or "", key_id=signatures.key_id_of(claims))
+            signatures.check(request, claims, token=token, now=timezone.now())
         except AuthenticationFailed:
             FAILURES_OF_ADDRESS.note(address)
             raise
@@ -54,14 +56,14 @@ class SessionAuthentication(authentication.SessionAuthentication):
             raise PermissionDenied(str(refusal.detail), code="csrf_failed") from None
 
 
-def _find(header: str) -> Token:
+def _find(header: str, *, key_id: UUID | None) -> Token:
     """
-    Find the token that this header carries.
+    Find the token that this header carries, and its user's key of this id.
     """
     sent = CREDENTIALS.fullmatch(header)
     if not sent:
         raise AuthenticationFailed("Send `Authorization: Token …` with one token.", code="not_authenticated")
     try:
-        return Token.objects.find(digest=hash_token(sent[1]), now=timezone.now())
+        return Token.objects.find(digest=hash_token(sent[1]), key_id=key_id, now=timezone.now())
     except Token.DoesNotExist:
         raise AuthenticationFailed("This token is unknown, revoked or expired.", code="invalid_token") from None

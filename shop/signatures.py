@@ -17,12 +17,11 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractUser
 from django.utils.encoding import escape_uri_path
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.request import Request
 
-from shop.models import LostSecret, Nonce, SigningKey, seal
+from shop.models import LostSecret, Nonce, SigningKey, Token, seal
 
 logger = logging.getLogger(__name__)
 
@@ -85,37 +84,16 @@ def is_signed(request: Request) -> bool:
     return "HTTP_SIGNATURE" in request.META or "HTTP_SIGNATURE_INPUT" in request.META
 
 
-def check(request: Request, *, owner: AbstractUser, now: datetime) -> None:
+def claims_of(request: Request) -> Mapping[str, Any]:
     """
-    Verify the signature of a request, if it has one, and use up its nonce.
+    Read what the only signature of a request says of itself, which is true only if it verifies; nothing if it has none.
 
-    :param owner: whose token it is, as `Token.objects.find` has found it.
-    :raises NotAuthenticated: if it has none, and its owner must sign.
-    :raises AuthenticationFailed: if it is no good, not fresh, or was here before.
-    """
-    if is_signed(request):
-        _verify(request, owner, now)
-    elif owner.account.must_sign:
-        raise NotAuthenticated("This account takes signed requests only.", code="signature_required")
-
-
-def _verify(request: Request, owner: AbstractUser, now: datetime) -> None:
-    claims = _claims(request)
-    _refuse_stale(claims, now)
-    key = _find_key(claims.get("keyid"), owner, now)
-    nonce = _nonce_signed_by(key or _decoy(claims.get("alg")), request, claims)
-    if not key:
-        raise Unfit("nobody has this key")
-    if not Nonce.objects.use_up(key=key, nonce=nonce, now=now):
-        raise AuthenticationFailed("This nonce was used before.", code="replayed_request")
-
-
-def _claims(request: Request) -> Mapping[str, Any]:
-    """
-    Read what the only signature says of itself, which is true only if it verifies.
+    :raises AuthenticationFailed: if it cannot be read, or does not say when it was made.
     """
     import http_sf
 
+    if not is_signed(request):
+        return {}
     described, signature = (request.META.get(f"HTTP_{name}", "") for name in ("SIGNATURE_INPUT", "SIGNATURE"))
     if len(described) > LONGEST_FIELD or len(signature) > LONGEST_FIELD:
         raise Unfit("too long")
@@ -124,24 +102,50 @@ def _claims(request: Request) -> Mapping[str, Any]:
     except (ValueError, TypeError) as problem:
         created = CREATED.search(described)
         raise (Stale() if created and not SECONDS.fullmatch(created[1]) else Unfit(problem)) from None
+    if "created" not in claims:
+        raise Unfit("no time")
     return claims
 
 
+def key_id_of(claims: Mapping[str, Any]) -> UUID | None:
+    """
+    Tell by which key a signature claims to be made; none if that is no key of ours.
+    """
+    try:
+        return UUID(str(claims.get("keyid")))
+    except ValueError:
+        return None
+
+
+def check(request: Request, claims: Mapping[str, Any], *, token: Token, now: datetime) -> None:
+    """
+    Verify the signature of a request, if it has one, and use up its nonce.
+
+    :param token: as `Token.objects.find` has found it, with the key that the signature claims.
+    :raises NotAuthenticated: if it has none, and its owner must sign.
+    :raises AuthenticationFailed: if it is no good, not fresh, or was here before.
+    """
+    if claims:
+        _verify(request, claims, token.signing_key, now)
+    elif token.user.account.must_sign:
+        raise NotAuthenticated("This account takes signed requests only.", code="signature_required")
+
+
+def _verify(request: Request, claims: Mapping[str, Any], key: SigningKey | None, now: datetime) -> None:
+    _refuse_stale(claims, now)
+    nonce = _nonce_signed_by(key or _decoy(claims.get("alg")), request, claims)
+    if not key:
+        raise Unfit("nobody has this key")
+    if not Nonce.objects.use_up(key=key, nonce=nonce, now=now):
+        raise AuthenticationFailed("This nonce was used before.", code="replayed_request")
+
+
 def _refuse_stale(claims: Mapping[str, Any], now: datetime) -> None:
-    if "created" not in claims:
-        raise Unfit("no time")
     created, expires = claims["created"], claims.get("expires")
     if type(created) is not int or abs(created - int(now.timestamp())) > TOLERANCE.total_seconds():
         raise Stale
     if type(expires) is int and expires < now.timestamp():
         raise Stale
-
-
-def _find_key(key_id: object, owner: AbstractUser, now: datetime) -> SigningKey | None:
-    try:
-        return SigningKey.objects.usable(now).get(pk=UUID(str(key_id)), owner=owner)
-    except (ValueError, SigningKey.DoesNotExist):
-        return None
 
 
 @lru_cache
