@@ -9,7 +9,7 @@ CONTRACT_EXAMPLES ?= 200
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench torture browser screenshots contract schema check format clean
+.PHONY: help run test bench torture browser screenshots contract fuzz schema check format clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -35,6 +35,9 @@ screenshots: $(VENV)/installed-dev ## draw docs/screenshots anew
 contract: $(VENV)/installed ## make up CONTRACT_EXAMPLES (200) requests per operation from docs/openapi.yaml, and look at the answers
 	CONTRACT_SEED=$(CONTRACT_SEED) CONTRACT_EXAMPLES=$(CONTRACT_EXAMPLES) $(BIN)/python -m pytest tests/shop/test_contract.py \
 		-o faulthandler_timeout=0
+
+fuzz: $(VENV)/installed ## send FUZZ_REQUESTS (20000) almost right requests to every route, on SQLite and on what DATABASE_URL names
+	$(BIN)/python -m tests.fuzz
 
 schema: $(VENV)/installed ## write docs/openapi.yaml, the description of the API
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml

@@ -144,10 +144,10 @@ class Draft:
 def _line_problems(at: str, line: DraftLine, products: Products, limits: Limits) -> Iterator[Problem]:
     yield from _sku_problems(f"{at}/sku", line.sku, products)
     if line.quantity < 1:
-        detail = f"Order at least 1 of a product, not {line.quantity}."
+        detail = f"Order at least 1 of {line.sku[:80]!r}, not {line.quantity}."
         yield Problem(code="invalid_quantity", field=f"{at}/quantity", detail=detail)
     elif line.quantity > limits.quantity:
-        detail = f"Order at most {limits.quantity} of a product, not {line.quantity}."
+        detail = f"Order at most {limits.quantity} of {line.sku[:80]!r}, not {line.quantity}."
         yield Problem(code="quantity_too_large", field=f"{at}/quantity", detail=detail)
     if line.unit_price is not None and not 0 <= line.unit_price <= MAX_AMOUNT:
         detail = f"A price is between 0 and {MAX_AMOUNT} minor units, not {line.unit_price}."

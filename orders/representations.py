@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django_filters import rest_framework as filters
@@ -50,7 +50,12 @@ class Lines(Rows):
 
 class OrderInput(Input):
     lines = Lines(code="invalid_lines", child=LineInput())
-    payment_method = Text(code="invalid_payment_method", max_length=64, help_text="A token of the payment gateway.")
+    payment_method = Text(
+        code="invalid_payment_method",
+        max_length=64,
+        validators=[RegexValidator(r"\A[!-~]+\Z", "Send a token of visible ASCII characters.")],
+        help_text="A token of the payment gateway.",
+    )
     expected_total = WholeNumber(code="invalid_amount", min_value=0, help_text="What you saw it cost, in minor units.")
     currency = Text(code="currency_mismatch", required=False, help_text="What you believe the prices are in.")
     email = EmailText(

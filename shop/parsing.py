@@ -81,8 +81,10 @@ def refused_body(request: HttpRequest) -> str:
     length = request.META.get("CONTENT_LENGTH", "")
     if "HTTP_TRANSFER_ENCODING" in request.META or (_has_a_body(request) and not length):
         return "length_required"
+    if length and not (length.isascii() and length.isdecimal()):
+        return "bad_request"
     limit = settings.MAX_BODY_BYTES if request.path.startswith("/api/") else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    return "body_too_large" if length.isdecimal() and _exceeds(length, limit) else ""
+    return "body_too_large" if _exceeds(length, limit) else ""
 
 
 def refused_query(request: HttpRequest) -> str:
@@ -94,6 +96,13 @@ def refused_query(request: HttpRequest) -> str:
     except TooManyFieldsSent:
         return "bad_request"
     return ""
+
+
+def forget_unreadable_cookies(request: HttpRequest) -> None:
+    """
+    Forget cookies that no page of ours set, as they have a NUL, over which PostgreSQL would stumble.
+    """
+    request.COOKIES = {name: value for name, value in request.COOKIES.items() if "\0" not in value}
 
 
 def refuse_encodings(request: Request) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -24,13 +24,15 @@ from rest_framework.views import set_rollback
 
 from shop import request_id
 from shop.codes import BY_STATUS, CATALOGUE
-from shop.parsing import refused_body, refused_query
+from shop.parsing import forget_unreadable_cookies, refused_body, refused_query
 
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 SAFE = {"GET", "HEAD", "OPTIONS"}
 MOST_FAULTS = 100
+# Of which Django REST framework tells less than the catalogue does.
+STOCK_PHRASES = {"not_found", "not_authenticated", "unsupported_media_type"}
 RETRY_AFTER_SECONDS = 2
 
 Problem = dict[str, Any]
@@ -91,7 +93,7 @@ def problem(code: str, detail: str = "", *, status: int | None = None) -> Proble
         "type": f"/problems/#{code}",
         "title": known.title,
         "status": status or known.status,
-        "detail": known.advice if code == "not_found" or not detail else detail,
+        "detail": known.advice if code in STOCK_PHRASES or not detail else detail,
         "code": code,
         "request_id": request_id.current(),
     }
@@ -107,6 +109,7 @@ class Problems:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         begun = request_id.begin()
+        forget_unreadable_cookies(request)
         refused = refused_body(request) or refused_query(request)
         answer = _written(request, problem(refused)) if refused else self.get_response(request)
         if answer.status_code >= 400 and not _is_problem(answer) and not _is_told_otherwise(request, answer):
@@ -164,6 +167,9 @@ def _as_api_exception(error: Exception) -> Exception:
     if isinstance(error, OperationalError | InterfaceError):
         logger.error("The database failed.", exc_info=error)
         return Unavailable()
+    if isinstance(error, DataError):
+        logger.warning("A request had a value that no column can hold, where nobody looked.", exc_info=error)
+        return exceptions.ParseError(CATALOGUE["bad_request"].advice, code="bad_request")
     return error
 
 

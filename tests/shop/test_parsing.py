@@ -6,6 +6,7 @@ from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
 from django.test import RequestFactory
 
+from shop.parsing import refused_body
 from tests.factories import ProductFactory
 
 pytestmark = pytest.mark.django_db
@@ -74,3 +75,33 @@ class TestRefusedQuery:
         status, told = ask(shop, f"{address}?{'a&' * 1_001}", HTTP_ACCEPT="application/json")
 
         assert (status, json.loads(told)["code"]) == (400, "bad_request")
+
+
+class TestRefusedBody:
+    @pytest.mark.parametrize(
+        ("length", "code"),
+        [
+            ("", ""),
+            ("0", ""),
+            ("65536", ""),
+            ("0" * 5_000 + "5", ""),
+            ("65537", "body_too_large"),
+            ("00065537", "body_too_large"),
+            ("9" * 5_000, "body_too_large"),
+            (" ", "bad_request"),
+            ("-1", "bad_request"),
+            ("+5", "bad_request"),
+            ("1e3", "bad_request"),
+            ("５", "bad_request"),
+            ("²", "bad_request"),
+        ],
+    )
+    def test_reads_a_length_by_its_digits(self, rf, length, code):
+        assert refused_body(rf.get("/api/v1/orders/", CONTENT_LENGTH=length)) == code
+
+    @pytest.mark.parametrize("encoding", ["chunked", "identity", ""])
+    def test_refuses_what_has_none(self, rf, encoding):
+        assert refused_body(rf.post("/", headers={"Transfer-Encoding": encoding})) == "length_required"
+
+    def test_lets_a_page_send_more(self, rf):
+        assert refused_body(rf.post("/admin/", CONTENT_LENGTH="65537")) == ""

@@ -22,6 +22,21 @@ class TestDjangosOwn:
 
         assert problem_of(answer)["code"] == "bad_request"
 
+    @pytest.mark.parametrize("path", ["/admin/orders/product/%00/change/", "/admin/orders/order/?status__exact=%00"])
+    def test_400_at_most_when_no_column_can_hold_what_is_looked_for(self, path):
+        operator = Client()
+        operator.force_login(CustomerFactory(is_staff=True, is_superuser=True))
+
+        answer = operator.get(path)
+
+        assert answer.status_code < 400 or problem_of(answer)["code"] == "bad_request"
+
+    @pytest.mark.parametrize("path", ["/", "/admin/", "/api/v1/orders/"])
+    def test_no_cookie_makes_us_fail(self, path):
+        stranger, odd = Client(), Client(headers={"Cookie": 'sessionid="\\000abcdefgh"; csrftoken="\\000"'})
+
+        assert odd.get(path).status_code == stranger.get(path).status_code
+
     def test_403_when_a_form_is_forged(self, ask):
         ask("/admin/login/", "POST", client=Client(enforce_csrf_checks=True), code="csrf_failed")
 
