@@ -121,13 +121,6 @@ class TestPlace:
 
         assert post(api, wish(), key="basket-2").status_code == 201
 
-    def test_costs_at_most_twelve_statements(self, api):
-        with counting_statements() as statements:
-            answer = post(api, wish())
-
-        assert answer.status_code == 201
-        assert len(statements) <= 12, "\n".join(statement["sql"] for statement in statements)
-
 
 class TestRepeat:
     def test_is_answered_what_the_first_request_was_byte_for_byte(self, api):

@@ -1,0 +1,24 @@
+import pytest
+
+from tests.factories import CustomerFactory, ProductFactory, api_of
+from tests.outbox import counting_statements
+from tests.signing import ORDERS, SENT, WISH, send, signer_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class TestPlace:
+    @pytest.mark.parametrize("is_signed", [False, True])
+    def test_costs_at_most_twelve_statements(self, is_signed):
+        """
+        All of them, those after the commit included, but for the words that begin and end a transaction.
+        """
+        ProductFactory(sku="RED-CHAIR", price=4_500)
+        headers = signer_of(CustomerFactory(), headers=SENT).sign("POST", ORDERS, WISH) if is_signed else SENT
+        api = api_of("ada")
+
+        with counting_statements() as statements:
+            assert send(api, headers).status_code == 201
+
+        asked = [statement["sql"] for statement in statements if statement["sql"].split()[0] not in {"BEGIN", "COMMIT"}]
+        assert len(asked) <= 12, "\n".join(asked)
