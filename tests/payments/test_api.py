@@ -157,7 +157,7 @@ class TestList:
         page = api.get(PAYMENTS, headers={"Accept": "text/html"})
 
         assert page.status_code == 200
-        assert str(paid.pk) in page.content.decode()
+        assert f"/api/v1/orders/{paid.order_id}/" in page.content.decode()
 
     def test_hides_how_the_money_moves(self, api):
         paid = pay()
