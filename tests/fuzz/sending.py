@@ -82,7 +82,8 @@ def _fault(request: dict[str, Any], status: int, headers: dict[str, str], body: 
     kind = headers.get("content-type", "")
     if status >= 500:
         return "it failed"
-    if status < 400 or (kind.startswith("text/html") and "text/" in request["headers"].get("Accept", "")):
+    wants_page = "text/" in request["headers"].get("Accept", "") or "format=api" in request["query"]
+    if status < 400 or (wants_page and kind.startswith("text/html")):
         return ""
     if kind != "application/problem+json":
         return f"an error as {kind}"
