@@ -23,7 +23,7 @@ test: $(VENV)/installed ## install and run the tests, on SQLite or on what DATAB
 bench: $(VENV)/installed ## measure throughput and latency, on SQLite or on what DATABASE_URL names
 	$(BIN)/python -m tests.bench
 
-torture: $(VENV)/installed ## kill, freeze and restart real workers for TORTURE_SECONDS (300), and count what was lost or doubled
+torture: $(VENV)/installed ## place TORTURE_ORDERS (2000) while workers, web server and payment gateway fail, and count what was lost or doubled
 	$(BIN)/python -m pytest -m torture -s -o faulthandler_timeout=0
 
 browser: $(VENV)/installed-dev ## order, watch and cancel in a real shop, in headless Chromium (Debian: chromium, chromium-driver)
@@ -50,7 +50,9 @@ check: $(VENV)/installed-dev ## lint, types, borders between the contexts, migra
 	DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py makemigrations --check --dry-run
 	DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
 	DEBUG=0 ALLOWED_HOSTS=shop.example SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))')" \
-		DATABASE_URL=postgres://shop.example/shop REDIS_URL=redis://shop.example/0 $(BIN)/python manage.py check --deploy --fail-level WARNING
+		DATABASE_URL=postgres://shop.example/shop REDIS_URL=redis://shop.example/0 OPERATOR_EMAIL=operator@shop.example \
+		PAYMENT_GATEWAY=payments.adapters.stripe.StripeGateway STRIPE_API_KEY=rk_live_of_a_shop \
+		PAYMENT_WEBHOOK_SECRETS=whsec_ofAShopThatIsOnlyCheckedByMakeCheck $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 format: $(VENV)/installed-dev ## put code and imports into the shape that `make check` wants
 	$(BIN)/ruff check --fix .

@@ -164,20 +164,27 @@ def subscribers_with_work(now: datetime) -> list[Subscriber]:
         return [known[name] for (name,) in cursor.fetchall()]
 
 
-def claim(subscriber: Subscriber, *, now: datetime) -> Claim | None:
+def batch_size(subscriber: Subscriber) -> int:
+    """
+    Tell how many deliveries a subscriber is handed at once: one that calls the outside, no more than calls are made so.
+    """
+    size: int = settings.MESSAGING["BATCH_SIZE" if subscriber.transactional else "OUTSIDE_CALLS_AT_ONCE"]
+    return size
+
+
+def claim(subscriber: Subscriber, *, at_most: int | None = None, now: datetime) -> Claim | None:
     """
     Take hold of this subscriber's next batch, counting the attempt before it is made.
 
     A delivery whose worker died with it is claimed alone from then on, so that it cannot take its neighbours along.
     """
     with unflushed_transaction(), connection.cursor() as cursor:
-        batch = _next_batch(_lock_claimable(cursor, subscriber, now))
+        batch = _next_batch(_lock_claimable(cursor, subscriber, at_most or batch_size(subscriber), now))
         return _hold(cursor, subscriber, batch, now) if batch else None
 
 
-def _lock_claimable(cursor: CursorWrapper, subscriber: Subscriber, now: datetime) -> list[Claimed]:
+def _lock_claimable(cursor: CursorWrapper, subscriber: Subscriber, limit: int, now: datetime) -> list[Claimed]:
     lock = " FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
-    limit = settings.MESSAGING["BATCH_SIZE" if subscriber.transactional else "OUTSIDE_CALLS_AT_ONCE"]
     cursor.execute(CLAIMABLE + lock, [subscriber.name, adapt(now), limit])
     due = sorted(cursor.fetchall())
     if not due:

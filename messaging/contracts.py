@@ -153,6 +153,7 @@ class PaymentFailed(Event, frozen=True):
 
     order_id: str
     reason: str
+    detail: str = ""
 
 
 class PaymentUnsettled(Event, frozen=True):
@@ -178,6 +179,27 @@ class PaymentRefunded(Event, frozen=True):
     currency: str
     email: str
     customer_id: str = ""
+    reason: str = ""
+    surplus: bool = False
+
+
+class WebhookReceived(Event, frozen=True):
+    type: ClassVar[str] = "payments.webhook_received"
+    keyed_by: ClassVar[str] = "charge_key"
+
+    charge_key: str
+    webhook_id: str
+    parking_is_over: bool = False
+
+
+class PaymentAnomalyFound(Event, frozen=True):
+    type: ClassVar[str] = "payments.payment_anomaly_found"
+
+    order_id: str
+    anomaly: str
+    amount: int
+    currency: str
+    detail: str = ""
 
 
 def event_types() -> dict[str, type[Event]]:

@@ -103,6 +103,17 @@ def exclusive_transaction(name: str) -> Iterator[None]:
             yield
 
 
+def take_turns(name: str, *, shared: bool = False) -> None:
+    """
+    Wait until no other transaction is at this, and keep the others waiting until this one ends; those that share only
+    wait for one that does not. SQLite's writers take turns anyway.
+    """
+    if connection.vendor == "postgresql":
+        lock = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {lock}(hashtextextended(%s, 0))", [name])
+
+
 def adapt(value: Any) -> Any:
     """
     Write a value as a parameter of a plain statement; SQLite knows neither ids nor moments.

@@ -41,9 +41,9 @@ def start_in_worker(**_: Any) -> None:
     """
     relay, stop = Relay(), threading.Event()
     thread = threading.Thread(target=relay.run, args=(stop,), name="relay")
-    Finalize(None, stop.set, exitpriority=100)
     threading.Thread(target=_watch, args=(relay, thread, stop), name="relay-watcher", daemon=True).start()
     thread.start()
+    Finalize(None, _finish, args=(thread, stop), exitpriority=100)
 
 
 def start_in_thread() -> None:
@@ -79,6 +79,15 @@ def _watch(relay: Relay, thread: threading.Thread, stop: threading.Event) -> Non
             stop.set()
             thread.join(limit)
             _end_process()
+
+
+def _finish(thread: threading.Thread, stop: threading.Event) -> None:
+    """
+    Have the relay finish what it has in hand while it may still call the outside: on its way out Python closes the
+    pools of threads before it waits for any thread.
+    """
+    stop.set()
+    thread.join(settings.MESSAGING["HANDLER_LIMIT_SECONDS"])
 
 
 def _supervisor() -> int:

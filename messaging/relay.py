@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from hashlib import sha1
@@ -22,18 +22,18 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from . import wakeup
-from .claims import Claim, Claimed, LeaseLost, claim, subscribers_with_work
+from .claims import Claim, Claimed, LeaseLost, batch_size, claim, subscribers_with_work
 from .contracts import Undecodable, decode
 from .models import Attempt, Delivery
+from .outages import Outages
 from .outbox import handling
-from .subscribers import Permanent, Subscriber, Unavailable
+from .subscribers import Permanent, Unavailable
 
 logger = logging.getLogger(__name__)
 
 BACKOFF_CAP_SECONDS = 300
 DEFERRAL_LIMIT = 300  # about a day, at the capped backoff
 TRACEBACK_CHARACTERS = 8_000
-PATIENCE_SECONDS = 1
 
 
 class WorkerDied(Permanent):
@@ -51,7 +51,7 @@ class Relay:
         self.clock = clock
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.reacting_since: float | None = None
-        self._resting_until: dict[str, float] = {}
+        self._outages = Outages()
 
     def run(self, stop: threading.Event) -> None:
         """
@@ -84,9 +84,8 @@ class Relay:
         """
         worked = False
         for subscriber in subscribers_with_work(self.clock()):
-            if self._resting_until.get(subscriber.name, 0) > time.monotonic():
-                continue
-            if held := claim(subscriber, now=self.clock()):
+            most = self._outages.most_to_claim(subscriber, batch_size(subscriber), now=self.clock())
+            if most and (held := claim(subscriber, at_most=most, now=self.clock())):
                 worked = True
                 self._deliver(held)
         return worked
@@ -104,6 +103,7 @@ class Relay:
             self._attempt(held)
 
     def _attempt(self, held: Claim) -> None:
+        began = time.monotonic()
         try:
             self._react(held)
         except LeaseLost:
@@ -111,24 +111,31 @@ class Relay:
         except (Exception, SystemExit) as error:
             if _database_is_gone(error):
                 raise
+            self._look_for_outage(held, error, began)
             self._recover(held, error)
+        else:
+            self._look_for_outage(held, None, began)
+
+    def _look_for_outage(self, held: Claim, error: BaseException | None, began: float) -> None:
+        took = timedelta(seconds=time.monotonic() - began)
+        self._outages.note(held.subscriber, error, size=len(held.deliveries), took=took, now=self.clock())
 
     def _recover(self, held: Claim, error: BaseException) -> None:
-        if len(held.deliveries) == 1:
+        if isinstance(error, Unavailable) and error.keys is not None and not held.subscriber.transactional:
+            self._defer(held, error.keys, error)
+        elif len(held.deliveries) == 1:
             self._record_failure(held, error)
-        elif isinstance(error, Unavailable) and error.keys and not held.subscriber.transactional:
-            self._defer(held, error)
         else:
             self._deliver_one_by_one(held)
 
-    def _defer(self, held: Claim, error: Unavailable) -> None:
+    def _defer(self, held: Claim, unsettled: Collection[str], error: Unavailable) -> None:
         """
         Record that the other side left these keys unsettled, and that the rest took effect.
         """
-        settled = held.only(lambda delivery: delivery.key not in error.keys)
+        settled = held.only(lambda delivery: delivery.key not in unsettled)
         settled.settle(self.clock())
         self._count(settled, "delivered")
-        for single in held.only(lambda delivery: delivery.key in error.keys).one_by_one():
+        for single in held.only(lambda delivery: delivery.key in unsettled).one_by_one():
             with self._unless_lost(single):
                 self._record_failure(single, error)
 
@@ -137,7 +144,7 @@ class Relay:
             raise WorkerDied(f"{held.deliveries[0].earlier_attempts} workers died with this delivery.")
         events = [decode(delivery.type, delivery.payload) for delivery in held.deliveries]
         around = transaction.atomic() if held.subscriber.transactional else nullcontext()
-        with handling(held.deliveries), self._watched(held.subscriber), around:
+        with handling(held.deliveries), self._watched(), around:
             held.subscriber.react(events)
             held.settle(self.clock())
         self._count(held, "delivered")
@@ -179,19 +186,13 @@ class Relay:
             logger.warning("Rolled back what %s did: its lease had ended.", held.subscriber.name)
 
     @contextmanager
-    def _watched(self, subscriber: Subscriber) -> Iterator[None]:
+    def _watched(self) -> Iterator[None]:
         """
-        Take the time of a reaction. A subscriber that learned slowly that its other side is down rests five times as
-        long, so that an outage costs the other subscribers a sixth of this worker's time at most.
+        Let the host see how long a reaction takes.
         """
-        self.reacting_since = started = time.monotonic()
+        self.reacting_since = time.monotonic()
         try:
             yield
-        except Unavailable:
-            seconds = time.monotonic() - started
-            if seconds > PATIENCE_SECONDS:
-                self._resting_until[subscriber.name] = time.monotonic() + 5 * seconds
-            raise
         finally:
             self.reacting_since = None
 

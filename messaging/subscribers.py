@@ -22,10 +22,11 @@ class Unavailable(Exception):
     Raise it from a subscriber when the other side is down: the delivery is deferred without using up its attempts.
 
     A subscriber that calls the outside names the keys of the events that it could not settle, so that they alone are
-    deferred: the other side is down, and to ask it once more for each of them would only take longer.
+    deferred: the other side is down, and to ask it once more for each of them would only take longer. It may name none,
+    when all are settled and the other side is down nevertheless.
     """
 
-    def __init__(self, detail: str = "", *, keys: Collection[str] = ()) -> None:
+    def __init__(self, detail: str = "", *, keys: Collection[str] | None = None) -> None:
         super().__init__(detail)
         self.keys = keys
 

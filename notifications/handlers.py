@@ -1,12 +1,18 @@
 """
-What the customer is told of.
+What customers are told of, and operators.
 """
 
 from collections.abc import Sequence
 
 from django.utils import timezone
 
-from messaging.contracts import OrderCancelled, OrderConfirmed, PaymentDueSoon, PaymentRefunded
+from messaging.contracts import (
+    OrderCancelled,
+    OrderConfirmed,
+    PaymentAnomalyFound,
+    PaymentDueSoon,
+    PaymentRefunded,
+)
 from messaging.outbox import message_of
 from messaging.subscribers import subscriber
 
@@ -30,6 +36,11 @@ def send_reminder(events: Sequence[PaymentDueSoon]) -> None:
 
 @subscriber(PaymentRefunded, transactional=False)
 def send_refund_notice(events: Sequence[PaymentRefunded]) -> None:
+    _notify(events)
+
+
+@subscriber(PaymentAnomalyFound, transactional=False)
+def alert_operator(events: Sequence[PaymentAnomalyFound]) -> None:
     _notify(events)
 
 

@@ -1,5 +1,5 @@
 """
-What the customer is told, and whether it was handed over.
+What customers and operators are told, and whether it was handed over.
 """
 
 from typing import ClassVar
@@ -15,6 +15,8 @@ class Notification(models.Model):
         ORDER_CANCELLED = "order_cancelled"
         PAYMENT_DUE_SOON = "payment_due_soon"
         PAYMENT_REFUNDED = "payment_refunded"
+        PAYMENT_ANOMALY = "payment_anomaly"
+        """For the operator."""
 
     class Channel(models.TextChoices):
         EMAIL = "email"

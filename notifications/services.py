@@ -1,5 +1,5 @@
 """
-Telling the customer, once for each event.
+Telling customers and operators, once for each event.
 
 What is to be said is stored before the provider is called, and marked when it has taken it over. A worker that dies in
 between leaves no trace of whether the mail went out, so it is sent again: a mail may repeat then, and is never lost.
@@ -17,12 +17,18 @@ from django.core.mail import EmailMessage
 from django.db import transaction
 from django.template.loader import render_to_string
 
-from messaging.contracts import OrderCancelled, OrderConfirmed, PaymentDueSoon, PaymentRefunded
+from messaging.contracts import (
+    OrderCancelled,
+    OrderConfirmed,
+    PaymentAnomalyFound,
+    PaymentDueSoon,
+    PaymentRefunded,
+)
 from messaging.subscribers import Permanent, Unavailable
 
 from .models import Notification
 
-Notifiable = OrderConfirmed | OrderCancelled | PaymentDueSoon | PaymentRefunded
+Notifiable = OrderConfirmed | OrderCancelled | PaymentDueSoon | PaymentRefunded | PaymentAnomalyFound
 
 Kind, Status = Notification.Kind, Notification.Status
 
@@ -31,12 +37,14 @@ KINDS = {
     OrderCancelled: Kind.ORDER_CANCELLED,
     PaymentDueSoon: Kind.PAYMENT_DUE_SOON,
     PaymentRefunded: Kind.PAYMENT_REFUNDED,
+    PaymentAnomalyFound: Kind.PAYMENT_ANOMALY,
 }
 
 
 def notify(events: Mapping[UUID, Notifiable], *, now: datetime) -> None:
     """
-    Mail each event to its customer. Call it outside a transaction; it may be called again for the same event.
+    Mail each event to its customer, or to the operator. Call it outside a transaction; it may be called again for the
+    same event.
 
     :param events: by the id of the message that brought them.
     :raises Unavailable: if the provider did not take one of them; the others are sent.
@@ -81,9 +89,9 @@ def _notification(message_id: UUID, event: Notifiable, now: datetime) -> Notific
     return Notification(
         message_id=message_id,
         order_id=UUID(event.order_id),
-        customer_id=event.customer_id,
+        customer_id="" if isinstance(event, PaymentAnomalyFound) else event.customer_id,
         kind=kind,
-        recipient=event.email,
+        recipient=settings.OPERATOR_EMAIL if isinstance(event, PaymentAnomalyFound) else event.email,
         subject=subject,
         body=body.strip() + "\n",
         created_at=now,

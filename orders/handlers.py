@@ -48,7 +48,8 @@ def cancel_unpaid(events: Sequence[PaymentFailed]) -> None:
 
 @subscriber(PaymentRefunded)
 def record_refund(events: Sequence[PaymentRefunded]) -> None:
-    services.record_refunds({event.order_id: event.amount for event in events}, now=timezone.now())
+    amounts = {event.order_id: event.amount for event in events if not event.surplus}
+    services.record_refunds(amounts, now=timezone.now())
 
 
 @subscriber(StockDepleted, StockReplenished)

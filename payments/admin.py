@@ -1,8 +1,12 @@
 """
-Payments and refunds to look at, and money to give back. Their states move by services only.
+Payments, captures, refunds and webhooks to look at, and money to give back. Their states move by services only.
 """
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -10,22 +14,27 @@ from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
 from messaging.admin import ReadOnly, WholeValueSearch, amount, link_to_rows, moment
-from messaging.money import money
+from messaging.money import minor_units, money
 
 from . import refunds
-from .models import PaymentIntent, Refund
-
-GIVEN_BACK = amount("amount", lambda refund: refund.intent.currency)
-
-
-class RefundInline(ReadOnly, admin.TabularInline):
-    model = Refund
-    ordering = ("id",)
-    fields = ("status", GIVEN_BACK, "reason", "requested_at", "settled_at", "provider_reference")
-    readonly_fields = (GIVEN_BACK,)
-
+from .models import Capture, PaymentIntent, Refund, WebhookEvent
 
 ASKED_FOR = amount("amount", lambda intent: intent.currency)
+CAPTURED, RETURNED = (amount(field, lambda capture: capture.currency) for field in ("amount", "returned"))
+GIVEN_BACK = amount("amount", lambda refund: refund.capture.currency)
+CLAIMED = amount("amount", lambda webhook: webhook.currency)
+
+
+class AmountForm(ActionForm):
+    # Checked by the action: the form's own errors would only be shown as "No action selected".
+    amount = forms.Field(required=False, widget=forms.TextInput(attrs={"inputmode": "decimal", "size": 8}))
+
+
+class CaptureInline(ReadOnly, admin.TabularInline):
+    model = Capture
+    ordering = ("id",)
+    fields = (CAPTURED, RETURNED, "surplus", moment("captured_at"), "reference")
+    readonly_fields = fields
 
 
 @admin.register(PaymentIntent)
@@ -38,44 +47,107 @@ class PaymentIntentAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     search_help_text = "The whole id of a payment, order or customer, the gateway's reference or an e-mail address."
     show_full_result_count = False
     exclude = ("order_id", "amount", "currency")
-    readonly_fields = ("order", ASKED_FOR)
-    inlines = (RefundInline,)
-    actions = ("refund_rest",)
+    readonly_fields = ("order", ASKED_FOR, "refunds", "webhooks")
+    inlines = (CaptureInline,)
+    action_form = AmountForm
+    actions = ("refund_rest", "refund_amount")
 
     @admin.display(ordering="order_id")
     def order(self, intent: PaymentIntent) -> str:
         return link_to_rows("orders_order", intent.order_id)
+
+    def refunds(self, intent: PaymentIntent) -> str:
+        return link_to_rows("payments_refund", intent.order_id)
+
+    def webhooks(self, intent: PaymentIntent) -> str:
+        return link_to_rows("payments_webhookevent", intent.pk)
 
     def has_refund_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("payments.add_refund")
 
     @admin.action(description="Refund what is left of payments", permissions=["refund"])
     def refund_rest(self, request: HttpRequest, chosen: QuerySet[PaymentIntent]) -> None:
-        refunded = sum([self._refund_rest(request, intent) for intent in chosen.order_by("order_id")])
+        self._refund(request, chosen, "")
+
+    @admin.action(description="Refund the amount of each", permissions=["refund"])
+    def refund_amount(self, request: HttpRequest, chosen: QuerySet[PaymentIntent]) -> None:
+        wanted = request.POST.get("amount", "").strip()
+        if wanted:
+            self._refund(request, chosen, wanted)
+        else:
+            self.message_user(request, "Amount: say how much of each is to be refunded.", messages.ERROR)
+
+    def _refund(self, request: HttpRequest, chosen: QuerySet[PaymentIntent], wanted: str) -> None:
+        refunded = sum([self._refund_one(request, intent, wanted) for intent in chosen.order_by("order_id")])
         if refunded:
             self.message_user(request, f"Requested {refunded} refund{pluralize(refunded)}.")
 
-    def _refund_rest(self, request: HttpRequest, intent: PaymentIntent) -> bool:
+    def _refund_one(self, request: HttpRequest, intent: PaymentIntent, wanted: str) -> int:
+        """
+        Refund so much of a payment, or all that is left, record who did, and return how many refunds that takes.
+        """
         try:
+            part = minor_units(forms.DecimalField(max_digits=18).clean(wanted), intent.currency) if wanted else None
             with transaction.atomic():
                 # The customer reads the reason; which operator it was stands in the log of the admin.
-                refund = refunds.refund(str(intent.order_id), reason="by the shop", now=timezone.now())
-                self.log_change(request, intent, f"Refunded {money(refund.amount, intent.currency)}.")
-        except refunds.RefundExceedsCapture as refusal:
+                requested = refunds.refund(str(intent.order_id), amount=part, reason="by the shop", now=timezone.now())
+                for refund in requested:
+                    self.log_change(request, intent, f"Refunded {money(refund.amount, refund.capture.currency)}.")
+        except forms.ValidationError as problem:
+            self.message_user(request, f"Amount: {' '.join(problem.messages)}", messages.ERROR)
+        except (ValueError, refunds.RefundExceedsCapture) as refusal:
             self.message_user(request, f"{intent}: {refusal}", messages.WARNING)
-            return False
-        return True
+        else:
+            return len(requested)
+        return 0
+
+
+@admin.register(Capture)
+class CaptureAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
+    list_display = ("id", CAPTURED, RETURNED, "surplus", moment("captured_at"), "order", "reference")
+    list_filter = ("surplus",)
+    list_select_related = ("intent",)
+    date_hierarchy = "captured_at"
+    ordering = ("-id",)
+    search_fields = ("id", "intent__order_id", "reference")
+    search_help_text = "The whole id of a capture or an order, or the gateway's reference."
+    show_full_result_count = False
+    exclude = ("amount", "returned")
+    readonly_fields = (CAPTURED, RETURNED, "order")
+
+    @admin.display(ordering="intent__order_id")
+    def order(self, capture: Capture) -> str:
+        return link_to_rows("orders_order", capture.intent.order_id)
 
 
 @admin.register(Refund)
 class RefundAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
-    list_display = ("id", "status", GIVEN_BACK, "reason", moment("requested_at"), moment("settled_at"), "intent")
-    list_filter = ("status",)
-    list_select_related = ("intent",)
+    list_display = ("id", "status", GIVEN_BACK, "reason", moment("requested_at"), moment("settled_at"), "payment")
+    list_filter = ("status", "reason")
+    list_select_related = ("capture__intent",)
     date_hierarchy = "requested_at"
     ordering = ("-id",)
-    search_fields = ("id", "intent__order_id", "provider_reference")
+    search_fields = ("id", "capture__intent__order_id", "provider_reference")
     search_help_text = "The whole id of a refund or an order, or the gateway's reference."
     exclude = ("amount",)
-    readonly_fields = (GIVEN_BACK,)
+    readonly_fields = (GIVEN_BACK, "payment")
     show_full_result_count = False
+
+    def payment(self, refund: Refund) -> str:
+        return link_to_rows("payments_paymentintent", refund.capture.intent.order_id)
+
+
+@admin.register(WebhookEvent)
+class WebhookEventAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
+    list_display = ("event_id", "status", "outcome", CLAIMED, moment("received_at"), "conflicts", "charge_key")
+    list_filter = ("status", "outcome")
+    date_hierarchy = "received_at"
+    ordering = ("-id",)
+    search_fields = ("event_id", "charge_key", "order_id", "reference")
+    search_help_text = "The whole id of an event, payment or order, or the gateway's reference."
+    exclude = ("amount", "body")
+    readonly_fields = (CLAIMED, "as_it_came")
+    show_full_result_count = False
+
+    def as_it_came(self, webhook: Any) -> str:
+        return bytes(webhook.body).decode("utf-8", "backslashreplace")

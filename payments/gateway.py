@@ -2,21 +2,18 @@
 The gateway: whoever really moves the money. Every adapter speaks this language; settings name the one in use.
 
 Every call carries an idempotency key that was stored before the call, so a call may be repeated and moves money once.
+What a gateway calls back with is a reason to ask it: only its answers to our own questions move a payment.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from django.conf import settings
 from django.utils.module_loading import import_string
-
-from messaging.subscribers import Unavailable
-
-T = TypeVar("T")
 
 
 class Outcome(StrEnum):
@@ -30,6 +27,8 @@ class Outcome(StrEnum):
     """Not decided yet, for example because the customer still has to agree."""
     CANCELLED = "cancelled"
     """It was withdrawn before any money moved, and none will move."""
+    ABSENT = "absent"
+    """It never heard of this: our request was lost on its way there."""
 
 
 class TimedOut(Exception):
@@ -40,8 +39,41 @@ class TimedOut(Exception):
 
 class Unreachable(Exception):
     """
-    The gateway could not be asked, so this call moved nothing.
+    The gateway could not be asked, or took no request, so this call moved nothing.
     """
+
+
+class Forged(Exception):
+    """
+    A webhook is not signed by the gateway.
+    """
+
+
+class Stale(Exception):
+    """
+    A webhook was signed too long ago, or in the future: somebody may have kept it to send it again.
+    """
+
+
+class Malformed(Exception):
+    """
+    A webhook is signed by the gateway, and yet says nothing that can be meant.
+    """
+
+
+class NoStatement(Exception):
+    """
+    The gateway keeps no books to compare ours with.
+    """
+
+
+class Money(NamedTuple):
+    """
+    An amount in minor units of an ISO 4217 currency.
+    """
+
+    amount: int
+    currency: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,19 +83,24 @@ class Charge:
     """
 
     idempotency_key: str
+    order_id: str
     amount: int
     currency: str
     payment_method: str
+    reference: str = ""
+    """The gateway's own name for it, if we know it."""
+    opened_at: datetime | None = None
+    """When its key was stored; gateways forget keys after some time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Repayment:
     """
-    An amount to give back of what the charge with `charge_key` captured.
+    An amount to give back of what the charge with this reference captured.
     """
 
     idempotency_key: str
-    charge_key: str
+    charge_reference: str
     amount: int
     currency: str
 
@@ -72,7 +109,44 @@ class Repayment:
 class Answer:
     outcome: Outcome
     reference: str = ""
-    """The gateway's own name for it."""
+    """The gateway's own name for it; of money that came, the same in every answer that tells of it."""
+    reason: str = ""
+    """Why it was declined, in the gateway's word."""
+    captured: Money | None = None
+    """What was really captured, if it says; otherwise what was asked for."""
+    page: str = ""
+    """Where the customer may still agree."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """
+    What a genuine webhook claims of a charge. It need not be true any more, nor ever have been.
+    """
+
+    event_id: str
+    fingerprint: str
+    """Equal for two webhooks that claim the same."""
+    charge_key: str
+    order_id: str
+    reference: str
+    outcome: Outcome
+    claimed: Money
+
+
+@dataclass(frozen=True, kw_only=True)
+class Booking:
+    """
+    A captured charge as the gateway's books have it.
+    """
+
+    charge_key: str
+    order_id: str
+    reference: str
+    captured: Money
+    captured_at: datetime
+    repayments: Mapping[str, int] = field(default_factory=dict)
+    """Minor units that went back, by the idempotency key of the refund."""
 
 
 Reply = Answer | TimedOut | Unreachable
@@ -92,7 +166,7 @@ class Gateway(Protocol):
 
     def look_up(self, charge: Charge) -> Answer:
         """
-        Say what became of a charge, without moving anything.
+        Say what became of a charge, by its key, without moving anything.
         """
 
     def cancel(self, charge: Charge) -> Answer:
@@ -102,35 +176,25 @@ class Gateway(Protocol):
 
     def refund(self, repayment: Repayment) -> Answer:
         """
-        Give the amount back.
+        Give the amount back, or say what became of it when this key was refunded before.
         """
 
+    def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Claim | None:
+        """
+        Verify a webhook over its raw bytes and read it; None if it is genuine, but of nothing that payments cares for.
 
-class InstantGateway:
-    """
-    A gateway in this process that decides by the payment method's token and remembers nothing, for it answers the same
-    for the same charge whenever it is asked.
+        :param headers: by names in lower case.
+        :raises Forged: if the gateway has not signed it.
+        :raises Stale: if it was signed more than five minutes ago or ahead.
+        :raises Malformed: if it is genuine and cannot be read.
+        """
 
-    `tok_declined` is declined; `tok_timeout` captures the money but the answer is lost; `tok_pending` waits for a
-    customer who never agrees; every other token is approved.
-    """
+    def statement(self, since: datetime | None) -> Iterable[Booking]:
+        """
+        Read from the gateway's books what was captured, or given back of it, since this moment; None for ever.
 
-    def charge(self, charge: Charge) -> Answer:
-        if charge.payment_method == "tok_timeout":
-            raise TimedOut("The gateway did not answer in time.")
-        return self.look_up(charge)
-
-    def look_up(self, charge: Charge) -> Answer:
-        outcomes = {"tok_declined": Outcome.DECLINED, "tok_pending": Outcome.PROCESSING}
-        outcome = outcomes.get(charge.payment_method, Outcome.SUCCEEDED)
-        return Answer(outcome=outcome, reference=f"instant-{charge.idempotency_key}")
-
-    def cancel(self, charge: Charge) -> Answer:
-        answer = self.look_up(charge)
-        return Answer(outcome=Outcome.CANCELLED) if answer.outcome is Outcome.PROCESSING else answer
-
-    def refund(self, repayment: Repayment) -> Answer:
-        return Answer(outcome=Outcome.SUCCEEDED, reference=f"instant-{repayment.idempotency_key}")
+        :raises NoStatement: if it keeps none.
+        """
 
 
 @cache
@@ -141,32 +205,13 @@ def _gateway(path: str) -> Gateway:
 
 def current() -> Gateway:
     """
-    Return the gateway that the settings name.
+    Return the gateway that the settings name, at which payments are opened.
     """
     return _gateway(settings.PAYMENTS["GATEWAY"])
 
 
-def call_all(call: Callable[[T], Answer], arguments: Iterable[T]) -> list[Reply]:
+def at(path: str) -> Gateway:
     """
-    Call the gateway for each argument, many at a time, and return the replies in their order.
+    Return the gateway at which a payment was opened, though settings may name another by now.
     """
-
-    def attempt(argument: T) -> Reply:
-        try:
-            return call(argument)
-        except (TimedOut, Unreachable) as problem:
-            return problem
-
-    with ThreadPoolExecutor(settings.MESSAGING["OUTSIDE_CALLS_AT_ONCE"]) as pool:
-        return list(pool.map(attempt, arguments))
-
-
-def insist_on(unanswered: Mapping[str, Reply]) -> None:
-    """
-    Have the relay call again, later, since these replies, by order id, settle nothing.
-
-    :raises Unavailable: if there are any.
-    """
-    if unanswered:
-        first = next(iter(unanswered.values()))
-        raise Unavailable(f"No final answer from the gateway to {len(unanswered)} calls: {first}", keys=unanswered)
+    return current() if path in ("", settings.PAYMENTS["GATEWAY"]) else _gateway(path)

@@ -6,10 +6,17 @@ from collections.abc import Sequence
 
 from django.utils import timezone
 
-from messaging.contracts import OrderCancelled, PaymentOverdue, PaymentRequested, PaymentUnsettled, RefundRequested
+from messaging.contracts import (
+    OrderCancelled,
+    PaymentOverdue,
+    PaymentRequested,
+    PaymentUnsettled,
+    RefundRequested,
+    WebhookReceived,
+)
 from messaging.subscribers import subscriber
 
-from . import refunds, services
+from . import refunds, services, webhooks
 
 
 @subscriber(PaymentRequested, transactional=False)
@@ -38,3 +45,9 @@ def stop_payment(events: Sequence[OrderCancelled]) -> None:
 @subscriber(RefundRequested, transactional=False)
 def send_refund(events: Sequence[RefundRequested]) -> None:
     refunds.send([event.refund_id for event in events], now=timezone.now())
+
+
+@subscriber(WebhookReceived, transactional=False)
+def settle_webhook(events: Sequence[WebhookReceived]) -> None:
+    over = any(event.parking_is_over for event in events)
+    webhooks.settle([event.webhook_id for event in events], now=timezone.now(), parking_is_over=over)

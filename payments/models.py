@@ -1,20 +1,67 @@
 """
-Money to collect and money to give back.
+Money to collect, money that came, money to give back, and what the gateway called back with.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
+from uuid import UUID
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from messaging.models import new_id
+
+
+class ForbiddenStep(Exception):
+    """
+    A state was asked for that `TRANSITIONS` does not allow from the present one; nothing was changed.
+    """
+
+
+def as_id(text: str) -> UUID | None:
+    """
+    Read an id of ours, if that is what a gateway tells.
+    """
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+class Moving(models.Model):
+    """
+    What has a status that moves by the steps of `TRANSITIONS` only.
+    """
+
+    TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]]
+    status: "models.CharField[str, str]"
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def move_to(cls, status: str, rows: Sequence[Self], **changes: object) -> None:
+        """
+        Move these locked rows, each by a step that `TRANSITIONS` allows, and make these changes to all of them.
+
+        :raises ForbiddenStep: if one of them may not become `status`, or has moved meanwhile.
+        """
+        sources = [source for source, targets in cls.TRANSITIONS.items() if status in targets]
+        found = cls._default_manager.filter(pk__in=[row.pk for row in rows], status__in=sources)
+        moved = found.update(status=status, **changes)
+        if moved != len(rows):
+            names = cls._meta.verbose_name_plural
+            raise ForbiddenStep(f"{len(rows) - moved} of {len(rows)} {names} may not become {status}.")
+        for row in rows:
+            for field, value in {"status": status, **changes}.items():
+                setattr(row, field, value)
 
 
 class PaymentIntentQuerySet(models.QuerySet["PaymentIntent"]):
     def locked(self, order_ids: Iterable[str]) -> list["PaymentIntent"]:
         """
-        Fetch these orders' intents and hold them until the transaction ends, in one order for everybody.
+        Fetch these orders' intents and hold them until the transaction ends, in one order for everybody. Whoever moves
+        an intent's captures or refunds holds the intent.
         """
         return list(self.filter(order_id__in=list(order_ids)).select_for_update().order_by("order_id"))
 
@@ -22,11 +69,11 @@ class PaymentIntentQuerySet(models.QuerySet["PaymentIntent"]):
         """
         Store what changes beside the status of locked intents (an upsert, for a portable update of many rows).
         """
-        fields = ["provider_reference", "withdrawn_at", "asks"]
+        fields = ["provider_reference", "page", "failure_reason", "withdrawn_at", "asks"]
         self.bulk_create(intents, update_conflicts=True, unique_fields=["id"], update_fields=fields)
 
 
-class PaymentIntent(models.Model):
+class PaymentIntent(Moving):
     """
     The money that one order asks for. Its id is the idempotency key of every call to the gateway.
     """
@@ -41,9 +88,9 @@ class PaymentIntent(models.Model):
         SUCCEEDED = "succeeded"
         """The money is captured. Final; giving it back is a refund."""
         FAILED = "failed"
-        """The gateway declined. Final."""
+        """The gateway declined, or captured something else than was asked for. Final."""
         CANCELLED = "cancelled"
-        """Withdrawn, by us or for being overdue, and the gateway will not capture it. Final."""
+        """Withdrawn, by us or for being overdue. Final; money that comes all the same goes back."""
 
     OPEN: ClassVar = frozenset({Status.CREATED, Status.PROCESSING, Status.UNKNOWN})
     ENDS: ClassVar = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
@@ -66,7 +113,10 @@ class PaymentIntent(models.Model):
     payment_method = models.CharField(max_length=64)
     email = models.EmailField(blank=True)
     status = models.CharField(max_length=10, choices=Status, default=Status.CREATED)
+    gateway = models.CharField(max_length=200, blank=True, help_text="The adapter by which it was opened.")
     provider_reference = models.CharField(max_length=100, blank=True)
+    page = models.CharField(max_length=500, blank=True, help_text="Where the customer may still agree to pay.")
+    failure_reason = models.CharField(max_length=100, blank=True, help_text="In the gateway's word.")
     withdrawn_at = models.DateTimeField(null=True, help_text="When the order stopped wanting this money.")
     asks = models.PositiveSmallIntegerField(default=0, help_text="How often we had to ask again, or will next.")
     created_at = models.DateTimeField()
@@ -84,45 +134,78 @@ class PaymentIntent(models.Model):
     def is_open(self) -> bool:
         return self.status in self.OPEN
 
-    @classmethod
-    def move_to(cls, status: str, intents: Sequence["PaymentIntent"]) -> None:
+    @property
+    def is_wanted(self) -> bool:
         """
-        Move these locked intents, each by a step that `TRANSITIONS` allows.
-
-        :raises ForbiddenStep: if one of them may not become `status`, or has moved meanwhile.
+        Tell whether its order still waits for this money, or has it.
         """
-        sources = [source for source, targets in cls.TRANSITIONS.items() if status in targets]
-        moved = cls.objects.filter(pk__in=[intent.pk for intent in intents], status__in=sources).update(status=status)
-        if moved != len(intents):
-            raise ForbiddenStep(f"{len(intents) - moved} of {len(intents)} payments may not become {status}.")
-        for intent in intents:
-            intent.status = status
+        return not self.withdrawn_at and (self.is_open or self.status == self.Status.SUCCEEDED)
 
 
-class ForbiddenStep(Exception):
+class Capture(models.Model):
     """
-    A state was asked for that `TRANSITIONS` does not allow from the present one; nothing was changed.
+    Money that came: one movement in the gateway's books. Whatever became of the order, it is here or it went back.
     """
 
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    intent = models.ForeignKey(PaymentIntent, on_delete=models.PROTECT, related_name="captures", db_index=False)
+    reference = models.CharField(max_length=100, blank=True, help_text="The gateway's own name for it.")
+    amount = models.BigIntegerField(help_text="In minor units, such as pence.")
+    currency = models.CharField(max_length=3)
+    surplus = models.BooleanField(default=False, help_text="Not what the order asked for: it came twice, or wrong.")
+    returned = models.BigIntegerField(default=0, help_text="Of it, what went back or is on its way, in minor units.")
+    captured_at = models.DateTimeField(help_text="When we learned of it.")
 
-class Refund(models.Model):
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="capture_amount_positive"),
+            models.CheckConstraint(
+                condition=Q(returned__gte=0) & Q(returned__lte=F("amount")), name="returned_within_capture"
+            ),
+            models.UniqueConstraint(fields=["intent", "reference"], name="one_capture_per_movement"),
+            models.UniqueConstraint(fields=["intent"], condition=Q(surplus=False), name="one_capture_per_order"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency} for {self.intent_id}"
+
+    @property
+    def left(self) -> int:
+        """
+        Tell how many minor units did not go back and are not on their way.
+        """
+        return self.amount - self.returned
+
+
+class Refund(Moving):
     """
     Money on its way back. Its id is the idempotency key of the call to the gateway.
     """
 
     class Status(models.TextChoices):
         PENDING = "pending"
-        """Owed, and the gateway is or will be asked. -> succeeded, failed"""
+        """Owed, and the gateway is or will be asked. -> unknown, succeeded, failed"""
+        UNKNOWN = "unknown"
+        """We asked, and do not know. We ask again by the same key until we know. -> succeeded, failed"""
         SUCCEEDED = "succeeded"
         """Given back. Final."""
         FAILED = "failed"
         """The gateway refused; its amount is free to be refunded again. Final."""
 
+    OPEN: ClassVar = frozenset({Status.PENDING, Status.UNKNOWN})
+    TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]] = {
+        Status.PENDING: frozenset({Status.UNKNOWN, Status.SUCCEEDED, Status.FAILED}),
+        Status.UNKNOWN: frozenset({Status.SUCCEEDED, Status.FAILED}),
+        Status.SUCCEEDED: frozenset(),
+        Status.FAILED: frozenset(),
+    }
+
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    intent = models.ForeignKey(PaymentIntent, on_delete=models.PROTECT, related_name="refunds")
+    capture = models.ForeignKey(Capture, on_delete=models.PROTECT, related_name="refunds")
     amount = models.BigIntegerField(help_text="In minor units, such as pence.")
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
     reason = models.CharField(max_length=100, help_text="The customer reads it.")
+    failure_reason = models.CharField(max_length=100, blank=True, help_text="In the gateway's word.")
     provider_reference = models.CharField(max_length=100, blank=True)
     requested_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True)
@@ -131,11 +214,51 @@ class Refund(models.Model):
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="refund_amount_positive"),
             models.CheckConstraint(
-                condition=Q(status="pending", settled_at__isnull=True)
-                | (~Q(status="pending") & Q(settled_at__isnull=False)),
-                name="refund_pending_until_settled",
+                condition=Q(status__in=["pending", "unknown"], settled_at__isnull=True)
+                | (~Q(status__in=["pending", "unknown"]) & Q(settled_at__isnull=False)),
+                name="refund_open_until_settled",
             ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.amount} of {self.intent_id}: {self.status}"
+        return f"{self.amount} of {self.capture_id}: {self.status}"
+
+
+class WebhookEvent(models.Model):
+    """
+    A genuine webhook as it came. That it is here is all that its sender was told.
+    """
+
+    class Status(models.TextChoices):
+        RECEIVED = "received"
+        """Stored; the payment that it means will be asked about. -> parked, disputed, settled"""
+        PARKED = "parked"
+        """It means no payment of ours yet. -> settled, or a dead letter when the parking is over"""
+        DISPUTED = "disputed"
+        """It claims another amount than its order costs: a dead letter. -> settled, when a person replays that"""
+        SETTLED = "settled"
+        """Our books have what the gateway says of its payment. Final."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    event_id = models.CharField(max_length=255, unique=True, help_text="The gateway's.")
+    body = models.BinaryField()
+    fingerprint = models.CharField(max_length=64)
+    conflicts = models.PositiveIntegerField(default=0, help_text="How often something else came under this id.")
+    charge_key = models.CharField(max_length=100)
+    order_id = models.UUIDField(null=True)
+    reference = models.CharField(max_length=100, blank=True)
+    outcome = models.CharField(max_length=10, help_text="As claimed.")
+    amount = models.BigIntegerField(help_text="As claimed, in minor units.")
+    currency = models.CharField(max_length=3, help_text="As claimed.")
+    status = models.CharField(max_length=10, choices=Status, default=Status.RECEIVED)
+    received_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["charge_key"], name="webhooks_of_a_charge"),
+            models.Index(fields=["order_id"], name="webhooks_of_an_order"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_id}: {self.outcome}, {self.status}"

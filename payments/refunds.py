@@ -1,25 +1,30 @@
 """
 Giving captured money back, once, and never more than was captured.
+
+Whoever changes refunds holds the intents of their captures, so that two never give the same money back. The database
+refuses it all the same: what of a capture went back, or is on its way, is counted on its row.
 """
 
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import TypeGuard
+from uuid import UUID
 
 from django.db import transaction
-from django.db.models import prefetch_related_objects
+from django.db.models import QuerySet
 
-from messaging.contracts import PaymentRefunded, RefundRequested
+from messaging.contracts import PaymentAnomalyFound, PaymentRefunded, RefundRequested
 from messaging.outbox import publish_all
 
 from . import gateway
-from .gateway import Answer, Outcome, Repayment, Reply, call_all, insist_on
-from .models import PaymentIntent, Refund
+from .calls import call_all, insist_on
+from .gateway import Answer, Outcome, Repayment, Reply, TimedOut
+from .models import Capture, PaymentIntent, Refund
 
 logger = logging.getLogger(__name__)
 
-SETTLED = {Outcome.SUCCEEDED: Refund.Status.SUCCEEDED, Outcome.DECLINED: Refund.Status.FAILED}
+Status = Refund.Status
 
 
 class RefundExceedsCapture(Exception):
@@ -29,22 +34,44 @@ class RefundExceedsCapture(Exception):
 
 
 @transaction.atomic
-def refund(order_id: str, *, amount: int | None = None, reason: str, now: datetime) -> Refund:
+def refund(order_id: str, *, amount: int | None = None, reason: str, now: datetime) -> list[Refund]:
     """
     Give part or all of an order's money back, on a person's word.
 
-    :param amount: in minor units; None for all that is left of the captured amount.
+    :param amount: in minor units, of what the order cost; None for all that is left of whatever came for it.
     :raises RefundExceedsCapture: if that is not positive or more than what is left.
     """
-    intents = PaymentIntent.objects.locked([order_id])
-    left = sum(refundable(intents).values())
+    captures = _captures(PaymentIntent.objects.locked([order_id]))
+    left = {capture: capture.left for capture in captures if capture.left and (amount is None or not capture.surplus)}
     if not left:
         raise RefundExceedsCapture("Nothing of this order is left to refund.")
-    wanted = left if amount is None else amount
-    if not 0 < wanted <= left:
-        raise RefundExceedsCapture(f"Refund between 1 and {left} minor units of this order, not {wanted}.")
-    (requested,) = request({intents[0]: wanted}, reason, now)
-    return requested
+    if amount is None:
+        return request(left, reason, now)
+    [(capture, most)] = left.items()
+    if not 0 < amount <= most:
+        raise RefundExceedsCapture(f"Refund between 1 and {most} minor units of this order, not {amount}.")
+    return request({capture: amount}, reason, now)
+
+
+def request_rest(intents: Sequence[PaymentIntent], reason: str, now: datetime) -> None:
+    """
+    Owe all that is left of these locked intents to their customers.
+    """
+    request({capture: capture.left for capture in _captures(intents) if capture.left}, reason, now)
+
+
+def request(amounts: Mapping[Capture, int], reason: str, now: datetime) -> list[Refund]:
+    """
+    Owe these amounts, in minor units, of captures of locked intents to their customers, and announce it to ourselves.
+    """
+    for capture, amount in amounts.items():
+        capture.returned += amount
+    Capture.objects.bulk_update(amounts, ["returned"])
+    refunds = Refund.objects.bulk_create(
+        [Refund(capture=capture, amount=amount, reason=reason, requested_at=now) for capture, amount in amounts.items()]
+    )
+    publish_all([_requested(refund) for refund in refunds])
+    return refunds
 
 
 def send(refund_ids: Collection[str], *, now: datetime) -> None:
@@ -53,73 +80,102 @@ def send(refund_ids: Collection[str], *, now: datetime) -> None:
 
     :raises Unavailable: if the gateway did not decide on one of them yet; the others are settled.
     """
-    pending = list(Refund.objects.filter(pk__in=refund_ids, status=Refund.Status.PENDING).select_related("intent"))
-    answers = call_all(gateway.current().refund, [_repayment(refund) for refund in pending])
-    replies = list(zip(pending, answers, strict=True))
-    _settle({str(refund.pk): reply for refund, reply in replies if _is_settled(reply)}, now)
-    insist_on({str(refund.intent.order_id): reply for refund, reply in replies if not _is_settled(reply)})
-
-
-def request(amounts: Mapping[PaymentIntent, int], reason: str, now: datetime) -> list[Refund]:
-    """
-    Owe these amounts, in minor units, of locked intents to their customers, and announce it to ourselves.
-    """
-    refunds = Refund.objects.bulk_create(
-        [Refund(intent=intent, amount=amount, reason=reason, requested_at=now) for intent, amount in amounts.items()]
-    )
-    publish_all([RefundRequested(order_id=str(refund.intent.order_id), refund_id=str(refund.pk)) for refund in refunds])
-    return refunds
-
-
-def refundable(intents: Sequence[PaymentIntent]) -> dict[PaymentIntent, int]:
-    """
-    Tell how many minor units of each intent were captured and have not gone back and are not on their way.
-    """
-    prefetch_related_objects(intents, "refunds")
-    return {intent: _left(intent) if intent.status == intent.Status.SUCCEEDED else 0 for intent in intents}
-
-
-def _left(intent: PaymentIntent) -> int:
-    return intent.amount - sum(
-        refund.amount for refund in intent.refunds.all() if refund.status != refund.Status.FAILED
-    )
-
-
-def _is_settled(reply: Reply) -> TypeGuard[Answer]:
-    return isinstance(reply, Answer) and reply.outcome in SETTLED
+    asked = list(_open_ones(refund_ids))
+    replies = list(zip(asked, call_all(_give_back, asked), strict=True))
+    settle({refund.pk: reply for refund, reply in replies}, now=now)
+    insist_on({str(refund.capture.intent.order_id): reply for refund, reply in replies if not _is_final(reply)})
 
 
 @transaction.atomic
-def _settle(answers: Mapping[str, Answer], now: datetime) -> None:
-    locked = Refund.objects.filter(pk__in=list(answers), status=Refund.Status.PENDING).select_for_update(of=("self",))
-    refunds = list(locked.select_related("intent").order_by("pk"))
+def settle(replies: Mapping[UUID, Reply], *, now: datetime) -> None:
+    """
+    Bring what the gateway said to the refunds that are still open, by their ids, and announce it.
+    """
+    affected = PaymentIntent.objects.filter(captures__refunds__in=list(replies)).values_list("order_id", flat=True)
+    PaymentIntent.objects.locked(map(str, affected))
+    refunds = list(_open_ones(replies))
+    said: dict[object, list[Refund]] = defaultdict(list)
     for refund in refunds:
-        _note(refund, answers[str(refund.pk)], now)
-    Refund.objects.bulk_update(refunds, ["status", "provider_reference", "settled_at"])
-    publish_all([_refunded(refund) for refund in refunds if refund.status == Refund.Status.SUCCEEDED])
+        reply = replies[refund.pk]
+        said[reply.outcome if isinstance(reply, Answer) else type(reply)].append(refund)
+        if isinstance(reply, Answer):
+            refund.provider_reference, refund.failure_reason = reply.reference, reply.reason
+    Refund.objects.bulk_update(refunds, ["provider_reference", "failure_reason"])
+    Refund.move_to(Status.UNKNOWN, [refund for refund in said[TimedOut] if refund.status == Status.PENDING])
+    _succeed(said[Outcome.SUCCEEDED], now)
+    _fail(said[Outcome.DECLINED], now)
 
 
-def _note(refund: Refund, answer: Answer, now: datetime) -> None:
-    refund.status, refund.provider_reference, refund.settled_at = SETTLED[answer.outcome], answer.reference, now
-    if refund.status == Refund.Status.FAILED:
-        logger.error("The gateway refused refund %s: give the money back another way.", refund.pk)
+def _succeed(refunds: Sequence[Refund], now: datetime) -> None:
+    Refund.move_to(Status.SUCCEEDED, refunds, settled_at=now)
+    publish_all([_refunded(refund) for refund in refunds])
 
 
-def _repayment(refund: Refund) -> Repayment:
-    return Repayment(
+def _fail(refunds: Sequence[Refund], now: datetime) -> None:
+    """
+    Let what the gateway refused to give back be given back another way, and have the operator told.
+    """
+    Refund.move_to(Status.FAILED, refunds, settled_at=now)
+    freed: Counter[UUID] = Counter()
+    for refund in refunds:
+        logger.error("The gateway refused refund %s: %s.", refund.pk, refund.failure_reason or "it gave no reason")
+        freed[refund.capture_id] += refund.amount
+    captures = list(Capture.objects.filter(pk__in=list(freed)))
+    for capture in captures:
+        capture.returned -= freed[capture.pk]
+    Capture.objects.bulk_update(captures, ["returned"])
+    publish_all([_refused(refund) for refund in refunds])
+
+
+def _open_ones(refund_ids: Collection[object]) -> QuerySet[Refund]:
+    """
+    Find those of these refunds that are not settled, with their payments.
+    """
+    found = Refund.objects.filter(pk__in=list(refund_ids), status__in=Refund.OPEN)
+    return found.select_related("capture__intent").order_by("pk")
+
+
+def _captures(intents: Sequence[PaymentIntent]) -> list[Capture]:
+    return list(Capture.objects.filter(intent__in=intents).select_related("intent").order_by("pk"))
+
+
+def _is_final(reply: Reply) -> bool:
+    return isinstance(reply, Answer) and reply.outcome in {Outcome.SUCCEEDED, Outcome.DECLINED}
+
+
+def _give_back(refund: Refund) -> Answer:
+    repayment = Repayment(
         idempotency_key=str(refund.pk),
-        charge_key=str(refund.intent_id),
+        charge_reference=refund.capture.reference,
         amount=refund.amount,
-        currency=refund.intent.currency,
+        currency=refund.capture.currency,
     )
+    return gateway.at(refund.capture.intent.gateway).refund(repayment)
+
+
+def _requested(refund: Refund) -> RefundRequested:
+    return RefundRequested(order_id=str(refund.capture.intent.order_id), refund_id=str(refund.pk))
 
 
 def _refunded(refund: Refund) -> PaymentRefunded:
+    intent = refund.capture.intent
     return PaymentRefunded(
-        order_id=str(refund.intent.order_id),
+        order_id=str(intent.order_id),
         refund_id=str(refund.pk),
         amount=refund.amount,
-        currency=refund.intent.currency,
-        email=refund.intent.email,
-        customer_id=refund.intent.customer_id,
+        currency=refund.capture.currency,
+        email=intent.email,
+        customer_id=intent.customer_id,
+        reason=refund.reason,
+        surplus=refund.capture.surplus,
+    )
+
+
+def _refused(refund: Refund) -> PaymentAnomalyFound:
+    return PaymentAnomalyFound(
+        order_id=str(refund.capture.intent.order_id),
+        anomaly="refund_refused",
+        amount=refund.amount,
+        currency=refund.capture.currency,
+        detail=refund.failure_reason,
     )

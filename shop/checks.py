@@ -2,6 +2,7 @@
 Settings that can be read but not meant: `manage.py check` names them, and commands do not start with them.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,8 @@ from django.core import checks
 from django.utils.module_loading import import_string
 
 REDIS_SCHEMES = {"redis", "rediss", "unix"}
+WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{32,}={0,2}", re.ASCII)
+INSTANT = "payments.adapters.instant.InstantGateway"
 CACHES_OF_ONE_PROCESS = {
     "django.core.cache.backends.dummy.DummyCache",
     "django.core.cache.backends.locmem.LocMemCache",
@@ -31,9 +34,12 @@ def register() -> None:
         check_mail_timeout,
         check_mail_encryption,
         check_throttling,
+        check_gateway_timeout,
+        check_webhook_secrets,
     ):
         checks.register(check)
-    checks.register(check_cache, deploy=True)
+    for check in (check_cache, check_operator, check_gateway_is_real):
+        checks.register(check, deploy=True)
 
 
 def check_classes(**_: Any) -> list[checks.CheckMessage]:
@@ -122,6 +128,50 @@ def check_throttling(**_: Any) -> list[checks.CheckMessage]:
     ]
 
 
+def check_gateway_timeout(**_: Any) -> list[checks.CheckMessage]:
+    """
+    Refuse to wait for the gateway until the worker that waits is ended. A call may take two: it asks, then charges.
+    """
+    timeout, limit = settings.PAYMENTS["TIMEOUT_SECONDS"], settings.MESSAGING["HANDLER_LIMIT_SECONDS"]
+    if 0 < timeout * 2 <= limit:
+        return []
+    problem = f"The gateway may take {timeout} s to answer each of two calls, but a worker is ended after {limit} s."
+    return [_error("E009", problem, "Set PAYMENT_TIMEOUT_SECONDS to at most half of MESSAGING_HANDLER_LIMIT_SECONDS.")]
+
+
+def check_webhook_secrets(**_: Any) -> list[checks.CheckMessage]:
+    """
+    Refuse a gateway whose webhooks nobody could verify, or anybody could sign.
+    """
+    secrets = settings.PAYMENTS["WEBHOOK_SECRETS"]
+    calls_back = settings.PAYMENTS["GATEWAY"] != INSTANT
+    if all(WEBHOOK_SECRET.fullmatch(secret) for secret in secrets) and (secrets or not calls_back):
+        return []
+    problem = "A webhook secret is missing, too short, or unreadable."
+    hint = "Set PAYMENT_WEBHOOK_SECRETS to what the gateway gave you: whsec_ and at least 24 bytes in base64."
+    return [_error("E010", problem, hint)]
+
+
+def check_operator(**_: Any) -> list[checks.CheckMessage]:
+    """
+    Warn, before the shop is deployed, that nobody would hear of money that came late, twice or wrong.
+    """
+    if settings.OPERATOR_EMAIL:
+        return []
+    problem = "Nobody is told of payments that need a person."
+    return [checks.Warning(problem, hint="Set OPERATOR_EMAIL.", id="shop.W002")]
+
+
+def check_gateway_is_real(**_: Any) -> list[checks.CheckMessage]:
+    """
+    Warn, before the shop is deployed, of a gateway that moves no money.
+    """
+    if settings.PAYMENTS["GATEWAY"] not in {INSTANT, settings.SIMULATOR}:
+        return []
+    problem = "Payments are only simulated: nobody pays anything."
+    return [checks.Warning(problem, hint="Set PAYMENT_GATEWAY to the adapter of a real gateway.", id="shop.W003")]
+
+
 def check_cache(**_: Any) -> list[checks.CheckMessage]:
     """
     Warn, before the shop is deployed, of counters that processes do not share.
@@ -137,6 +187,7 @@ def _numbers() -> Iterator[tuple[str, int]]:
     yield from settings.ACCOUNTS.items()
     yield "RELAY_WORKERS", settings.RELAY_WORKERS
     yield "EMAIL_TIMEOUT", settings.EMAIL_TIMEOUT
+    yield "PAYMENT_WEBHOOK_PARKING_SECONDS", settings.PAYMENTS["WEBHOOK_PARKING_SECONDS"]
 
 
 def _import_problem(path: str) -> str:

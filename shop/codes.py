@@ -45,6 +45,9 @@ CATALOGUE = {
     "price_changed": Code(409, "The price is not what you saw", "Look at the prices, then order with the new total."),
     "too_many_open_orders": Code(409, "Too many open orders", "Wait until some are final, or cancel some."),
     "invalid_state": Code(409, "Too late, or too early", "Look at the order: it is in another state by now."),
+    # Webhooks of the payment gateway
+    "malformed_event": Code(400, "Not an event we can read", "Send what the gateway's documentation describes."),
+    "event_id_conflict": Code(409, "The id stands for another event", "Send each event under an id of its own."),
     # Tokens and signing keys
     "invalid_name": Code(400, "Not a name", "Send a text of 1 to 100 characters."),
     "invalid_expiry": Code(400, "Not a lifetime", "Send a whole number of days from 1 to 365."),

@@ -22,6 +22,7 @@ from orders.fields import Input
 from shop.authentication import SessionAuthentication, TokenAuthentication
 from shop.codes import CATALOGUE
 from shop.failures import (
+    OF_A_BODY,
     codes_of_body,
     codes_of_caller,
     codes_of_request,
@@ -38,7 +39,12 @@ SECURITY = {
     TokenAuthentication: [{"token": []}, {"token": [], "signature": []}],
     SessionAuthentication: [{"session": []}],
 }
-READ = {"Idempotency-Key", "If-None-Match", "Prefer", "traceparent"}
+READ = {
+    *("Idempotency-Key", "If-None-Match", "Prefer", "traceparent"),
+    *("webhook-id", "webhook-signature", "webhook-timestamp"),
+}
+OF_PARSING = OF_A_BODY - {"unsupported_charset", "unsupported_encoding", "unsupported_media_type"}
+"""How a body fails only where somebody parses it."""
 SENT_WITH_PROBLEMS = {"401": ["WWW-Authenticate"], "429": ["Retry-After"], "503": ["Retry-After"]}
 
 Described = dict[str, Any]
@@ -107,9 +113,10 @@ class ShopSchema(AutoSchema):
         return getattr(self.view, "headers_used", {}).get(self._act, ())
 
     def _codes(self) -> set[str]:
+        of_request = codes_of_request(self.method, self.path, self._headers_used, is_list=self._is_list_view())
         return {
             *codes_of_caller(self.view, self.method),
-            *codes_of_request(self.method, self.path, self._headers_used, is_list=self._is_list_view()),
+            *(of_request if self.view.get_parsers() else of_request - OF_PARSING),
             *codes_of_body(None if self.method == "GET" else self.get_request_serializer()),
             *getattr(self.view, "problems", {}).get(self._act, ()),
         }

@@ -22,16 +22,14 @@ SHOP_NAME = env("SHOP_NAME", default="The Shop")
 
 ORDERS = {
     "CURRENCY": env("SHOP_CURRENCY", default="GBP"),
-    "PAYMENT_DUE_SECONDS": env.int("ORDER_PAYMENT_DUE_SECONDS", default=1800),
-    "REMINDER_SECONDS": env.int("ORDER_REMINDER_SECONDS", default=900),
+    "PAYMENT_DUE_SECONDS": env.int("ORDER_PAYMENT_DUE_SECONDS", default=900),
+    "REMINDER_SECONDS": env.int("ORDER_REMINDER_SECONDS", default=600),
     "MAX_LINES": env.int("ORDER_MAX_LINES", default=100),
     "MAX_QUANTITY": env.int("ORDER_MAX_QUANTITY", default=1000),
     "MAX_OPEN_ORDERS": env.int("ORDER_MAX_OPEN_ORDERS", default=1000),
     "FOLLOW_SECONDS": env.int("ORDER_FOLLOW_SECONDS", default=20),
     "FOLLOWERS": env.int("ORDER_FOLLOWERS", default=4),
 }
-
-PAYMENTS = {"GATEWAY": env("PAYMENT_GATEWAY", default="payments.gateway.InstantGateway")}
 
 ACCOUNTS = {
     "TOKENS_PER_USER": env.int("TOKENS_PER_USER", default=100),
@@ -88,6 +86,29 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+
+# --- Payments ---
+
+SIMULATOR = "payments.adapters.simulated.SimulatedGateway"
+INSECURE_WEBHOOK_SECRET = "whsec_b25seS1mb3ItdHJ5aW5nLXRoZS1zaG9wLW9uLXlvdXItb3duLW1hY2hpbmU="
+
+PAYMENTS = {
+    "GATEWAY": env("PAYMENT_GATEWAY", default=SIMULATOR),
+    "TIMEOUT_SECONDS": env.int("PAYMENT_TIMEOUT_SECONDS", default=5),
+    # The first one signs, where we do; each of them is good for verifying.
+    "WEBHOOK_SECRETS": env.list("PAYMENT_WEBHOOK_SECRETS", default=[INSECURE_WEBHOOK_SECRET] if DEBUG else []),
+    "WEBHOOK_PARKING_SECONDS": env.int("PAYMENT_WEBHOOK_PARKING_SECONDS", default=3600),
+    "SIMULATOR_URL": env("PAYMENT_SIMULATOR_URL", default="http://127.0.0.1:8010"),
+    "CALLBACK_URL": env("PAYMENT_SIMULATOR_CALLBACK_URL", default="http://127.0.0.1:8000/api/v1/webhooks/payments/"),
+    "SIMULATOR_LEDGER": env("PAYMENT_SIMULATOR_LEDGER", default=str(BASE_DIR / "payment_simulator.sqlite3")),
+    "STRIPE_API_KEY": env("STRIPE_API_KEY", default=""),
+    "STRIPE_API_BASE": env("STRIPE_API_BASE", default=""),
+}
+if not DEBUG and INSECURE_WEBHOOK_SECRET in PAYMENTS["WEBHOOK_SECRETS"]:
+    raise ImproperlyConfigured(
+        "DEBUG is off, and PAYMENT_WEBHOOK_SECRETS has the one that everybody can read in the source: anybody could "
+        "sign webhooks. Set it to those that the payment gateway gave you."
+    )
 
 # --- Django ---
 
@@ -196,6 +217,7 @@ CACHES = {
 
 RELAY_IN_WEB = env.bool("RELAY_IN_WEB", default=DEBUG and SQLITE)
 RELAY_WORKERS = env.int("RELAY_WORKERS", default=2)
+SIMULATOR_IN_WEB = env.bool("PAYMENT_SIMULATOR_IN_WEB", default=RELAY_IN_WEB and PAYMENTS["GATEWAY"] == SIMULATOR)
 
 # The cluster hosts the relay; its own queue carries nothing but daily chores, so it may be slow and forgetful.
 Q_CLUSTER = {
@@ -268,6 +290,9 @@ KNOX_TOKEN_MODEL = "shop.Token"
 MIGRATION_MODULES = {"knox": None}
 
 # --- E-mail ---
+
+# Is told of money that came late, twice or wrong, and of refunds that the gateway refused.
+OPERATOR_EMAIL = env("OPERATOR_EMAIL", default="operator@example.com" if DEBUG else "")
 
 EMAIL_BACKEND = env("EMAIL_BACKEND", default="anymail.backends.console.EmailBackend")
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="The Shop <shop@example.com>")

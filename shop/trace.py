@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import Q
+
 from inventory.models import Reservation
 from messaging.models import Delivery, OutboxMessage
 from messaging.money import money
 from notifications.models import Notification
 from orders.models import Order
-from payments.models import PaymentIntent, Refund
+from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
 
 
 class UnknownOrder(LookupError):
@@ -62,7 +64,9 @@ def of(reference: str) -> Trace:
     """
     order = _find(reference)
     entries = [
-        entry for source in (_steps, _stock, _money, _refunds, _notifications, _messages) for entry in source(order)
+        entry
+        for source in (_steps, _stock, _money, _webhooks, _refunds, _notifications, _messages)
+        for entry in source(order)
     ]
     return Trace(
         order=order.pk,
@@ -114,10 +118,22 @@ def _money(order: Order) -> Iterator[Entry]:
         if intent.withdrawn_at:
             yield Entry(at=intent.withdrawn_at, context="payments", what="payment withdrawn")
 
+    for capture in Capture.objects.filter(intent__order_id=order.pk):
+        what = f"captured {money(capture.amount, capture.currency)}{', which nobody asked for' * capture.surplus}"
+        yield Entry(at=capture.captured_at, context="payments", what=what)
+
+
+def _webhooks(order: Order) -> Iterator[Entry]:
+    keys = [str(key) for key in PaymentIntent.objects.filter(order_id=order.pk).values_list("pk", flat=True)]
+    for webhook in WebhookEvent.objects.filter(Q(charge_key__in=keys) | Q(order_id=order.pk)):
+        amount = money(webhook.amount, webhook.currency)
+        what = f"webhook claims {amount} {webhook.outcome}, now {webhook.status}"
+        yield Entry(at=webhook.received_at, context="payments", what=what)
+
 
 def _refunds(order: Order) -> Iterator[Entry]:
-    for refund in Refund.objects.filter(intent__order_id=order.pk).select_related("intent"):
-        amount = money(refund.amount, refund.intent.currency)
+    for refund in Refund.objects.filter(capture__intent__order_id=order.pk).select_related("capture"):
+        amount = money(refund.amount, refund.capture.currency)
         yield Entry(at=refund.requested_at, context="payments", what=f"refund of {amount} requested: {refund.reason}")
         if refund.settled_at:
             yield Entry(at=refund.settled_at, context="payments", what=f"refund of {amount} {refund.status}")

@@ -15,3 +15,13 @@ if settings.RELAY_IN_WEB:
     from messaging import host
 
     host.start_in_thread()
+
+if settings.SIMULATOR_IN_WEB:
+    from payments.simulator import server
+
+    PAYMENTS = settings.PAYMENTS
+    server.start_in_thread(
+        PAYMENTS["SIMULATOR_URL"],
+        PAYMENTS["SIMULATOR_LEDGER"],
+        server.Conduct(callback_url=PAYMENTS["CALLBACK_URL"], secrets=PAYMENTS["WEBHOOK_SECRETS"]),
+    )

@@ -16,7 +16,7 @@ from rest_framework.test import APIClient
 from messaging import relay
 from payments import gateway
 from tests.factories import api_of
-from tests.gateways import LedgerGateway
+from tests.gateways import INSTANT, LedgerGateway
 
 
 @receiver(connection_created)
@@ -32,6 +32,11 @@ def _wait_for_no_disk(connection, **_) -> None:
 @pytest.fixture(autouse=True)
 def _mail_is_kept(settings):
     settings.EMAIL_BACKEND = "anymail.backends.test.EmailBackend"
+
+
+@pytest.fixture(autouse=True)
+def _payments_are_instant(settings):
+    settings.PAYMENTS = settings.PAYMENTS | {"GATEWAY": INSTANT}
 
 
 @pytest.fixture(autouse=True)

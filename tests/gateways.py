@@ -4,11 +4,16 @@ A payment gateway with a memory, for stories that the stateless instant gateway 
 
 import threading
 from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
-from payments.gateway import Answer, Charge, InstantGateway, Outcome, Repayment
+from payments.adapters.instant import InstantGateway
+from payments.gateway import Answer, Booking, Charge, Claim, Money, Outcome, Repayment, TimedOut
+
+INSTANT = "payments.adapters.instant.InstantGateway"
 
 
-class LedgerGateway:
+class LedgerGateway(InstantGateway):
     """
     Decide like the instant gateway, remember every movement of money by its idempotency key, and fail first as
     `script` says: each exception in it is raised by one call, before the call does anything.
@@ -17,23 +22,26 @@ class LedgerGateway:
     """
 
     def __init__(self) -> None:
+        self.charges: dict[str, Charge] = {}
         self.captured: dict[str, Charge] = {}
         self.cancelled: set[str] = set()
         self.refunded: dict[str, Repayment] = {}
+        self.claims: dict[bytes, Claim] = {}
+        """What its webhooks claim, by their bodies."""
         self.calls: Counter[str] = Counter()
         self.script: deque[Exception] = deque()
-        self._instant = InstantGateway()
         self._lock = threading.Lock()
 
     def charge(self, charge: Charge) -> Answer:
         with self._lock:
             self._play("charge")
             key = charge.idempotency_key
-            if key in self.cancelled:
-                return Answer(outcome=Outcome.CANCELLED)
-            if self._instant.look_up(charge).outcome is Outcome.SUCCEEDED:
+            self.charges[key] = charge
+            if key not in self.cancelled and super().look_up(charge).outcome is Outcome.SUCCEEDED:
                 self.captured[key] = charge
-            return self._instant.charge(charge)
+                if charge.payment_method == "tok_timeout":
+                    raise TimedOut("The gateway did not answer in time.")
+            return self._state(charge)
 
     def look_up(self, charge: Charge) -> Answer:
         with self._lock:
@@ -44,7 +52,7 @@ class LedgerGateway:
         with self._lock:
             self._play("cancel")
             state = self._state(charge)
-            if state.outcome is not Outcome.PROCESSING:
+            if state.outcome not in {Outcome.PROCESSING, Outcome.ABSENT}:
                 return state
             self.cancelled.add(charge.idempotency_key)
             return Answer(outcome=Outcome.CANCELLED)
@@ -53,7 +61,19 @@ class LedgerGateway:
         with self._lock:
             self._play("refund")
             self.refunded[repayment.idempotency_key] = repayment
-            return self._instant.refund(repayment)
+            return super().refund(repayment)
+
+    def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Claim | None:
+        return self.claims.get(body) or super().read_webhook(body, headers, now=now)
+
+    def statement(self, since: datetime | None) -> Iterable[Booking]:
+        return [self._booking(key, charge) for key, charge in self.captured.items()]
+
+    def approve(self, key: str) -> None:
+        """
+        Capture a charge whatever became of it, as some customers and gateways do.
+        """
+        self.captured[key] = self.charges[key]
 
     def _play(self, call: str) -> None:
         self.calls[call] += 1
@@ -61,9 +81,25 @@ class LedgerGateway:
             raise self.script.popleft()
 
     def _state(self, charge: Charge) -> Answer:
-        if charge.idempotency_key in self.captured:
-            return Answer(outcome=Outcome.SUCCEEDED, reference=f"instant-{charge.idempotency_key}")
-        if charge.idempotency_key in self.cancelled:
+        key = charge.idempotency_key
+        if key in self.captured:
+            captured = self.captured[key]
+            money = Money(captured.amount, captured.currency)
+            return Answer(outcome=Outcome.SUCCEEDED, reference=f"instant-{key}", captured=money)
+        if key in self.cancelled:
             return Answer(outcome=Outcome.CANCELLED)
-        outcome = self._instant.look_up(charge).outcome
-        return Answer(outcome=outcome if outcome is Outcome.DECLINED else Outcome.PROCESSING)
+        if key not in self.charges:
+            return Answer(outcome=Outcome.ABSENT)
+        state = super().look_up(self.charges[key])
+        return state if state.outcome is Outcome.DECLINED else Answer(outcome=Outcome.PROCESSING)
+
+    def _booking(self, key: str, charge: Charge) -> Booking:
+        repaid = [it for it in self.refunded.values() if it.charge_reference == f"instant-{key}"]
+        return Booking(
+            charge_key=key,
+            order_id=charge.order_id,
+            reference=f"instant-{key}",
+            captured=Money(charge.amount, charge.currency),
+            captured_at=datetime.now(UTC),
+            repayments={it.idempotency_key: it.amount for it in repaid},
+        )

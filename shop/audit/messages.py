@@ -28,6 +28,7 @@ CANCELLED_FOR = """
 INTENTS = "SELECT order_id, created_at AS at FROM payments_paymentintent"
 REFUNDS = """
     SELECT order_id, requested_at AS at FROM payments_refund AS refund
+    JOIN payments_capture AS capture ON capture.id = capture_id
     JOIN payments_paymentintent AS intent ON intent.id = intent_id
 """
 PROMISES = """
@@ -69,6 +70,7 @@ EFFECTS_OF = {
     "notifications.send_cancellation": NOTIFICATIONS.format("order_cancelled"),
     "notifications.send_reminder": NOTIFICATIONS.format("payment_due_soon"),
     "notifications.send_refund_notice": NOTIFICATIONS.format("payment_refunded"),
+    "notifications.alert_operator": NOTIFICATIONS.format("payment_anomaly"),
 }
 """What each subscriber's deliveries leave behind."""
 

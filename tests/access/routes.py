@@ -10,6 +10,8 @@ from django.contrib import admin
 from django.contrib.admindocs.views import simplify_regex
 from django.urls import URLPattern, get_resolver
 
+from tests.webhooks import DATA
+
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PASSWORD = "three red chairs"
 
@@ -24,6 +26,7 @@ BODIES: Mapping[str, Mapping[str, object]] = {
     },
     "POST /api/v1/tokens/": CREDENTIALS | {"name": "a program"},
     "POST /api/v1/signing-keys/": {"name": "a program", "algorithm": "hmac-sha256"},
+    "POST /api/v1/webhooks/payments/": {"type": "charge.updated", "data": DATA},
 }
 
 

@@ -87,6 +87,7 @@ GET    /api/v1/stock/                                            401     403    
 GET    /api/v1/stock/<sku>/                                      401     403     403     403     200     200
 GET    /api/v1/payments/                                         401     200     200     200     200     200
 GET    /api/v1/payments/<pk>/                                    401     404     200     404     404     404
+POST   /api/v1/webhooks/payments/                                401     401     401     401     401     401
 GET    /api/v1/notifications/                                    401     200     200     200     200     200
 GET    /api/v1/notifications/<pk>/                               401     404     200     404     404     404
 """

@@ -55,6 +55,20 @@ class TestEvents:
 
         assert decode(type_, json.dumps(payload)).customer_id == ""
 
+    @pytest.mark.parametrize(
+        ("type_", "field", "meant"),
+        [
+            ("payments.payment_failed", "detail", ""),
+            ("payments.payment_refunded", "reason", ""),
+            ("payments.payment_refunded", "surplus", False),
+        ],
+    )
+    def test_of_payments_are_read_as_older_releases_wrote_them(self, type_, field, meant):
+        payload = dict(PINNED[type_]["payload"])
+        del payload[field]
+
+        assert getattr(decode(type_, json.dumps(payload)), field) == meant
+
     @pytest.mark.parametrize("type_", PINNED)
     def test_have_somebody_who_listens(self, type_):
         assert subscribers_of(event_types()[type_])
@@ -110,8 +124,10 @@ class TestSubscribers:
             "payments.settle_overdue": (["PaymentOverdue"], "outside"),
             "payments.stop_payment": (["OrderCancelled"], "inside"),
             "payments.send_refund": (["RefundRequested"], "outside"),
+            "payments.settle_webhook": (["WebhookReceived"], "outside"),
             "notifications.send_confirmation": (["OrderConfirmed"], "outside"),
             "notifications.send_cancellation": (["OrderCancelled"], "outside"),
             "notifications.send_reminder": (["PaymentDueSoon"], "outside"),
             "notifications.send_refund_notice": (["PaymentRefunded"], "outside"),
+            "notifications.alert_operator": (["PaymentAnomalyFound"], "outside"),
         }

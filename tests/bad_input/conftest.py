@@ -8,6 +8,7 @@ from django.utils import timezone
 from shop.accounts import create_key
 from shop.models import SigningKey, Token
 from tests.bad_input.scene import PASSWORD, offer_products, place_orders
+from tests.webhooks import SECRET, SIMULATED
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +45,12 @@ def signing_key(orders) -> SigningKey:
     ada = get_user_model().objects.get(username="ada")
     made, _ = create_key(owner=ada, name="till", algorithm="hmac-sha256", now=timezone.now())
     return made
+
+
+@pytest.fixture
+def gateway(settings) -> Client:
+    """
+    Whoever calls back as the payment gateway.
+    """
+    settings.PAYMENTS = settings.PAYMENTS | {"GATEWAY": SIMULATED, "WEBHOOK_SECRETS": [SECRET]}
+    return Client()

@@ -1,5 +1,5 @@
 """
-Measure this shop: `make bench`, or `python -m tests.bench [--quick | --http]`.
+Measure this shop: `make bench`, or `python -m tests.bench [--quick | --http | --gateway]`.
 
 On SQLite, and on PostgreSQL when DATABASE_URL names one, in databases of its own. Prints a table and writes bench.json.
 The figures are of this machine at this moment: compare them within one run only.
@@ -23,6 +23,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--quick", action="store_true", help="grow to 2,000 orders instead of 50,000")
     arguments.add_argument("--http", action="store_true", help="measure only orders that come over HTTP")
+    arguments.add_argument("--gateway", action="store_true", help="measure only payments at a slow gateway")
     arguments.add_argument("--log", type=Path, default=SAMPLE, help="the order log to import (the shipped sample)")
     arguments.add_argument("--out", type=Path, default=Path("bench.json"))
     chosen = arguments.parse_args()
@@ -48,16 +49,21 @@ def _measure_apart(url: str, chosen: argparse.Namespace) -> dict[str, Any]:
             "BENCH_ARRIVALS": f"{scratch}/arrivals",
             "SECRET_KEY": secrets.token_urlsafe(64),
             "DEBUG": "0",
-            "ALLOWED_HOSTS": "shop.example",
+            "ALLOWED_HOSTS": "shop.example,127.0.0.1",
             "RELAY_IN_WEB": "0",
+            "PAYMENT_GATEWAY": "payments.adapters.instant.InstantGateway",
+            "PAYMENT_WEBHOOK_SECRETS": f"whsec_{secrets.token_hex(32)}",
+            "BENCH_LEDGER": f"{scratch}/ledger.sqlite3",
             "LOG_LEVEL": "ERROR",
             # It is the shop that is measured, not how it holds back.
             "ORDER_MAX_OPEN_ORDERS": "1000000000",
             "THROTTLE_ACCOUNT_PER_MINUTE": "0",
             "THROTTLE_ADDRESS_PER_MINUTE": "0",
         }
-        sizes = [] if chosen.http else ["1000", "2000"] if chosen.quick else ["1000", "10000", "50000"]
-        command = [sys.executable, "-m", "tests.bench.measure", str(chosen.log), f"{scratch}/figures", *sizes]
+        parts = ["http"] if chosen.http else ["gateway"] if chosen.gateway else ["http", "gateway", "workers"]
+        sizes = ["1000", "2000"] if chosen.quick else ["1000", "10000", "50000"]
+        command = [sys.executable, "-m", "tests.bench.measure", str(chosen.log), f"{scratch}/figures", ",".join(parts)]
+        command += sizes
         subprocess.run(command, env=environment, check=True)
         return json.loads(Path(f"{scratch}/figures").read_text())
 

@@ -30,11 +30,11 @@ def fresh_database(url: str | None, scratch: Path) -> str:
 
 
 @contextmanager
-def cluster(workers: int) -> Iterator[list[int]]:
+def cluster(workers: int, **told: str) -> Iterator[list[int]]:
     """
-    Run so many workers for the time of the block and give their process ids.
+    Run so many workers for the time of the block, with these variables in their environment; give their process ids.
     """
-    environment = os.environ | {"RELAY_WORKERS": str(workers)}
+    environment = os.environ | {"RELAY_WORKERS": str(workers)} | told
     master = subprocess.Popen([sys.executable, "manage.py", "qcluster"], env=environment, start_new_session=True)
     try:
         yield _await_workers(master.pid, workers)

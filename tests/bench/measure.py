@@ -15,20 +15,26 @@ from django.core.management import call_command  # noqa: E402
 
 from . import figures  # noqa: E402
 from .cluster import cluster  # noqa: E402
+from .gateway import charges, slow_gateway  # noqa: E402
 from .web import make_callers, place_over_http, web_server  # noqa: E402
 
 WEB_PROCESSES = 2
 
 
-def main(log: str, out: str, *sizes: str) -> None:
+def main(log: str, out: str, parts: str, *sizes: str) -> None:
     """
-    Measure at these sizes; without any, only what goes over HTTP.
+    Measure these parts, separated by commas; the workers at these sizes.
     """
     call_command("migrate", verbosity=0)
     figures.open_shop()
-    found = dict(_over_http())
-    if sizes:
-        found |= _of_the_workers(log, sizes)
+    measured = {
+        "http": lambda: dict(_over_http()),
+        "gateway": lambda: dict(_at_a_slow_gateway()),
+        "workers": lambda: _of_the_workers(log, sizes),
+    }
+    found = {}
+    for part in parts.split(","):
+        found |= measured[part]()
     Path(out).write_text(json.dumps(found))
 
 
@@ -46,6 +52,12 @@ def _over_http():
                 f"POST /orders/, {name}, at half that rate",
                 place_over_http(port, callers, orders=int(half * 12), connections=16, per_second=half),
             )
+
+
+def _at_a_slow_gateway():
+    with web_server(WEB_PROCESSES) as port, slow_gateway(port) as told, cluster(2, **told):
+        _warm_up()
+        yield "2 workers, gateway that takes 300 ms and calls back", charges()
 
 
 def _of_the_workers(log: str, sizes: Sequence[str]):

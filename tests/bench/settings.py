@@ -6,5 +6,7 @@ from shop.settings import *  # noqa: F403
 from shop.settings import INSTALLED_APPS, ORDERS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.bench"]
+# The gateway calls back from this machine, with no proxy between.
+SECURE_SSL_REDIRECT = False
 EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 ORDERS = ORDERS | {"PAYMENT_DUE_SECONDS": 7 * 86_400, "REMINDER_SECONDS": 6 * 86_400}

@@ -29,7 +29,7 @@ def draw_open_order(visitor: Visitor, folder: Path) -> None:
     Draw an order that waits for its payment.
     """
     visitor.open("/api/v1/quote/?quantity[TEA-CUPS-6]=1&quantity[COPPER-KETTLE]=1")
-    visitor.choose("A bank transfer, which leaves you time to cancel")
+    visitor.choose("A bank transfer, which leaves you time to pay, or to cancel")
     visitor.press("Place this order")
     visitor.watch_until("Your order awaits its payment")
     visitor.photograph(folder / "phone.png")

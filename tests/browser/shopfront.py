@@ -25,12 +25,17 @@ class Shopfront:
 
     def __init__(self, folder: Path, database_url: str) -> None:
         self.log = folder / "shopfront.log"
-        self.environment = os.environ | {"DATABASE_URL": database_url, "DEBUG": "on", "SHOP_NAME": "The Shop"}
+        self.environment = os.environ | {
+            "DATABASE_URL": database_url,
+            "PAYMENT_SIMULATOR_LEDGER": str(folder / "ledger.sqlite3"),
+            "DEBUG": "on",
+            "SHOP_NAME": "The Shop",
+        }
 
     def __enter__(self) -> Self:
         with self.log.open("w") as log:
             self.up = subprocess.Popen(
-                [sys.executable, "manage.py", "up", "--demo", "--workers", "1", "--port", "0"],
+                [sys.executable, "manage.py", "up", "--demo", "--workers", "1", "--port", "0", "--simulator-port", "0"],
                 cwd=PROJECT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

@@ -20,7 +20,7 @@ def tour(visitor) -> list[str]:
     List the addresses of a page of each kind, an order's among them.
     """
     visitor.open("/api/v1/quote/?quantity[RED-CHAIR]=2")
-    visitor.choose("A bank transfer, which leaves you time to cancel")
+    visitor.choose("A bank transfer, which leaves you time to pay, or to cancel")
     visitor.press("Place this order")
     return [*PAGES, visitor.address]
 

@@ -50,7 +50,7 @@ class TestForeignPage:
     def test_cancels_nothing(self, ada, elsewhere):
         visitor = ada()
         visitor.open("/api/v1/quote/?quantity[DOOR-MAT]=1")
-        visitor.choose("A bank transfer, which leaves you time to cancel")
+        visitor.choose("A bank transfer, which leaves you time to pay, or to cancel")
         visitor.press("Place this order")
         order = visitor.address
 

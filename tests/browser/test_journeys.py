@@ -66,7 +66,7 @@ class TestCustomer:
     @each_way
     def test_cancels_an_order_that_is_not_paid_yet(self, ada, javascript):
         visitor = ada(javascript=javascript)
-        order(visitor, payment="A bank transfer, which leaves you time to cancel")
+        order(visitor, payment="A bank transfer, which leaves you time to pay, or to cancel")
         visitor.watch_until("Your order awaits its payment")
 
         visitor.press("Cancel this order")
@@ -77,13 +77,45 @@ class TestCustomer:
         _, _, _, goods, _, state, *_ = visitor.text.splitlines()
         assert (goods, state) == ("2 × Red chair, 1 × Bread board", "Cancelled 108.50 GBP")
 
+    @each_way
+    def test_pays_at_the_bank_and_sees_the_order_confirmed(self, ada, javascript):
+        visitor = ada(javascript=javascript)
+        order(visitor, payment="A bank transfer, which leaves you time to pay, or to cancel")
+        visitor.watch_until("Your order awaits its payment")
+        its_page = visitor.address
+
+        visitor.press("Its payment")
+        visitor.press("Pay at the bank")
+        visitor.press("Approve")
+        visitor.open(its_page)
+
+        visitor.watch_until("Your order is confirmed")
+
+    def test_pays_when_the_order_is_over_and_gets_the_money_back(self, ada):
+        visitor = ada()
+        order(visitor, payment="A bank transfer, which leaves you time to pay, or to cancel")
+        visitor.watch_until("Your order awaits its payment")
+        its_page = visitor.address
+        visitor.press("Its payment")
+        visitor.press("Pay at the bank")
+        at_the_bank = visitor.address
+        visitor.open(its_page)
+        visitor.press("Cancel this order")
+
+        visitor.open(at_the_bank)
+        visitor.watch_for("cancelled")
+        visitor.press("Pay late")
+        visitor.open(its_page)
+
+        visitor.look_again_until("108.50 GBP went back to you.")
+
     def test_is_told_that_the_card_was_declined(self, ada):
         visitor = ada()
 
         order(visitor, payment="A card that is declined")
 
         visitor.watch_until("Your order is cancelled")
-        assert "Its payment was declined. You have not been charged." in visitor.text
+        assert "Its payment did not succeed." in visitor.text
 
     def test_keeps_the_basket_on_the_way_back_from_the_order(self, ada):
         visitor = ada()

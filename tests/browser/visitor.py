@@ -141,6 +141,12 @@ class Visitor:
         """
         eventually(lambda: words in self.text)
 
+    def look_again_until(self, words: str) -> None:
+        """
+        Load the page again and again until it says this somewhere.
+        """
+        eventually(lambda: self.open(self.address) or words in self.text)
+
     def barriers(self) -> list[str]:
         """
         List what on this page keeps people out who see, hear or move otherwise, as axe-core finds it.

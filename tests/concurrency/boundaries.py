@@ -2,9 +2,10 @@
 Boundaries: the moments when something of a process outlives it, for it committed or called the outside.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import pytest
 from django.core.mail import EmailMessage
@@ -12,7 +13,7 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from payments import gateway
-from payments.gateway import Answer, Charge, Repayment
+from payments.gateway import Answer, Charge, Claim, Money, Outcome, Repayment
 from tests.gateways import LedgerGateway
 
 
@@ -75,6 +76,21 @@ class Gateway(LedgerGateway):
             if self.meanwhile:
                 self.meanwhile(charge)
             return answer
+
+    def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Claim:
+        """
+        Take it for a webhook that says that the charge of this key was captured.
+        """
+        charge = self.charges[body.decode()]
+        return Claim(
+            event_id=f"paid-{charge.idempotency_key}",
+            fingerprint="paid",
+            charge_key=charge.idempotency_key,
+            order_id=charge.order_id,
+            reference=f"instant-{charge.idempotency_key}",
+            outcome=Outcome.SUCCEEDED,
+            claimed=Money(charge.amount, charge.currency),
+        )
 
     def look_up(self, charge: Charge) -> Answer:
         with self.crossing("look_up"):

@@ -15,7 +15,10 @@ from typing import Self
 
 from django.conf import settings
 
-PATIENCE_SECONDS = 30
+from tests.gateways import INSTANT
+
+PATIENCE_SECONDS = 60
+GLANCE_SECONDS = 0.02
 STOP_SECONDS = 5
 WORKERS = 2
 
@@ -26,6 +29,8 @@ ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "tests.concurrency.settings",
     "EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend",
     "EMAIL_TIMEOUT": "1",
+    "PAYMENT_GATEWAY": INSTANT,
+    "PAYMENT_TIMEOUT_SECONDS": "1",
     "RELAY_IN_WEB": "off",
     "RELAY_WORKERS": str(WORKERS),
     "MESSAGING_LEASE_SECONDS": str(LEASE_SECONDS),
@@ -44,7 +49,15 @@ class Cluster:
 
     def __init__(self, folder: Path, database_url: str, **environment: str) -> None:
         self.log = folder / "cluster.log"
-        self.environment = os.environ | ENVIRONMENT | {"DATABASE_URL": database_url} | environment
+        self.environment = environment_of(database_url, **environment)
+
+    @property
+    def lease_seconds(self) -> int:
+        return int(self.environment["MESSAGING_LEASE_SECONDS"])
+
+    @property
+    def limit_seconds(self) -> int:
+        return int(self.environment["MESSAGING_HANDLER_LIMIT_SECONDS"])
 
     def __enter__(self) -> Self:
         self.start()
@@ -127,12 +140,21 @@ class Cluster:
         return int(group) == self.master.pid and state[0] != "Z"
 
 
-def eventually(condition: Callable[[], object], *, within: float = PATIENCE_SECONDS) -> float:
+def environment_of(database_url: str, **environment: str) -> dict[str, str]:
+    """
+    Write down the environment of a process of the shop, on this database and with these changes.
+    """
+    return os.environ | ENVIRONMENT | {"DATABASE_URL": database_url} | environment
+
+
+def eventually(
+    condition: Callable[[], object], *, within: float = PATIENCE_SECONDS, every: float = GLANCE_SECONDS
+) -> float:
     """
     Wait until the condition holds, and return how many seconds that took.
     """
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < within, f"waited {within} s in vain"
-        time.sleep(0.02)
+        time.sleep(every)
     return time.monotonic() - began

@@ -25,13 +25,14 @@ from messaging.models import Delivery
 from notifications.models import Notification
 from orders import placing, services
 from orders.models import Order
+from payments import reception
 from payments.gateway import Charge
 from payments.models import PaymentIntent, Refund
 from shop import audit
 from tests.concurrency.boundaries import Boundaries, Crash, Gateway, watched
 from tests.factories import make_draft, make_stock, told
 
-MOMENTS = [timedelta(), timedelta(minutes=1), timedelta(minutes=20), timedelta(hours=1)]
+MOMENTS = [timedelta(), timedelta(minutes=1), timedelta(minutes=12), timedelta(hours=1)]
 """When the relay runs: at once, when a lost answer is asked for again, when the reminder is due, after the expiry."""
 
 
@@ -77,6 +78,8 @@ class Journey:
     payment_method: str = "tok_visa"
     on_hand: int = 10
     meanwhile: Callable[[Charge], None] | None = None
+    paid_after: timedelta | None = None
+    """After which of the moments the money comes, and the gateway calls back."""
     end: End
 
 
@@ -149,6 +152,46 @@ JOURNEYS = {
             mails=["A refund for your order #", "Your order # is cancelled"],
         ),
     ),
+    "called back": Journey(
+        payment_method="tok_pending",
+        paid_after=MOMENTS[1],
+        end=End(
+            steps=["placed", "awaiting_payment", "confirmed"],
+            stock=(8, 0),
+            reservation="committed",
+            shipped=[-2],
+            payment="succeeded",
+            captured=[9_000],
+            told=[("order_confirmed", "accepted"), ("payment_due_soon", "accepted")],
+            mails=["Your order # is confirmed", "Your order # still awaits its payment"],
+        ),
+    ),
+    "paid late": Journey(
+        payment_method="tok_pending",
+        paid_after=MOMENTS[-1],
+        end=End(
+            steps=["placed", "awaiting_payment", "cancelled"],
+            reason="expired",
+            stock=(10, 0),
+            reservation="released",
+            payment="cancelled",
+            captured=[9_000],
+            refunded=[9_000],
+            refunds=["succeeded"],
+            told=[
+                ("order_cancelled", "accepted"),
+                ("payment_anomaly", "accepted"),
+                ("payment_due_soon", "accepted"),
+                ("payment_refunded", "accepted"),
+            ],
+            mails=[
+                "A refund for your order #",
+                "Money came for an order that was over: #",
+                "Your order # is cancelled",
+                "Your order # still awaits its payment",
+            ],
+        ),
+    ),
     "answer lost": Journey(
         payment_method="tok_timeout",
         end=End(
@@ -184,6 +227,9 @@ class Telling:
             self._insist_on(lambda: placing.place_order(draft, now=timezone.now(), answer=told))
             for moment in MOMENTS:
                 self._insist_on(lambda moment=moment: self._deliver(moment))
+                if moment == self.journey.paid_after:
+                    self._insist_on(self._call_back)
+            self._insist_on(lambda: self._deliver(MOMENTS[-1]))
         return self._end()
 
     def _insist_on(self, step: Callable[[], object]) -> None:
@@ -197,6 +243,14 @@ class Telling:
             connection.close()
             self.down_for = lease() + timedelta(seconds=1)
             step()
+
+    def _call_back(self) -> None:
+        """
+        Capture the money, and call back about it until that is acknowledged.
+        """
+        [key] = self.gateway.charges
+        self.gateway.approve(key)
+        reception.receive(key.encode(), {}, now=timezone.now())
 
     def _deliver(self, moment: timedelta) -> None:
         relay.drain(clock=lambda: timezone.now() + moment + self.down_for)
@@ -214,7 +268,7 @@ class Telling:
             payment=PaymentIntent.objects.filter(**about).values_list("status", flat=True).first(),
             captured=[charge.amount for charge in self.gateway.captured.values()],
             refunded=[repayment.amount for repayment in self.gateway.refunded.values()],
-            refunds=list(Refund.objects.filter(intent__order_id=order.pk).values_list("status", flat=True)),
+            refunds=list(Refund.objects.filter(capture__intent__order_id=order.pk).values_list("status", flat=True)),
             told=sorted(Notification.objects.filter(**about).values_list("kind", "status")),
             mails=self._mails(order),
             undelivered=Counter(Delivery.objects.exclude(status="delivered").values_list("subscriber", flat=True)),

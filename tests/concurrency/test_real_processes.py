@@ -1,12 +1,13 @@
 """
-Real workers, really killed. `make test` strikes once in each way; `make torture` goes on for TORTURE_SECONDS.
+Real processes, really killed. `make test` strikes once, in each way that its time allows; `make torture` strikes five
+times in each way at least, and goes on until TORTURE_ORDERS are placed and each fault of the payment gateway has
+happened. It strikes no more after TORTURE_SECONDS, and fails if a fault has not happened then.
 
 On SQLite a worker that is frozen in mid-transaction keeps everybody from writing until it goes on: there is one writer,
 and no server that could take the lock away. PostgreSQL ends such a session when the lease is over.
 """
 
 import os
-import random
 import time
 
 import pytest
@@ -14,50 +15,89 @@ from django.db import connection
 from django.utils import timezone
 
 from shop import audit
-from tests.concurrency import accounts
+from tests.concurrency.accounts import is_quiet
 from tests.concurrency.cluster import LEASE_SECONDS, Cluster, eventually
+from tests.concurrency.premises import SEED, Plan, open_shop
+from tests.concurrency.report import judge, recoveries
+from tests.concurrency.saboteur import freeze, kill, thaw
 from tests.concurrency.stage import ask_for, outcome
-from tests.concurrency.torture import Customer, Saboteur, freeze, is_quiet, kill, thaw
+from tests.concurrency.torture import Torture, torment
 
-SEED = int(os.environ.get("TORTURE_SEED", "1"))
-SECONDS = float(os.environ.get("TORTURE_SECONDS", "300"))
+LONG = Plan(
+    orders=int(os.environ.get("TORTURE_ORDERS", "2000")),
+    burst=25,
+    rounds=5,
+    seconds=float(os.environ.get("TORTURE_SECONDS", "480")),
+    rate=0.025,
+    takes_back=0.25,
+    environment={
+        "ORDER_REMINDER_SECONDS": "10",
+        "ORDER_PAYMENT_DUE_SECONDS": "20",
+        "PAYMENT_TIMEOUT_SECONDS": "2",
+        "PAYMENT_WEBHOOK_PARKING_SECONDS": "15",
+        "MESSAGING_HANDLER_LIMIT_SECONDS": "6",
+        "MESSAGING_LEASE_SECONDS": "8",
+    },
+    conduct={"delay": 0.2, "slow_seconds": 2.5, "late_seconds": 30},
+)
+SHORT = Plan(
+    orders=150,
+    burst=20,
+    rounds=1,
+    seconds=0,
+    harms=["kill_simulator", "kill_web_server", "kill_busy_worker"],
+    rate=0.03,
+    every_token=True,
+    takes_back=0.8,
+    environment={
+        "ORDER_REMINDER_SECONDS": "2",
+        "ORDER_PAYMENT_DUE_SECONDS": "5",
+        "PAYMENT_TIMEOUT_SECONDS": "1",
+        "PAYMENT_WEBHOOK_PARKING_SECONDS": "3",
+        "MESSAGING_HANDLER_LIMIT_SECONDS": "3",
+        "MESSAGING_LEASE_SECONDS": "4",
+    },
+    conduct={"delay": 0.1, "slow_seconds": 1.3, "late_seconds": 6},
+)
 
 
-def torment(cluster, tell, *, tokens, seconds) -> None:
+def run(plan: Plan, folder, database_url, settings, tell) -> None:
     """
-    Strike in every way at least once and until the time is up, then look for what was lost or doubled.
+    Torture a shop as planned, and find nothing wrong in the end.
     """
-    tell(f"torture with TORTURE_SEED={SEED}")
-    dice = random.Random(SEED)
-    customer = Customer(dice, tokens)
-    saboteur = Saboteur(cluster, customer, dice)
-    end = time.monotonic() + seconds
-    while not saboteur.recoveries or time.monotonic() < end:
-        for fault in saboteur.faults():
-            saboteur.strike(fault)
-    eventually(accounts.are_ready, within=120)
-    found = accounts.findings(customer.expected)
-    for fault, recoveries in saboteur.recoveries.items():
-        tell(f"{fault}: {len(recoveries)} times, delivering again after at most {max(recoveries):.1f} s")
-    faults = sum(map(len, saboteur.recoveries.values()))
-    tell(f"{faults} faults, {len(customer.expected)} orders, {sum(found.values())} findings")
-    assert {kind: number for kind, number in found.items() if number} == {}
-    assert audit.run(now=timezone.now()).violated == []
-    assert "database is locked" not in cluster.log.read_text()
+    tell(f"torture with TORTURE_SEED={SEED}; the same again: TORTURE_SEED={SEED} TORTURE_ORDERS={plan.orders}")
+    with open_shop(plan, folder, database_url) as shop:
+        settings.PAYMENTS = settings.PAYMENTS | shop.payments()
+        torture = Torture(shop, plan)
+        torture.harm()
+        torture.finish()
+        report = judge(torture)
+    report.show(tell)
+    assert {kind: number for kind, number in report.wrong.items() if number} == {}
+    assert torture.missing() == [], "this run is void: these faults never happened"
 
 
 class TestCluster:
     def test_survives_a_bad_minute(self, database_url, tmp_path, tell):
         with Cluster(tmp_path, database_url) as cluster:
-            torment(cluster, tell, tokens=["tok_visa", "tok_visa", "tok_declined"], seconds=0)
+            saboteur, found = torment(cluster)
+
+        for harm, recovery in recoveries(saboteur).items():
+            tell(f"{harm}: {recovery}")
+        assert {kind: number for kind, number in found.items() if number} == {}
+        assert audit.run(now=timezone.now()).violated == []
+        assert "database is locked" not in cluster.log.read_text()
+
+
+class TestShop:
+    def test_survives_its_payment_gateway(self, database_url, tmp_path, settings, tell):
+        run(SHORT, tmp_path, database_url, settings, tell)
 
 
 @pytest.mark.torture
 class TestTorture:
-    def test_loses_and_doubles_nothing(self, database_url, tmp_path, tell):
-        times = {"ORDER_REMINDER_SECONDS": "30", "ORDER_PAYMENT_DUE_SECONDS": "60"}
-        with Cluster(tmp_path, database_url, **times) as cluster:
-            torment(cluster, tell, tokens=["tok_visa", "tok_declined", "tok_timeout", "tok_pending"], seconds=SECONDS)
+    def test_loses_and_doubles_nothing(self, database_url, tmp_path, settings, tell):
+        run(LONG, tmp_path, database_url, settings, tell)
 
 
 class TestWorker:

@@ -1,184 +1,112 @@
 """
-A customer who never stops ordering, and a saboteur of the processes that serve her.
+The torture: customers order while everything fails that can, and when all is over the books agree to the penny.
 """
 
-import os
+import json
 import random
-import signal
-import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
 from contextlib import suppress
+from io import StringIO
+from itertools import count
 
-from django.db.models import Q
-from django.utils import timezone
+from django.core.management import call_command
 
-from messaging.models import Delivery
-from orders import placing
-from orders.drafts import Draft
-from orders.models import Order
-from tests.concurrency.cluster import LEASE_SECONDS, LIMIT_SECONDS, PATIENCE_SECONDS, Cluster, eventually
-from tests.factories import make_draft, make_stock
+from payments.simulator.behaviours import CHAOS, PREFIX
+from tests.concurrency import accounts, verdict
+from tests.concurrency.cluster import Cluster, eventually
+from tests.concurrency.outages import Outages
+from tests.concurrency.people import Customer, Operator
+from tests.concurrency.premises import SEED, Plan, Shop
+from tests.concurrency.saboteur import Saboteur, Vandal
 
-IN_STOCK = ("RED-CHAIR", "BLUE-SOFA", "OAK-TABLE")
-SOLD_OUT = "GOLD-LAMP"
-ENDS = {
-    "tok_visa": ("confirmed", ""),
-    "tok_declined": ("cancelled", "payment_failed"),
-    "tok_timeout": ("confirmed", ""),
-    "tok_pending": ("cancelled", "expired"),
-}
-BURST = 40
-PACE_SECONDS = 0.02
-ORPHANED_SECONDS = LIMIT_SECONDS + 2
-"""An orphan may finish the batch in hand, and looks for its parent only now and then."""
+PATIENCE_SECONDS = 300
+LOOK_SECONDS = 0.5
 
 
-class Customer:
+def torment(cluster: Cluster) -> tuple[Saboteur, dict[str, int]]:
     """
-    Order one to three products at a time, and remember how each order must end.
+    Strike the workers once in every way, and return how they recovered and what is wrong then.
     """
-
-    def __init__(self, dice: random.Random, tokens: Sequence[str]) -> None:
-        self.dice, self.tokens = dice, tokens
-        self.expected: dict[str, tuple[str, str]] = {}
-        for sku in IN_STOCK:
-            make_stock(1_000_000, sku=sku)
-        make_stock(0, sku=SOLD_OUT)
-
-    def order(self, count: int = 1, *, token: str = "") -> list[str]:
-        """
-        Place so many orders at once, paid with this token or any, and return their ids.
-        """
-        drafts = [self._draft(token or self.dice.choice(self.tokens)) for _ in range(count)]
-        placed = [placement.order for placement in placing.place_orders(drafts, now=timezone.now())]
-        for order, draft in zip(placed, drafts, strict=True):
-            sold_out = any(line.sku == SOLD_OUT for line in draft.lines)
-            self.expected[str(order.pk)] = ("cancelled", "out_of_stock") if sold_out else ENDS[draft.payment_method]
-        return [str(order.pk) for order in placed]
-
-    def is_served(self, order_id: str) -> bool:
-        """
-        Tell whether the order met its end.
-        """
-        return not Order.objects.filter(pk=order_id, status__in=["placed", "awaiting_payment"]).exists()
-
-    def _draft(self, token: str) -> Draft:
-        skus = self.dice.sample(IN_STOCK, self.dice.randint(1, 3)) + [SOLD_OUT] * (self.dice.random() < 0.05)
-        quantities = {sku: self.dice.randint(1, 5) for sku in skus}
-        return make_draft(quantities, payment_method=token)
+    dice = random.Random(SEED)
+    customer = Customer(dice, ["tok_visa", "tok_visa", "tok_declined"])
+    vandal = Vandal(cluster, dice)
+    saboteur = Saboteur(customer, vandal.is_over)
+    for harm in dice.sample(vandal.harms(), len(vandal.harms())):
+        saboteur.strike(harm)
+    eventually(accounts.are_ready, within=PATIENCE_SECONDS)
+    return saboteur, accounts.findings(customer.expected)
 
 
-class Saboteur:
+class Torture:
     """
-    Do the cluster harm under load, each time another way, and measure how long it then takes to deliver again.
+    One run of it, in the order of the methods.
     """
 
-    def __init__(self, cluster: Cluster, customer: Customer, dice: random.Random) -> None:
-        self.cluster, self.customer, self.dice = cluster, customer, dice
-        self.struck_at = 0.0
-        self.thaws: list[threading.Timer] = []
-        self.recoveries: dict[str, list[float]] = defaultdict(list)
+    def __init__(self, shop: Shop, plan: Plan) -> None:
+        self.shop, self.plan, self.dice = shop, plan, random.Random(SEED)
+        self.customer = Customer(self.dice, [f"{PREFIX}visa"], regrets=plan.regrets)
+        self.operator = Operator(self.dice, takes_back=plan.takes_back)
+        self.outages = Outages(shop, self.customer, burst=plan.burst)
+        self.vandal = Vandal(shop.cluster, self.dice)
+        self.saboteur = Saboteur(self.customer, self._is_whole, burst=plan.burst)
 
-    def faults(self) -> list[Callable[[], None]]:
+    def harm(self) -> None:
         """
-        List one of each kind, in a random order.
+        Have customers order, and do harm, until enough has happened.
         """
-        faults = [
-            self.kill_busy_worker,
-            self.kill_idle_worker,
-            self.kill_all_workers,
-            self.kill_pusher,
-            self.kill_monitor,
-            self.kill_sentinel,
-            self.kill_master,
-            self.freeze_worker,
-            self.terminate,
-        ]
-        return self.dice.sample(faults, len(faults))
+        end = time.monotonic() + self.plan.seconds
+        if self.plan.every_token:
+            for name in CHAOS:
+                self.customer.order(token=f"{PREFIX}{name}")
+        for rounds in count(1):
+            self._strike()
+            if self._has_enough(rounds) or time.monotonic() > end:
+                break
+        while len(self.customer.placed) < self.plan.orders:
+            self.customer.order(self.plan.burst)
 
-    def strike(self, fault: Callable[[], None]) -> None:
+    def finish(self) -> None:
         """
-        Commit one fault while orders come in, and go on ordering until one placed after it is served.
+        Let everything come to its end, whatever a person has to do for that included.
         """
-        self.customer.order(BURST)
-        fault()
-        (after,) = self.customer.order(token="tok_visa")
-        while not self.customer.is_served(after):
-            assert time.monotonic() - self.struck_at < PATIENCE_SECONDS, f"no delivery after {fault.__name__}"
-            self.customer.order()
-            time.sleep(PACE_SECONDS)
-        self.recoveries[fault.__name__].append(time.monotonic() - self.struck_at)
-        eventually(self.cluster.is_complete)
-        for coming in self.thaws:
-            coming.join()
+        eventually(self._is_over, within=PATIENCE_SECONDS, every=LOOK_SECONDS)
+        self.dead_letters = verdict.dead_letters(self.shop.ledger)
+        self.replayed = self.operator.replay(verdict.DISPUTED)
+        eventually(self._is_over, within=PATIENCE_SECONDS, every=LOOK_SECONDS)
+        self.left_dead = verdict.dead_letters(self.shop.ledger)
+        self.reconciled = reconcile()
+        eventually(self._is_over, within=PATIENCE_SECONDS, every=LOOK_SECONDS)
+        self.reconciled_again = reconcile()
 
-    def kill_busy_worker(self) -> None:
-        self._kill(self.dice.choice(self.cluster.pids("worker")))
-
-    def kill_idle_worker(self) -> None:
-        eventually(is_quiet)
-        self._kill(self.dice.choice(self.cluster.pids("worker")))
-
-    def kill_all_workers(self) -> None:
+    def missing(self) -> list[str]:
         """
-        One of them holds the lock of django-q2's queue, which nobody ever gets again: its SIGTERM does not end it now.
+        Name the kinds of fault that never happened.
         """
-        self._kill(*self.cluster.pids("worker"))
+        faults = self.shop.ledger.faults()
+        return [name for name in CHAOS if not faults[name]]
 
-    def kill_pusher(self) -> None:
-        self._kill(*self.cluster.pids("pusher"))
+    def _is_whole(self) -> bool:
+        return self.vandal.is_over() and self.shop.is_whole()
 
-    def kill_monitor(self) -> None:
-        self._kill(*self.cluster.pids("monitor"))
+    def _is_over(self) -> bool:
+        return not self.operator.work() and verdict.is_over(self.shop.ledger)
 
-    def kill_sentinel(self) -> None:
-        self._kill(*self.cluster.pids("sentinel"))
-        eventually(lambda: not self.cluster.pids("worker"), within=ORPHANED_SECONDS)
-        self.cluster.restart()
+    def _has_enough(self, rounds: int) -> bool:
+        return rounds >= self.plan.rounds and len(self.customer.placed) >= self.plan.orders and not self.missing()
 
-    def kill_master(self) -> None:
-        self._kill(self.cluster.master.pid)
-        self.cluster.restart()
-
-    def freeze_worker(self) -> None:
-        """
-        Stop a worker for longer than its lease. On SQLite it may stop in mid-transaction, and then nobody can write.
-        """
-        pid = self.dice.choice(self.cluster.pids("worker"))
-        self.struck_at = time.monotonic()
-        freeze(pid)
-        self.thaws.append(threading.Timer(LEASE_SECONDS + 1, thaw, [pid]))
-        self.thaws[-1].start()
-
-    def terminate(self) -> None:
-        self.struck_at = time.monotonic()
-        self.cluster.stop()
-        self.cluster.start()
-
-    def _kill(self, *pids: int) -> None:
-        self.struck_at = time.monotonic()
-        kill(*pids)
+    def _strike(self) -> None:
+        harms = [*self.vandal.harms(), *self.outages.harms()]
+        chosen = [harm for harm in harms if not self.plan.harms or harm.__name__ in self.plan.harms]
+        for harm in self.dice.sample(chosen, len(chosen)):
+            self.saboteur.strike(harm)
+            self.operator.work()
 
 
-def kill(*pids: int) -> None:
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-
-
-def freeze(pid: int) -> None:
-    os.kill(pid, signal.SIGSTOP)
-
-
-def thaw(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGCONT)
-
-
-def is_quiet() -> bool:
+def reconcile() -> dict[str, list[dict[str, str]]]:
     """
-    Tell whether nothing is to be delivered before a later moment that was asked for.
+    Reconcile by the command, and return what it tells of `repaired` and of `left`.
     """
-    later = Q(delayed=True, due_at__gt=timezone.now())
-    return not Delivery.objects.filter(~later, status=Delivery.Status.PENDING).exists()
+    out = StringIO()
+    with suppress(SystemExit):  # something is left to a person, which `left` says too
+        call_command("reconcile_payments", json=True, stdout=out)
+    return json.loads(out.getvalue())

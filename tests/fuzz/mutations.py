@@ -48,6 +48,7 @@ HEADERS = (
     *("Content-Length", "Content-Type", "Forwarded", "Host", "Idempotency-Key", "If-Match", "If-Modified-Since"),
     *("If-None-Match", "Origin", "Prefer", "Range", "Referer", "Signature", "Signature-Input", "Transfer-Encoding"),
     *("X-CSRFToken", "X-Forwarded-For", "X-Forwarded-Host", "X-HTTP-Method-Override", "X-Request-Id", "traceparent"),
+    *("webhook-id", "webhook-signature", "webhook-timestamp"),
 )
 WORDS = (
     *("", " ", "0", "-1", "1e400", "NaN", "null", "true", "5 ", "１", "9" * 20, "9" * 5_000, "x" * 300, "-", "on"),
@@ -129,6 +130,8 @@ def _good(route: Route, caller: dict[str, str], basket: int) -> Request:
     headers.setdefault("Cookie", f"csrftoken={CSRF}")
     if not route.is_unsafe:
         return Request(route.method, path, query, headers)
+    if route.resource == "webhooks":
+        headers |= {"webhook-id": f"evt_{basket}", "webhook-signature": "good"}
     if route.is_api:
         document = json.dumps(BODIES.get(str(route), {}))
         return Request(route.method, path, query, headers | {"Content-Type": JSON}, document)

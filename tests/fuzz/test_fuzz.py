@@ -7,7 +7,7 @@ import os
 from tests.fuzz.comparison import compare
 
 SEED = 9457
-REQUESTS = 300
+REQUESTS = 400
 
 
 def test_no_request_makes_the_shop_fail_or_tells_its_database():

@@ -231,33 +231,76 @@ class TestUnavailableKeys:
 
 
 @pytest.mark.django_db
-class TestRest:
-    @pytest.fixture
-    def seconds(self, monkeypatch) -> list[float]:
-        passed = [0.0]
-        monkeypatch.setattr("messaging.relay.time.monotonic", lambda: passed[0])
-        return passed
-
-    def test_is_given_to_a_subscriber_that_took_long_to_find_the_other_side_down(
-        self, subscribe, relay, clock, seconds
+class TestPause:
+    def test_is_made_for_a_subscriber_whose_other_side_is_down_and_one_delivery_sees_whether_it_is_back(
+        self, subscribe, relay, clock
     ):
-        calls = []
+        calls, down = [], [True]
 
         @subscribe(ProductAdded, transactional=False)
         def call_painter(events):
-            calls.append(seconds[0])
-            seconds[0] += 10
-            raise Unavailable("The line is busy.", keys=[event.sku for event in events])
+            calls.append(len(events))
+            if down[0]:
+                raise Unavailable("The line is dead.", keys=[event.sku for event in events])
 
         @subscribe(ProductAdded)
         def paint(events):
             write_down(events)
 
-        for moment in (0, 15, 59, 61):
-            seconds[0] = max(seconds[0], moment)
-            announce(added(f"CHAIR-{moment}"))
-            clock.advance(seconds=600)
+        announce(*(added(f"CHAIR-{number}") for number in range(70)))
+        for _ in range(3):
             relay.drain()
+            clock.advance(seconds=8)
+        down[0] = False
+        relay.drain()
 
-        assert calls == [0, 61]
-        assert written() == ["CHAIR-0", "CHAIR-15", "CHAIR-59", "CHAIR-61"]
+        assert calls == [64, 1, 1, 1, 64, 5]
+        assert len(written()) == 70
+        assert set(Delivery.objects.values_list("status", "attempts")) == {("delivered", 1)}
+
+    def test_lasts_longer_the_longer_an_outage_lasts_but_no_longer_than_half_a_minute(self, subscribe, relay, clock):
+        began, calls = clock(), []
+
+        @subscribe(ProductAdded, transactional=False)
+        def call_painter(events):
+            calls.append((clock() - began).seconds)
+            raise Unavailable("The line is dead.", keys=[event.sku for event in events])
+
+        announce(*(added(f"CHAIR-{number}") for number in range(200)))
+        for _ in range(120):
+            relay.work_off()
+            clock.advance(seconds=1)
+
+        assert calls == [0, 1, 3, 7, 15, 31, 61, 91]
+
+    def test_lasts_five_times_as_long_as_it_took_to_find_out(self, subscribe, relay, clock, monkeypatch):
+        seconds, calls = [0.0], []
+        monkeypatch.setattr("messaging.relay.time.monotonic", lambda: seconds[0])
+
+        @subscribe(ProductAdded, transactional=False)
+        def call_painter(events):
+            calls.append(len(events))
+            seconds[0] += 10
+            raise Unavailable("The line is busy.", keys=())
+
+        announce(*(added(f"CHAIR-{number}") for number in range(70)))
+        relay.drain()
+        clock.advance(seconds=49)
+        relay.drain()
+        clock.advance(seconds=2)
+        relay.drain()
+
+        assert calls == [64, 1]
+
+    def test_is_not_made_for_what_concerns_only_some_of_a_set(self, subscribe, relay):
+        calls = []
+
+        @subscribe(ProductAdded, transactional=False)
+        def call_painter(events):
+            calls.append(len(events))
+            raise Unavailable("Too far.", keys=[event.sku for event in events if event.sku == "CHAIR-7"])
+
+        announce(*(added(f"CHAIR-{number}") for number in range(70)))
+        relay.drain()
+
+        assert calls == [64, 6]

@@ -7,7 +7,7 @@ from django.db import transaction
 from messaging.models import Delivery
 from messaging.outbox import publish
 from notifications.models import Notification
-from tests.notifications.test_services import PROVIDERS, cancelled, confirmed, due_soon, refunded
+from tests.notifications.test_services import PROVIDERS, anomaly, cancelled, confirmed, due_soon, refunded
 
 pytestmark = pytest.mark.django_db
 
@@ -30,6 +30,18 @@ def test_tells_the_customer_of(event, drain):
     assert (told.message_id, told.kind, told.status) == (announced.message_id, event.type.split(".")[1], "accepted")
     assert told.customer_id == "17"
     assert len(mail.outbox) == 1
+
+
+def test_tells_the_operator_of_a_payment_that_is_not_as_it_should_be(drain, settings):
+    settings.OPERATOR_EMAIL = "olga@example.com"
+    announced = announce(anomaly("paid_twice"))
+
+    drain()
+
+    told = Notification.objects.get()
+    assert (told.message_id, told.kind, told.status) == (announced.message_id, "payment_anomaly", "accepted")
+    assert (told.recipient, told.customer_id) == ("olga@example.com", "")
+    assert [sent.to for sent in mail.outbox] == [["olga@example.com"]]
 
 
 def test_waits_for_a_provider_that_is_down_without_using_up_attempts(drain, settings):

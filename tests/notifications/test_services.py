@@ -44,10 +44,15 @@ def due_soon() -> contracts.PaymentDueSoon:
     )
 
 
-def refunded() -> contracts.PaymentRefunded:
+def refunded(**changes: object) -> contracts.PaymentRefunded:
+    fields = {"email": "ada@example.com", "customer_id": "17"}
     return contracts.PaymentRefunded(
-        order_id=ORDER, refund_id=str(uuid4()), amount=50, currency="EUR", email="ada@example.com", customer_id="17"
+        order_id=ORDER, refund_id=str(uuid4()), amount=50, currency="EUR", **fields | changes
     )
+
+
+def anomaly(kind: str, *, detail: str = "ch_1") -> contracts.PaymentAnomalyFound:
+    return contracts.PaymentAnomalyFound(order_id=ORDER, anomaly=kind, amount=4_500, currency="GBP", detail=detail)
 
 
 def notify(*events: services.Notifiable) -> None:
@@ -83,7 +88,7 @@ class TestWhatIsSaid:
         ("reason", "sentence"),
         [
             ("out_of_stock", "We are sorry: we do not have enough of what you ordered."),
-            ("payment_failed", "Your payment was declined."),
+            ("payment_failed", "Your payment did not succeed."),
             ("expired", "We did not receive your payment in time."),
             ("by_customer", "You asked us to cancel it."),
             ("by_operator", "The shop had to cancel it."),
@@ -96,14 +101,17 @@ class TestWhatIsSaid:
         assert sent.subject == f"Your order {ORDER} is cancelled"
         assert sent.body == f"{sentence}\n\nYou have not been charged.\n\nAda's Chairs\n"
 
-    def test_of_an_order_whose_payment_was_declined(self):
-        notify(cancelled("payment_failed", payment_requested=True))
+    def test_of_an_order_whose_goods_were_not_there_after_all(self):
+        notify(cancelled("out_of_stock", payment_requested=True))
 
-        assert mail.outbox[0].body == "Your payment was declined.\n\nYou have not been charged.\n\nAda's Chairs\n"
+        assert mail.outbox[0].body == (
+            "We are sorry: we do not have enough of what you ordered.\n\nYou have not been charged.\n\nAda's Chairs\n"
+        )
 
     @pytest.mark.parametrize(
         ("reason", "sentence"),
         [
+            ("payment_failed", "Your payment did not succeed."),
             ("expired", "We did not receive your payment in time."),
             ("by_customer", "You asked us to cancel it."),
             ("by_operator", "The shop had to cancel it."),
@@ -138,6 +146,13 @@ class TestWhatIsSaid:
         (sent,) = mail.outbox
         assert sent.subject == f"A refund for your order {ORDER}"
         assert sent.body == "We have given 0.50 EUR back to you, the way you paid.\n\nAda's Chairs\n"
+
+    def test_of_a_refund_and_why(self):
+        notify(refunded(reason="paid twice"))
+
+        assert mail.outbox[0].body == (
+            "We have given 0.50 EUR back to you, the way you paid (paid twice).\n\nAda's Chairs\n"
+        )
 
 
 class TestNotify:

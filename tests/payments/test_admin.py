@@ -4,8 +4,9 @@ import pytest
 from django.contrib.admin.models import LogEntry
 
 from payments import refunds, services
-from payments.models import PaymentIntent, Refund
+from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
 from tests.operators import act, open_every_page_of, operator_who_may, page
+from tests.payments.scenes import call_back, captured, claim_of, given_back
 from tests.payments.test_services import request
 
 pytestmark = pytest.mark.django_db
@@ -21,18 +22,26 @@ def paid(ledger) -> PaymentIntent:
 
 
 def give_back(intent: PaymentIntent, amount: int) -> Refund:
-    return refunds.refund(str(intent.order_id), amount=amount, reason="a scratch", now=NOON)
+    (refund,) = refunds.refund(str(intent.order_id), amount=amount, reason="a scratch", now=NOON)
+    return refund
 
 
-def test_every_page_opens(admin_client, paid):
+def test_every_page_opens(admin_client, paid, ledger):
     give_back(paid, 100)
+    call_back(ledger, claim_of(paid))
 
-    assert open_every_page_of("payments", admin_client) == {"PaymentIntent": 200, "Refund": 200}
+    assert open_every_page_of("payments", admin_client) == {
+        "PaymentIntent": 200,
+        "Capture": 200,
+        "Refund": 200,
+        "WebhookEvent": 200,
+    }
 
 
-@pytest.mark.parametrize("model", [PaymentIntent, Refund])
-def test_nobody_edits_by_hand(admin_client, paid, model):
+@pytest.mark.parametrize("model", [PaymentIntent, Capture, Refund, WebhookEvent])
+def test_nobody_edits_by_hand(admin_client, paid, ledger, model):
     give_back(paid, 100)
+    call_back(ledger, claim_of(paid))
     row = model.objects.get()
 
     answers = [
@@ -52,6 +61,40 @@ def test_a_payment_shows_its_money_and_leads_to_its_order(admin_client, paid):
     assert "100.00 GBP" in shown
     assert "40.00 GBP" in shown
     assert f"/admin/orders/order/?q={paid.order_id}" in shown
+
+
+def test_a_payment_shows_what_came_for_it_and_leads_to_what_became_of_that(admin_client, paid):
+    give_back(paid, 4_000)
+
+    shown = admin_client.get(page(PaymentIntent, "change", paid.pk)).content.decode()
+
+    assert f"instant-{paid.pk}" in shown
+    assert f"/admin/payments/refund/?q={paid.order_id}" in shown
+    assert f"/admin/payments/webhookevent/?q={paid.pk}" in shown
+
+
+def test_a_webhook_shows_its_body_as_it_came(admin_client, paid, ledger):
+    call_back(ledger, claim_of(paid, event_id="evt_<1>"))
+    webhook = WebhookEvent.objects.get()
+
+    shown = admin_client.get(page(WebhookEvent, "change", webhook.pk)).content.decode()
+
+    assert shown.count("evt_&lt;1&gt;") >= 2
+    assert "100.00 GBP" in shown
+    assert bytes(webhook.body) == b"evt_<1>"
+
+
+@pytest.mark.parametrize("model", [Capture, Refund, WebhookEvent])
+def test_the_money_of_an_order_is_found(admin_client, paid, ledger, model):
+    services.collect([request()], now=NOON)
+    for intent in PaymentIntent.objects.all():
+        give_back(intent, 100)
+        call_back(ledger, claim_of(intent))
+
+    found = admin_client.get(page(model), {"q": str(paid.order_id)}).content.decode()
+
+    assert f"1 {model._meta.verbose_name}" in found
+    assert "100.00 GBP" in found if model is not Refund else "1.00 GBP" in found
 
 
 def test_the_payments_of_a_customer_are_found(admin_client, paid):
@@ -95,3 +138,70 @@ class TestRefundRest:
         act(operator_who_may("payments.view_paymentintent"), "refund_rest", paid)
 
         assert not Refund.objects.exists()
+
+
+class TestRefundAmount:
+    @pytest.mark.parametrize(
+        ("typed", "given"),
+        [("60", 6_000), ("60.00", 6_000), (" 60.5 ", 6_050), ("0.01", 1), ("100", 10_000), ("1e2", 10_000)],
+    )
+    def test_gives_so_much_of_a_payment_back(self, admin_client, paid, typed, given):
+        told = act(admin_client, "refund_amount", paid, amount=typed)
+
+        assert "Requested 1 refund." in told
+        assert given_back() == [(given, "pending", "by the shop")]
+        assert LogEntry.objects.get().change_message == f"Refunded {given / 100:.2f} GBP."
+
+    def test_reads_an_amount_in_the_currency_of_each_payment(self, admin_client, ledger):
+        services.collect([request(amount=10_000, currency="JPY")], now=NOON)
+
+        act(admin_client, "refund_amount", PaymentIntent.objects.get(), amount="60")
+
+        assert given_back() == [(60, "pending", "by the shop")]
+
+    @pytest.mark.parametrize("typed", ["", "   "])
+    def test_asks_how_much(self, admin_client, paid, typed):
+        told = act(admin_client, "refund_amount", paid, amount=typed)
+
+        assert "Amount: say how much of each is to be refunded." in told
+        assert given_back() == []
+
+    @pytest.mark.parametrize(
+        "typed", ["much", "60 GBP", "12,50", "0x10", "NaN", "Infinity", "1e999999", "1e-999999", "9" * 5_000, "\x00"]
+    )
+    def test_refuses_what_is_no_amount(self, admin_client, paid, typed):
+        told = act(admin_client, "refund_amount", paid, amount=typed)
+
+        assert "Amount: " in told
+        assert "Requested" not in told
+        assert (given_back(), captured()) == ([], [(10_000, "GBP", "", 0)])
+
+    def test_refuses_less_than_a_penny(self, admin_client, paid):
+        told = act(admin_client, "refund_amount", paid, amount="0.005")
+
+        assert "0.005 GBP has more decimals than GBP." in told
+        assert given_back() == []
+
+    @pytest.mark.parametrize("typed", ["0", "-1", "40.01", "100", "1e15"])
+    def test_refuses_more_than_is_left_and_less_than_anything(self, admin_client, paid, typed):
+        give_back(paid, 6_000)
+
+        told = act(admin_client, "refund_amount", paid, amount=typed)
+
+        assert "Refund between 1 and 4000 minor units of this order" in told
+        assert given_back() == [(6_000, "pending", "a scratch")]
+        assert not LogEntry.objects.exists()
+
+    def test_gives_the_same_back_of_each_that_has_so_much(self, admin_client, paid, ledger):
+        services.collect([request(amount=500), request(amount=7_000)], now=NOON)
+
+        told = act(admin_client, "refund_amount", *PaymentIntent.objects.all(), amount="60")
+
+        assert "Requested 2 refunds." in told
+        assert "Refund between 1 and 500 minor units of this order, not 6000." in told
+        assert given_back() == [(6_000, "pending", "by the shop")] * 2
+
+    def test_is_for_those_who_may_add_refunds(self, paid):
+        act(operator_who_may("payments.view_paymentintent"), "refund_amount", paid, amount="60")
+
+        assert given_back() == []

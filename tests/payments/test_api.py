@@ -23,7 +23,8 @@ def pay(username: str = "ada", **changes: object) -> PaymentIntent:
 
 
 def give_back(intent: PaymentIntent, amount: int) -> Refund:
-    return refunds.refund(str(intent.order_id), amount=amount, reason="a scratch", now=NOON)
+    (refund,) = refunds.refund(str(intent.order_id), amount=amount, reason="a scratch", now=NOON)
+    return refund
 
 
 def listed(api: APIClient, **filters: object) -> list[str]:
@@ -48,11 +49,14 @@ class TestDetail:
             "amount": 10_000,
             "currency": "GBP",
             "status": "succeeded",
+            "failure_reason": "",
+            "page": "",
             "created_at": "2030-06-01T12:00:00Z",
             "refunds": [
                 {
                     "id": str(sent.pk),
                     "amount": 6_000,
+                    "currency": "GBP",
                     "status": "succeeded",
                     "reason": "a scratch",
                     "requested_at": "2030-06-01T12:00:00Z",
@@ -61,6 +65,7 @@ class TestDetail:
                 {
                     "id": str(owed.pk),
                     "amount": 1_000,
+                    "currency": "GBP",
                     "status": "pending",
                     "reason": "a scratch",
                     "requested_at": "2030-06-01T12:00:00Z",

@@ -122,6 +122,15 @@ class TestAskAgain:
         assert status_of(asked) == "cancelled"
         assert ledger.calls == {"charge": 1, "cancel": 1}
 
+    def test_leaves_it_to_the_next_ask_when_the_request_comes_again(self, ledger):
+        asked = request(payment_method="tok_pending")
+        services.collect([asked], now=NOON)
+        services.stop(wanted(asked), now=NOON)
+
+        services.collect([asked], now=NOON)
+
+        assert ledger.calls == {"charge": 1}
+
 
 class TestAGatewayThatCannotCancelYet:
     @pytest.fixture(autouse=True)
@@ -187,16 +196,3 @@ class TestThroughTheRelay:
 
         assert status_of(asked) == "succeeded"
         assert len(published(contracts.PaymentRefunded)) == 1
-
-
-class TestAnswersThatComeLate:
-    @pytest.mark.parametrize("late", list(Outcome))
-    def test_move_no_payment_that_has_ended(self, ledger, late):
-        asked = request(payment_method="tok_declined")
-        services.collect([asked], now=NOON)
-        before = announced()
-
-        services._apply({asked.order_id: Answer(outcome=late, reference="late")}, NOON)
-
-        assert status_of(asked) == "failed"
-        assert announced() == before

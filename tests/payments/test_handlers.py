@@ -2,7 +2,9 @@ import pytest
 
 from messaging import contracts
 from payments import handlers
-from payments.models import PaymentIntent, Refund
+from payments.models import PaymentIntent, Refund, WebhookEvent
+from payments.webhooks import WebhookUnmatched
+from tests.payments.scenes import NOON, call_back, claim_of
 from tests.payments.test_services import request
 
 pytestmark = pytest.mark.django_db
@@ -23,6 +25,12 @@ def cancelled(asked: contracts.PaymentRequested, *, payment_requested: bool) -> 
 def overdue(asked: contracts.PaymentRequested) -> contracts.PaymentOverdue:
     return contracts.PaymentOverdue(
         order_id=asked.order_id, amount=asked.amount, currency=asked.currency, customer_id=asked.customer_id
+    )
+
+
+def received(webhook: WebhookEvent, *, parking_is_over: bool = False) -> contracts.WebhookReceived:
+    return contracts.WebhookReceived(
+        charge_key=webhook.charge_key, webhook_id=str(webhook.pk), parking_is_over=parking_is_over
     )
 
 
@@ -73,3 +81,23 @@ def test_asks_again_when_the_answer_was_lost(ledger):
     handlers.ask_again([contracts.PaymentUnsettled(order_id=asked.order_id, ask=1)])
 
     assert PaymentIntent.objects.get().status == "succeeded"
+
+
+def test_asks_when_a_webhook_came(ledger):
+    asked = request(payment_method="tok_timeout")
+    handlers.take_payment([asked])
+    call_back(ledger, claim_of(PaymentIntent.objects.get()))
+
+    handlers.settle_webhook([received(WebhookEvent.objects.get())])
+
+    assert PaymentIntent.objects.get().status == "succeeded"
+
+
+def test_gives_up_a_webhook_whose_parking_is_over(ledger):
+    stranger = PaymentIntent(order_id=request().order_id, amount=4_500, currency="GBP", created_at=NOON)
+    call_back(ledger, claim_of(stranger))
+    webhook = WebhookEvent.objects.get()
+
+    handlers.settle_webhook([received(webhook)])
+    with pytest.raises(WebhookUnmatched):
+        handlers.settle_webhook([received(webhook, parking_is_over=True)])

@@ -3,9 +3,10 @@ from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils import timezone
 
-from payments.models import ForbiddenStep, PaymentIntent, Refund
+from payments.models import Capture, ForbiddenStep, PaymentIntent, Refund, WebhookEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -23,15 +24,36 @@ ALLOWED = {
 }
 FORBIDDEN = sorted(set(product(PaymentIntent.Status.values, repeat=2)) - ALLOWED)
 
+ALLOWED_OF_REFUNDS = {
+    ("pending", "unknown"),
+    ("pending", "succeeded"),
+    ("pending", "failed"),
+    ("unknown", "succeeded"),
+    ("unknown", "failed"),
+}
+FORBIDDEN_OF_REFUNDS = sorted(set(product(Refund.Status.values, repeat=2)) - ALLOWED_OF_REFUNDS)
 
-def intent_that_is(status: str) -> PaymentIntent:
-    return PaymentIntent.objects.create(
-        order_id=uuid4(), amount=4_500, currency="GBP", status=status, created_at=timezone.now()
+
+def intent_that_is(status: str, **changes: object) -> PaymentIntent:
+    fields = {"order_id": uuid4(), "amount": 4_500, "currency": "GBP", "created_at": timezone.now()}
+    return PaymentIntent.objects.create(status=status, **fields | changes)
+
+
+def capture_of(intent: PaymentIntent, **changes: object) -> Capture:
+    fields = {"reference": "ch_1", "amount": 4_500, "currency": "GBP", "captured_at": timezone.now()}
+    return Capture.objects.create(intent=intent, **fields | changes)
+
+
+def refund_that_is(status: str) -> Refund:
+    return refund_of(
+        capture_of(intent_that_is("succeeded")),
+        status=status,
+        settled_at=None if status in Refund.OPEN else timezone.now(),
     )
 
 
-def refund_of(intent: PaymentIntent, **changes: object) -> Refund:
-    return Refund.objects.create(**{"intent": intent, "amount": 100, "requested_at": timezone.now()} | changes)
+def refund_of(capture: Capture, **changes: object) -> Refund:
+    return Refund.objects.create(**{"capture": capture, "amount": 100, "requested_at": timezone.now()} | changes)
 
 
 class TestMoveTo:
@@ -60,7 +82,7 @@ class TestMoveTo:
         ready, moved_meanwhile = intent_that_is("processing"), intent_that_is("succeeded")
         moved_meanwhile.status = "processing"
 
-        with pytest.raises(ForbiddenStep, match="1 of 2 payments may not become failed"), transaction.atomic():
+        with pytest.raises(ForbiddenStep, match="1 of 2 payment intents may not become failed"), transaction.atomic():
             PaymentIntent.move_to("failed", [ready, moved_meanwhile])
 
         ready.refresh_from_db()
@@ -69,6 +91,31 @@ class TestMoveTo:
     def test_names_every_status_in_its_table(self):
         assert set(PaymentIntent.TRANSITIONS) == set(PaymentIntent.Status)
         assert {source for source, targets in PaymentIntent.TRANSITIONS.items() if targets} == PaymentIntent.OPEN
+
+
+class TestMoveRefundsTo:
+    @pytest.mark.parametrize(("source", "target"), sorted(ALLOWED_OF_REFUNDS))
+    def test_takes_an_allowed_step(self, source, target):
+        refund, ended = refund_that_is(source), None if target in Refund.OPEN else timezone.now()
+
+        Refund.move_to(target, [refund], settled_at=ended)
+
+        refund.refresh_from_db()
+        assert (refund.status, refund.settled_at) == (target, ended)
+
+    @pytest.mark.parametrize(("source", "target"), FORBIDDEN_OF_REFUNDS)
+    def test_refuses_every_other_step_and_changes_nothing(self, source, target):
+        refund = refund_that_is(source)
+
+        with pytest.raises(ForbiddenStep, match=f"1 of 1 refunds may not become {target}"), transaction.atomic():
+            Refund.move_to(target, [refund])
+
+        refund.refresh_from_db()
+        assert refund.status == source
+
+    def test_names_every_status_in_its_table(self):
+        assert set(Refund.TRANSITIONS) == set(Refund.Status)
+        assert {source for source, targets in Refund.TRANSITIONS.items() if targets} == Refund.OPEN
 
 
 class TestConstraints:
@@ -89,7 +136,72 @@ class TestConstraints:
         "lie", [{"amount": 0}, {"amount": -100}, {"status": "succeeded"}, {"settled_at": timezone.now()}]
     )
     def test_the_database_refuses_a_refund_with(self, lie):
+        capture = capture_of(intent_that_is("succeeded"))
+
+        with pytest.raises(IntegrityError), transaction.atomic():
+            refund_of(capture, **lie)
+
+    @pytest.mark.parametrize("lie", [{"status": "pending"}, {"status": "unknown"}, {"settled_at": None}])
+    def test_the_database_refuses_a_settled_refund_with(self, lie):
+        refund = refund_that_is("succeeded")
+
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Refund.objects.filter(pk=refund.pk).update(**lie)
+
+    @pytest.mark.parametrize("lie", [{"amount": 0}, {"amount": -1}, {"returned": -1}, {"returned": 4_501}])
+    def test_the_database_refuses_a_capture_with(self, lie):
         intent = intent_that_is("succeeded")
 
         with pytest.raises(IntegrityError), transaction.atomic():
-            refund_of(intent, **lie)
+            capture_of(intent, **lie)
+
+    def test_the_database_refuses_to_give_back_more_than_came(self):
+        capture = capture_of(intent_that_is("succeeded"), returned=4_500)
+
+        with pytest.raises(IntegrityError, match="returned_within_capture"), transaction.atomic():
+            Capture.objects.filter(pk=capture.pk).update(returned=F("returned") + 1)
+
+    @pytest.mark.parametrize("again", [{"reference": "ch_1", "surplus": True}, {"reference": "ch_2"}])
+    def test_the_database_refuses_to_book_money_twice_as(self, again):
+        intent = intent_that_is("succeeded")
+        capture_of(intent)
+
+        with pytest.raises(IntegrityError), transaction.atomic():
+            capture_of(intent, **again)
+
+    def test_the_database_takes_money_that_came_twice_as_surplus(self):
+        intent = intent_that_is("succeeded")
+        capture_of(intent)
+
+        surplus = [capture_of(intent, reference=reference, surplus=True) for reference in ("ch_2", "ch_3")]
+
+        assert list(intent.captures.order_by("pk"))[1:] == surplus
+
+    def test_the_database_refuses_a_second_webhook_of_one_event(self):
+        webhook = {"event_id": "evt_1", "body": b"{}", "outcome": "succeeded", "amount": 1, "currency": "GBP"}
+        WebhookEvent.objects.create(received_at=timezone.now(), **webhook)
+
+        with pytest.raises(IntegrityError), transaction.atomic():
+            WebhookEvent.objects.create(received_at=timezone.now(), **webhook)
+
+
+class TestCapture:
+    def test_tells_what_did_not_go_back(self):
+        assert capture_of(intent_that_is("succeeded"), returned=1_500).left == 3_000
+
+
+class TestPaymentIntent:
+    @pytest.mark.parametrize(
+        ("status", "wanted"),
+        [
+            ("created", True),
+            ("processing", True),
+            ("unknown", True),
+            ("succeeded", True),
+            ("failed", False),
+            ("cancelled", False),
+        ],
+    )
+    def test_is_wanted_until_its_order_is_over(self, status, wanted):
+        assert intent_that_is(status).is_wanted is wanted
+        assert not intent_that_is(status, withdrawn_at=timezone.now()).is_wanted

@@ -1,14 +1,16 @@
 from datetime import UTC, datetime
 
 import pytest
+from django.core import mail
 
 from messaging import contracts
 from messaging.subscribers import Unavailable
 from payments import gateway, refunds, services
 from payments.gateway import Answer, Outcome, Repayment, TimedOut, Unreachable
-from payments.models import Refund
+from payments.models import Capture, PaymentIntent, Refund
 from tests.gateways import LedgerGateway
-from tests.outbox import published
+from tests.outbox import allowed_for_a_hundredfold, counting_statements, published
+from tests.payments.scenes import captured, given_back
 from tests.payments.test_services import request
 
 pytestmark = pytest.mark.django_db
@@ -28,15 +30,22 @@ def paid(ledger) -> str:
 
 class RefusingGateway(LedgerGateway):
     def refund(self, repayment: Repayment) -> Answer:
-        return Answer(outcome=Outcome.DECLINED, reference="the card is closed")
+        return Answer(outcome=Outcome.DECLINED, reason="card_closed")
 
 
 def give_back(order_id: str, amount: int) -> Refund:
-    return refunds.refund(order_id, amount=amount, reason="a scratch", now=NOON)
+    (refund,) = refunds.refund(order_id, amount=amount, reason="a scratch", now=NOON)
+    return refund
 
 
 def statuses() -> list[tuple[int, str]]:
     return list(Refund.objects.order_by("pk").values_list("amount", "status"))
+
+
+def surplus_of(order_id: str, amount: int, currency: str = "GBP") -> Capture:
+    intent = PaymentIntent.objects.get(order_id=order_id)
+    surplus = {"reference": "ch_2", "amount": amount, "currency": currency, "surplus": True}
+    return Capture.objects.create(intent=intent, captured_at=NOON, **surplus)
 
 
 class TestRefund:
@@ -47,7 +56,7 @@ class TestRefund:
 
         (repayment,) = ledger.refunded.values()
         assert (repayment.idempotency_key, repayment.amount, repayment.currency) == (str(refund.pk), 6_000, "GBP")
-        assert list(ledger.captured) == [repayment.charge_key]
+        assert [f"instant-{key}" for key in ledger.captured] == [repayment.charge_reference]
         assert published(contracts.PaymentRefunded) == [
             contracts.PaymentRefunded(
                 order_id=paid,
@@ -56,6 +65,7 @@ class TestRefund:
                 currency="GBP",
                 email="ada@example.com",
                 customer_id="17",
+                reason="a scratch",
             )
         ]
         refund.refresh_from_db()
@@ -95,6 +105,43 @@ class TestRefund:
         with pytest.raises(refunds.RefundExceedsCapture):
             give_back(declined.order_id, 1)
 
+    def test_gives_all_that_is_left_back_of_whatever_came(self, paid):
+        give_back(paid, 6_000)
+        surplus_of(paid, 700, "USD")
+
+        refunds.refund(paid, reason="by the shop", now=NOON)
+
+        assert given_back() == [
+            (6_000, "pending", "a scratch"),
+            (4_000, "pending", "by the shop"),
+            (700, "pending", "by the shop"),
+        ]
+        assert captured() == [(10_000, "GBP", "", 10_000), (700, "USD", "surplus", 700)]
+
+    def test_takes_an_amount_from_what_the_order_cost_alone(self, paid):
+        surplus_of(paid, 20_000)
+
+        with pytest.raises(refunds.RefundExceedsCapture, match="between 1 and 10000 minor units"):
+            give_back(paid, 10_001)
+
+        give_back(paid, 10_000)
+        with pytest.raises(refunds.RefundExceedsCapture, match="Nothing of this order is left"):
+            give_back(paid, 1)
+        assert captured() == [(10_000, "GBP", "", 10_000), (20_000, "GBP", "surplus", 0)]
+
+    def test_gives_back_in_uneven_parts_to_the_last_penny(self, drain, ledger):
+        asked = request(amount=61)
+        services.collect([asked], now=NOON)
+
+        for part in (32, 9, 8, 3, 6, 3):
+            give_back(asked.order_id, part)
+        drain()
+
+        with pytest.raises(refunds.RefundExceedsCapture, match="Nothing of this order is left"):
+            give_back(asked.order_id, 1)
+        assert captured() == [(61, "GBP", "", 61)]
+        assert sorted(repayment.amount for repayment in ledger.refunded.values()) == [3, 3, 6, 8, 9, 32]
+
 
 class TestSendRefunds:
     def test_frees_the_amount_that_the_gateway_refused(self, paid, drain, monkeypatch):
@@ -104,21 +151,54 @@ class TestSendRefunds:
         drain()
 
         assert statuses() == [(10_000, "failed")]
+        assert Refund.objects.get().failure_reason == "card_closed"
+        assert captured() == [(10_000, "GBP", "", 0)]
         assert published(contracts.PaymentRefunded) == []
         give_back(paid, 10_000)
 
-    @pytest.mark.parametrize("silence", [TimedOut(), Unreachable()], ids=["timed out", "unreachable"])
-    def test_asks_again_by_the_same_key_when_the_gateway_is_silent(self, paid, ledger, silence):
+    def test_has_the_operator_told_of_what_the_gateway_refused(self, paid, drain, monkeypatch):
+        give_back(paid, 6_000)
+        monkeypatch.setattr(gateway, "current", RefusingGateway)
+
+        drain()
+
+        assert published(contracts.PaymentAnomalyFound) == [
+            contracts.PaymentAnomalyFound(
+                order_id=paid, anomaly="refund_refused", amount=6_000, currency="GBP", detail="card_closed"
+            )
+        ]
+        assert [(sent.to, sent.subject) for sent in mail.outbox] == [
+            (["operator@example.com"], f"The gateway refused a refund: {paid}")
+        ]
+
+    def test_frees_one_of_two_that_are_decided_together(self, paid):
+        refused, sent = give_back(paid, 6_000), give_back(paid, 1_000)
+
+        answers = {refused.pk: Answer(outcome=Outcome.DECLINED), sent.pk: Answer(outcome=Outcome.SUCCEEDED)}
+        refunds.settle(answers, now=NOON)
+
+        assert statuses() == [(6_000, "failed"), (1_000, "succeeded")]
+        assert captured() == [(10_000, "GBP", "", 1_000)]
+
+    @pytest.mark.parametrize(
+        ("silence", "meanwhile"),
+        [(TimedOut(), "unknown"), (Unreachable(), "pending")],
+        ids=["timed out", "unreachable"],
+    )
+    def test_asks_again_by_the_same_key_when_the_gateway_is_silent(self, paid, ledger, silence, meanwhile):
         refund = give_back(paid, 6_000)
-        ledger.script.append(silence)
-        with pytest.raises(Unavailable):
-            refunds.send([str(refund.pk)], now=NOON)
-        assert statuses() == [(6_000, "pending")]
+        ledger.script.extend([silence, silence])
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                refunds.send([str(refund.pk)], now=NOON)
+        assert statuses() == [(6_000, meanwhile)]
+        with pytest.raises(refunds.RefundExceedsCapture):
+            give_back(paid, 4_001)
 
         refunds.send([str(refund.pk)], now=NOON)
 
         assert list(ledger.refunded) == [str(refund.pk)]
-        assert ledger.calls["refund"] == 2
+        assert ledger.calls["refund"] == 3
         assert statuses() == [(6_000, "succeeded")]
 
     def test_settles_the_others_when_one_is_unanswered(self, paid, ledger):
@@ -128,7 +208,7 @@ class TestSendRefunds:
         with pytest.raises(Unavailable):
             refunds.send([str(refund.pk) for refund in halves], now=NOON)
 
-        assert sorted(statuses()) == [(1_000, "pending"), (1_000, "succeeded")]
+        assert sorted(statuses()) == [(1_000, "succeeded"), (1_000, "unknown")]
 
     def test_asks_again_while_the_gateway_has_not_decided(self, paid, ledger, monkeypatch):
         refund = give_back(paid, 6_000)
@@ -148,3 +228,16 @@ class TestSendRefunds:
 
         assert ledger.calls["refund"] == 1
         assert len(published(contracts.PaymentRefunded)) == 1
+
+    @pytest.mark.parametrize("said", [Outcome.SUCCEEDED, Outcome.DECLINED])
+    def test_costs_as_many_statements_for_two_hundred_as_for_two(self, paid, said):
+        few, many = ([give_back(paid, 1) for _ in range(size)] for size in (2, 200))
+        answer = Answer(outcome=said)
+
+        with counting_statements() as for_two:
+            refunds.settle({refund.pk: answer for refund in few}, now=NOON)
+        with counting_statements() as for_many:
+            refunds.settle({refund.pk: answer for refund in many}, now=NOON)
+
+        assert len(for_many) <= allowed_for_a_hundredfold(len(for_two))
+        assert captured() == [(10_000, "GBP", "", 202 if said is Outcome.SUCCEEDED else 0)]

@@ -16,8 +16,8 @@ NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
 
 def request(**changes: object) -> contracts.PaymentRequested:
-    fields = {"amount": 4_500, "payment_method": "tok_visa", "email": "ada@example.com", "customer_id": "17"}
-    return contracts.PaymentRequested(order_id=str(uuid4()), currency="GBP", **fields | changes)
+    fields = {"amount": 4_500, "currency": "GBP", "payment_method": "tok_visa", "email": "ada@example.com"}
+    return contracts.PaymentRequested(order_id=str(uuid4()), **fields | {"customer_id": "17"} | changes)
 
 
 def wanted(*requests: contracts.PaymentRequested) -> dict[str, services.Due]:
@@ -55,7 +55,7 @@ class TestCollect:
 
         assert status_of(asked) == "failed"
         assert published(contracts.PaymentFailed) == [
-            contracts.PaymentFailed(order_id=asked.order_id, reason="declined")
+            contracts.PaymentFailed(order_id=asked.order_id, reason="declined", detail="card_declined")
         ]
 
     def test_waits_for_a_customer_who_still_has_to_agree(self, ledger):
@@ -133,9 +133,7 @@ class TestSettleOverdue:
 
         assert status_of(asked) == "cancelled"
         assert ledger.cancelled == {str(PaymentIntent.objects.get().pk)}
-        assert published(contracts.PaymentFailed) == [
-            contracts.PaymentFailed(order_id=asked.order_id, reason="expired")
-        ]
+        assert published(contracts.PaymentFailed) == [expired(asked)]
 
     def test_finds_out_that_it_was_paid_after_all(self, ledger):
         asked = request(payment_method="tok_timeout")
@@ -156,9 +154,7 @@ class TestSettleOverdue:
 
         assert status_of(asked) == "cancelled"
         assert ledger.calls == {}
-        assert published(contracts.PaymentFailed) == [
-            contracts.PaymentFailed(order_id=asked.order_id, reason="expired")
-        ]
+        assert published(contracts.PaymentFailed) == [expired(asked)]
 
     @pytest.mark.parametrize("silence", [Unreachable(), TimedOut()], ids=["unreachable", "timed out"])
     def test_waits_for_a_silent_gateway_and_settles_the_others(self, ledger, silence):

@@ -17,7 +17,7 @@ from messaging.outbox import publish
 from messaging.relay import Relay
 from notifications.models import Notification
 from orders.models import HistoryEntry, Order
-from payments.models import PaymentIntent, Refund
+from payments.models import Capture, PaymentIntent, Refund
 from tests.factories import place_order
 from tests.shop.day import HOUR, Day, cancel
 
@@ -113,11 +113,11 @@ def a_cancelled_order_keeps_its_stock(day: Day) -> None:
 
 @breaks("O4")
 def an_order_is_captured_twice(day: Day) -> None:
-    unguard(PaymentIntent)
-    intent = PaymentIntent.objects.get(order_id=day.bob.pk)
-    # Of nothing, so that the books balance; long ago, so that its messages may be pruned.
-    intent.pk, intent.amount, intent.created_at = uuid4(), 0, timezone.now() - timedelta(days=365)
-    intent.save(force_insert=True)
+    unguard(Capture)
+    capture = Capture.objects.get(intent__order_id=day.bob.pk)
+    # Of nothing, so that the books balance.
+    capture.pk, capture.amount, capture.reference = uuid4(), 0, "again"
+    capture.save(force_insert=True)
 
 
 @breaks("O5")
@@ -135,13 +135,19 @@ def a_refund_is_never_sent(day: Day) -> None:
 
 @breaks("O6")
 def two_customers_pay_each_others_order(day: Day) -> None:
-    PaymentIntent.objects.filter(order_id=day.ada.pk).update(amount=day.bob.total)
-    PaymentIntent.objects.filter(order_id=day.bob.pk).update(amount=day.ada.total)
+    ada, bob = (PaymentIntent.objects.get(order_id=order.pk) for order in (day.ada, day.bob))
+    Capture.objects.filter(intent=ada).update(amount=day.bob.total)
+    Capture.objects.filter(intent=bob).update(amount=day.ada.total)
 
 
 @breaks("O7")
 def a_penny_is_lost(day: Day) -> None:
     Order.objects.filter(pk=day.ada.pk).update(refunded=F("refunded") + 1)
+
+
+@breaks("O11")
+def what_went_back_is_not_counted(day: Day) -> None:
+    Capture.objects.filter(intent__order_id=day.ada.pk).update(returned=0)
 
 
 @breaks("O9")

@@ -1,6 +1,8 @@
 import pytest
 from django.core.checks import run_checks
 
+GOOD_SECRET = "whsec_" + 40 * "A"
+
 
 @pytest.fixture
 def told(settings):
@@ -93,11 +95,53 @@ class TestChecks:
             ("shop.E008", "TRUSTED_PROXIES is -1.", "Set TRUSTED_PROXIES to 0 or more."),
         ]
 
+    def test_refuse_to_wait_for_the_gateway_until_the_worker_is_ended(self, told):
+        assert told(PAYMENTS={"TIMEOUT_SECONDS": 11}, MESSAGING={"HANDLER_LIMIT_SECONDS": 20}) == [
+            (
+                "shop.E009",
+                "The gateway may take 11 s to answer each of two calls, but a worker is ended after 20 s.",
+                "Set PAYMENT_TIMEOUT_SECONDS to at most half of MESSAGING_HANDLER_LIMIT_SECONDS.",
+            )
+        ]
+
+    @pytest.mark.parametrize("secrets", [[], ["whsec_c2hvcnQ="], ["secret" * 10], [GOOD_SECRET, ""]])
+    def test_refuse_webhook_secrets_that_are_none(self, told, secrets):
+        gateway = "payments.adapters.simulated.SimulatedGateway"
+
+        assert told(PAYMENTS={"GATEWAY": gateway, "WEBHOOK_SECRETS": secrets}) == [
+            (
+                "shop.E010",
+                "A webhook secret is missing, too short, or unreadable.",
+                "Set PAYMENT_WEBHOOK_SECRETS to what the gateway gave you: whsec_ and at least 24 bytes in base64.",
+            )
+        ]
+
+    def test_accept_several_webhook_secrets_and_none_where_nobody_calls_back(self, told):
+        assert told(PAYMENTS={"WEBHOOK_SECRETS": [GOOD_SECRET, GOOD_SECRET]}) == []
+        assert told(PAYMENTS={"WEBHOOK_SECRETS": []}) == []
+
+    @pytest.mark.parametrize(
+        ("gateway", "operator", "ids"),
+        [
+            ("payments.adapters.stripe.StripeGateway", "olga@example.com", []),
+            ("payments.adapters.stripe.StripeGateway", "", ["shop.W002"]),
+            ("payments.adapters.simulated.SimulatedGateway", "olga@example.com", ["shop.W003"]),
+        ],
+    )
+    def test_warn_before_deploying_of_money_that_nobody_watches_or_pays(self, settings, gateway, operator, ids):
+        settings.PAYMENTS = settings.PAYMENTS | {"GATEWAY": gateway}
+        settings.OPERATOR_EMAIL = operator
+
+        found = run_checks(include_deployment_checks=True)
+
+        assert [warning.id for warning in found if warning.id in {"shop.W002", "shop.W003"}] == ids
+
     @pytest.mark.parametrize(
         ("backend", "ids"), [("locmem.LocMemCache", ["shop.W001"]), ("redis.RedisCache", []), ("db.DatabaseCache", [])]
     )
     def test_warn_before_deploying_of_counters_that_are_not_shared(self, settings, backend, ids):
         settings.CACHES = {"default": {"BACKEND": f"django.core.cache.backends.{backend}", "LOCATION": "x"}}
+        settings.PAYMENTS = settings.PAYMENTS | {"GATEWAY": "payments.adapters.stripe.StripeGateway"}
 
         found = run_checks(include_deployment_checks=True)
 

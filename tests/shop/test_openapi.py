@@ -14,7 +14,9 @@ from jsonschema import Draft202012Validator
 
 from orders.drafts import SKU
 from orders.fields import E164
+from payments.adapters.simulated import EVENT_ID, TIMESTAMP
 from shop.codes import CATALOGUE
+from tests.webhooks import signed
 
 COMMITTED = settings.BASE_DIR / "docs" / "openapi.yaml"
 
@@ -80,6 +82,19 @@ class TestDescription:
             "request_in_progress",
             "too_many_open_orders",
         ]
+
+    def test_tells_how_the_gateway_signs_what_it_calls_back_with(self, described):
+        calling_back = operations(described)["webhooks_post"]
+        headers = {name: described["components"]["parameters"][name] for name in signed(b"")}
+
+        assert [parameter["$ref"] for parameter in calling_back["parameters"]] == [
+            f"#/components/parameters/{name}" for name in headers
+        ]
+        assert all(header["required"] and header["in"] == "header" for header in headers.values())
+        assert headers["webhook-id"]["schema"]["pattern"] == f"^{EVENT_ID.pattern}$"
+        assert headers["webhook-timestamp"]["schema"]["pattern"] == f"^{TIMESTAMP.pattern}$"
+        assert calling_back["security"] == [{}]
+        assert list(calling_back["responses"]) == ["200", "400", "401", "406", "409", "411", "413", "415", "503"]
 
     def test_asks_for_whoever_may_call(self, described):
         asked = {name: operation["security"] for name, operation in operations(described).items()}

@@ -19,7 +19,7 @@ def shop(settings):
     """
     The shop as a web server calls it, but within the test's own transaction.
     """
-    settings.RELAY_IN_WEB = False
+    settings.RELAY_IN_WEB = settings.SIMULATOR_IN_WEB = False
     from shop import wsgi
 
     for signal in (request_started, request_finished):

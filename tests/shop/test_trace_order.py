@@ -54,6 +54,7 @@ class TestTraceOrder:
             "stock held: 2 x RED-CHAIR",
             "awaiting_payment",
             "payment of 90.00 GBP opened, now succeeded",
+            "captured 90.00 GBP",
             "confirmed",
             "stock committed",
             "email order_confirmed to ada@example.com: accepted",
@@ -106,6 +107,7 @@ class TestTraceOrder:
         assert what(story, "payments") == [
             "payment of 45.00 GBP opened, now succeeded",
             "payment withdrawn",
+            "captured 45.00 GBP",
             "refund of 45.00 GBP requested: paid after the order was cancelled",
             "refund of 45.00 GBP succeeded",
         ]

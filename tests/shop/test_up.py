@@ -19,8 +19,16 @@ from shop.management.commands.up import listen
 
 PATIENCE_SECONDS = 30
 
-# The guard; gunicorn and its worker; of qcluster the main process, its sentinel, one worker, monitor and pusher.
-PROCESSES = 8
+# The guard; gunicorn and its worker; of qcluster the main process, its sentinel, one worker, monitor and pusher; the
+# payment simulator.
+PROCESSES = 9
+
+
+ENVIRONMENT = {
+    "DEBUG": "on",
+    "DATABASE_URL": "sqlite:///{}/shop.sqlite3",
+    "PAYMENT_SIMULATOR_LEDGER": "{}/ledger.sqlite3",
+}
 
 
 class RunningShop:
@@ -32,9 +40,9 @@ class RunningShop:
         self.output = folder / "output.txt"
         with self.output.open("w") as output:
             self.up = subprocess.Popen(
-                [sys.executable, "manage.py", "up", "--workers", "1", *arguments],
+                [sys.executable, "manage.py", "up", "--workers", "1", "--simulator-port", "0", *arguments],
                 cwd=settings.BASE_DIR,
-                env=os.environ | {"DATABASE_URL": f"sqlite:///{folder}/shop.sqlite3", "DEBUG": "on"},
+                env=os.environ | {name: value.format(folder) for name, value in ENVIRONMENT.items()},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -109,7 +117,12 @@ class TestUp:
 
     @pytest.mark.parametrize(
         ("member", "name"),
-        [("gunicorn", "The web server"), ("qcluster", "The cluster of workers"), ("read -r", "The guard")],
+        [
+            ("gunicorn", "The web server"),
+            ("qcluster", "The cluster of workers"),
+            ("payment_simulator", "The payment simulator"),
+            ("read -r", "The guard"),
+        ],
     )
     def test_closes_when_a_member_is_killed(self, shop: RunningShop, member: str, name: str) -> None:
         os.kill(shop.pid_of(member), signal.SIGKILL)

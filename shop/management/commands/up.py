@@ -5,18 +5,21 @@ import socket
 import subprocess
 import sys
 import time
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from ipaddress import ip_address
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
+from django.urls import reverse
 
 from messaging.management.dead_letters import positive
+from payments.management.commands.payment_simulator import port_number
 
 STOP_SECONDS = 10
 WATCH_SECONDS = 0.2
@@ -28,8 +31,9 @@ GUARD = ["sh", "-c", "read -r _; kill -KILL 0"]
 
 class Command(BaseCommand):
     help = (
-        "Start the whole shop on this machine: migrate the database, then run a web server and the workers until "
-        "Ctrl-C, SIGTERM, or until one of the two dies. Nothing is left behind, whichever way it ends. "
+        "Start the whole shop on this machine: migrate the database, then run a web server, the workers and, unless "
+        "PAYMENT_GATEWAY names another gateway, the payment simulator until Ctrl-C, SIGTERM, or until one of them "
+        "dies. Nothing is left behind, whichever way it ends. "
         "Exit status: 0 when asked to stop, 1 when a part died or the address cannot be had, 2 when asked wrongly."
     )
 
@@ -39,16 +43,24 @@ class Command(BaseCommand):
         parser.add_argument(
             "--workers", type=positive, default=settings.RELAY_WORKERS, help="number of workers (default: %(default)s)"
         )
+        parser.add_argument(
+            "--simulator-port", type=port_number, default=_simulator_port(), help="for payments (default: %(default)s)"
+        )
         parser.add_argument("--demo", action="store_true", help="fill in demo data first, and print its logins")
 
-    def handle(self, *, host: str, port: int, workers: int, demo: bool, **options: Any) -> None:
+    def handle(self, *, host: str, port: int, simulator_port: int, workers: int, demo: bool, **options: Any) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with suppress(KeyboardInterrupt), listen(host, port) as listener:
+        simulates = settings.PAYMENTS["GATEWAY"] == settings.SIMULATOR
+        with (
+            suppress(KeyboardInterrupt),
+            listen(host, port) as listener,
+            listen("127.0.0.1", simulator_port) if simulates else nullcontext() as gateway,
+        ):
             address = address_of(listener)
             self._prepare(address, demo=demo)
             with Group() as group:
-                start_members(group, listener, workers=workers)
-                self._greet(address)
+                start_members(group, listener, gateway, workers=workers)
+                self._greet(address, address_of(gateway) if gateway else "")
                 dead = group.first_to_die()
                 raise CommandError(f"{dead} died, so the rest was stopped.")
 
@@ -60,23 +72,22 @@ class Command(BaseCommand):
             call_command("demo", address=address, stdout=self.stdout)
         connections.close_all()
 
-    def _greet(self, address: str) -> None:
+    def _greet(self, address: str, gateway: str) -> None:
         self.stdout.write(f"\n{settings.SHOP_NAME} is open. Ctrl-C closes it.\n")
         self.stdout.write(f"  {address}/                what is here\n")
         self.stdout.write(f"  {address}/admin/          for operators\n")
-        self.stdout.write(f"  {address}/api/v1/orders/  for customers and their programs\n\n")
+        self.stdout.write(f"  {address}/api/v1/orders/  for customers and their programs\n")
+        if gateway:
+            self.stdout.write(f"  {gateway}/                the payment simulator: approve, decline, pay late\n")
+        self.stdout.write("\n")
         self.stdout.flush()
 
 
-def port_number(text: str) -> int:
+def _simulator_port() -> int:
     """
-    Read the number of a port; 0 has the system choose one.
-
-    :raises ArgumentTypeError: if it is none.
+    Tell at which port settings expect the payment simulator.
     """
-    if not (text.isdecimal() and int(text) <= 65_535):
-        raise ArgumentTypeError(f"{text!r} is not a port: choose one from 1024 to 65535.")
-    return int(text)
+    return urlsplit(settings.PAYMENTS["SIMULATOR_URL"]).port or 80
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -161,13 +172,23 @@ class Group:
                 process.wait(max(0, deadline - time.monotonic()))
 
 
-def start_members(group: Group, listener: socket.socket, *, workers: int) -> None:
+def start_members(group: Group, listener: socket.socket, gateway: socket.socket | None, *, workers: int) -> None:
     """
-    Start a web server behind the listening socket, and the workers.
+    Start a web server behind the listening socket, the workers, and the payment simulator behind its own.
     """
-    group.start("The web server", web_server(listener), pass_fds=[listener.fileno()], RELAY_IN_WEB="off")
-    cluster = [sys.executable, str(settings.BASE_DIR / "manage.py"), "qcluster"]
-    group.start("The cluster of workers", cluster, RELAY_WORKERS=str(workers))
+    told = {"PAYMENT_SIMULATOR_URL": address_of(gateway)} if gateway else {}
+    web = {"RELAY_IN_WEB": "off", "PAYMENT_SIMULATOR_IN_WEB": "off"}
+    group.start("The web server", web_server(listener), pass_fds=[listener.fileno()], **told, **web)
+    manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+    group.start("The cluster of workers", [*manage, "qcluster"], RELAY_WORKERS=str(workers), **told)
+    if gateway:
+        callback = [
+            "--fd",
+            str(gateway.fileno()),
+            "--callback-url",
+            f"{address_of(listener)}{reverse('payments:webhook')}",
+        ]
+        group.start("The payment simulator", [*manage, "payment_simulator", *callback], pass_fds=[gateway.fileno()])
 
 
 def web_server(listener: socket.socket) -> list[str]:

@@ -1,0 +1,60 @@
+"""
+Outages: what a worker does about subscribers whose other side is down.
+
+It pauses them, so that what waits for them neither uses up attempts nor delays others, then lets one delivery through
+to see whether the other side is back: after 1, 2, 4 ... 30 seconds. Every worker finds that out for itself.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from .subscribers import Subscriber, Unavailable
+
+PAUSES = [timedelta(seconds=seconds) for seconds in (1, 2, 4, 8, 16, 30)]
+PATIENCE = timedelta(seconds=1)
+SHARE = 5
+"""What is slow to show itself down pauses so many times longer than that took: it costs a sixth of a worker's time."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    number: int
+    """How many came in a row, this one included."""
+    until: datetime
+
+
+class Outages:
+    def __init__(self) -> None:
+        self._pauses: dict[str, Pause] = {}
+
+    def most_to_claim(self, subscriber: Subscriber, limit: int, *, now: datetime) -> int:
+        """
+        Tell how many deliveries may be let through: none in a pause, one after it, else as many as the limit says.
+        """
+        pause = self._pauses.get(subscriber.name)
+        if not pause:
+            return limit
+        return 0 if now < pause.until else 1
+
+    def note(
+        self, subscriber: Subscriber, error: BaseException | None, *, size: int, took: timedelta, now: datetime
+    ) -> None:
+        """
+        Draw the conclusion from what became of so many deliveries: pause, or let all through again.
+        """
+        if subscriber.transactional:
+            return
+        earlier = self._pauses.pop(subscriber.name, None)
+        if isinstance(error, Unavailable) and _is_down(error, size, took):
+            number = earlier.number + 1 if earlier else 1
+            pause = max(PAUSES[min(number, len(PAUSES)) - 1], SHARE * took if took > PATIENCE else timedelta())
+            self._pauses[subscriber.name] = Pause(number, now + pause)
+
+
+def _is_down(error: Unavailable, size: int, took: timedelta) -> bool:
+    """
+    Tell an outage from what concerns only some of a set: nothing was settled, or little and that took long.
+    """
+    unsettled = size if error.keys is None else len(error.keys)
+    settled_little = not unsettled or 2 * unsettled > size
+    return unsettled == size or (settled_little and took > PATIENCE)

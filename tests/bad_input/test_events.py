@@ -1,0 +1,62 @@
+"""
+Row C14: webhooks that the payment gateway has signed, and that say nothing which can be meant.
+"""
+
+import json
+from typing import Any
+
+from tests.bad_input.rows import rows
+from tests.bad_input.scene import Literal
+from tests.refusals import JSON
+from tests.webhooks import DATA, event, signed, told
+
+
+def written(**changes: Any) -> bytes:
+    """
+    Write down an event with these changes, some of which no library would write.
+    """
+    literals = {name: value for name, value in changes.items() if isinstance(value, Literal)}
+    body = event(**changes | dict.fromkeys(literals, "{literal}"))
+    for literal in literals.values():
+        body = body.replace(b'"{literal}"', literal.text.encode())
+    return body
+
+
+@rows(
+    "name, value",
+    *[("C14", "amount", value) for value in (-1, -(2**63), 2**63, 10**20, 4_500.0, 0.5, float("nan"), float("inf"))],
+    *[("C14", "amount", value) for value in ("4500", "", True, False, None, [4_500], {"value": 4_500}, ...)],
+    *[("C14", "amount", Literal(text)) for text in ("1e2", "1e400", "-0.0", "045", "+1", "0x1", "1_000", "9" * 5_000)],
+    *[
+        ("C14", "currency", value)
+        for value in ("", "gbp", "GB", "GBPX", "GBP\n", "GB\0", "£££", "ＧＢＰ", 826, None, ...)
+    ],
+    *[
+        ("C14", "status", value)
+        for value in ("", "paid", "SUCCEEDED", "succeeded\n", 1, True, None, ["succeeded"], ...)
+    ],
+    *[("C14", "key", value) for value in ("", "k" * 101, "k\0", "\0", "k\n", "k k", "clé", 1, None, {}, ...)],
+    *[("C14", "reference", value) for value in ("r" * 101, "r\0", "r\n", "réf", 1, None, [], ...)],
+    *[("C14", "order_id", value) for value in (1, None, [], {}, True, ...)],
+    *[("C14", name, Literal(r'"\ud800"')) for name in ("key", "reference", "order_id", "status", "currency", "other")],
+    *[("C14", name, Literal(r'"\udfff\ud800"')) for name in ("key", "order_id", "other")],
+    *[("C14", "other", Literal(value)) for value in ("NaN", "Infinity", "'x'", "[" * 9_000 + "]" * 9_000, '"\t"')],
+)
+def test_no_event_says(gateway, name, value):
+    body = written(**{name: value})
+
+    assert told(gateway, body, signed(body))[0] == "malformed_event"
+
+
+@rows(
+    "body",
+    *[("C14", body) for body in (b"", b" ", b"{}", b"[]", b"null", b'"x"', b"1", b"NaN", b"\xef\xbb\xbf{}", b"{} {}")],
+    *[
+        ("C14", body)
+        for body in (event() + b"{}", event()[:-1], b"[" + event() + b"]", json.dumps(dict(DATA)).encode())
+    ],
+    *[("C14", body) for body in (b'{"data": null}', b'{"data": []}', b'{"data": {}}', b'{"data": "x"}')],
+    *[("C14", body) for body in (b"[" * 20_000, b'{"a":' * 4_000, b'{"data":' * 2_500)],
+)
+def test_no_event_is(gateway, body):
+    assert told(gateway, body, signed(body), Content_Type=JSON)[0] == "malformed_event"

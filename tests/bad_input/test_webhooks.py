@@ -1,0 +1,211 @@
+"""
+Rows C4, C5, C12 and C17: who calls back where only the payment gateway may. What becomes of what it says is in
+tests/payments/test_webhook_api.py.
+"""
+
+import json
+from base64 import b64encode
+from datetime import timedelta
+
+import pytest
+from django.conf import settings as shop
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.utils import timezone
+
+from shop.accounts import create_key
+from tests.bad_input.rows import rows
+from tests.refusals import JSON, refused
+from tests.signing import signer_of
+from tests.webhooks import SECRET, WEBHOOKS, event, signed, told
+
+NOBODY = ("invalid_signature", "Nobody whom we trust has signed this.")
+OTHER_SECRET = "whsec_" + b64encode(b"another gateway's secret").decode()
+
+
+@rows(
+    "name, value",
+    *[("C4", name, value) for name in signed(b"") for value in (None, "", " ", "\xe9", "\0", "x" * 8_000)],
+    *[("C4", "webhook-id", value) for value in ("evt_2", "EVT_1", "evt_1 ", "evt_1,evt_1", "evt_1\0")],
+    *[
+        ("C4", "webhook-timestamp", value)
+        for value in ("{later}", "{now} ", "+{now}", "{now}.0", "0{now}", "{now},{now}")
+    ],
+    *[
+        ("C4", "webhook-signature", value)
+        for value in (
+            "{code}",
+            "v1",
+            "v1,",
+            ",",
+            "v1,{flipped}",
+            "v1,{code}x",
+            "v1,{code}\xe9",
+            "v1, {code}",
+            "v1,{bare}",
+            "v1,{upper}",
+            "V1,{code}",
+            "v0,{code}",
+            "v2,{code}",
+            "v1a,{code}",
+            "v1={code}",
+            "sha256={code}",
+            "t={now},v1={code}",
+            "v1,{flipped} v1,{flipped}",
+            "v1,{flipped},v1,{code}",
+            "v1,{flipped}\tv1,{code}",
+            SECRET,
+            f"v1,{SECRET}",
+            "v1," + SECRET.removeprefix("whsec_"),
+            "whsec_{code}",
+            "v1," * 2_600,
+            "v1, " * 2_000,
+        )
+    ],
+)
+def test_nothing_is_genuine_by(gateway, name, value):
+    headers = signed(event())
+    code, now = headers["webhook-signature"].removeprefix("v1,"), headers["webhook-timestamp"]
+    flipped = ("B" if code[0] == "A" else "A") + code[1:]
+    parts = {"code": code, "flipped": flipped, "bare": code.rstrip("="), "upper": code.upper()}
+    changed = {} if value is None else {name: value.format(**parts, now=now, later=int(now) + 1)}
+
+    assert told(gateway, event(), {other: headers[other] for other in headers if other != name} | changed) == NOBODY
+
+
+@rows(
+    "event_id", *[("C4", name) for name in ("", " ", "evt 1", "evt_1\n", "evt.1", "évt_1", "e" * 256, "evt\0", "\x7f")]
+)
+def test_no_event_is_called(gateway, event_id):
+    headers = signed(event(), event_id=event_id)
+
+    assert told(gateway, event(), headers | {"webhook-id": event_id.encode().decode("latin-1")}) == NOBODY
+
+
+@rows(
+    "timestamp",
+    *[
+        ("C4", text)
+        for text in ("{now}.0", "1e9", "1_795339800", "-{now}", "+{now}", "{now}000", " {now}", "0x6b", "NaN")
+    ],
+    *[("C4", text) for text in ("１７９５３３９８００", "٠١٢٣٤٥٦٧٨٩", "2026-11-22T09:30:00Z", "9" * 5_000, "0")],
+)
+def test_no_moment_is(gateway, timestamp):
+    headers = signed(event(), timestamp=timestamp.format(now=int(timezone.now().timestamp())))
+    sent = headers["webhook-timestamp"].encode().decode("latin-1")
+
+    assert told(gateway, event(), headers | {"webhook-timestamp": sent}) == NOBODY
+
+
+@rows(
+    "body",
+    ("C4", event()[:-1] + b"]"),
+    ("C4", event().replace(b"4500", b"4501")),
+    ("C4", event() + b"\n"),
+    ("C4", event().replace(b": ", b":")),
+    ("C4", json.dumps(json.loads(event()), sort_keys=True).encode()),
+    ("C4", b"\xef\xbb\xbf" + event()),
+    ("C4", event() + b"\xff"),
+    ("C4", b"{}"),
+    ("C4", b"not even JSON"),
+    ("C4", b""),
+)
+def test_no_other_body_is_genuine(gateway, body):
+    assert told(gateway, body, signed(event()), Content_Type=JSON) == NOBODY
+
+
+def test_row_c4_no_bit_may_be_another(gateway):
+    body, headers = bytearray(event()), signed(event())
+    for at in range(0, 8 * len(body), 61):
+        body[at // 8] ^= 1 << at % 8
+        assert told(gateway, bytes(body), headers) == NOBODY
+        body[at // 8] ^= 1 << at % 8
+
+
+@rows(
+    "secret",
+    ("C4", OTHER_SECRET),
+    ("C4", shop.INSECURE_WEBHOOK_SECRET),
+    ("C4", b64encode(SECRET.encode()).decode()),
+    ("C4", b64encode(SECRET.removeprefix("whsec_").encode()).decode()),
+    ("C4", b64encode(shop.SECRET_KEY.encode()).decode()),
+    ("C4", ""),
+)
+def test_no_other_secret_is_good(gateway, secret):
+    assert told(gateway, event(), signed(event(), secret=secret)) == NOBODY
+
+
+def test_row_c4_a_key_for_the_other_direction_opens_nothing(gateway, token):
+    ada = get_user_model().objects.get(username="ada")
+    _, secret = create_key(owner=ada, name="till", algorithm="hmac-sha256", now=timezone.now())
+    hers = signer_of(ada, headers={"content-type": JSON}).sign("POST", WEBHOOKS, event())
+    known = {"Authorization": f"Token {token}"} | {name: hers[name] for name in ("Signature", "Signature-Input")}
+
+    assert told(gateway, event(), signed(event(), secret=secret)) == NOBODY
+    assert told(gateway, event(), known) == NOBODY
+
+
+def test_row_c4_who_never_calls_back_has_signed_nothing(gateway, settings):
+    settings.PAYMENTS = settings.PAYMENTS | {"GATEWAY": "payments.adapters.instant.InstantGateway"}
+
+    assert told(gateway, event(), signed(event())) == NOBODY
+
+
+@rows("seconds", *[("C5", seconds) for seconds in (-302, 302, -86_400, 86_400, -700_000_000)])
+def test_no_genuine_webhook_is_from(gateway, seconds):
+    headers = signed(event(), at=timezone.now() + timedelta(seconds=seconds))
+
+    assert told(gateway, event(), headers)[0] == "timestamp_out_of_tolerance"
+
+
+@rows(
+    "size, code",
+    *[("C12", size, "body_too_large") for size in (20_001, 64 * 1024, 64 * 1024 + 1, 3_000_000)],
+    ("C12", 20_000, "malformed_event"),
+)
+def test_no_webhook_has(gateway, size, code):
+    body = b" " * size
+
+    assert told(gateway, body, signed(body))[0] == code
+
+
+@rows("method", *[("C17", method) for method in ("GET", "PUT", "PATCH", "DELETE", "TRACE", "BREW")])
+def test_nothing_else_can_be_done(gateway, method):
+    assert refused(gateway, method, WEBHOOKS, event())["code"] == "method_not_allowed"
+
+
+@rows(
+    "content_type, code",
+    ("C17", "application/x-www-form-urlencoded", "unsupported_media_type"),
+    ("C17", "multipart/form-data; boundary=x", "unsupported_media_type"),
+    *[
+        ("C17", kind, "unsupported_media_type")
+        for kind in ("text/plain", "", "*/*", "json", "application/cloudevents+json")
+    ],
+    *[
+        ("C17", f"application/json; charset={name}", "unsupported_charset")
+        for name in ("utf-16", "utf-7", "zlib_codec")
+    ],
+)
+def test_reads_no(gateway, content_type, code):
+    assert told(gateway, event(), signed(event()), content_type=content_type)[0] == code
+    assert told(gateway, event(), {}, content_type=content_type)[0] == code
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "deflate", "identity, gzip", "x", ""])
+def test_row_c17_unpacks_nothing(gateway, encoding):
+    assert told(gateway, event(), signed(event()), Content_Encoding=encoding)[0] == "unsupported_encoding"
+
+
+@pytest.mark.parametrize("accept", ["application/xml", "text/html", "x"])
+def test_row_c17_writes_nothing_but_json(gateway, accept):
+    assert told(gateway, event(), signed(event()), Accept=accept)[0] == "not_acceptable"
+
+
+@pytest.mark.parametrize("csrf", [True, False])
+def test_row_c17_a_session_opens_nothing(gateway, settings, csrf):
+    browser = Client(enforce_csrf_checks=csrf)
+    browser.force_login(get_user_model().objects.get(username="ada"))
+    browser.cookies[settings.CSRF_COOKIE_NAME] = "c" * 32
+
+    assert told(browser, event(), {"X-CSRFToken": "c" * 32, "Origin": "http://testserver"}) == NOBODY

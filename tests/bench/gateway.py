@@ -1,0 +1,51 @@
+"""
+Payments at a gateway of its own process that takes 300 ms for every answer, and calls a real web server back.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from payments.models import PaymentIntent
+
+from .figures import await_quiet, place
+
+LATENCY_SECONDS = "0.3"
+
+
+@contextmanager
+def slow_gateway(web_port: int) -> Iterator[Mapping[str, str]]:
+    """
+    Run a payment simulator for the time of the block; give what its callers need in their environment.
+    """
+    callback = f"http://127.0.0.1:{web_port}/api/v1/webhooks/payments/"
+    place_to_be = ["--port", "0", "--ledger", os.environ["BENCH_LEDGER"], "--callback-url", callback]
+    conduct = ["--latency", LATENCY_SECONDS, "--delay", "0.1"]
+    command = [sys.executable, "manage.py", "payment_simulator", *place_to_be, *conduct]
+    simulator = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        address = simulator.stdout.readline().split()[-1].rstrip("/")
+        yield {
+            "PAYMENT_GATEWAY": "payments.adapters.simulated.SimulatedGateway",
+            "PAYMENT_SIMULATOR_URL": address,
+        }
+    finally:
+        simulator.terminate()
+        simulator.wait(30)
+
+
+def charges(orders: int = 1_500) -> dict[str, float]:
+    """
+    Payments that succeed a second, from the first order placed to the last delivery: each is charged, called back and
+    looked up.
+    """
+    paid = PaymentIntent.objects.filter(status="succeeded")
+    before, start = paid.count(), time.perf_counter()
+    place(orders)
+    while paid.count() < before + orders:
+        time.sleep(0.05)
+    await_quiet()
+    return {"payments/s": orders / (time.perf_counter() - start)}

@@ -1,0 +1,91 @@
+"""
+A shop of real processes, workers, web server and payment simulator, and how badly it is to be treated.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from payments.simulator.behaviours import CHAOS
+from tests.concurrency.cluster import Cluster, environment_of, eventually
+from tests.concurrency.ledger import Ledger
+from tests.concurrency.provider import Provider, WebServer
+
+SEED = int(os.environ.get("TORTURE_SEED", "1"))
+SECRET = "whsec_" + "dG9ydHVyZSBpcyBub3Qgc2VjcmV0LCBidXQgc2lnbmVk"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """
+    How many orders, how much harm, and how short the times are.
+    """
+
+    orders: int
+    burst: int
+    """How many of them come at once, before each harm."""
+    rounds: int
+    """How often each harm is done, at least."""
+    seconds: float
+    """How long harm may be done; each is done once in any case."""
+    harms: Sequence[str] = ()
+    """Which harm to do; all of it, if none is named."""
+    rate: float
+    """The share of payments that each fault of the gateway spoils."""
+    every_token: bool = False
+    """Whether each fault is also asked for, once, by its token."""
+    regrets: float = 0.03
+    """The share of orders that their customers cancel."""
+    takes_back: float
+    """The share of confirmed orders that the operator refunds."""
+    environment: Mapping[str, str]
+    conduct: Mapping[str, object]
+    """How the gateway behaves apart from its faults."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    cluster: Cluster
+    web: WebServer
+    provider: Provider
+    ledger: Ledger
+
+    def is_whole(self) -> bool:
+        return self.cluster.is_complete() and self.web.answers() and self.provider.answers()
+
+    def payments(self) -> dict[str, object]:
+        """
+        Write down the settings by which this process finds the same gateway.
+        """
+        address = self.provider.address
+        return {"GATEWAY": settings.SIMULATOR, "SIMULATOR_URL": address, "WEBHOOK_SECRETS": [SECRET]}
+
+    def logs(self) -> str:
+        return "".join(log.read_text() for log in (self.cluster.log, self.web.log, self.provider.log))
+
+
+@contextmanager
+def open_shop(plan: Plan, folder: Path, database_url: str) -> Iterator[Shop]:
+    """
+    Run the processes for the time of the block.
+    """
+    ledger, chaos = folder / "ledger.sqlite3", ",".join(f"{name}={plan.rate}" for name in CHAOS)
+    web = WebServer(folder / "web.log")
+    conduct = {"ledger": ledger, "callback_url": web.webhooks, "seed": SEED, "chaos": chaos, **plan.conduct}
+    provider = Provider(folder / "simulator.log", **conduct)
+    told = {
+        "PAYMENT_GATEWAY": settings.SIMULATOR,
+        "PAYMENT_SIMULATOR_URL": provider.address,
+        "PAYMENT_SIMULATOR_IN_WEB": "off",
+        "PAYMENT_WEBHOOK_SECRETS": SECRET,
+        **plan.environment,
+    }
+    web.environment = provider.environment = environment_of(database_url, **told)
+    with web, provider, Cluster(folder, database_url, **told) as cluster:
+        shop = Shop(cluster, web, provider, Ledger(ledger))
+        eventually(shop.is_whole)
+        yield shop

@@ -1,0 +1,25 @@
+from collections.abc import Iterator
+
+import pytest
+
+from payments.adapters.simulated import SimulatedGateway
+from tests.payments.adapters.scripted_server import ScriptedServer
+from tests.webhooks import SECRET
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """
+    A gateway that answers as a test wants it to.
+    """
+    with ScriptedServer() as started:
+        yield started
+
+
+@pytest.fixture
+def gateway(server, settings) -> SimulatedGateway:
+    """
+    The adapter that asks it.
+    """
+    settings.PAYMENTS = settings.PAYMENTS | {"TIMEOUT_SECONDS": 5, "WEBHOOK_SECRETS": [SECRET]}
+    return SimulatedGateway(f"{server.url}/")

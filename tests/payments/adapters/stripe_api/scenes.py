@@ -1,0 +1,29 @@
+"""
+A chair, what it costs, and when.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from payments.gateway import (
+    Charge,
+    Repayment,
+)
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SECRET, OLD_SECRET = "whsec_new", "whsec_old"
+
+
+def chair(**changes: Any) -> Charge:
+    given = {"idempotency_key": "pay-1", "order_id": "order-1", "amount": 2500, "currency": "EUR", "opened_at": NOW}
+    return Charge(**(given | {"payment_method": "pm_card_visa"} | changes))
+
+
+def repayment(reference: str, **changes: Any) -> Repayment:
+    given = {"idempotency_key": "refund-1", "charge_reference": reference, "amount": 2500, "currency": "EUR"}
+    return Repayment(**(given | changes))
+
+
+def only(things: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    (thing,) = things.values()
+    return thing

@@ -1,0 +1,198 @@
+"""
+Charging at Stripe, and finding out what became of a charge.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from payments.adapters.stripe import StripeGateway
+from payments.gateway import (
+    Answer,
+    Money,
+    Outcome,
+    TimedOut,
+    Unreachable,
+)
+from tests.payments.adapters.stripe_api.scenes import NOW, chair, only
+from tests.payments.adapters.stripe_api.server import Fault
+
+
+class TestCharge:
+    def test_captures_the_amount(self, gateway, server):
+        answer = gateway.charge(chair())
+
+        intent = only(server.intents)
+        assert answer == Answer(outcome=Outcome.SUCCEEDED, reference=intent["id"], captured=Money(2500, "EUR"))
+        assert intent["metadata"] == {"payment": "pay-1", "order_id": "order-1"}
+
+    def test_captures_once_by_the_same_key(self, gateway, server):
+        first, again = gateway.charge(chair()), gateway.charge(chair())
+
+        assert first == again
+        assert server.captured() == 2500
+
+    def test_captures_once_by_the_reference_when_the_key_is_forgotten(self, gateway, server):
+        first = gateway.charge(chair())
+        server.forget_keys()
+
+        assert gateway.charge(chair(reference=first.reference)) == first
+        assert len(server.intents) == 1
+
+    def test_sends_the_keys_that_were_stored_before(self, gateway, server):
+        gateway.charge(chair())
+
+        assert set(server.keys) == {"pay-1", "pay-1-confirm"}
+
+    def test_captures_once_for_many_callers_at_a_time(self, gateway, server):
+        with ThreadPoolExecutor(8) as pool:
+            answers = set(pool.map(gateway.charge, [chair()] * 16))
+
+        assert {answer.outcome for answer in answers} == {Outcome.SUCCEEDED}
+        assert server.captured() == 2500
+
+    @pytest.mark.parametrize(
+        ("payment_method", "reason"),
+        [
+            ("pm_card_chargeDeclined", "generic_decline"),
+            ("pm_card_chargeDeclinedInsufficientFunds", "insufficient_funds"),
+            ("tok_nonsense", "resource_missing"),
+        ],
+    )
+    def test_cancels_what_is_declined_so_that_it_never_captures(self, gateway, server, payment_method, reason):
+        answer = gateway.charge(chair(payment_method=payment_method))
+
+        intent = only(server.intents)
+        assert answer == Answer(outcome=Outcome.DECLINED, reference=intent["id"], reason=reason)
+        assert intent["status"] == "canceled"
+        assert gateway.charge(chair()).outcome is Outcome.DECLINED
+        assert server.captured() == 0
+
+    def test_stays_in_doubt_while_what_is_declined_is_not_cancelled(self, gateway, server):
+        server.faults.append(Fault("/cancel"))
+
+        with pytest.raises(TimedOut):
+            gateway.charge(chair(payment_method="pm_card_chargeDeclined"))
+
+        assert gateway.charge(chair(payment_method="pm_card_chargeDeclined")).reason == "generic_decline"
+        assert only(server.intents)["status"] == "canceled"
+
+    def test_declines_what_stripe_refuses_to_create(self, gateway):
+        small = chair(amount=1)
+
+        declined = Answer(outcome=Outcome.DECLINED, reason="amount_too_small")
+        assert [gateway.charge(small), gateway.look_up(small), gateway.cancel(small)] == [declined] * 3
+
+    def test_shows_the_page_where_the_customer_agrees(self, gateway):
+        answer = gateway.charge(chair(payment_method="pm_card_authenticationRequired"))
+
+        assert (answer.outcome, answer.page) == (Outcome.PROCESSING, "https://hooks.stripe.com/3d_secure")
+
+    def test_waits_for_a_bank(self, gateway, server):
+        assert gateway.charge(chair(payment_method="pm_usBankAccount")).outcome is Outcome.PROCESSING
+
+        server.capture(only(server.intents))
+        assert gateway.look_up(chair()).outcome is Outcome.SUCCEEDED
+
+    @pytest.mark.parametrize(("currency", "asked"), [("JPY", 2500), ("RSD", 250000), ("ISK", 250000), ("KWD", 2500)])
+    def test_counts_in_the_units_of_stripe(self, gateway, server, currency, asked):
+        answer = gateway.charge(chair(currency=currency))
+
+        assert (server.captured(), answer.captured) == (asked, Money(2500, currency))
+
+
+class TestChargeOfAForgottenKey:
+    old = chair(opened_at=NOW - timedelta(hours=25))
+
+    def test_finds_what_was_captured(self, gateway, server):
+        gateway.charge(chair())
+        server.forget_keys()
+
+        assert gateway.charge(self.old).captured == Money(2500, "EUR")
+        assert server.captured() == 2500
+
+    def test_confirms_what_was_only_created(self, gateway, server):
+        gateway.look_up(chair())
+        server.forget_keys()
+
+        assert gateway.charge(self.old).outcome is Outcome.SUCCEEDED
+        assert len(server.intents) == 1
+
+    def test_creates_nothing_anew(self, gateway, server):
+        assert gateway.look_up(self.old) == Answer(outcome=Outcome.ABSENT)
+        with pytest.raises(TimedOut, match="too old"):
+            gateway.charge(self.old)
+
+        assert server.intents == {}
+
+    def test_is_settled_by_cancelling(self, gateway):
+        assert gateway.cancel(self.old).outcome is Outcome.CANCELLED
+        assert gateway.charge(self.old).outcome is Outcome.CANCELLED
+
+
+class TestLostRequestsAndAnswers:
+    def test_look_up_finds_what_a_lost_answer_captured(self, gateway, server):
+        server.faults.append(Fault("/confirm", after=True))
+        with pytest.raises(TimedOut):
+            gateway.charge(chair())
+
+        assert gateway.look_up(chair()).captured == Money(2500, "EUR")
+        assert gateway.charge(chair()).outcome is Outcome.SUCCEEDED
+        assert server.captured() == 2500
+
+    def test_a_lost_request_is_absent_and_charged_again(self, gateway, server):
+        server.faults.append(Fault("/confirm"))
+        with pytest.raises(TimedOut):
+            gateway.charge(chair())
+
+        assert gateway.look_up(chair()).outcome is Outcome.ABSENT
+        assert gateway.charge(chair()).outcome is Outcome.SUCCEEDED
+        assert server.captured() == 2500
+
+    def test_a_lost_answer_to_creating_creates_once(self, gateway, server):
+        server.faults.append(Fault("/payment_intents", after=True))
+        with pytest.raises(Unreachable):
+            gateway.charge(chair())
+
+        assert gateway.charge(chair()).outcome is Outcome.SUCCEEDED
+        assert len(server.intents) == 1
+
+    def test_a_request_that_comes_after_its_cancellation_captures_nothing(self, configured, server):
+        configured["TIMEOUT_SECONDS"] = 0.3
+        hasty = StripeGateway(clock=lambda: NOW)
+        late = Fault("/confirm", hang=True)
+        server.faults.append(late)
+        with pytest.raises(TimedOut):
+            hasty.charge(chair())
+
+        assert hasty.cancel(chair()).outcome is Outcome.CANCELLED
+        late.released.set()
+        assert late.done.wait(5)
+        assert server.captured() == 0
+
+    @pytest.mark.parametrize("move", ["charge", "cancel"])
+    def test_a_failure_that_stripe_repeats_for_its_key_is_got_over(self, gateway, server, move):
+        confirm = ["/v1/payment_intents/pi_1/confirm", {"payment_method": "pm_card_visa"}]
+        server.keys["pay-1-confirm"] = (confirm, 500, {"error": {"type": "api_error"}})
+
+        answer = getattr(gateway, move)(chair())
+        assert answer.outcome is (Outcome.SUCCEEDED if move == "charge" else Outcome.CANCELLED)
+        assert server.captured() == (2500 if move == "charge" else 0)
+
+
+class TestLookUp:
+    def test_moves_nothing(self, gateway, server):
+        assert gateway.look_up(chair()).outcome is Outcome.ABSENT
+
+        assert server.captured() == 0
+
+    def test_declines_and_cancels_what_failed_later(self, gateway, server):
+        answer = gateway.charge(chair(payment_method="pm_usBankAccount"))
+        only(server.intents).update(
+            status="requires_payment_method", last_payment_error={"type": "card_error", "code": "bank_account_closed"}
+        )
+
+        declined = Answer(outcome=Outcome.DECLINED, reference=answer.reference, reason="bank_account_closed")
+        assert gateway.look_up(chair()) == declined
+        assert only(server.intents)["status"] == "canceled"

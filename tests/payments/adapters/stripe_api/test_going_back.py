@@ -1,0 +1,168 @@
+"""
+Cancelling and refunding at Stripe, and what its failures mean.
+"""
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from payments.adapters.stripe import StripeGateway
+from payments.gateway import (
+    Answer,
+    Money,
+    Outcome,
+    TimedOut,
+    Unreachable,
+)
+from tests.payments.adapters.stripe_api.scenes import chair, only, repayment
+from tests.payments.adapters.stripe_api.server import Fault
+
+
+class TestCancel:
+    def test_before_the_charge_arrives(self, gateway, server):
+        assert gateway.cancel(chair()).outcome is Outcome.CANCELLED
+        assert gateway.charge(chair()).outcome is Outcome.CANCELLED
+        assert gateway.look_up(chair()).outcome is Outcome.CANCELLED
+        assert server.captured() == 0
+
+    def test_says_what_was_captured_already(self, gateway):
+        gateway.charge(chair())
+
+        assert gateway.cancel(chair()).captured == Money(2500, "EUR")
+
+    def test_cannot_stop_a_bank(self, gateway):
+        gateway.charge(chair(payment_method="pm_usBankAccount"))
+
+        assert gateway.cancel(chair()).outcome is Outcome.PROCESSING
+
+    def test_withdraws_what_waits_for_the_customer(self, gateway):
+        gateway.charge(chair(payment_method="pm_card_authenticationRequired"))
+
+        assert gateway.cancel(chair()).outcome is Outcome.CANCELLED
+
+    def test_says_what_was_captured_in_between(self, gateway, server, monkeypatch):
+        gateway.charge(chair(payment_method="pm_card_authenticationRequired"))
+        seen = gateway._retrieve(only(server.intents)["id"])
+        server.capture(only(server.intents))
+
+        monkeypatch.setattr(gateway, "_find", lambda charge: seen)
+        assert gateway.cancel(chair()).captured == Money(2500, "EUR")
+
+    def test_is_in_doubt_when_stripe_refuses_to(self, gateway, server):
+        server.faults.append(Fault("/cancel", 400, {"type": "invalid_request_error"}))
+
+        with pytest.raises(TimedOut, match="would not cancel"):
+            gateway.cancel(chair())
+
+    def test_is_in_doubt_when_the_answer_is_lost(self, gateway, server):
+        server.faults.append(Fault("/cancel", after=True))
+        with pytest.raises(TimedOut):
+            gateway.cancel(chair())
+
+        assert gateway.cancel(chair()).outcome is Outcome.CANCELLED
+
+
+class TestRefund:
+    @pytest.fixture
+    def reference(self, gateway) -> str:
+        return gateway.charge(chair()).reference
+
+    def test_gives_back_once_though_the_answer_was_lost_and_the_key_forgotten(self, gateway, server, reference):
+        server.faults.append(Fault("POST /v1/refunds", after=True))
+        with pytest.raises(TimedOut):
+            gateway.refund(repayment(reference, amount=1000))
+        server.forget_keys()
+
+        answer = gateway.refund(repayment(reference, amount=1000))
+        assert answer == Answer(outcome=Outcome.SUCCEEDED, reference=only(server.refunds)["id"])
+
+    def test_gives_back_once_for_many_callers_at_a_time(self, gateway, server, reference):
+        with ThreadPoolExecutor(8) as pool:
+            answers = set(pool.map(gateway.refund, [repayment(reference, amount=100)] * 16))
+
+        assert answers == {Answer(outcome=Outcome.SUCCEEDED, reference=only(server.refunds)["id"])}
+
+    def test_finds_its_own_among_many(self, gateway, server, reference):
+        server.page_size = 2
+        keys = [f"refund-{number}" for number in range(5)]
+        first = [gateway.refund(repayment(reference, idempotency_key=key, amount=100)) for key in keys]
+        server.forget_keys()
+
+        assert [gateway.refund(repayment(reference, idempotency_key=key, amount=100)) for key in keys] == first
+        assert len(server.refunds) == 5
+
+    @pytest.mark.parametrize(
+        ("status", "outcome", "reason"),
+        [
+            ("pending", Outcome.PROCESSING, ""),
+            ("requires_action", Outcome.PROCESSING, ""),
+            ("failed", Outcome.DECLINED, "lost_or_stolen_card"),
+            ("canceled", Outcome.DECLINED, "canceled"),
+        ],
+    )
+    def test_tells_how_far_it_came(self, gateway, server, status, outcome, reason):
+        server.refund_status = status
+
+        answer = gateway.refund(repayment(gateway.charge(chair()).reference))
+        assert (answer.outcome, answer.reason) == (outcome, reason)
+
+    def test_declines_what_cannot_be_given_back(self, gateway, reference):
+        too_much = gateway.refund(repayment(reference, idempotency_key="too-much", amount=2501))
+        gateway.refund(repayment(reference))
+        again = gateway.refund(repayment(reference, idempotency_key="refund-2"))
+
+        assert too_much == Answer(outcome=Outcome.DECLINED, reason="invalid_request_error")
+        assert again == Answer(outcome=Outcome.DECLINED, reason="charge_already_refunded")
+
+    @pytest.mark.parametrize("status", [400, 404])
+    def test_cannot_be_asked_of_a_charge_that_is_not_in_the_account(self, gateway, server, status):
+        missing = {"type": "invalid_request_error", "code": "resource_missing", "param": "payment_intent"}
+        server.faults.append(Fault("POST /v1/refunds", status, missing))
+
+        with pytest.raises(Unreachable):
+            gateway.refund(repayment("pi_404"))
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("fault", "expected"),
+        [
+            (Fault("/confirm"), TimedOut),
+            (Fault("/confirm", 500, {"type": "api_error"}), TimedOut),
+            (Fault("/confirm", 502, body="<h1>Bad gateway</h1>"), TimedOut),
+            (Fault("/confirm", 200, body="<h1>Welcome</h1>"), TimedOut),
+            (Fault("/confirm", 409, {"type": "idempotency_error", "code": "idempotency_key_in_use"}), TimedOut),
+            (Fault("/confirm", 400, {"type": "idempotency_error"}), TimedOut),
+            (Fault("/confirm", 429, {"type": "invalid_request_error", "code": "lock_timeout"}), TimedOut),
+            (Fault("/confirm", 429, {"type": "invalid_request_error", "code": "rate_limit"}), Unreachable),
+            (Fault("/confirm", 401, {"type": "invalid_request_error"}), Unreachable),
+            (Fault("/confirm", 403, {"type": "invalid_request_error"}), Unreachable),
+            (Fault("/confirm", 404, {"type": "invalid_request_error"}), Unreachable),
+            (Fault("/payment_intents", 500, {"type": "api_error"}), Unreachable),
+            (Fault("/payment_intents", 404, {"type": "invalid_request_error"}), Unreachable),
+            (Fault("/payment_intents", 400, {"type": "idempotency_error"}), Unreachable),
+        ],
+    )
+    def test_leave_doubt_only_if_something_may_have_moved(self, gateway, server, fault, expected):
+        server.faults.append(fault)
+
+        with pytest.raises(expected):
+            gateway.charge(chair())
+
+    def test_a_wrong_key_reaches_nothing(self, configured):
+        configured["STRIPE_API_KEY"] = "sk_test_other"
+
+        with pytest.raises(Unreachable, match="Invalid API Key"):
+            StripeGateway().look_up(chair())
+
+    @pytest.mark.parametrize("move", ["_confirm", "_withdraw"])
+    def test_a_refused_connection_moves_nothing(self, gateway, configured, move):
+        intent = gateway._find(chair())
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            configured["STRIPE_API_BASE"] = f"http://127.0.0.1:{closed.getsockname()[1]}"
+            cut_off = StripeGateway()
+
+            with pytest.raises(Unreachable):
+                getattr(cut_off, move)(intent, chair())

@@ -1,0 +1,142 @@
+"""
+Stripe's webhooks: genuine, forged, stale, malformed, and of no interest.
+"""
+
+import json
+from typing import Any
+
+import pytest
+from stripe import WebhookSignature
+
+from payments.adapters.stripe import StripeGateway
+from payments.gateway import (
+    Claim,
+    Forged,
+    Gateway,
+    Malformed,
+    Money,
+    Outcome,
+    Stale,
+)
+from tests.payments.adapters.stripe_api.scenes import NOW, OLD_SECRET, SECRET
+from tests.payments.adapters.stripe_api.server import recorded
+
+
+class TestReadWebhook:
+    def webhook(self, *, kind: str = "succeeded", status: str = "succeeded", **changes: Any) -> dict[str, Any]:
+        intent = recorded("payment_intent") | {"amount": 2500, "amount_received": 2500, "currency": "eur"}
+        intent |= {"status": status, "metadata": {"payment": "pay-1", "order_id": "order-1"}} | changes
+        return recorded("event") | {"type": f"payment_intent.{kind}", "data": {"object": intent}}
+
+    def read(self, gateway: Gateway, event: Any, *, secret: str = SECRET, late: int = 0) -> Claim | None:
+        body = event if isinstance(event, str) else json.dumps(event)
+        header = WebhookSignature.generate_signature_header(body, secret, int(NOW.timestamp()) - late)
+        return gateway.read_webhook(body.encode(), {"stripe-signature": header}, now=NOW)
+
+    @pytest.mark.parametrize("secret", [SECRET, OLD_SECRET])
+    def test_reads_what_any_secret_signed(self, gateway, secret):
+        claim = self.read(gateway, self.webhook(), secret=secret)
+
+        assert claim == Claim(
+            event_id="evt_3MtwBwLkdIwHu7ix28EvtSucc",
+            fingerprint=claim.fingerprint,
+            charge_key="pay-1",
+            order_id="order-1",
+            reference="pi_3MtwBwLkdIwHu7ix28a3tqPa",
+            outcome=Outcome.SUCCEEDED,
+            claimed=Money(2500, "EUR"),
+        )
+
+    @pytest.mark.parametrize(
+        ("kind", "outcome"),
+        [
+            ("payment_failed", Outcome.DECLINED),
+            ("canceled", Outcome.CANCELLED),
+            ("processing", Outcome.PROCESSING),
+            ("requires_action", Outcome.PROCESSING),
+            ("amount_capturable_updated", Outcome.PROCESSING),
+        ],
+    )
+    def test_reads_what_may_become_of_a_charge(self, gateway, kind, outcome):
+        claim = self.read(gateway, self.webhook(kind=kind, amount_received=0))
+
+        assert (claim.outcome, claim.claimed) == (outcome, Money(2500, "EUR"))
+
+    def test_knows_the_same_claim_delivered_twice(self, gateway):
+        again = self.webhook() | {"pending_webhooks": 3}
+        other = self.webhook(amount_received=2400)
+
+        first, second, third = (self.read(gateway, event).fingerprint for event in (self.webhook(), again, other))
+        assert first == second != third
+
+    def test_names_a_foreign_charge_by_stripe_s_name(self, gateway):
+        claim = self.read(gateway, self.webhook(metadata={}))
+
+        assert (claim.charge_key, claim.order_id) == ("pi_3MtwBwLkdIwHu7ix28a3tqPa", "")
+
+    @pytest.mark.parametrize("kind", ["charge.refunded", "payment_intent.created", "payment_intent", "account.updated"])
+    def test_passes_over_what_payments_does_not_care_for(self, gateway, kind):
+        assert self.read(gateway, recorded("event") | {"type": kind}) is None
+
+    @pytest.mark.parametrize(
+        "header",
+        [None, "", "t=", "t=1772366400", "v1=00", "t=x,v1=00", "t=1772366400,v1=é", "=,=", "t=1772366400,v0=00", "t"],
+    )
+    def test_refuses_what_is_not_signed(self, gateway, header):
+        with pytest.raises(Forged):
+            gateway.read_webhook(b"{}", {} if header is None else {"stripe-signature": header}, now=NOW)
+
+    def test_refuses_another_s_secret_or_body(self, gateway, configured):
+        header = WebhookSignature.generate_signature_header("{}", SECRET, int(NOW.timestamp()))
+
+        with pytest.raises(Forged):
+            self.read(gateway, self.webhook(), secret="whsec_other")
+        for body in (b"{ }", b"\xff{}", b""):
+            with pytest.raises(Forged):
+                gateway.read_webhook(body, {"stripe-signature": header}, now=NOW)
+
+    def test_trusts_no_empty_secret(self, configured):
+        configured["WEBHOOK_SECRETS"] = ["", " "]
+
+        with pytest.raises(Forged):
+            self.read(StripeGateway(), self.webhook(), secret=" ")
+
+    def test_refuses_a_webhook_that_was_kept_under_whatever_header(self, gateway):
+        body = json.dumps(self.webhook())
+        moment, signature = WebhookSignature.generate_signature_header(body, SECRET, 1_700_000_000).split(",")
+
+        for header in (f"{moment}=1,{signature}", f"{moment},t={int(NOW.timestamp())},{signature}"):
+            with pytest.raises(Stale):
+                gateway.read_webhook(body.encode(), {"stripe-signature": header}, now=NOW)
+
+    @pytest.mark.parametrize("late", [301, -301, 10**9])
+    def test_refuses_what_is_stale_or_of_the_future(self, gateway, late):
+        with pytest.raises(Stale):
+            self.read(gateway, self.webhook(), late=late)
+
+    @pytest.mark.parametrize("late", [300, -300])
+    def test_tolerates_five_minutes(self, gateway, late):
+        assert self.read(gateway, self.webhook(), late=late)
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            *("", "null", "[]", "{}", "7", "{", "[" * 100_000, '{"type": 7}', '{"type": ["payment_intent.succeeded"]}'),
+            {"type": "payment_intent.succeeded"},
+            {"type": "payment_intent.succeeded", "id": "evt_1", "data": {"object": "pi_1"}},
+        ],
+    )
+    def test_refuses_what_cannot_be_read(self, gateway, event):
+        with pytest.raises(Malformed):
+            self.read(gateway, event)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            *({"id": 7}, {"id": None}, {"amount_received": "2500"}, {"amount_received": True}, {"currency": None}),
+            *({"amount_received": 25.5}, {"metadata": None}, {"metadata": {"payment": 7}}, {"status": None}),
+        ],
+    )
+    def test_refuses_a_charge_that_cannot_be_meant(self, gateway, wrong):
+        with pytest.raises(Malformed):
+            self.read(gateway, self.webhook(**wrong))

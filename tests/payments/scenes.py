@@ -1,0 +1,74 @@
+"""
+What the tests of payments have in common: what a gateway calls back with, and what our books say afterwards.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from payments import reception
+from payments.gateway import Charge, Claim, Money, Outcome
+from payments.models import Capture, PaymentIntent, Refund
+from payments.settlement import charge_of
+from tests.gateways import LedgerGateway
+
+NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
+
+
+def claim_of(intent: PaymentIntent, outcome: Outcome = Outcome.SUCCEEDED, **changes: object) -> Claim:
+    """
+    Say of an intent's own charge that this became of it.
+    """
+    event_id = f"evt_{uuid4().hex}"
+    claim = Claim(
+        event_id=event_id,
+        fingerprint=event_id,
+        charge_key=str(intent.pk),
+        order_id=str(intent.order_id),
+        reference=f"instant-{intent.pk}",
+        outcome=outcome,
+        claimed=Money(intent.amount, intent.currency),
+    )
+    return replace(claim, **changes)
+
+
+def call_back(ledger: LedgerGateway, *claims: Claim, now: datetime = NOON) -> None:
+    """
+    Have the gateway call back with these claims, one after the other.
+    """
+    for claim in claims:
+        ledger.claims[claim.event_id.encode()] = claim
+        reception.receive(claim.event_id.encode(), {}, now=now)
+
+
+def charge_again(ledger: LedgerGateway, intent: PaymentIntent, *, key: str = "second", **changes: object) -> Claim:
+    """
+    Have somebody else charge an order at the gateway, by a key of his own, and return what it claims of that.
+    """
+    charge = replace(charge_of(intent), idempotency_key=key, payment_method="tok_visa", reference="", **changes)
+    ledger.charge(charge)
+    return claim_of(intent, charge_key=key, reference=f"instant-{key}", claimed=Money(charge.amount, charge.currency))
+
+
+def capture_instead(ledger: LedgerGateway, intent: PaymentIntent, amount: int, currency: str = "GBP") -> Charge:
+    """
+    Have the gateway capture something else than an intent asks for.
+    """
+    charge = replace(charge_of(intent), amount=amount, currency=currency)
+    ledger.captured[charge.idempotency_key] = charge
+    return charge
+
+
+def captured() -> list[tuple[int, str, str, int]]:
+    """
+    List the money that came, oldest first: its amount and currency, if it is surplus, and how much of it went back.
+    """
+    captures = Capture.objects.order_by("pk")
+    return [(it.amount, it.currency, "surplus" if it.surplus else "", it.returned) for it in captures]
+
+
+def given_back() -> list[tuple[int, str, str]]:
+    """
+    List the refunds, oldest first: their amounts, states and reasons.
+    """
+    return list(Refund.objects.order_by("pk").values_list("amount", "status", "reason"))

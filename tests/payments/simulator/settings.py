@@ -1,0 +1,9 @@
+"""
+The shop's settings, with a database that nobody can open and a secret to sign with.
+"""
+
+from shop.settings import *  # noqa: F403
+from shop.settings import PAYMENTS
+from tests.payments.simulator.benches import SECRET
+
+PAYMENTS = PAYMENTS | {"WEBHOOK_SECRETS": [SECRET]}

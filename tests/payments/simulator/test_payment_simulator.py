@@ -1,0 +1,129 @@
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+
+from tests.payments.simulator.benches import NOBODY, SECRET, Client, eventually
+
+ENVIRONMENT = {
+    "DJANGO_SETTINGS_MODULE": "tests.payments.simulator.settings",
+    "DATABASE_URL": "postgres://nobody@127.0.0.1:1/nothing",
+}
+
+
+class Running:
+    """
+    A real `payment_simulator`, run as its user would run it.
+    """
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.output = folder / "output.txt"
+        wishes = ["--port", "0", "--ledger", str(folder / "ledger.sqlite3"), "--callback-url", NOBODY, *arguments]
+        with self.output.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "payment_simulator", *wishes],
+                cwd=settings.BASE_DIR,
+                env=os.environ | ENVIRONMENT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def client(self) -> Client:
+        eventually(lambda: "serves at" in self.output.read_text())
+        return Client(re.search(r"http://[\d.:]+", self.output.read_text())[0])
+
+
+Run = Callable[..., Running]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    with ExitStack() as stack:
+
+        def run(*arguments: str) -> Running:
+            running = Running(tmp_path, *arguments)
+            stack.callback(running.process.wait)
+            stack.callback(running.process.kill)
+            return running
+
+        yield run
+
+
+class TestPaymentSimulator:
+    @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+    def test_ends_when_asked_though_somebody_waits(self, run: Run, asked: signal.Signals) -> None:
+        running = run("--latency", "60")
+        host, port = running.client().address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as waiting:
+            waiting.sendall(b"GET /v1/faults HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            began = time.monotonic()
+
+            running.process.send_signal(asked)
+
+            assert running.process.wait(10) == 0
+            assert time.monotonic() - began < 2
+        assert running.output.read_text() == f"The payment simulator serves at http://{host}:{port}/\n"
+
+    def test_forgets_nothing_when_killed(self, run: Run) -> None:
+        running = run("--delay", "0.2")
+        client = running.client()
+        before = [client.charge(f"charge-{n}").json() for n in range(5)]
+        running.process.kill()
+        running.process.wait()
+
+        client = run().client()
+
+        for accepted in before:
+            eventually(lambda key=accepted["key"]: client.status(key) == "succeeded")
+            assert client.charge(accepted["key"]).json()["reference"] == accepted["reference"]
+        assert len(client.get("/v1/statement").json()["captures"]) == 5
+
+    def test_refuses_an_address_in_use(self, run: Run) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            running = run("--port", str(taken.getsockname()[1]))
+
+            assert running.process.wait(10) == 1
+        assert re.search("Address already in use.* Stop what uses the address", running.output.read_text())
+
+    @pytest.mark.parametrize(
+        ("wish", "complaint"),
+        [
+            ("--port=80000", "'80000' is not a port"),
+            ("--delay=-1", "'-1' is not a number of seconds"),
+            ("--latency=nan", "'nan' is not a number of seconds"),
+            ("--late-seconds=1e300", "'1e300' is not a number of seconds"),
+            ("--chaos=2", "'2' is no share"),
+            ("--chaos=sloth=0.1", "'sloth' cannot be drawn"),
+            ("--callback-url=shop", "'shop' is no address"),
+            ("--callback-url=ftp://shop/", "is no address"),
+        ],
+    )
+    def test_refuses_what_cannot_be_meant(self, wish: str, complaint: str) -> None:
+        with pytest.raises(CommandError, match=complaint):
+            call_command("payment_simulator", wish)
+
+    @pytest.mark.parametrize("secrets", [[], ["whsec_"], ["whsec_x"]])
+    def test_refuses_to_sign_without_a_secret(self, tmp_path: Path, settings, secrets: list[str]) -> None:
+        settings.PAYMENTS = settings.PAYMENTS | {"WEBHOOK_SECRETS": secrets}
+
+        with pytest.raises(CommandError, match="Cannot sign"):
+            call_command("payment_simulator", "--port=0", f"--ledger={tmp_path}/ledger.sqlite3")
+
+    @pytest.mark.parametrize("kind", ["a folder", "a text"])
+    def test_refuses_what_is_no_ledger(self, tmp_path: Path, settings, kind: str) -> None:
+        settings.PAYMENTS = settings.PAYMENTS | {"WEBHOOK_SECRETS": [SECRET]}
+        (tmp_path / "a text").write_text("This is no database, but it is long enough to be read as one." * 20)
+        (tmp_path / "a folder").mkdir()
+
+        with pytest.raises(CommandError, match=r"Cannot use .* as a ledger"):
+            call_command("payment_simulator", "--port=0", f"--ledger={tmp_path / kind}")
