@@ -18,7 +18,7 @@ run: $(VENV)/installed ## install, migrate, fill in demo data, then serve until 
 	$(BIN)/python manage.py up --demo --port $(PORT)
 
 test: $(VENV)/installed ## install and run the tests, on SQLite or on what DATABASE_URL names
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 bench: $(VENV)/installed ## measure throughput and latency, on SQLite or on what DATABASE_URL names
 	$(BIN)/python -m tests.bench

@@ -185,9 +185,9 @@ class PaymentRefunded(Event, frozen=True):
 
 class WebhookReceived(Event, frozen=True):
     type: ClassVar[str] = "payments.webhook_received"
-    keyed_by: ClassVar[str] = "charge_key"
+    keyed_by: ClassVar[str] = "story"
 
-    charge_key: str
+    story: str
     webhook_id: str
     parking_is_over: bool = False
 

@@ -82,9 +82,10 @@ def _refuse_conflict(claim: Claim) -> None:
 
 def received(webhook: WebhookEvent, *, parking_is_over: bool = False) -> WebhookReceived:
     """
-    Say that a webhook is to be settled.
+    Say that a webhook is to be settled, in the story of the order that it names, or else of its charge.
     """
-    return WebhookReceived(charge_key=webhook.charge_key, webhook_id=str(webhook.pk), parking_is_over=parking_is_over)
+    story = str(webhook.order_id or webhook.charge_key)
+    return WebhookReceived(story=story, webhook_id=str(webhook.pk), parking_is_over=parking_is_over)
 
 
 def _conflict(webhook: WebhookEvent) -> PaymentAnomalyFound:

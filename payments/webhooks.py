@@ -66,7 +66,7 @@ def settle(webhook_ids: Collection[str], *, now: datetime, parking_is_over: bool
     if unanswered:
         # What is for a person waits: a dead letter has all others delivered alone, each to wait for a silent gateway.
         first = next(iter(unanswered.values()))
-        insist_on(unanswered | dict.fromkeys([webhook.charge_key for webhook in hopeless], first))
+        insist_on(unanswered | dict.fromkeys([received(webhook).key for webhook in hopeless], first))
     _dispute(disputed)
     if hopeless:
         raise WebhookUnmatched("It means no payment of ours, and none was opened while it was parked.")
@@ -156,7 +156,7 @@ def _park(unmatched: Sequence[WebhookEvent], now: datetime) -> list[_Match]:
 
 def _settle(matches: Sequence[_Match], now: datetime) -> dict[str, Reply]:
     """
-    Ask the gateway, apply what it answers, and return what it did not answer, by charge key.
+    Ask the gateway, apply what it answers, and return what it did not answer, by the key of the event.
     """
     news = [match for match in matches if not match.is_old_news]
     replies = dict(zip(news, call_all(_Match.ask, news), strict=True))
@@ -165,7 +165,7 @@ def _settle(matches: Sequence[_Match], now: datetime) -> dict[str, Reply]:
         _apply(answers, now)
         settled = [match.webhook.pk for match in matches if match not in replies or match in answers]
         WebhookEvent.objects.filter(pk__in=settled).update(status=Status.SETTLED, settled_at=now)
-    return {match.webhook.charge_key: reply for match, reply in replies.items() if match not in answers}
+    return {received(match.webhook).key: reply for match, reply in replies.items() if match not in answers}
 
 
 def _apply(answers: Mapping[_Match, Answer], now: datetime) -> None:

@@ -52,6 +52,22 @@ def _nobody_is_throttled(settings):
 
 
 @pytest.fixture
+def tell(request) -> Callable[[str], None]:
+    """
+    Say something at the end of the run, whichever process the test runs in and be its output captured or not.
+    """
+    return lambda line: request.node.user_properties.append(("told", line))
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    for report in reports:
+        if getattr(report, "when", "") == "teardown":
+            for _, line in report.user_properties:
+                terminalreporter.write_line(line)
+
+
+@pytest.fixture
 def api() -> APIClient:
     """
     A program of Ada's, with a token.

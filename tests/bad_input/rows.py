@@ -19,5 +19,8 @@ def rows(names: str, *cases: tuple[Any, ...]) -> pytest.MarkDecorator:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    """
+    Name a value, the same in every process that collects the tests.
+    """
+    text = value.__name__ if callable(value) else repr(value)
     return text if len(text) <= SHORT else f"{text[:SHORT]}…"

@@ -69,7 +69,7 @@ def knock(client: Client, door: str, name: object) -> dict[str, object]:
     *[
         (71, name)
         for name in (
-            str(uuid4()),
+            "7d5f6f0e-6c38-4c1b-9d2e-0a1f3b5c7d9e",
             "00000000-0000-0000-0000-000000000000",
             "1",
             "-1",

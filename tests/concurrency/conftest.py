@@ -1,26 +1,11 @@
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections
-
-TOLD = pytest.StashKey[list[str]]()
-
-
-@pytest.fixture(scope="session")
-def tell(pytestconfig) -> Callable[[str], None]:
-    """
-    Say something at the end of the run, be its output captured or not.
-    """
-    return pytestconfig.stash.setdefault(TOLD, []).append
-
-
-def pytest_terminal_summary(terminalreporter, config) -> None:
-    for line in config.stash.get(TOLD, []):
-        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="class")

@@ -36,8 +36,8 @@ class Plan:
     """Which harm to do; all of it, if none is named."""
     rate: float
     """The share of payments that each fault of the gateway spoils."""
-    every_token: bool = False
-    """Whether each fault is also asked for, once, by its token."""
+    of_each: int = 0
+    """How many orders ask for each fault by its token, for too few are drawn in a short time."""
     regrets: float = 0.03
     """The share of orders that their customers cancel."""
     takes_back: float

@@ -42,13 +42,13 @@ LONG = Plan(
 )
 SHORT = Plan(
     orders=150,
-    burst=20,
+    burst=15,
     rounds=1,
     seconds=0,
     harms=["kill_simulator", "kill_web_server", "kill_busy_worker"],
     rate=0.03,
-    every_token=True,
-    takes_back=0.8,
+    of_each=3,
+    takes_back=0.9,
     environment={
         "ORDER_REMINDER_SECONDS": "2",
         "ORDER_PAYMENT_DUE_SECONDS": "5",

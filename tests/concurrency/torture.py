@@ -55,9 +55,8 @@ class Torture:
         Have customers order, and do harm, until enough has happened.
         """
         end = time.monotonic() + self.plan.seconds
-        if self.plan.every_token:
-            for name in CHAOS:
-                self.customer.order(token=f"{PREFIX}{name}")
+        for name in CHAOS * self.plan.of_each:
+            self.customer.order(token=f"{PREFIX}{name}")
         for rounds in count(1):
             self._strike()
             if self._has_enough(rounds) or time.monotonic() > end:

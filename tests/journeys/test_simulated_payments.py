@@ -10,7 +10,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from messaging.models import Delivery
+from messaging.models import Delivery, OutboxMessage
 from orders.models import Order
 from payments import settlement
 from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
@@ -72,6 +72,7 @@ class TestAPayment:
         assert end_of(order) == ("confirmed", "")
         [capture] = Capture.objects.all()
         assert (capture.amount, capture.currency, capture.surplus, capture.returned) == (4_500, "GBP", False, 0)
+        assert OutboxMessage.objects.get(type="payments.payment_succeeded").causation_id
         assert audit.run(now=timezone.now()).violated == []
 
     @pytest.mark.parametrize("token", ["declined", "insufficient_funds", "expired_card", "fraud"])

@@ -292,6 +292,21 @@ class TestPause:
 
         assert calls == [64, 1]
 
+    def test_is_not_made_for_a_few_that_took_long(self, subscribe, relay, monkeypatch):
+        seconds, calls = [0.0], []
+        monkeypatch.setattr("messaging.relay.time.monotonic", lambda: seconds[0])
+
+        @subscribe(ProductAdded, transactional=False)
+        def call_painter(events):
+            calls.append(len(events))
+            seconds[0] += 2
+            raise Unavailable("Slow.", keys=[event.sku for event in events if event.sku in {"CHAIR-6", "CHAIR-7"}])
+
+        announce(*(added(f"CHAIR-{number}") for number in range(70)))
+        relay.drain()
+
+        assert calls == [64, 6]
+
     def test_is_not_made_for_what_concerns_only_some_of_a_set(self, subscribe, relay):
         calls = []
 

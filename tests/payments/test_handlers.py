@@ -3,6 +3,7 @@ import pytest
 from messaging import contracts
 from payments import handlers
 from payments.models import PaymentIntent, Refund, WebhookEvent
+from payments.reception import received
 from payments.webhooks import WebhookUnmatched
 from tests.payments.scenes import NOON, call_back, claim_of
 from tests.payments.test_services import request
@@ -25,12 +26,6 @@ def cancelled(asked: contracts.PaymentRequested, *, payment_requested: bool) -> 
 def overdue(asked: contracts.PaymentRequested) -> contracts.PaymentOverdue:
     return contracts.PaymentOverdue(
         order_id=asked.order_id, amount=asked.amount, currency=asked.currency, customer_id=asked.customer_id
-    )
-
-
-def received(webhook: WebhookEvent, *, parking_is_over: bool = False) -> contracts.WebhookReceived:
-    return contracts.WebhookReceived(
-        charge_key=webhook.charge_key, webhook_id=str(webhook.pk), parking_is_over=parking_is_over
     )
 
 

@@ -63,7 +63,7 @@ class TestWebhook:
         claimed = (stored.charge_key, stored.reference, str(stored.order_id), stored.outcome)
         assert claimed == (DATA["key"], DATA["reference"], DATA["order_id"], DATA["status"])
         assert (stored.amount, stored.currency) == (DATA["amount"], DATA["currency"])
-        assert published(WebhookReceived) == [WebhookReceived(charge_key=DATA["key"], webhook_id=str(stored.pk))]
+        assert published(WebhookReceived) == [WebhookReceived(story=DATA["order_id"], webhook_id=str(stored.pk))]
 
     @pytest.mark.parametrize(
         "changes",

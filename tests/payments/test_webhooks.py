@@ -9,7 +9,7 @@ from messaging import contracts
 from messaging.subscribers import Unavailable
 from payments import reception, services, webhooks
 from payments.adapters.simulated import SimulatedGateway
-from payments.gateway import Forged, Outcome, Stale, TimedOut, Unreachable
+from payments.gateway import Forged, Money, Outcome, Stale, TimedOut, Unreachable
 from payments.models import PaymentIntent, WebhookEvent
 from payments.webhooks import WebhookUnmatched
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
@@ -50,7 +50,7 @@ class TestReceive:
         assert (webhook.outcome, webhook.amount, webhook.currency) == ("succeeded", 4_500, "GBP")
         assert (webhook.status, webhook.received_at, webhook.settled_at) == ("received", NOON, None)
         assert published(contracts.WebhookReceived) == [
-            contracts.WebhookReceived(charge_key=str(intent.pk), webhook_id=str(webhook.pk))
+            contracts.WebhookReceived(story=str(intent.order_id), webhook_id=str(webhook.pk))
         ]
 
     def test_takes_a_reference_to_no_order_of_ours_as_it_is(self, ledger):
@@ -59,6 +59,7 @@ class TestReceive:
         call_back(ledger, claim_of(intent, order_id="order-1", charge_key="pi_1"))
 
         assert WebhookEvent.objects.values_list("order_id", "charge_key").get() == (None, "pi_1")
+        assert [event.key for event in published(contracts.WebhookReceived)] == ["pi_1"]
 
     def test_keeps_nothing_that_payments_does_not_care_for(self, ledger, monkeypatch):
         monkeypatch.setattr(ledger, "read_webhook", lambda body, headers, *, now: None)
@@ -109,8 +110,19 @@ class TestSettle:
             webhooks.settle(stored(), now=NOON)
 
         (open_one,) = PaymentIntent.objects.filter(status="processing")
-        assert list(unanswered.value.keys) == [str(open_one.pk)]
+        assert list(unanswered.value.keys) == [str(open_one.order_id)]
         assert (sorted(statuses()), captured()) == (["received", "settled", "settled"], [KEPT] * 2)
+
+    def test_lets_what_is_for_a_person_wait_while_the_gateway_is_silent(self, ledger):
+        silent, disputed = pay("tok_pending", "tok_pending")
+        call_back(ledger, claim_of(silent), claim_of(disputed, claimed=Money(1, "GBP")))
+        ledger.script.append(TimedOut())
+
+        with pytest.raises(Unavailable) as unanswered:
+            webhooks.settle(stored(), now=NOON)
+
+        assert sorted(unanswered.value.keys) == sorted([str(silent.order_id), str(disputed.order_id)])
+        assert statuses() == ["received", "received"]
 
     def test_withdraws_what_its_order_no_longer_wants(self, ledger):
         (intent,) = pay("tok_pending")

@@ -58,7 +58,7 @@ class TestCreate:
         assert secret not in stored
         assert b64decode(secret).hex() not in stored
 
-    @pytest.mark.parametrize("written", [IN_BASE64, pem(PUBLIC)])
+    @pytest.mark.parametrize("written", [IN_BASE64, pem(PUBLIC)], ids=["in base64", "in PEM"])
     def test_takes_a_public_key(self, api, written):
         answer = api.post(KEYS, ED25519 | {"public_key": written}, format="json")
 

@@ -21,6 +21,9 @@ from .tally import Tally
 CALLS = ("cancel", "charge", "look_up", "mail", "refund")
 """The boundaries beside commits."""
 
+CLAIM = "attempts = attempts + 1"
+"""What marks the commit by which a relay takes hold of deliveries."""
+
 Mail = tuple[str, str, str]
 """Its recipient, subject and body."""
 
@@ -65,9 +68,9 @@ class Process:
             self._sleep(f"{fate} {name}")
 
     @contextmanager
-    def committing(self, undo: Callable[[], object] = lambda: None) -> Iterator[None]:
+    def committing(self, undo: Callable[[], object] = lambda: None, *, name: str = "commit") -> Iterator[None]:
         self.has_written = True
-        with self.crossing("commit", undo):
+        with self.crossing(name, undo):
             yield
             self.unrecorded_mails.clear()
             self._has_overslept = False
@@ -122,7 +125,7 @@ def watched(process: Process) -> Iterator[None]:
     def write_across(execute: Callable, sql: str, *about: object) -> object:
         if len(connection.savepoint_ids) > outermost or not sql.lstrip().startswith(("INSERT", "UPDATE", "DELETE")):
             return execute(sql, *about)
-        with process.committing():
+        with process.committing(name="claim" if CLAIM in sql else "commit"):
             return execute(sql, *about)
 
     def send_across(message: EmailMessage) -> None:

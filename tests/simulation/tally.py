@@ -41,7 +41,7 @@ FAULTS = {
     *(
         f"{fate} {boundary}"
         for fate in ("crash before", "crash after", "asleep after")
-        for boundary in ("commit", "charge", "look_up", "cancel", "refund", "mail")
+        for boundary in ("commit", "claim", "charge", "look_up", "cancel", "refund", "mail")
     ),
 }
 
