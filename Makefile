@@ -1,9 +1,10 @@
 # `make` lists the commands. Set PYTHON3 to choose the interpreter (3.11 or newer), VENV to put its environment elsewhere,
-# PORT to serve at another port: `make run PORT=8001`.
+# PORT and SIMULATOR_PORT to serve at other ports: `make run PORT=8001 SIMULATOR_PORT=8011`.
 
 PYTHON3 ?= python3
 VENV ?= .venv
 PORT ?= 8000
+SIMULATOR_PORT ?= 8010
 CONTRACT_SEED ?= 9457
 CONTRACT_EXAMPLES ?= 200
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 run: $(VENV)/installed ## install, migrate, fill in demo data, then serve until Ctrl-C
-	$(BIN)/python manage.py up --demo --port $(PORT)
+	$(BIN)/python manage.py up --demo --port $(PORT) --simulator-port $(SIMULATOR_PORT)
 
 test: $(VENV)/installed ## install and run the tests, on SQLite or on what DATABASE_URL names
 	$(BIN)/python -m pytest -n auto --dist worksteal

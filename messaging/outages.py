@@ -57,4 +57,4 @@ def _is_down(error: Unavailable, size: int, took: timedelta) -> bool:
     """
     unsettled = size if error.keys is None else len(error.keys)
     settled_little = not unsettled or 2 * unsettled > size
-    return unsettled == size or (settled_little and took > PATIENCE)
+    return error.is_outage and (unsettled == size or (settled_little and took > PATIENCE))

@@ -23,12 +23,14 @@ class Unavailable(Exception):
 
     A subscriber that calls the outside names the keys of the events that it could not settle, so that they alone are
     deferred: the other side is down, and to ask it once more for each of them would only take longer. It may name none,
-    when all are settled and the other side is down nevertheless.
+    when all are settled and the other side is down nevertheless. And the other side may be up, but not done yet: then
+    it is no outage, which would pause the subscriber for everybody.
     """
 
-    def __init__(self, detail: str = "", *, keys: Collection[str] | None = None) -> None:
+    def __init__(self, detail: str = "", *, keys: Collection[str] | None = None, is_outage: bool = True) -> None:
         super().__init__(detail)
         self.keys = keys
+        self.is_outage = is_outage
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,8 @@
 Payments, captures, refunds and webhooks to look at, and money to give back. Their states move by services only.
 """
 
+import re
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -18,6 +20,8 @@ from messaging.money import minor_units, money
 
 from . import refunds
 from .models import Capture, PaymentIntent, Refund, WebhookEvent
+
+AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,4})?", re.ASCII)
 
 ASKED_FOR = amount("amount", lambda intent: intent.currency)
 CAPTURED, RETURNED = (amount(field, lambda capture: capture.currency) for field in ("amount", "returned"))
@@ -67,7 +71,10 @@ class PaymentIntentAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
 
     @admin.action(description="Refund what is left of payments", permissions=["refund"])
     def refund_rest(self, request: HttpRequest, chosen: QuerySet[PaymentIntent]) -> None:
-        self._refund(request, chosen, "")
+        if request.POST.get("amount", "").strip():
+            self.message_user(request, "Amount: leave it empty to refund all that is left.", messages.ERROR)
+        else:
+            self._refund(request, chosen, "")
 
     @admin.action(description="Refund the amount of each", permissions=["refund"])
     def refund_amount(self, request: HttpRequest, chosen: QuerySet[PaymentIntent]) -> None:
@@ -87,7 +94,7 @@ class PaymentIntentAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
         Refund so much of a payment, or all that is left, record who did, and return how many refunds that takes.
         """
         try:
-            part = minor_units(forms.DecimalField(max_digits=18).clean(wanted), intent.currency) if wanted else None
+            part = minor_units(read_amount(wanted), intent.currency) if wanted else None
             with transaction.atomic():
                 # The customer reads the reason; which operator it was stands in the log of the admin.
                 requested = refunds.refund(str(intent.order_id), amount=part, reason="by the shop", now=timezone.now())
@@ -100,6 +107,17 @@ class PaymentIntentAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
         else:
             return len(requested)
         return 0
+
+
+def read_amount(text: str) -> Decimal:
+    """
+    Read an amount as people write it, such as 12.50.
+
+    :raises ValidationError: if it is none, or could be meant otherwise.
+    """
+    if not AMOUNT.fullmatch(text):
+        raise forms.ValidationError("write it like 12.50, without a currency and without separators of thousands.")
+    return Decimal(text)
 
 
 @admin.register(Capture)

@@ -5,6 +5,7 @@ Every call carries an idempotency key that was stored before the call, so a call
 What a gateway calls back with is a reason to ask it: only its answers to our own questions move a payment.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,10 @@ from typing import NamedTuple, Protocol
 
 from django.conf import settings
 from django.utils.module_loading import import_string
+
+EVENT_ID = re.compile(r"[!-~]{1,255}", re.ASCII)
+NAME = re.compile(r"[!-~]{1,100}", re.ASCII)
+CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 
 
 class Outcome(StrEnum):
@@ -34,6 +39,12 @@ class Outcome(StrEnum):
 class TimedOut(Exception):
     """
     The gateway did not answer in time: the money may or may not have moved.
+    """
+
+
+class Undecided(TimedOut):
+    """
+    The gateway answered that it does not know yet: the money may still move.
     """
 
 
@@ -132,6 +143,18 @@ class Claim:
     reference: str
     outcome: Outcome
     claimed: Money
+
+    def __post_init__(self) -> None:
+        """
+        Refuse what no gateway means, and no database could keep.
+
+        :raises Malformed: if a name, the amount or the currency is out of bounds.
+        """
+        amount, currency = self.claimed
+        names = (self.charge_key, self.reference or self.charge_key)
+        is_named = EVENT_ID.fullmatch(self.event_id) and all(NAME.fullmatch(name) for name in names)
+        if not (is_named and 0 <= amount < 2**63 and CURRENCY.fullmatch(currency)):
+            raise Malformed("A name, the amount or the currency is out of bounds.")
 
 
 @dataclass(frozen=True, kw_only=True)

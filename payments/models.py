@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from messaging.models import new_id
+from messaging.money import money
 
 
 class ForbiddenStep(Exception):
@@ -167,7 +168,7 @@ class Capture(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.amount} {self.currency} for {self.intent_id}"
+        return f"{money(self.amount, self.currency)} for {self.intent_id}"
 
     @property
     def left(self) -> int:
@@ -221,7 +222,7 @@ class Refund(Moving):
         ]
 
     def __str__(self) -> str:
-        return f"{self.amount} of {self.capture_id}: {self.status}"
+        return f"{money(self.amount, self.capture.currency)} of {self.capture_id}: {self.status}"
 
 
 class WebhookEvent(models.Model):

@@ -39,6 +39,8 @@ class Kind(StrEnum):
     """Money came for an order of ours, and our books do not have it. Repaired."""
     REFUND_UNSETTLED = "refund_unsettled"
     """A refund was given back, and our books still wait for it. Repaired."""
+    GIVEN_BACK = "given_back"
+    """Money came for an order of ours, our books do not have it, and somebody gave it back at the gateway."""
     STRANGE = "strange"
     """Money came for no order of ours."""
     MISSING = "missing"
@@ -105,7 +107,8 @@ def reconcile_lately() -> None:
     try:
         report = reconcile(since=now - timedelta(days=2), now=now)
     except (NoStatement, TimedOut, Unreachable) as problem:
-        logger.info("Payments were not reconciled: %s", problem)
+        told = logger.info if isinstance(problem, NoStatement) else logger.error
+        told("Payments were not reconciled: %s", problem)
         return
     for difference in report.left:
         logger.error("Our books and the gateway's differ: %s", difference)
@@ -165,7 +168,8 @@ def _ours(bookings: Iterable[Booking], since: datetime | None) -> dict[str, Capt
 def _unbooked(bookings: Sequence[Booking]) -> Iterator[Difference]:
     intents = _intents(bookings)
     for booking in bookings:
-        kind = Kind.UNBOOKED if booking.reference in intents else Kind.STRANGE
+        ours = Kind.GIVEN_BACK if booking.repayments else Kind.UNBOOKED
+        kind = ours if booking.reference in intents else Kind.STRANGE
         detail = f"{booking.captured.amount} {booking.captured.currency} by {booking.charge_key}"
         yield Difference(kind, booking.reference, booking.order_id, detail, booking.captured_at, booking)
 

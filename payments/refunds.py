@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from messaging.contracts import PaymentAnomalyFound, PaymentRefunded, RefundRequested
+from messaging.money import money
 from messaging.outbox import publish_all
 
 from . import gateway
@@ -49,7 +50,8 @@ def refund(order_id: str, *, amount: int | None = None, reason: str, now: dateti
         return request(left, reason, now)
     [(capture, most)] = left.items()
     if not 0 < amount <= most:
-        raise RefundExceedsCapture(f"Refund between 1 and {most} minor units of this order, not {amount}.")
+        bounds = f"{money(1, capture.currency)} and {money(most, capture.currency)}"
+        raise RefundExceedsCapture(f"Refund between {bounds} of this order, not {money(amount, capture.currency)}.")
     return request({capture: amount}, reason, now)
 
 

@@ -17,7 +17,7 @@ from messaging.outbox import publish_all
 from messaging.subscribers import Permanent
 
 from . import refunds, settlement, webhooks
-from .calls import insist_on, pause_if_dead
+from .calls import insist_on, is_dead, pause_if_dead
 from .gateway import Answer, TimedOut, Unreachable
 from .models import PaymentIntent
 from .settlement import ASK_AGAIN_AFTER, apply, ask
@@ -67,10 +67,13 @@ def ask_again(asked: Mapping[str, int], *, now: datetime) -> None:
     replies = ask(settlement.settle_up, intents)
     apply(replies, now=now)
     insist_on({order_id: reply for order_id, reply in replies.items() if isinstance(reply, Unreachable)})
-    lost = [order_id for order_id, reply in replies.items() if isinstance(reply, TimedOut)]
-    if any(asked[order_id] >= len(ASK_AGAIN_AFTER) for order_id in lost):
-        raise PaymentUnknown(f"The gateway never said what became of the payment of order {', '.join(lost)}.")
+    lost = {order_id: reply for order_id, reply in replies.items() if isinstance(reply, TimedOut)}
+    given_up = {order_id: reply for order_id, reply in lost.items() if asked[order_id] >= len(ASK_AGAIN_AFTER)}
+    if is_dead(replies.values()):
+        insist_on(given_up)  # nobody is given up because of an outage
     pause_if_dead(replies.values())
+    if given_up:
+        raise PaymentUnknown(f"The gateway never said what became of the payment of order {', '.join(given_up)}.")
 
 
 def settle_overdue(dues: Mapping[str, Due], *, now: datetime) -> None:

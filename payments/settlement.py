@@ -18,7 +18,7 @@ from messaging.outbox import publish_all
 
 from . import gateway, refunds
 from .calls import call_all
-from .gateway import Answer, Charge, Money, Outcome, Reply, TimedOut
+from .gateway import Answer, Charge, Money, Outcome, Reply, TimedOut, Undecided
 from .models import Capture, PaymentIntent
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,15 @@ Status = PaymentIntent.Status
 
 
 def charge(intent: PaymentIntent) -> Answer:
-    return gateway.at(intent.gateway).charge(charge_of(intent))
+    """
+    Have the gateway capture a payment, or say what became of it.
+
+    :raises TimedOut: if it answers as if it had not been asked.
+    """
+    answer = gateway.at(intent.gateway).charge(charge_of(intent))
+    if answer.outcome is Outcome.ABSENT:
+        raise TimedOut("The gateway knows nothing of what it was just asked to charge.")
+    return answer
 
 
 def look_up_or_charge(intent: PaymentIntent) -> Answer:
@@ -55,13 +63,13 @@ def look_up_or_charge(intent: PaymentIntent) -> Answer:
 
 def withdraw(intent: PaymentIntent) -> Answer:
     """
-    Cancel a charge at the gateway; to say that it is still being processed answers nothing.
+    Cancel a charge at the gateway; to say that it is still being processed, or was never heard of, answers nothing.
 
-    :raises TimedOut: if the gateway has not decided whether it is cancelled or captured.
+    :raises Undecided: if the gateway has not decided whether it is cancelled or captured.
     """
     answer = gateway.at(intent.gateway).cancel(charge_of(intent))
-    if answer.outcome is Outcome.PROCESSING:
-        raise TimedOut("The gateway neither cancelled nor captured it yet.")
+    if answer.outcome in {Outcome.PROCESSING, Outcome.ABSENT}:
+        raise Undecided("The gateway neither cancelled nor captured it yet.")
     return answer
 
 
@@ -96,7 +104,7 @@ def apply(replies: Replies, *, now: datetime) -> None:
     _fail(said[MISMATCH], MISMATCH)
     _cancel(said[Outcome.CANCELLED])
     PaymentIntent.move_to(Status.PROCESSING, _unknown_ones(said[Outcome.PROCESSING]))
-    _doubt(said[TimedOut], now)
+    _doubt([*said[TimedOut], *said[Undecided]], now)
     PaymentIntent.objects.write_back(open_intents)
     book(intents, replies, now=now)
 

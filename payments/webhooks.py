@@ -169,12 +169,16 @@ def _settle(matches: Sequence[_Match], now: datetime) -> dict[str, Reply]:
 
 
 def _apply(answers: Mapping[_Match, Answer], now: datetime) -> None:
-    ours = {str(it.intent.order_id): answer for it, answer in answers.items() if it.is_of_our_charge}
+    """
+    Bring the answers to our books: those about charges of ours, and those about others for the same orders.
+    """
+    ours, others = (
+        {str(it.intent.order_id): answer for it, answer in answers.items() if it.is_of_our_charge is wanted}
+        for wanted in (True, False)
+    )
+    intents = PaymentIntent.objects.locked(ours | others)  # all at once, in everybody's order
     apply(ours, now=now)
-    for match, answer in answers.items():
-        if not match.is_of_our_charge:
-            order_id = str(match.intent.order_id)
-            book(PaymentIntent.objects.locked([order_id]), {order_id: answer}, now=now)
+    book([intent for intent in intents if str(intent.order_id) in others], others, now=now)
 
 
 def _dispute(matches: Sequence[_Match]) -> None:

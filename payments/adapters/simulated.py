@@ -68,12 +68,12 @@ class _State(msgspec.Struct):
 
 
 class _Repaid(msgspec.Struct):
-    key: Name
+    key: str
     amount: Amount
 
 
 class _Movement(msgspec.Struct):
-    charge_key: Name
+    charge_key: str
     reference: Name
     order_id: str
     amount: Amount
@@ -168,7 +168,7 @@ class SimulatedGateway:
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
         try:
             answer = self._connections.request(
-                method, address, body=msgspec.json.encode(body) if body else None, headers=headers
+                method, address, body=msgspec.json.encode(body) if body else None, headers=headers, redirect=False
             )
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as problem:
             raise Unreachable(f"The gateway cannot be reached: {problem}") from problem

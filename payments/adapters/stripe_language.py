@@ -106,6 +106,8 @@ def read_event(event: Any) -> Claim | None:
     if topic != "payment_intent" or change not in CLAIMS:
         return None
     intent, outcome = event["data"]["object"], CLAIMS[change]
+    if not intent["metadata"].keys() & {"payment", "order_id"}:
+        return None  # another program's, that shares the account
     amount = intent["amount_received" if outcome is Outcome.SUCCEEDED else "amount"]
     claimed = money(amount, intent["currency"])
     charge_key = intent["metadata"].get("payment", intent["id"])

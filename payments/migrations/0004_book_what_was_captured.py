@@ -22,7 +22,7 @@ def book(apps, schema_editor):
                 reference=intent.provider_reference,
                 amount=intent.amount,
                 currency=intent.currency,
-                returned=intent.returned or 0,
+                returned=min(intent.returned or 0, intent.amount),
                 captured_at=intent.created_at,
             )
         )
@@ -32,8 +32,14 @@ def book(apps, schema_editor):
 
 
 def unbook(apps, schema_editor):
-    for refund in apps.get_model("payments", "Refund").objects.select_related("capture").iterator(BATCH):
-        type(refund).objects.filter(pk=refund.pk).update(intent_id=refund.capture.intent_id)
+    """
+    Move refunds back to their payments, as far as those know of them: what is unknown there is pending.
+    """
+    refunds, captures = (apps.get_model("payments", name).objects for name in ("Refund", "Capture"))
+    refunds.filter(status="unknown").update(status="pending")
+    for refund in refunds.select_related("capture").iterator(BATCH):
+        refunds.filter(pk=refund.pk).update(intent_id=refund.capture.intent_id, capture_id=None)
+    captures.all().delete()
 
 
 class Migration(migrations.Migration):

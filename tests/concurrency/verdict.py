@@ -5,9 +5,11 @@ The shop's books beside the simulator's own ledger, when all is over. Nothing he
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db.models import Count, Min, Q
 
+from messaging.contracts import decode
 from messaging.models import Attempt, Delivery, OutboxMessage
 from orders.models import Order
 from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
@@ -75,8 +77,8 @@ def overlooked_disputes(ledger: Ledger) -> int:
     Count the webhooks that claimed another amount than was asked for, and were settled while their payment was open.
     """
     wrong = [charge for charge, fault in ledger.faulted().items() if fault in DISPUTES]
-    disputed = Attempt.objects.filter(error_class=DISPUTED).values("delivery__key")
-    claims = WebhookEvent.objects.filter(charge_key__in=wrong, outcome="succeeded").exclude(charge_key__in=disputed)
+    disputed = set(Attempt.objects.filter(error_class=DISPUTED).values_list("delivery__key", flat=True))
+    claims = WebhookEvent.objects.filter(charge_key__in=wrong, outcome="succeeded").exclude(order_id__in=disputed)
     said = OutboxMessage.objects.filter(type__in=ENDINGS).values_list("key")
     ended = dict(said.annotate(Min("published_at")))
     settled = [(ended.get(str(claim.order_id)), claim.settled_at) for claim in claims]
@@ -196,4 +198,7 @@ def _charges(error: str) -> list[str]:
     """
     List the charges that dead letters of this error are about, once for each of them.
     """
-    return list(Delivery.objects.matching(error=error).dead().values_list("key", flat=True))
+    letters = Delivery.objects.matching(error=error).dead().select_related("message")
+    webhooks = [decode(letter.message.type, letter.message.payload).webhook_id for letter in letters]
+    charges = dict(WebhookEvent.objects.filter(pk__in=webhooks).values_list("pk", "charge_key"))
+    return [charges[UUID(webhook)] for webhook in webhooks]

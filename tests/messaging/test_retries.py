@@ -292,6 +292,19 @@ class TestPause:
 
         assert calls == [64, 1]
 
+    def test_is_not_made_for_a_side_that_is_up_and_not_done_yet(self, subscribe, relay):
+        calls = []
+
+        @subscribe(ProductAdded, transactional=False)
+        def call_painter(events):
+            calls.append(len(events))
+            raise Unavailable("Still painting.", keys=[event.sku for event in events], is_outage=False)
+
+        announce(*(added(f"CHAIR-{number}") for number in range(70)))
+        relay.drain()
+
+        assert calls == [64, 6]
+
     def test_is_not_made_for_a_few_that_took_long(self, subscribe, relay, monkeypatch):
         seconds, calls = [0.0], []
         monkeypatch.setattr("messaging.relay.time.monotonic", lambda: seconds[0])

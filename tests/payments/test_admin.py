@@ -107,6 +107,12 @@ def test_the_payments_of_a_customer_are_found(admin_client, paid):
 
 
 class TestRefundRest:
+    def test_refuses_an_amount_since_it_would_give_all_back(self, admin_client, paid):
+        told = act(admin_client, "refund_rest", paid, amount="5")
+
+        assert "Amount: leave it empty to refund all that is left." in told
+        assert given_back() == []
+
     def test_gives_back_what_is_left_and_names_the_operator_only_to_the_shop(self, admin_client, paid, ledger, drain):
         give_back(paid, 4_000)
 
@@ -143,7 +149,7 @@ class TestRefundRest:
 class TestRefundAmount:
     @pytest.mark.parametrize(
         ("typed", "given"),
-        [("60", 6_000), ("60.00", 6_000), (" 60.5 ", 6_050), ("0.01", 1), ("100", 10_000), ("1e2", 10_000)],
+        [("60", 6_000), ("60.00", 6_000), (" 60.5 ", 6_050), ("0.01", 1), ("100", 10_000)],
     )
     def test_gives_so_much_of_a_payment_back(self, admin_client, paid, typed, given):
         told = act(admin_client, "refund_amount", paid, amount=typed)
@@ -167,7 +173,23 @@ class TestRefundAmount:
         assert given_back() == []
 
     @pytest.mark.parametrize(
-        "typed", ["much", "60 GBP", "12,50", "0x10", "NaN", "Infinity", "1e999999", "1e-999999", "9" * 5_000, "\x00"]
+        "typed",
+        [
+            "much",
+            "60 GBP",
+            "12,50",
+            "1e2",
+            "-1",
+            "١٢",
+            "1,000.00",
+            "0x10",
+            "NaN",
+            "Infinity",
+            "1e999999",
+            "1e-999999",
+            "9" * 5_000,
+            "\x00",
+        ],
     )
     def test_refuses_what_is_no_amount(self, admin_client, paid, typed):
         told = act(admin_client, "refund_amount", paid, amount=typed)
@@ -182,13 +204,13 @@ class TestRefundAmount:
         assert "0.005 GBP has more decimals than GBP." in told
         assert given_back() == []
 
-    @pytest.mark.parametrize("typed", ["0", "-1", "40.01", "100", "1e15"])
+    @pytest.mark.parametrize("typed", ["0", "40.01", "100", "1000000000"])
     def test_refuses_more_than_is_left_and_less_than_anything(self, admin_client, paid, typed):
         give_back(paid, 6_000)
 
         told = act(admin_client, "refund_amount", paid, amount=typed)
 
-        assert "Refund between 1 and 4000 minor units of this order" in told
+        assert "Refund between 0.01 GBP and 40.00 GBP of this order" in told
         assert given_back() == [(6_000, "pending", "a scratch")]
         assert not LogEntry.objects.exists()
 
@@ -198,7 +220,7 @@ class TestRefundAmount:
         told = act(admin_client, "refund_amount", *PaymentIntent.objects.all(), amount="60")
 
         assert "Requested 2 refunds." in told
-        assert "Refund between 1 and 500 minor units of this order, not 6000." in told
+        assert "Refund between 0.01 GBP and 5.00 GBP of this order, not 60.00 GBP." in told
         assert given_back() == [(6_000, "pending", "by the shop")] * 2
 
     def test_is_for_those_who_may_add_refunds(self, paid):

@@ -1,3 +1,4 @@
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -144,7 +145,7 @@ class TestAGatewayThatCannotCancelYet:
         with pytest.raises(Unavailable) as undecided:
             services.settle_overdue(wanted(asked), now=NOON)
 
-        assert list(undecided.value.keys) == [asked.order_id]
+        assert (list(undecided.value.keys), undecided.value.is_outage) == ([asked.order_id], False)
         assert status_of(asked) == "processing"
 
     def test_is_asked_again_about_a_withdrawn_payment(self, ledger):
@@ -156,6 +157,55 @@ class TestAGatewayThatCannotCancelYet:
 
         assert status_of(asked) == "unknown"
         assert published(contracts.PaymentUnsettled)[-1] == contracts.PaymentUnsettled(order_id=asked.order_id, ask=2)
+
+
+class TestAGatewayThatKnowsNothingOfWhatItWasAsked:
+    @pytest.fixture(autouse=True)
+    def forgetful(self, ledger, monkeypatch):
+        for call in ("charge", "cancel"):
+            monkeypatch.setattr(ledger, call, lambda _: Answer(outcome=Outcome.ABSENT))
+
+    def test_leaves_a_charge_in_doubt(self, ledger):
+        asked = request()
+
+        services.collect([asked], now=NOON)
+
+        assert status_of(asked) == "unknown"
+        assert asks() == [NOON + services.ASK_AGAIN_AFTER[0]]
+
+    def test_is_asked_again_about_an_overdue_payment(self, ledger):
+        asked = request()
+        services.collect([asked], now=NOON)
+
+        with pytest.raises(Unavailable):
+            services.settle_overdue(wanted(asked), now=NOON)
+
+        assert status_of(asked) == "unknown"
+
+
+class TestADeadGateway:
+    def test_has_nobody_given_up_because_of_it(self, ledger):
+        several = [request(payment_method="tok_timeout") for _ in range(3)]
+        for asked in several:
+            services.collect([asked], now=NOON)
+            silence_for_good(asked, ledger)
+        ledger.script.extend([TimedOut()] * 3)
+
+        with pytest.raises(Unavailable) as outage:
+            services.ask_again({asked.order_id: 5 for asked in several}, now=NOON)
+
+        assert (sorted(outage.value.keys), outage.value.is_outage) == (sorted(it.order_id for it in several), True)
+
+    def test_does_not_hold_a_worker_by_answers_without_end(self, ledger, settings, monkeypatch):
+        settings.MESSAGING = settings.MESSAGING | {"HANDLER_LIMIT_SECONDS": 0.4}
+        the_end = threading.Event()
+        monkeypatch.setattr(ledger, "charge", lambda _: the_end.wait(20))
+        asked = request()
+
+        services.collect([asked], now=NOON)
+        the_end.set()
+
+        assert status_of(asked) == "unknown"
 
 
 class TestThroughTheRelay:

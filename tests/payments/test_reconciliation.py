@@ -56,6 +56,20 @@ def intent_of(asked: contracts.PaymentRequested) -> PaymentIntent:
 
 
 class TestReconcile:
+    def test_leaves_what_somebody_gave_back_at_the_gateway_to_a_person(self, ledger):
+        intent = pending()
+        ledger.approve(str(intent.pk))
+        reference = f"instant-{intent.pk}"
+        ledger.refund(
+            Repayment(idempotency_key="by hand", charge_reference=reference, amount=intent.amount, currency="GBP")
+        )
+
+        report = reconcile()
+
+        assert found(report) == [("given_back", reference, "left")]
+        intent.refresh_from_db()
+        assert intent.status == "processing"
+
     def test_finds_nothing_where_the_books_agree(self, paid, ledger):
         before = announced()
 

@@ -37,7 +37,7 @@ PLACES = COMMITS | st.tuples(st.sampled_from(CALLS), st.just(0))
 """Where a process may die or sleep: at one of the next commits, or at the next call of a kind."""
 
 STEPS_PER_ORDER = 16
-LIES_PER_STORY = 3
+LIES_PER_STORY = 2
 
 
 def one_of(candidates: Sequence[T], number: int) -> T:

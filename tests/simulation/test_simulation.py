@@ -83,7 +83,7 @@ class TestShop:
     def test_keeps_its_books_whatever_happens(self, simulate):
         runs = asked_for("RUNS", 200)
 
-        tally = simulate(runs=runs, audit_every=asked_for("AUDIT_EVERY", 40))
+        tally = simulate(runs=runs, audit_every=asked_for("AUDIT_EVERY", 20))
 
         assert tally.lengths[STEPS] >= runs
         assert tally.never == []

@@ -46,15 +46,20 @@ class Command(BaseCommand):
         parser.add_argument(
             "--simulator-port", type=port_number, default=_simulator_port(), help="for payments (default: %(default)s)"
         )
+        parser.add_argument(
+            "--without-simulator",
+            action="store_true",
+            help="start no payment simulator: one runs already, or shall later",
+        )
         parser.add_argument("--demo", action="store_true", help="fill in demo data first, and print its logins")
 
     def handle(self, *, host: str, port: int, simulator_port: int, workers: int, demo: bool, **options: Any) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        simulates = settings.PAYMENTS["GATEWAY"] == settings.SIMULATOR
+        simulates = settings.PAYMENTS["GATEWAY"] == settings.SIMULATOR and not options["without_simulator"]
         with (
             suppress(KeyboardInterrupt),
             listen(host, port) as listener,
-            listen("127.0.0.1", simulator_port) if simulates else nullcontext() as gateway,
+            listen("127.0.0.1", simulator_port, option="--simulator-port") if simulates else nullcontext() as gateway,
         ):
             address = address_of(listener)
             self._prepare(address, demo=demo)
@@ -90,7 +95,7 @@ def _simulator_port() -> int:
     return urlsplit(settings.PAYMENTS["SIMULATOR_URL"]).port or 80
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, option: str = "--port") -> socket.socket:
     """
     Take the address now, so that no half-started shop finds it taken, and early visitors wait instead of failing.
 
@@ -100,7 +105,7 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port))
     except OSError as error:
         advice = (
-            "Stop what uses the address, or choose another with --port."
+            f"Stop what uses {host}:{port}, or choose another with {option}."
             if error.errno in {errno.EADDRINUSE, errno.EACCES}
             else "Give --host an IPv4 address of this machine: 127.0.0.1, or 0.0.0.0 for all that it has."
         )

@@ -69,10 +69,27 @@ class TestReadWebhook:
         first, second, third = (self.read(gateway, event).fingerprint for event in (self.webhook(), again, other))
         assert first == second != third
 
-    def test_names_a_foreign_charge_by_stripe_s_name(self, gateway):
-        claim = self.read(gateway, self.webhook(metadata={}))
+    def test_names_somebody_elses_charge_for_an_order_of_ours_by_stripe_s_name(self, gateway):
+        claim = self.read(gateway, self.webhook(metadata={"order_id": "order-1"}))
 
-        assert (claim.charge_key, claim.order_id) == ("pi_3MtwBwLkdIwHu7ix28a3tqPa", "")
+        assert (claim.charge_key, claim.order_id) == ("pi_3MtwBwLkdIwHu7ix28a3tqPa", "order-1")
+
+    def test_passes_over_the_charges_of_another_program_that_shares_the_account(self, gateway):
+        assert self.read(gateway, self.webhook(metadata={"invoice": "17"})) is None
+
+    @pytest.mark.parametrize(
+        "hostile",
+        [
+            {"metadata": {"payment": "\ud800"}},
+            {"metadata": {"payment": "x" * 101}},
+            {"metadata": {"payment": "nul\0"}},
+            {"amount_received": 2**63},
+            {"amount_received": -1},
+        ],
+    )
+    def test_refuses_what_no_database_could_keep(self, gateway, hostile):
+        with pytest.raises(Malformed):
+            self.read(gateway, self.webhook(**hostile))
 
     @pytest.mark.parametrize("kind", ["charge.refunded", "payment_intent.created", "payment_intent", "account.updated"])
     def test_passes_over_what_payments_does_not_care_for(self, gateway, kind):
