@@ -39,11 +39,13 @@ def refund(order_id: str, *, amount: int | None = None, reason: str, now: dateti
     """
     Give part or all of an order's money back, on a person's word.
 
-    :param amount: in minor units, of what the order cost; None for all that is left of whatever came for it.
+    :param amount: in minor units, of what the order cost; None for all that is left: of money that no order asked for,
+        if there is any, which the gateway must have refused to give back before, else of what the order cost.
     :raises RefundExceedsCapture: if that is not positive or more than what is left.
     """
-    captures = _captures(PaymentIntent.objects.locked([order_id]))
-    left = {capture: capture.left for capture in captures if capture.left and (amount is None or not capture.surplus)}
+    captures = [capture for capture in _captures(PaymentIntent.objects.locked([order_id])) if capture.left]
+    surplus = any(capture.surplus for capture in captures) and amount is None
+    left = {capture: capture.left for capture in captures if capture.surplus is surplus}
     if not left:
         raise RefundExceedsCapture("Nothing of this order is left to refund.")
     if amount is None:

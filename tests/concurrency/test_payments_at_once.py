@@ -65,7 +65,7 @@ def called_back_too_early(ledger: LedgerGateway) -> contracts.PaymentRequested:
     """
     asked = request()
     unopened = PaymentIntent(order_id=asked.order_id, amount=4_500, currency="GBP", created_at=NOON)
-    call_back(ledger, charge_again(ledger, unopened, key=f"second of {asked.order_id}"), now=timezone.now())
+    call_back(ledger, charge_again(ledger, unopened, key=f"second-of-{asked.order_id}"), now=timezone.now())
     return asked
 
 

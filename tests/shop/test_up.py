@@ -56,15 +56,19 @@ class RunningShop:
 
     def pid_of(self, part_of_command: str) -> int:
         """
-        Find the child of `up` with this in its command line.
+        Find the child of `up` with this in its command line, which a child has only a moment after its birth.
         """
+        eventually(lambda: len(self._children(part_of_command)) == 1)
+        [pid] = self._children(part_of_command)
+        return pid
+
+    def _children(self, part_of_command: str) -> list[int]:
         processes = subprocess.check_output(["ps", "-A", "-o", "pid=,ppid=,args="], text=True).splitlines()
-        [pid] = [
+        return [
             int(pid)
             for pid, parent, command in (line.split(maxsplit=2) for line in processes)
             if int(parent) == self.up.pid and part_of_command in command
         ]
-        return pid
 
     def left_behind(self) -> list[str]:
         """

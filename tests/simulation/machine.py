@@ -36,7 +36,7 @@ COMMITS = st.tuples(st.sampled_from(["commit", "claim"]), st.integers(0, 8))
 PLACES = COMMITS | st.tuples(st.sampled_from(CALLS), st.just(0))
 """Where a process may die or sleep: at one of the next commits, or at the next call of a kind."""
 
-STEPS_PER_ORDER = 16
+STEPS_PER_ORDER = 20
 LIES_PER_STORY = 2
 
 

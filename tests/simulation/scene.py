@@ -2,13 +2,12 @@
 The whole shop in one process: its people, its bank and its clock, and all that they do.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from enum import StrEnum
 from types import SimpleNamespace
-from typing import Any, Self, TypeVar
+from typing import TypeVar
 
 import pytest
 from django.db import connection, transaction
@@ -27,6 +26,7 @@ from tests.factories import CustomerFactory, make_draft, told
 from .bank import Bank
 from .clock import START, Clock
 from .faults import Faults
+from .pool import OneByOne
 from .process import Process, watched
 from .tally import Tally
 
@@ -46,32 +46,6 @@ class Work(StrEnum):
     ALL = "all"
     NOTHING = "nothing"
     A_BATCH = "a batch"
-
-
-class OneByOne:
-    """
-    A pool of threads that does without them, so that a story is told the same each time.
-    """
-
-    def __init__(self, threads: int) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def submit(self, call: Callable[[Any], T], argument: object) -> Future[T]:
-        made: Future[T] = Future()
-        try:
-            made.set_result(call(argument))
-        except BaseException as error:  # noqa: BLE001  (a thread keeps a crash for whoever asks, too)
-            made.set_exception(error)
-        return made
-
-    def map(self, call: Callable[[Any], T], arguments: Iterable[Any]) -> list[T]:
-        return [self.submit(call, argument).result() for argument in arguments]
-
-    def shutdown(self, **_: object) -> None: ...
 
 
 def open_the_shop() -> int:

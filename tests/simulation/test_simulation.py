@@ -2,7 +2,8 @@
 The whole shop, simulated: thousands of steps in random order, and the books in agreement after each of them.
 
 SIMULATION_SEED tells other stories, SIMULATION_RUNS and SIMULATION_STEPS more or longer ones. The audit costs ten times
-as much as what it looks at, so it looks at every SIMULATION_AUDIT_EVERY-th change, and at each story's end.
+as much as what it looks at, so it looks at every SIMULATION_AUDIT_EVERY-th change, and at each story's end; with 1, a
+story that goes wrong is told shorter.
 """
 
 import faulthandler
