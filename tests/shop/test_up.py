@@ -63,7 +63,7 @@ class RunningShop:
         return pid
 
     def _children(self, part_of_command: str) -> list[int]:
-        processes = subprocess.check_output(["ps", "-A", "-o", "pid=,ppid=,args="], text=True).splitlines()
+        processes = subprocess.check_output(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], text=True).splitlines()
         return [
             int(pid)
             for pid, parent, command in (line.split(maxsplit=2) for line in processes)
@@ -74,7 +74,7 @@ class RunningShop:
         """
         List what is alive in the group of `up`'s children.
         """
-        processes = subprocess.check_output(["ps", "-A", "-o", "pgid=,stat=,args="], text=True).splitlines()
+        processes = subprocess.check_output(["ps", "-A", "-ww", "-o", "pgid=,stat=,args="], text=True).splitlines()
         fields = (line.split(maxsplit=2) for line in processes)
         return [command for group, state, command in fields if int(group) == self.group and state[0] != "Z"]
 
