@@ -58,7 +58,6 @@ class TestCustomer:
         order(visitor, payment="A card whose bank is slow to answer, and approves it")
 
         assert "108.50 GBP" in visitor.text
-        visitor.watch_until("Your order awaits its payment")
         visitor.watch_until("Your order is confirmed")
         assert "Payment received, order confirmed" in visitor.text
         assert not visitor.offers("Cancel this order")
