@@ -37,15 +37,21 @@ def slow_gateway(web_port: int) -> Iterator[Mapping[str, str]]:
         simulator.wait(30)
 
 
-def charges(orders: int = 1_500) -> dict[str, float]:
+def charges(orders: int = 1_000) -> dict[str, float]:
     """
-    Payments that succeed a second, from the first order placed to the last delivery: each is charged, called back and
-    looked up.
+    Charges that the gateway answers a second, and payments that come to their end a second, from the first order
+    placed: each payment is charged, called back and looked up by the same workers, and its customer is mailed.
     """
-    paid = PaymentIntent.objects.filter(status="succeeded")
+    charged, paid = (
+        PaymentIntent.objects.exclude(provider_reference=""),
+        PaymentIntent.objects.filter(status="succeeded"),
+    )
     before, start = paid.count(), time.perf_counter()
     place(orders)
+    while charged.count() < before + orders:
+        time.sleep(0.05)
+    answered = time.perf_counter() - start
     while paid.count() < before + orders:
         time.sleep(0.05)
     await_quiet()
-    return {"payments/s": orders / (time.perf_counter() - start)}
+    return {"charges/s": orders / answered, "payments/s": orders / (time.perf_counter() - start)}
