@@ -113,20 +113,24 @@ def book(intents: Sequence[PaymentIntent], replies: Replies, *, now: datetime) -
     """
     Book the money that came for these locked payments, each movement once, and give back what their orders do not want.
     """
-    booked = Capture.objects.filter(intent__in=intents)
+    paying = {intent: reply for intent in intents if _brings_money(reply := replies[str(intent.order_id)], intent)}
+    if not paying:
+        return
+    booked = Capture.objects.filter(intent__in=list(paying))
     known = set(booked.values_list("intent", "reference"))
     paid = set(booked.filter(surplus=False).values_list("intent", flat=True))
     captures = [
-        _capture(intent, reply, now=now, again=intent.pk in paid)
-        for intent in intents
-        if _brings_money(reply := replies[str(intent.order_id)], intent) and (intent.pk, reply.reference) not in known
+        _capture(intent, answer, now=now, again=intent.pk in paid)
+        for intent, answer in paying.items()
+        if (intent.pk, answer.reference) not in known
     ]
     Capture.objects.bulk_create(captures)
+    anomalies = {capture: _anomaly(capture) for capture in captures}
     for anomaly, reason in REASONS.items():
-        wrong = [capture for capture in captures if _anomaly(capture) == anomaly]
+        wrong = [capture for capture in captures if anomalies[capture] == anomaly]
         refunds.request({capture: capture.amount for capture in wrong}, reason, now)
         publish_all([_found(anomaly, capture) for capture in wrong])
-    unwanted = [capture for capture in captures if capture.intent.withdrawn_at and not _anomaly(capture)]
+    unwanted = [capture for capture in captures if capture.intent.withdrawn_at and not anomalies[capture]]
     refunds.request({capture: capture.amount for capture in unwanted}, "paid after the order was cancelled", now)
 
 
