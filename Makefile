@@ -52,7 +52,7 @@ check: $(VENV)/installed-dev ## lint, types, borders between the contexts, migra
 	DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
 	DEBUG=0 ALLOWED_HOSTS=shop.example SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))')" \
 		DATABASE_URL=postgres://shop.example/shop REDIS_URL=redis://shop.example/0 OPERATOR_EMAIL=operator@shop.example \
-		PAYMENT_GATEWAY=payments.adapters.stripe.StripeGateway STRIPE_API_KEY=rk_live_of_a_shop \
+		PAYMENT_GATEWAY=payments.gateway.adapters.stripe.StripeGateway STRIPE_API_KEY=rk_live_of_a_shop \
 		PAYMENT_WEBHOOK_SECRETS=whsec_ofAShopThatIsOnlyCheckedByMakeCheck $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 format: $(VENV)/installed-dev ## put code and imports into the shape that `make check` wants

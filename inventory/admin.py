@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
-from messaging.admin import ReadOnly, WholeValueSearch, moment
+from messaging.kernel.admin import ReadOnly, WholeValueSearch, moment
 
 from . import services
 from .models import Reservation, ReservationLine, StockItem, StockMovement

@@ -8,7 +8,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 
-from messaging.models import new_id
+from messaging.kernel.ids import new_id
 
 LATEST_MOVEMENTS = 20
 

@@ -3,16 +3,12 @@ Messages, deliveries and failed attempts to look at; dead letters to replay or d
 """
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
-from functools import reduce
-from operator import or_
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.urls import reverse
@@ -20,8 +16,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from .contracts import event_types
+from .kernel.admin import ReadOnly, WholeValueSearch, moment, to_the_second
 from .models import Attempt, Delivery, DeliveryQuerySet, OutboxMessage
-from .money import money
 from .subscribers import all_subscribers
 
 Lookups = Iterable[tuple[str, str]]
@@ -52,71 +48,6 @@ class TypeFilter(_ChoiceFilter):
     names = event_types
 
 
-class ReadOnly:
-    """
-    Mix it in where nobody may add, change or delete by hand.
-    """
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-class WholeValueSearch:
-    """
-    Mix it in to find rows by the whole value of a field in `search_fields`: an index serves that, unlike a search for
-    parts or for ids as text.
-    """
-
-    search_fields: tuple[str, ...]
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        matches = [Q(**{field: term}) for field in self.search_fields if _may_equal(queryset, field, term)]
-        return queryset.filter(reduce(or_, matches)) if matches else queryset.none(), False
-
-
-def amount(field: str, currency: Callable[[Any], str]) -> Callable[[Any], str]:
-    """
-    Make a column of the minor units in this field as money that people read.
-    """
-
-    @admin.display(description=field.replace("_", " "), ordering=field)
-    def column(row: Any) -> str:
-        return money(getattr(row, field), currency(row))
-
-    return column
-
-
-def moment(field: str) -> Callable[[Any], str | None]:
-    """
-    Make a column of this field's date and time, short and to the second: much happens within a minute.
-    """
-
-    @admin.display(description=field.replace("_", " "), ordering=field)
-    def column(row: Any) -> str | None:
-        return _to_the_second(getattr(row, field))
-
-    return column
-
-
-def link_to_rows(model: str, about: object) -> str:
-    """
-    Link to what a search for this finds among a model's rows, such as those of "payments_paymentintent".
-    """
-    page = reverse(f"admin:{model}_changelist", query={"q": about})
-    return format_html('<a href="{}">{}</a>', page, about)
-
-
 @admin.display(description="traceback")
 def as_printed(attempt: Attempt) -> str:
     return format_html("<pre>{}</pre>", attempt.traceback)
@@ -125,7 +56,7 @@ def as_printed(attempt: Attempt) -> str:
 @admin.display(description="due at", ordering="due_at")
 def due(delivery: Delivery) -> str | None:
     # What is settled is due no more: it keeps the end of its last lease.
-    return _to_the_second(delivery.due_at) if delivery.status == Delivery.Status.PENDING else None
+    return to_the_second(delivery.due_at) if delivery.status == Delivery.Status.PENDING else None
 
 
 class DeliveryInline(ReadOnly, admin.TabularInline):
@@ -216,21 +147,6 @@ class AttemptAdmin(ReadOnly, admin.ModelAdmin):
     @admin.display(description="delivery", ordering="delivery")
     def link_to_delivery(self, attempt: Attempt) -> str:
         return _link(attempt.delivery)
-
-
-def _may_equal(queryset: QuerySet[Any], field: str, term: str) -> bool:
-    """
-    Tell whether this text can be a value of the field at all; not every text is a UUID.
-    """
-    try:
-        queryset.filter(**{field: term})
-    except ValidationError:
-        return False
-    return True
-
-
-def _to_the_second(when: datetime | None) -> str | None:
-    return when and timezone.localtime(when).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _link(target: OutboxMessage | Delivery) -> str:

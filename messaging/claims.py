@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from .databases import adapt, read_uuid, unflushed_transaction
+from .kernel.databases import adapt, async_commit, read_uuid
 from .models import Delivery
 from .subscribers import Subscriber, all_subscribers
 
@@ -178,7 +178,7 @@ def claim(subscriber: Subscriber, *, at_most: int | None = None, now: datetime) 
 
     A delivery whose worker died with it is claimed alone from then on, so that it cannot take its neighbours along.
     """
-    with unflushed_transaction(), connection.cursor() as cursor:
+    with async_commit(), connection.cursor() as cursor:
         batch = _next_batch(_lock_claimable(cursor, subscriber, at_most or batch_size(subscriber), now))
         return _hold(cursor, subscriber, batch, now) if batch else None
 

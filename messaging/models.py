@@ -2,7 +2,6 @@
 The outbox: what was said (`OutboxMessage`), to whom it must be told (`Delivery`), and what went wrong (`Attempt`).
 """
 
-import sys
 from collections.abc import Collection
 from datetime import datetime
 from typing import ClassVar
@@ -11,19 +10,11 @@ from uuid import UUID
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
-if sys.version_info >= (3, 14):
-    from uuid import uuid7
-else:
-    from uuid_utils.compat import uuid7
+from .kernel.ids import new_id
+
+__all__ = ["Attempt", "Delivery", "OutboxMessage", "new_id"]  # migrations refer to `new_id` here
 
 PRUNED_AT_ONCE = 500
-
-
-def new_id() -> UUID:
-    """
-    Make an id that sorts by the time of its making (UUIDv7, RFC 9562).
-    """
-    return uuid7()
 
 
 class OutboxMessageQuerySet(models.QuerySet["OutboxMessage"]):

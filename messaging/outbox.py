@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from . import wakeup
 from .contracts import Event, encode
-from .databases import Row, append
+from .kernel.databases import Row, bulk_copy
 from .models import Delivery, OutboxMessage, new_id
 from .subscribers import subscribers_of
 
@@ -80,8 +80,8 @@ def publish_all(events: Sequence[Event], *, at: datetime | None = None) -> None:
     if events:
         now = timezone.now()
         ids = [new_id() for _ in events]
-        append(OutboxMessage, MESSAGE_FIELDS, map(_message, events, ids, repeat(now)))
-        append(Delivery, DELIVERY_FIELDS, _deliveries(events, ids, due_at=at or now, delayed=at is not None))
+        bulk_copy(OutboxMessage, MESSAGE_FIELDS, map(_message, events, ids, repeat(now)))
+        bulk_copy(Delivery, DELIVERY_FIELDS, _deliveries(events, ids, due_at=at or now, delayed=at is not None))
         transaction.on_commit(wakeup.ring, robust=True)
 
 

@@ -4,7 +4,7 @@ What customers were told, to look at.
 
 from django.contrib import admin
 
-from messaging.admin import ReadOnly, WholeValueSearch, moment
+from messaging.kernel.admin import ReadOnly, WholeValueSearch, moment
 
 from .models import Notification
 

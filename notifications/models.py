@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from django.db import models
 
-from messaging.models import new_id
+from messaging.kernel.ids import new_id
 
 
 class Notification(models.Model):

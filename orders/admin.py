@@ -14,8 +14,8 @@ from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
-from messaging.admin import ReadOnly, WholeValueSearch, amount, link_to_rows, moment
-from messaging.money import major_units, minor_units
+from messaging.kernel.admin import ReadOnly, WholeValueSearch, amount, link_to_rows, moment
+from messaging.kernel.money import major_units, minor_units
 
 from . import services
 from .drafts import MAX_AMOUNT, SKU

@@ -21,15 +21,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from messaging.databases import Busy
+from messaging.kernel.databases import Busy
 from messaging.outbox import tracing
+from shop.http.exceptions import Conflict, InvalidHeader, Unprocessable
+from shop.http.fields import Input
 
 from . import placing, services
 from .drafts import SKU, Draft, DraftLine, Problem
-from .fields import Input
-from .following import follow
+from .long_polling import follow
 from .models import Order, Product
-from .representations import (
+from .serializers import (
     WISH,
     LineInput,
     OrderFilter,
@@ -63,30 +64,6 @@ QUANTITIES = OpenApiParameter(
     style="deepObject",
     description="How many of each, by sku.",
 )
-
-
-class Conflict(APIException):
-    """
-    The request is right, but not in the state that things are in.
-    """
-
-    status_code = status.HTTP_409_CONFLICT
-
-
-class Unprocessable(APIException):
-    """
-    The request contradicts an earlier one.
-    """
-
-    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
-
-
-class InvalidHeader(ValidationError):
-    """
-    It is a header that is at fault.
-    """
-
-    place = "header"
 
 
 class ProductViewSet(viewsets.ReadOnlyModelViewSet[Product]):

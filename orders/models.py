@@ -10,7 +10,8 @@ from django.conf import settings
 from django.db import connection, models
 from django.db.models import F, Prefetch, Q
 
-from messaging.models import new_id
+from messaging.kernel.ids import new_id
+from messaging.kernel.state_machine import InvalidTransition
 
 Identity = tuple[int, str]
 """What makes two requests the same order: the customer and the idempotency key."""
@@ -184,14 +185,14 @@ class Order(models.Model):
         """
         Move these locked orders, each by a step that `TRANSITIONS` allows, and write their history.
 
-        :raises ForbiddenStep: if one of them may not become `status`, or has moved meanwhile.
+        :raises InvalidTransition: if one of them may not become `status`, or has moved meanwhile.
         """
         steps = [HistoryEntry(order=order, previous=order.status, status=status, at=now) for order in orders]
         sources = [source for source, targets in cls.TRANSITIONS.items() if status in targets]
         ids = [order.pk for order in orders]
         moved = cls.objects.filter(pk__in=ids, status__in=sources).update(status=status, cancel_reason=cancel_reason)
         if moved != len(orders):
-            raise ForbiddenStep(f"{len(orders) - moved} of {len(orders)} orders may not become {status}.")
+            raise InvalidTransition(f"{len(orders) - moved} of {len(orders)} orders may not become {status}.")
         HistoryEntry.objects.bulk_create(steps)
         for order in orders:
             order.status, order.cancel_reason = status, cancel_reason
@@ -207,12 +208,6 @@ class FirstAnswer(models.Model):
 
     def __str__(self) -> str:
         return str(self.order_id)
-
-
-class ForbiddenStep(Exception):
-    """
-    A state was asked for that `TRANSITIONS` does not allow from the present one; nothing was changed.
-    """
 
 
 class OrderLine(models.Model):

@@ -9,11 +9,11 @@ from datetime import datetime
 from django.conf import settings
 from django.db import transaction
 
-from messaging.databases import append_instances, exclusive_transaction
-from messaging.models import new_id
+from messaging.kernel.databases import bulk_copy_instances, exclusive_transaction
+from messaging.kernel.ids import new_id
 from messaging.outbox import publish_all
 
-from . import announcements
+from . import events
 from .drafts import Draft, Limits, Problem, Products
 from .models import FirstAnswer, HistoryEntry, Identity, Order, OrderLine, Product
 
@@ -70,10 +70,10 @@ def place_order(draft: Draft, *, now: datetime, answer: Callable[[Order], bytes]
         if standing.open_orders >= settings.ORDERS["MAX_OPEN_ORDERS"]:
             raise TooManyOpenOrders(f"{standing.open_orders} orders are still open: wait for them, or cancel some.")
         order = _acceptable(draft, now)
-        append_instances([order])
+        bulk_copy_instances([order])
         _record_and_announce([order])
         told = answer(order)
-        append_instances([FirstAnswer(order=order, body=told)])
+        bulk_copy_instances([FirstAnswer(order=order, body=told)])
         return Placement(order=order, is_new=True, answer=told)
 
 
@@ -161,6 +161,6 @@ def _sale(draft: Draft, products: Products, limits: Limits, now: datetime) -> _S
 
 
 def _record_and_announce(orders: Sequence[Order]) -> None:
-    append_instances([line for order in orders for line in order.all_lines])
-    append_instances([step for order in orders for step in order.steps])
-    publish_all([announcements.order_placed(order, order.all_lines) for order in orders])
+    bulk_copy_instances([line for order in orders for line in order.all_lines])
+    bulk_copy_instances([step for order in orders for step in order.steps])
+    publish_all([events.order_placed(order, order.all_lines) for order in orders])

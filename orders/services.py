@@ -16,7 +16,7 @@ from django.db.models import prefetch_related_objects
 from messaging import contracts
 from messaging.outbox import publish_all
 
-from . import announcements
+from . import events
 from .models import Order, Product
 
 logger = logging.getLogger(__name__)
@@ -41,9 +41,9 @@ def request_payments(order_ids: Collection[str], *, now: datetime) -> None:
     """
     orders = _those_that_may_become(Order.Status.AWAITING_PAYMENT, order_ids)
     Order.move_to(Order.Status.AWAITING_PAYMENT, orders, now=now)
-    publish_all([announcements.payment_requested(order) for order in orders])
-    publish_all([announcements.payment_due_soon(order) for order in orders], at=now + _seconds("REMINDER_SECONDS"))
-    publish_all([announcements.payment_overdue(order) for order in orders], at=now + _seconds("PAYMENT_DUE_SECONDS"))
+    publish_all([events.payment_requested(order) for order in orders])
+    publish_all([events.payment_due_soon(order) for order in orders], at=now + _seconds("REMINDER_SECONDS"))
+    publish_all([events.payment_overdue(order) for order in orders], at=now + _seconds("PAYMENT_DUE_SECONDS"))
 
 
 @transaction.atomic
@@ -54,7 +54,7 @@ def confirm_orders(order_ids: Collection[str], *, now: datetime) -> None:
     orders = _those_that_may_become(Order.Status.CONFIRMED, order_ids)
     Order.move_to(Order.Status.CONFIRMED, orders, now=now)
     prefetch_related_objects(orders, "lines")
-    publish_all([announcements.order_confirmed(order) for order in orders])
+    publish_all([events.order_confirmed(order) for order in orders])
 
 
 @transaction.atomic
@@ -146,7 +146,7 @@ def _those_that_may_become(status: str, order_ids: Iterable[str]) -> list[Order]
 
 
 def _cancel(orders: Sequence[Order], reason: str, now: datetime) -> None:
-    cancelled = [announcements.order_cancelled(order, reason) for order in orders]
+    cancelled = [events.order_cancelled(order, reason) for order in orders]
     Order.move_to(Order.Status.CANCELLED, orders, now=now, cancel_reason=reason)
     publish_all(cancelled)
 

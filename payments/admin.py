@@ -15,8 +15,8 @@ from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
-from messaging.admin import ReadOnly, WholeValueSearch, amount, link_to_rows, moment
-from messaging.money import minor_units, money
+from messaging.kernel.admin import ReadOnly, WholeValueSearch, amount, link_to_rows, moment
+from messaging.kernel.money import minor_units, money
 
 from . import refunds
 from .models import Capture, PaymentIntent, Refund, WebhookEvent

@@ -15,8 +15,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from . import gateway, reception
+from .gateway import protocol
 from .models import PaymentIntent, Refund
+from .webhooks import inbox
 
 MAX_WEBHOOK_BYTES = 20_000
 
@@ -122,14 +123,14 @@ class Webhook(APIView):
         body = _raw_json(request._request)  # noqa: SLF001  (its raw bytes are what was signed)
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            reception.receive(body, headers, now=timezone.now())
-        except gateway.Forged as refusal:
+            inbox.receive(body, headers, now=timezone.now())
+        except protocol.InvalidSignature as refusal:
             raise AuthenticationFailed("Nobody whom we trust has signed this.", code="invalid_signature") from refusal
-        except gateway.Stale as refusal:
+        except protocol.TimestampOutOfTolerance as refusal:
             raise AuthenticationFailed(str(refusal), code="timestamp_out_of_tolerance") from refusal
-        except gateway.Malformed as refusal:
+        except protocol.MalformedPayload as refusal:
             raise ParseError(str(refusal), code="malformed_event") from refusal
-        except reception.EventIdReused as refusal:
+        except inbox.EventIdReused as refusal:
             raise EventIdConflict(str(refusal)) from refusal
         return Response({"received": True})
 

@@ -16,7 +16,9 @@ from messaging.contracts import (
 )
 from messaging.subscribers import subscriber
 
-from . import refunds, services, webhooks
+from . import refunds
+from .charges import services
+from .webhooks import processing
 
 
 @subscriber(PaymentRequested, transactional=False)
@@ -50,4 +52,4 @@ def send_refund(events: Sequence[RefundRequested]) -> None:
 @subscriber(WebhookReceived, transactional=False)
 def settle_webhook(events: Sequence[WebhookReceived]) -> None:
     over = any(event.parking_is_over for event in events)
-    webhooks.settle([event.webhook_id for event in events], now=timezone.now(), parking_is_over=over)
+    processing.settle([event.webhook_id for event in events], now=timezone.now(), parking_is_over=over)

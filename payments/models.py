@@ -2,21 +2,16 @@
 Money to collect, money that came, money to give back, and what the gateway called back with.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Self
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 from uuid import UUID
 
 from django.db import models
 from django.db.models import F, Q
 
-from messaging.models import new_id
-from messaging.money import money
-
-
-class ForbiddenStep(Exception):
-    """
-    A state was asked for that `TRANSITIONS` does not allow from the present one; nothing was changed.
-    """
+from messaging.kernel.ids import new_id
+from messaging.kernel.money import money
+from messaging.kernel.state_machine import StateMachineModel
 
 
 def as_id(text: str) -> UUID | None:
@@ -27,35 +22,6 @@ def as_id(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
-
-
-class Moving(models.Model):
-    """
-    What has a status that moves by the steps of `TRANSITIONS` only.
-    """
-
-    TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]]
-    status: "models.CharField[str, str]"
-
-    class Meta:
-        abstract = True
-
-    @classmethod
-    def move_to(cls, status: str, rows: Sequence[Self], **changes: object) -> None:
-        """
-        Move these locked rows, each by a step that `TRANSITIONS` allows, and make these changes to all of them.
-
-        :raises ForbiddenStep: if one of them may not become `status`, or has moved meanwhile.
-        """
-        sources = [source for source, targets in cls.TRANSITIONS.items() if status in targets]
-        found = cls._default_manager.filter(pk__in=[row.pk for row in rows], status__in=sources)
-        moved = found.update(status=status, **changes)
-        if moved != len(rows):
-            names = cls._meta.verbose_name_plural
-            raise ForbiddenStep(f"{len(rows) - moved} of {len(rows)} {names} may not become {status}.")
-        for row in rows:
-            for field, value in {"status": status, **changes}.items():
-                setattr(row, field, value)
 
 
 class PaymentIntentQuerySet(models.QuerySet["PaymentIntent"]):
@@ -74,7 +40,7 @@ class PaymentIntentQuerySet(models.QuerySet["PaymentIntent"]):
         self.bulk_create(intents, update_conflicts=True, unique_fields=["id"], update_fields=fields)
 
 
-class PaymentIntent(Moving):
+class PaymentIntent(StateMachineModel):
     """
     The money that one order asks for. Its id is the idempotency key of every call to the gateway.
     """
@@ -178,7 +144,7 @@ class Capture(models.Model):
         return self.amount - self.returned
 
 
-class Refund(Moving):
+class Refund(StateMachineModel):
     """
     Money on its way back. Its id is the idempotency key of the call to the gateway.
     """

@@ -17,10 +17,11 @@ from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
-from . import gateway, refunds
-from .gateway import Answer, Booking, Money, NoStatement, Outcome, TimedOut, Unreachable
+from . import refunds
+from .charges.outcomes import apply, book
+from .gateway import protocol
+from .gateway.protocol import Answer, Money, NoStatement, Outcome, StatementEntry, TimedOut, Unreachable
 from .models import Capture, PaymentIntent, Refund, as_id
-from .settlement import apply, book
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Difference:
     order_id: str
     detail: str
     happened_at: datetime
-    booking: Booking | None = None
+    booking: StatementEntry | None = None
 
     @property
     def name(self) -> tuple[str, str, str]:
@@ -114,7 +115,7 @@ def reconcile_lately() -> None:
         logger.error("Our books and the gateway's differ: %s", difference)
 
 
-def statement(since: datetime | None) -> list[Booking]:
+def statement(since: datetime | None) -> list[StatementEntry]:
     """
     Read the gateway's books as far back as it may have booked what ours learned of since then.
 
@@ -122,10 +123,10 @@ def statement(since: datetime | None) -> list[Booking]:
     :raises Unreachable: if it could not be asked.
     :raises TimedOut: if it did not answer.
     """
-    return list(gateway.current().statement(since and _earliest_booking(since)))
+    return list(protocol.current().statement(since and _earliest_booking(since)))
 
 
-def compare(bookings: Sequence[Booking], *, since: datetime | None, before: datetime) -> list[Difference]:
+def compare(bookings: Sequence[StatementEntry], *, since: datetime | None, before: datetime) -> list[Difference]:
     """
     Tell where the gateway's bookings and our books differ, without changing anything.
 
@@ -151,7 +152,7 @@ def _earliest_booking(since: datetime) -> datetime:
     return min(since, opened_at or since) - MARGIN
 
 
-def _ours(bookings: Iterable[Booking], since: datetime | None) -> dict[str, Capture]:
+def _ours(bookings: Iterable[StatementEntry], since: datetime | None) -> dict[str, Capture]:
     """
     Find what our books have from this gateway since then, and all that it has booked, by its reference.
     """
@@ -165,7 +166,7 @@ def _ours(bookings: Iterable[Booking], since: datetime | None) -> dict[str, Capt
     return found
 
 
-def _unbooked(bookings: Sequence[Booking]) -> Iterator[Difference]:
+def _unbooked(bookings: Sequence[StatementEntry]) -> Iterator[Difference]:
     intents = _intents(bookings)
     for booking in bookings:
         ours = Kind.GIVEN_BACK if booking.repayments else Kind.UNBOOKED
@@ -179,7 +180,7 @@ def _missing(capture: Capture) -> Difference:
     return Difference(Kind.MISSING, capture.reference, str(capture.intent.order_id), detail, capture.captured_at)
 
 
-def _apart(booking: Booking, capture: Capture, before: datetime) -> Iterator[Difference]:
+def _apart(booking: StatementEntry, capture: Capture, before: datetime) -> Iterator[Difference]:
     """
     Tell where a booking and our capture of it differ.
     """
@@ -199,7 +200,7 @@ def _apart(booking: Booking, capture: Capture, before: datetime) -> Iterator[Dif
             yield Difference(Kind.REFUND_MISSING, *about, f"{refund.amount} by {refund.pk}", refund.settled_at)
 
 
-def _intents(bookings: Sequence[Booking]) -> dict[str, PaymentIntent]:
+def _intents(bookings: Sequence[StatementEntry]) -> dict[str, PaymentIntent]:
     """
     Find the payment that each booking belongs to, by its charge or else by its order; the bookings' references name it.
     """
@@ -223,7 +224,7 @@ def _repair(difference: Difference, now: datetime) -> None:
 
 
 @transaction.atomic
-def _book(booking: Booking, now: datetime) -> None:
+def _book(booking: StatementEntry, now: datetime) -> None:
     intent = _intents([booking])[booking.reference]
     answer = Answer(outcome=Outcome.SUCCEEDED, reference=booking.reference, captured=booking.captured)
     told = {str(intent.order_id): answer}

@@ -15,12 +15,12 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from messaging.contracts import PaymentAnomalyFound, PaymentRefunded, RefundRequested
-from messaging.money import money
+from messaging.kernel.money import money
 from messaging.outbox import publish_all
 
-from . import gateway
-from .calls import call_all, insist_on
-from .gateway import Answer, Outcome, Repayment, Reply, TimedOut
+from .gateway import protocol
+from .gateway.calls import call_all, insist_on
+from .gateway.protocol import Answer, Outcome, RefundRequest, Reply, TimedOut
 from .models import Capture, PaymentIntent, Refund
 
 logger = logging.getLogger(__name__)
@@ -148,13 +148,13 @@ def _is_final(reply: Reply) -> bool:
 
 
 def _give_back(refund: Refund) -> Answer:
-    repayment = Repayment(
+    repayment = RefundRequest(
         idempotency_key=str(refund.pk),
         charge_reference=refund.capture.reference,
         amount=refund.amount,
         currency=refund.capture.currency,
     )
-    return gateway.at(refund.capture.intent.gateway).refund(repayment)
+    return protocol.at(refund.capture.intent.gateway).refund(repayment)
 
 
 def _requested(refund: Refund) -> RefundRequested:

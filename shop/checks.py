@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 
 REDIS_SCHEMES = {"redis", "rediss", "unix"}
 WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{32,}={0,2}", re.ASCII)
-INSTANT = "payments.adapters.instant.InstantGateway"
+INSTANT = "payments.gateway.adapters.instant.InstantGateway"
 CACHES_OF_ONE_PROCESS = {
     "django.core.cache.backends.dummy.DummyCache",
     "django.core.cache.backends.locmem.LocMemCache",

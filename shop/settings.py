@@ -66,7 +66,7 @@ if not DEBUG and not ALLOWED_HOSTS:
         "DEBUG is off, and this shop answers to no host name. Set ALLOWED_HOSTS in the environment or in .env to its "
         "names, separated by commas."
     )
-CSRF_FAILURE_VIEW = "shop.problems.csrf_failure"
+CSRF_FAILURE_VIEW = "shop.http.problems.csrf_failure"
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
@@ -76,7 +76,7 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
 # Whether every subdomain speaks HTTPS is for the owner of the domain to know, not for one shop on it.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
-AUTHENTICATION_BACKENDS = ["shop.throttling.ThrottledLogin"]
+AUTHENTICATION_BACKENDS = ["shop.http.throttling.ThrottledLogin"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{validator}"}
     for validator in (
@@ -89,7 +89,7 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # --- Payments ---
 
-SIMULATOR = "payments.adapters.simulated.SimulatedGateway"
+SIMULATOR = "payments.gateway.adapters.simulated.SimulatedGateway"
 INSECURE_WEBHOOK_SECRET = "whsec_b25seS1mb3ItdHJ5aW5nLXRoZS1zaG9wLW9uLXlvdXItb3duLW1hY2hpbmU="
 
 PAYMENTS = {
@@ -132,16 +132,17 @@ INSTALLED_APPS = [
     "inventory",
     "payments",
     "notifications",
+    "shop.accounts",
     "shop",
 ]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "shop.problems.Problems",
+    "shop.http.problems.Problems",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "shop.addresses.SlashForReaders",
+    "shop.http.middleware.SlashForReaders",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -241,21 +242,21 @@ MAX_BODY_BYTES = env.int("API_MAX_BODY_BYTES", default=65_536)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "shop.authentication.TokenAuthentication",
-        "shop.authentication.SessionAuthentication",
+        "shop.accounts.authentication.TokenAuthentication",
+        "shop.accounts.authentication.SessionAuthentication",
     ],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "shop.pages.ShopPages"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "shop.negotiation.Negotiation",
-    "DEFAULT_PARSER_CLASSES": ["shop.parsing.StrictJSONParser", "shop.parsing.SessionFormParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "shop.http.renderers.ShopPages"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "shop.http.negotiation.Negotiation",
+    "DEFAULT_PARSER_CLASSES": ["shop.http.parsers.StrictJSONParser", "shop.http.parsers.SessionFormParser"],
     # No field's name, once it is written as a step of a JSON pointer.
     "NON_FIELD_ERRORS_KEY": "~",
-    "EXCEPTION_HANDLER": "shop.problems.answer_api",
-    "DEFAULT_SCHEMA_CLASS": "shop.openapi.ShopSchema",
+    "EXCEPTION_HANDLER": "shop.http.problems.answer_api",
+    "DEFAULT_SCHEMA_CLASS": "shop.openapi.schema.ShopSchema",
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_THROTTLE_CLASSES": ["shop.throttling.RequestThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["shop.http.throttling.RequestThrottle"],
     "NUM_PROXIES": env.int("TRUSTED_PROXIES", default=0),
-    "DEFAULT_PAGINATION_CLASS": "shop.pagination.Pages",
-    "DEFAULT_FILTER_BACKENDS": ["shop.filtering.StrictFilters"],
+    "DEFAULT_PAGINATION_CLASS": "shop.http.pagination.Pages",
+    "DEFAULT_FILTER_BACKENDS": ["shop.http.filters.StrictFilters"],
     "PAGE_SIZE": 50,
 }
 
@@ -266,9 +267,9 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_SUFFIX": "",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "GET_LIB_DOC_EXCLUDES": "shop.openapi.undocumented",
-    "PARSER_WHITELIST": ["shop.parsing.StrictJSONParser"],
-    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "shop.openapi.complete"],
+    "GET_LIB_DOC_EXCLUDES": "shop.openapi.schema.undocumented",
+    "PARSER_WHITELIST": ["shop.http.parsers.StrictJSONParser"],
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "shop.openapi.schema.complete"],
     "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -327,7 +328,7 @@ LOG_LEVEL = env.log_level("LOG_LEVEL", default="INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "shop.request_id.RequestId"}},
+    "filters": {"request_id": {"()": "shop.http.request_id.RequestId"}},
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s]: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},

@@ -14,7 +14,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from messaging import relay
-from payments import gateway
+from payments.gateway import protocol
 from tests.factories import api_of
 from tests.gateways import INSTANT, LedgerGateway
 
@@ -93,5 +93,5 @@ def ledger(monkeypatch) -> LedgerGateway:
     Pay through a gateway that remembers.
     """
     remembering = LedgerGateway()
-    monkeypatch.setattr(gateway, "current", lambda: remembering)
+    monkeypatch.setattr(protocol, "current", lambda: remembering)
     return remembering

@@ -14,7 +14,7 @@ from inventory.services import open_stock_items
 from orders import placing
 from orders.drafts import Draft, DraftLine
 from orders.models import Order, Product
-from shop.models import Token
+from shop.accounts.models import Token
 
 
 class CustomerFactory(factory.django.DjangoModelFactory):

@@ -10,7 +10,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management import call_command
 
-from shop.feed import COLUMNS
+from shop.operations.order_feed import COLUMNS
 
 HEADER = ",".join(COLUMNS)
 SAMPLE = settings.BASE_DIR / "shop" / "samples" / "online_retail_sample.csv"

@@ -7,10 +7,19 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from payments.adapters.instant import InstantGateway
-from payments.gateway import Answer, Booking, Charge, Claim, Money, Outcome, Repayment, TimedOut
+from payments.gateway.adapters.instant import InstantGateway
+from payments.gateway.protocol import (
+    Answer,
+    Charge,
+    Money,
+    Outcome,
+    RefundRequest,
+    StatementEntry,
+    TimedOut,
+    WebhookPayload,
+)
 
-INSTANT = "payments.adapters.instant.InstantGateway"
+INSTANT = "payments.gateway.adapters.instant.InstantGateway"
 
 
 class LedgerGateway(InstantGateway):
@@ -25,8 +34,8 @@ class LedgerGateway(InstantGateway):
         self.charges: dict[str, Charge] = {}
         self.captured: dict[str, Charge] = {}
         self.cancelled: set[str] = set()
-        self.refunded: dict[str, Repayment] = {}
-        self.claims: dict[bytes, Claim] = {}
+        self.refunded: dict[str, RefundRequest] = {}
+        self.claims: dict[bytes, WebhookPayload] = {}
         """What its webhooks claim, by their bodies."""
         self.calls: Counter[str] = Counter()
         self.script: deque[Exception] = deque()
@@ -57,16 +66,16 @@ class LedgerGateway(InstantGateway):
             self.cancelled.add(charge.idempotency_key)
             return Answer(outcome=Outcome.CANCELLED)
 
-    def refund(self, repayment: Repayment) -> Answer:
+    def refund(self, repayment: RefundRequest) -> Answer:
         with self._lock:
             self._play("refund")
             self.refunded[repayment.idempotency_key] = repayment
             return super().refund(repayment)
 
-    def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Claim | None:
+    def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload | None:
         return self.claims.get(body) or super().read_webhook(body, headers, now=now)
 
-    def statement(self, since: datetime | None) -> Iterable[Booking]:
+    def statement(self, since: datetime | None) -> Iterable[StatementEntry]:
         return [self._booking(key, charge) for key, charge in self.captured.items()]
 
     def approve(self, key: str) -> None:
@@ -93,9 +102,9 @@ class LedgerGateway(InstantGateway):
         state = super().look_up(self.charges[key])
         return state if state.outcome is Outcome.DECLINED else Answer(outcome=Outcome.PROCESSING)
 
-    def _booking(self, key: str, charge: Charge) -> Booking:
+    def _booking(self, key: str, charge: Charge) -> StatementEntry:
         repaid = [it for it in self.refunded.values() if it.charge_reference == f"instant-{key}"]
-        return Booking(
+        return StatementEntry(
             charge_key=key,
             order_id=charge.order_id,
             reference=f"instant-{key}",

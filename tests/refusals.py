@@ -9,7 +9,7 @@ from typing import Any
 from django.http import HttpResponse
 from django.test import Client
 
-from shop.codes import CATALOGUE
+from shop.http.error_codes import CATALOGUE
 from tests.snapshot import snapshot
 
 JSON = "application/json"

@@ -17,7 +17,7 @@ from http_message_signatures import HTTPMessageSigner, MappingKeyResolver, algor
 from rest_framework.test import APIClient
 
 from orders.models import Order
-from shop import accounts
+from shop.accounts import services
 
 ORDERS = "/api/v1/orders/"
 WISH = json.dumps(
@@ -90,7 +90,7 @@ def signer_of(owner: AbstractBaseUser, algorithm: str = "hmac-sha256", **options
     """
     private = Ed25519PrivateKey.generate()
     public = private.public_key().public_bytes_raw() if algorithm == "ed25519" else b""
-    key, secret = accounts.create_key(
+    key, secret = services.create_key(
         owner=owner, name=algorithm, algorithm=algorithm, public_key=b64encode(public).decode(), now=timezone.now()
     )
     if algorithm == "ed25519":

@@ -16,7 +16,7 @@ from django.utils import timezone
 from tests.refusals import refused
 
 WEBHOOKS = "/api/v1/webhooks/payments/"
-SIMULATED = "payments.adapters.simulated.SimulatedGateway"
+SIMULATED = "payments.gateway.adapters.simulated.SimulatedGateway"
 SECRET = "whsec_dGhlIGdhdGV3YXkgYW5kIHRoZSBzaG9wIGtub3cgaXQ="
 """Of the tests' own, base64 of a sentence."""
 

@@ -2,15 +2,14 @@
 Choosing dead letters on the command line: one set of filters for the commands that list and replay them.
 """
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.utils import timezone
 
 from messaging.contracts import event_types
+from messaging.kernel.argument_types import moment, positive
 from messaging.models import Delivery, DeliveryQuerySet
 from messaging.subscribers import all_subscribers
 
@@ -41,30 +40,6 @@ def chosen(options: Mapping[str, Any]) -> DeliveryQuerySet:
     _require_name("type", wishes["event_type"], {*event_types(), *_named("message__type")})
     found = Delivery.objects.dead().matching(**wishes).order_by("id")
     return found[: options["limit"]]
-
-
-def moment(text: str) -> datetime:
-    """
-    Read a date or a date and time, in the shop's time zone unless it names another.
-
-    :raises ArgumentTypeError: if it is neither.
-    """
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no date. Write 2026-11-22, or 2026-11-22T18:30.") from None
-    return read if timezone.is_aware(read) else timezone.make_aware(read)
-
-
-def positive(text: str) -> int:
-    """
-    Read a whole number above zero.
-
-    :raises ArgumentTypeError: if it is none.
-    """
-    if not text.isdecimal() or int(text) == 0:
-        raise ArgumentTypeError(f"{text!r} is not a whole number above zero.")
-    return int(text)
 
 
 def _named(field: str) -> Iterable[str]:

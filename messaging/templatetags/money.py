@@ -1,6 +1,6 @@
 from django import template
 
-from messaging.money import money
+from messaging.kernel.money import money
 
 register = template.Library()
 register.filter("money", money)

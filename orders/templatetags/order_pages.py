@@ -16,7 +16,7 @@ from rest_framework.request import Request
 
 from orders.drafts import SKU
 from orders.models import Order, Product
-from orders.representations import QUANTITY_OF_SKU, WISH, lines_of
+from orders.serializers import QUANTITY_OF_SKU, WISH, lines_of
 
 register = template.Library()
 

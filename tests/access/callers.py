@@ -12,7 +12,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.test import Client
 
-from shop.models import Token
+from shop.accounts.models import Token
 from tests.access.routes import BODIES, FORMS, Route
 
 CSRF = "c" * 32

@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from notifications.models import Notification
 from payments.models import PaymentIntent
-from shop import accounts
-from shop.models import Token
+from shop.accounts import services
+from shop.accounts.models import Token
 from tests.access.callers import Caller
 from tests.access.routes import PASSWORD
 from tests.factories import make_stock, place_order
@@ -39,7 +39,7 @@ def things(people, drain) -> Mapping[str, str]:
     make_stock(100)
     place_order(customer_id=ada.pk)
     drain()
-    key, _ = accounts.create_key(owner=ada, name="nightly", algorithm="hmac-sha256", now=timezone.now())
+    key, _ = services.create_key(owner=ada, name="nightly", algorithm="hmac-sha256", now=timezone.now())
     token, _ = Token.objects.create(user=ada, name="nightly")
     hers = {
         "orders": place_order(customer_id=ada.pk),

@@ -5,7 +5,7 @@ What a foreign page can make a browser do, which is nothing; and whose request i
 import pytest
 
 from orders.models import Order
-from shop.models import Token
+from shop.accounts.models import Token
 from tests.access.callers import CSRF, OUR_PAGE, ask
 from tests.access.routes import Route, every_route
 from tests.refusals import problem_of

@@ -5,8 +5,8 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
-from shop.accounts import create_key
-from shop.models import SigningKey, Token
+from shop.accounts.models import SigningKey, Token
+from shop.accounts.services import create_key
 from tests.bad_input.scene import PASSWORD, offer_products, place_orders
 from tests.webhooks import SECRET, SIMULATED
 

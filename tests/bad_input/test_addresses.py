@@ -12,8 +12,8 @@ from django.utils import timezone
 from inventory.services import open_stock_items
 from notifications.models import Notification
 from payments.models import PaymentIntent
-from shop.accounts import create_key
-from shop.models import Token
+from shop.accounts.models import Token
+from shop.accounts.services import create_key
 from tests.bad_input.rows import rows
 from tests.bad_input.scene import API, ORDERS, wish
 from tests.refusals import problem_of, refused, send

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from shop.models import Account, Nonce, Token
+from shop.accounts.models import Account, Nonce, Token
 from tests.bad_input.rows import rows
 from tests.bad_input.scene import API, KEYS, ORDERS, TOKENS, key, wish
 from tests.refusals import JSON, refused, send

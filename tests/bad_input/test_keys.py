@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 
-from messaging import databases
+from messaging.kernel import databases
 from orders.models import Order
 from tests.bad_input.rows import rows
 from tests.bad_input.scene import LINE, ORDERS, wish

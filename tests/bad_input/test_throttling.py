@@ -5,7 +5,7 @@ Rows 78 and 79: more than is good for the others.
 import pytest
 from django.test import Client
 
-from shop import throttling
+from shop.http import throttling
 from tests.bad_input.scene import LOGIN, ORDERS, TOKENS, login, wish
 from tests.refusals import problem_of, refused, send
 

@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
-from shop.accounts import create_key
+from shop.accounts.services import create_key
 from tests.bad_input.rows import rows
 from tests.refusals import JSON, refused
 from tests.signing import signer_of
@@ -146,7 +146,7 @@ def test_row_c4_a_key_for_the_other_direction_opens_nothing(gateway, token):
 
 
 def test_row_c4_who_never_calls_back_has_signed_nothing(gateway, settings):
-    settings.PAYMENTS = settings.PAYMENTS | {"GATEWAY": "payments.adapters.instant.InstantGateway"}
+    settings.PAYMENTS = settings.PAYMENTS | {"GATEWAY": "payments.gateway.adapters.instant.InstantGateway"}
 
     assert told(gateway, event(), signed(event())) == NOBODY
 

@@ -51,7 +51,7 @@ def _measure_apart(url: str, chosen: argparse.Namespace) -> dict[str, Any]:
             "DEBUG": "0",
             "ALLOWED_HOSTS": "shop.example,127.0.0.1",
             "RELAY_IN_WEB": "0",
-            "PAYMENT_GATEWAY": "payments.adapters.instant.InstantGateway",
+            "PAYMENT_GATEWAY": "payments.gateway.adapters.instant.InstantGateway",
             "PAYMENT_WEBHOOK_SECRETS": f"whsec_{secrets.token_hex(32)}",
             "BENCH_LEDGER": f"{scratch}/ledger.sqlite3",
             "LOG_LEVEL": "ERROR",

@@ -29,7 +29,7 @@ def slow_gateway(web_port: int) -> Iterator[Mapping[str, str]]:
     try:
         address = simulator.stdout.readline().split()[-1].rstrip("/")
         yield {
-            "PAYMENT_GATEWAY": "payments.adapters.simulated.SimulatedGateway",
+            "PAYMENT_GATEWAY": "payments.gateway.adapters.simulated.SimulatedGateway",
             "PAYMENT_SIMULATOR_URL": address,
         }
     finally:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from shop.accounts import create_key, issue_token
+from shop.accounts.services import create_key, issue_token
 from shop.management.commands import up
 
 from .figures import PRICE, SKUS

@@ -12,8 +12,8 @@ from django.core.mail import EmailMessage
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from payments import gateway
-from payments.gateway import Answer, Charge, Claim, Money, Outcome, Repayment
+from payments.gateway import protocol
+from payments.gateway.protocol import Answer, Charge, Money, Outcome, RefundRequest, WebhookPayload
 from tests.gateways import LedgerGateway
 
 
@@ -77,12 +77,12 @@ class Gateway(LedgerGateway):
                 self.meanwhile(charge)
             return answer
 
-    def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Claim:
+    def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload:
         """
         Take it for a webhook that says that the charge of this key was captured.
         """
         charge = self.charges[body.decode()]
-        return Claim(
+        return WebhookPayload(
             event_id=f"paid-{charge.idempotency_key}",
             fingerprint="paid",
             charge_key=charge.idempotency_key,
@@ -100,7 +100,7 @@ class Gateway(LedgerGateway):
         with self.crossing("cancel"):
             return super().cancel(charge)
 
-    def refund(self, repayment: Repayment) -> Answer:
+    def refund(self, repayment: RefundRequest) -> Answer:
         with self.crossing("refund"):
             return super().refund(repayment)
 
@@ -125,7 +125,7 @@ def watched(boundaries: Boundaries, outside: Gateway) -> Iterator[None]:
             return send(message)
 
     with pytest.MonkeyPatch.context() as patch, connection.execute_wrapper(boundaries.execute):
-        patch.setattr(gateway, "current", lambda: outside)
+        patch.setattr(protocol, "current", lambda: outside)
         patch.setattr(BaseDatabaseWrapper, "_commit", commit_across)
         patch.setattr(EmailMessage, "send", send_across)
         yield

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orders.models import Order
-from shop import audit
+from shop.operations import audit
 from tests.concurrency import accounts, verdict
 from tests.concurrency.saboteur import Saboteur
 from tests.concurrency.torture import Torture

@@ -25,10 +25,10 @@ from messaging.models import Delivery
 from notifications.models import Notification
 from orders import placing, services
 from orders.models import Order
-from payments import reception
-from payments.gateway import Charge
+from payments.gateway.protocol import Charge
 from payments.models import PaymentIntent, Refund
-from shop import audit
+from payments.webhooks import inbox
+from shop.operations import audit
 from tests.concurrency.boundaries import Boundaries, Crash, Gateway, watched
 from tests.factories import make_draft, make_stock, told
 
@@ -250,7 +250,7 @@ class Telling:
         """
         [key] = self.gateway.charges
         self.gateway.approve(key)
-        reception.receive(key.encode(), {}, now=timezone.now())
+        inbox.receive(key.encode(), {}, now=timezone.now())
 
     def _deliver(self, moment: timedelta) -> None:
         relay.drain(clock=lambda: timezone.now() + moment + self.down_for)

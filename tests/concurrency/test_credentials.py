@@ -4,9 +4,9 @@ from functools import partial
 import pytest
 from django.utils import timezone
 
-from shop import accounts
-from shop.accounts import LimitReached
-from shop.models import Nonce, SigningKey, Token
+from shop.accounts import services
+from shop.accounts.models import Nonce, SigningKey, Token
+from shop.accounts.services import LimitReached
 from tests.concurrency.crowd import at_once
 from tests.factories import CustomerFactory
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_a_nonce_is_used_once():
     now = timezone.now()
-    key, _ = accounts.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=now)
+    key, _ = services.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=now)
 
     answers = at_once(*[partial(Nonce.objects.use_up, key=key, nonce="n", now=now)] * 20)
 
@@ -25,18 +25,18 @@ def test_a_nonce_is_used_once():
 
 def test_a_key_is_rotated_once():
     now = timezone.now()
-    key, _ = accounts.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=now)
+    key, _ = services.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=now)
 
-    answers = at_once(*[partial(accounts.rotate_key, key, now=now)] * 10)
+    answers = at_once(*[partial(services.rotate_key, key, now=now)] * 10)
 
-    assert sum(isinstance(answer, accounts.AlreadyRotated) for answer in answers) == 9
+    assert sum(isinstance(answer, services.AlreadyRotated) for answer in answers) == 9
     assert SigningKey.objects.count() == 2
 
 
 def test_nobody_gets_one_token_more_than_there_may_be(settings):
     settings.ACCOUNTS = settings.ACCOUNTS | {"TOKENS_PER_USER": 3}
     issue = partial(
-        accounts.issue_token, user=CustomerFactory(), name="till", expires_in=timedelta(1), now=timezone.now()
+        services.issue_token, user=CustomerFactory(), name="till", expires_in=timedelta(1), now=timezone.now()
     )
 
     answers = at_once(*[issue] * 10)

@@ -11,9 +11,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from messaging import contracts
-from payments import refunds, services, webhooks
+from payments import refunds
+from payments.charges import services
 from payments.models import PaymentIntent, Refund, WebhookEvent
 from payments.refunds import RefundExceedsCapture
+from payments.webhooks import processing
 from tests.concurrency.crowd import PATIENCE_SECONDS, at_once, workers
 from tests.gateways import LedgerGateway
 from tests.outbox import announced, published
@@ -70,7 +72,7 @@ def called_back_too_early(ledger: LedgerGateway) -> contracts.PaymentRequested:
 
 
 def settle(*webhook_ids: str) -> None:
-    webhooks.settle(webhook_ids, now=NOON)
+    processing.settle(webhook_ids, now=NOON)
 
 
 def settle_latest() -> None:

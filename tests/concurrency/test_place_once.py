@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from messaging.databases import Busy
+from messaging.kernel.databases import Busy
 from messaging.models import OutboxMessage
 from orders import placing
 from orders.drafts import Draft

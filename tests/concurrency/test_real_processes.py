@@ -14,7 +14,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from shop import audit
+from shop.operations import audit
 from tests.concurrency.accounts import is_quiet
 from tests.concurrency.cluster import LEASE_SECONDS, Cluster, eventually
 from tests.concurrency.premises import SEED, Plan, open_shop

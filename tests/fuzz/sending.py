@@ -93,7 +93,7 @@ def _environ(method: str, path: str, query: str, headers: dict[str, str], body: 
 
 
 def _fault(request: dict[str, Any], status: int, headers: dict[str, str], body: bytes) -> str:
-    from shop.codes import CATALOGUE
+    from shop.http.error_codes import CATALOGUE
 
     kind = headers.get("content-type", "")
     if status >= 500:

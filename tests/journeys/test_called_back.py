@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from messaging.contracts import PaymentAnomalyFound
 from messaging.models import Delivery
-from payments import webhooks
-from payments.adapters.simulated import SimulatedGateway
+from payments.gateway.adapters.simulated import SimulatedGateway
 from payments.models import PaymentIntent, WebhookEvent
+from payments.webhooks import processing
 from tests.factories import make_stock
 from tests.gateways import LedgerGateway
 from tests.journeys.story import letters, place, story
@@ -67,7 +67,7 @@ def settle_webhooks() -> None:
     """
     Look at the webhooks before anything else is delivered.
     """
-    webhooks.settle([str(webhook.pk) for webhook in WebhookEvent.objects.all()], now=timezone.now())
+    processing.settle([str(webhook.pk) for webhook in WebhookEvent.objects.all()], now=timezone.now())
 
 
 @pytest.mark.django_db

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from messaging.models import Delivery
-from payments.gateway import TimedOut
+from payments.gateway.protocol import TimedOut
 from payments.models import PaymentIntent
 from tests.factories import make_stock
 from tests.journeys.story import letters, place, shelf, story

@@ -12,10 +12,10 @@ from django.utils import timezone
 
 from messaging.models import Delivery, OutboxMessage
 from orders.models import Order
-from payments import settlement
+from payments.charges import outcomes
 from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
 from payments.simulator.server import Simulator, running
-from shop import audit
+from shop.operations import audit
 from tests.concurrency.cluster import eventually
 from tests.concurrency.crowd import workers
 from tests.factories import make_stock, place_order
@@ -31,7 +31,7 @@ def provider(live_server, settings, tmp_path, monkeypatch) -> Iterator[Simulator
     A simulator that calls this shop back.
     """
     conduct = {"delay": 0.05, "slow_seconds": 0.3, "late_seconds": 1, "secrets": SECRETS}
-    monkeypatch.setattr(settlement, "ASK_AGAIN_AFTER", [timedelta(seconds=0.1)] * 5)
+    monkeypatch.setattr(outcomes, "ASK_AGAIN_AFTER", [timedelta(seconds=0.1)] * 5)
     callback_url = live_server.url + reverse("payments:webhook")
     with running(ledger=tmp_path / "ledger.sqlite3", callback_url=callback_url, **conduct) as simulator:
         settings.PAYMENTS = settings.PAYMENTS | {

@@ -3,7 +3,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from inventory.models import StockMovement
-from messaging.databases import append_instances
+from messaging.kernel.databases import bulk_copy_instances
 from tests.outbox import counting_statements
 
 pytestmark = pytest.mark.django_db
@@ -19,19 +19,19 @@ class TestAppendInstances:
     def test_writes_what_saving_them_would(self):
         appended = movements(1, 2)
 
-        append_instances(appended)
+        bulk_copy_instances(appended)
 
         of_each = [(movement.sku, movement.quantity, movement.at, movement.order_id) for movement in appended]
         assert list(StockMovement.objects.order_by("id").values_list("sku", "quantity", "at", "order_id")) == of_each
 
     def test_writes_nothing_by_no_statement(self):
         with counting_statements() as statements:
-            append_instances([])
+            bulk_copy_instances([])
 
         assert not len(statements)
 
     def test_keeps_to_the_constraints(self):
         with pytest.raises(IntegrityError), transaction.atomic():
-            append_instances(movements(1, -1))
+            bulk_copy_instances(movements(1, -1))
 
         assert not StockMovement.objects.exists()

@@ -4,7 +4,7 @@ from functools import partial
 import pytest
 from django.utils import timezone
 
-from orders import following, services
+from orders import long_polling, services
 from orders.models import Order
 from tests.concurrency.crowd import at_once
 from tests.factories import api_of, make_stock, place_order
@@ -98,11 +98,11 @@ class TestFollow:
 
     def test_is_answered_at_once_when_too_many_wait_already(self, order, settings):
         for _ in range(settings.ORDERS["FOLLOWERS"]):
-            following._seats.acquire()
+            long_polling._seats.acquire()
         try:
             answer = look(order, If_None_Match=KNOWN, Prefer="wait=20")
         finally:
             for _ in range(settings.ORDERS["FOLLOWERS"]):
-                following._seats.release()
+                long_polling._seats.release()
 
         assert (answer.status_code, "Preference-Applied" in answer.headers) == (304, False)

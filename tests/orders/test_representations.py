@@ -5,7 +5,7 @@ from rest_framework.serializers import ModelSerializer
 
 from orders import services
 from orders.models import Order
-from orders.representations import OrderOutput
+from orders.serializers import OrderOutput
 from tests.factories import make_stock, place_order
 
 pytestmark = pytest.mark.django_db

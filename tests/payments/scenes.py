@@ -6,21 +6,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from payments import reception
-from payments.gateway import Charge, Claim, Money, Outcome
+from payments.charges.outcomes import charge_of
+from payments.gateway.protocol import Charge, Money, Outcome, WebhookPayload
 from payments.models import Capture, PaymentIntent, Refund
-from payments.settlement import charge_of
+from payments.webhooks import inbox
 from tests.gateways import LedgerGateway
 
 NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
 
-def claim_of(intent: PaymentIntent, outcome: Outcome = Outcome.SUCCEEDED, **changes: object) -> Claim:
+def claim_of(intent: PaymentIntent, outcome: Outcome = Outcome.SUCCEEDED, **changes: object) -> WebhookPayload:
     """
     Say of an intent's own charge that this became of it.
     """
     event_id = f"evt_{uuid4().hex}"
-    claim = Claim(
+    claim = WebhookPayload(
         event_id=event_id,
         fingerprint=event_id,
         charge_key=str(intent.pk),
@@ -32,16 +32,18 @@ def claim_of(intent: PaymentIntent, outcome: Outcome = Outcome.SUCCEEDED, **chan
     return replace(claim, **changes)
 
 
-def call_back(ledger: LedgerGateway, *claims: Claim, now: datetime = NOON) -> None:
+def call_back(ledger: LedgerGateway, *claims: WebhookPayload, now: datetime = NOON) -> None:
     """
     Have the gateway call back with these claims, one after the other.
     """
     for claim in claims:
         ledger.claims[claim.event_id.encode()] = claim
-        reception.receive(claim.event_id.encode(), {}, now=now)
+        inbox.receive(claim.event_id.encode(), {}, now=now)
 
 
-def charge_again(ledger: LedgerGateway, intent: PaymentIntent, *, key: str = "second", **changes: object) -> Claim:
+def charge_again(
+    ledger: LedgerGateway, intent: PaymentIntent, *, key: str = "second", **changes: object
+) -> WebhookPayload:
     """
     Have somebody else charge an order at the gateway, by a key of his own, and return what it claims of that.
     """

@@ -3,7 +3,8 @@ from datetime import UTC, datetime
 import pytest
 from django.contrib.admin.models import LogEntry
 
-from payments import refunds, services
+from payments import refunds
+from payments.charges import services
 from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
 from tests.operators import act, open_every_page_of, operator_who_may, page
 from tests.payments.scenes import call_back, captured, claim_of, given_back

@@ -4,7 +4,8 @@ from uuid import uuid4
 import pytest
 from rest_framework.test import APIClient
 
-from payments import refunds, services
+from payments import refunds
+from payments.charges import services
 from payments.models import PaymentIntent, Refund
 from tests.factories import CustomerFactory, make_stock, place_order
 from tests.outbox import counting_statements

@@ -8,8 +8,8 @@ from messaging import contracts
 from messaging.models import Delivery
 from messaging.outbox import publish
 from messaging.subscribers import Unavailable
-from payments import services
-from payments.gateway import Answer, Outcome, TimedOut, Unreachable
+from payments.charges import services
+from payments.gateway.protocol import Answer, Outcome, TimedOut, Unreachable
 from tests.outbox import announced, published
 from tests.payments.test_services import request, status_of, wanted
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from messaging.models import Delivery
 from messaging.relay import DEFERRAL_LIMIT
-from payments.gateway import Answer, Charge, Money, Outcome, TimedOut, Unreachable
+from payments.gateway.protocol import Answer, Charge, Money, Outcome, TimedOut, Unreachable
 from payments.models import PaymentIntent, WebhookEvent
 from tests.factories import make_stock
 from tests.gateways import LedgerGateway
@@ -30,7 +30,7 @@ def tell(ledger: LedgerGateway, intent: PaymentIntent, **changes: object) -> Non
 
 
 def become(gateway: LedgerGateway, monkeypatch) -> LedgerGateway:
-    monkeypatch.setattr("payments.gateway.current", lambda: gateway)
+    monkeypatch.setattr("payments.gateway.protocol.current", lambda: gateway)
     return gateway
 
 

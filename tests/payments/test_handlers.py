@@ -3,8 +3,8 @@ import pytest
 from messaging import contracts
 from payments import handlers
 from payments.models import PaymentIntent, Refund, WebhookEvent
-from payments.reception import received
-from payments.webhooks import WebhookUnmatched
+from payments.webhooks.inbox import received
+from payments.webhooks.processing import WebhookUnmatched
 from tests.payments.scenes import NOON, call_back, claim_of
 from tests.payments.test_services import request
 

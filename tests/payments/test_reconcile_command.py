@@ -10,8 +10,9 @@ from django.core.management import CommandError
 from django.utils import timezone
 from django_q.models import Schedule
 
-from payments import reconciliation, services
-from payments.gateway import Booking, TimedOut, Unreachable
+from payments import reconciliation
+from payments.charges import services
+from payments.gateway.protocol import StatementEntry, TimedOut, Unreachable
 from payments.models import PaymentIntent
 from payments.reconciliation import Kind, Report
 from tests.gateways import LedgerGateway
@@ -32,7 +33,7 @@ class AskedGateway(LedgerGateway):
         self.asked: list[datetime | None] = []
         self.problem: Exception | None = None
 
-    def statement(self, since: datetime | None) -> Iterable[Booking]:
+    def statement(self, since: datetime | None) -> Iterable[StatementEntry]:
         self.asked.append(since)
         if self.problem:
             raise self.problem
@@ -46,7 +47,7 @@ class DatedLedger(LedgerGateway):
 
     booked_at = NOON - timedelta(days=30)
 
-    def statement(self, since: datetime | None) -> Iterable[Booking]:
+    def statement(self, since: datetime | None) -> Iterable[StatementEntry]:
         booked = [replace(booking, captured_at=self.booked_at) for booking in super().statement(since)]
         return [booking for booking in booked if not since or booking.captured_at >= since]
 
@@ -54,7 +55,7 @@ class DatedLedger(LedgerGateway):
 @pytest.fixture
 def gateway(monkeypatch) -> AskedGateway:
     asked = AskedGateway()
-    monkeypatch.setattr("payments.gateway.current", lambda: asked)
+    monkeypatch.setattr("payments.gateway.protocol.current", lambda: asked)
     return asked
 
 
@@ -207,7 +208,7 @@ class TestReconcileSince:
     @pytest.fixture
     def dated(self, monkeypatch) -> LedgerGateway:
         remembering = DatedLedger()
-        monkeypatch.setattr("payments.gateway.current", lambda: remembering)
+        monkeypatch.setattr("payments.gateway.protocol.current", lambda: remembering)
         return remembering
 
     def test_leaves_out_what_both_books_had_before(self, dated):

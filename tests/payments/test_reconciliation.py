@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from messaging import contracts
-from payments import reconciliation, refunds, services
-from payments.gateway import Answer, Booking, NoStatement, Outcome, Repayment, TimedOut, Unreachable
+from payments import reconciliation, refunds
+from payments.charges import services
+from payments.gateway.protocol import Answer, NoStatement, Outcome, RefundRequest, StatementEntry, TimedOut, Unreachable
 from payments.models import Capture, PaymentIntent
 from payments.reconciliation import REPAIRABLE, Kind, Report
 from tests.outbox import announced, published
@@ -61,7 +62,7 @@ class TestReconcile:
         ledger.approve(str(intent.pk))
         reference = f"instant-{intent.pk}"
         ledger.refund(
-            Repayment(idempotency_key="by hand", charge_reference=reference, amount=intent.amount, currency="GBP")
+            RefundRequest(idempotency_key="by hand", charge_reference=reference, amount=intent.amount, currency="GBP")
         )
 
         report = reconcile()
@@ -85,7 +86,7 @@ class TestReconcile:
         assert reconcile() == Report(bookings=0, captures=0, repaired=[], left=[])
 
     def test_takes_payments_that_were_opened_elsewhere_for_none_of_this_gateways(self, paid, ledger):
-        PaymentIntent.objects.update(gateway="payments.adapters.of_old.Gateway")
+        PaymentIntent.objects.update(gateway="payments.gateway.adapters.of_old.Gateway")
         ledger.captured.clear()
 
         assert reconcile() == Report(bookings=0, captures=0, repaired=[], left=[])
@@ -98,7 +99,7 @@ class TestReconcile:
 
     @pytest.mark.parametrize("problem", [TimedOut, Unreachable])
     def test_says_that_the_gateway_could_not_be_asked(self, ledger, monkeypatch, problem):
-        def unable(since: datetime | None) -> Iterable[Booking]:
+        def unable(since: datetime | None) -> Iterable[StatementEntry]:
             raise problem
 
         monkeypatch.setattr(ledger, "statement", unable)
@@ -168,7 +169,7 @@ class TestRepair:
     def test_settles_a_refund_whose_answer_never_came(self, paid, ledger):
         (refund,) = refunds.refund(str(paid.order_id), amount=2_000, reason="a dent", now=NOON)
         charge = f"instant-{paid.pk}"
-        ledger.refunded[str(refund.pk)] = Repayment(idempotency_key=str(refund.pk), charge_reference=charge, **HALF)
+        ledger.refunded[str(refund.pk)] = RefundRequest(idempotency_key=str(refund.pk), charge_reference=charge, **HALF)
 
         reports = [reconcile(), reconcile()]
 
@@ -216,7 +217,7 @@ class TestWhatIsLeftToAPerson:
 
     def test_is_a_refund_that_we_did_not_ask_for(self, paid, ledger):
         charge = f"instant-{paid.pk}"
-        ledger.refunded["by-hand"] = Repayment(idempotency_key="by-hand", charge_reference=charge, **HALF)
+        ledger.refunded["by-hand"] = RefundRequest(idempotency_key="by-hand", charge_reference=charge, **HALF)
 
         self.assert_left(Kind.REFUND_STRANGE, charge)
 
@@ -230,7 +231,7 @@ class TestWhatIsLeftToAPerson:
         (refund,) = refunds.refund(str(paid.order_id), amount=2_000, reason="a dent", now=NOON)
         refunds.settle({refund.pk: Answer(outcome=Outcome.DECLINED)}, now=NOON)
         charge = f"instant-{paid.pk}"
-        ledger.refunded[str(refund.pk)] = Repayment(idempotency_key=str(refund.pk), charge_reference=charge, **HALF)
+        ledger.refunded[str(refund.pk)] = RefundRequest(idempotency_key=str(refund.pk), charge_reference=charge, **HALF)
 
         self.assert_left(Kind.REFUND_STRANGE, charge)
 

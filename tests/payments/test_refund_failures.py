@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from payments import refunds
-from payments.gateway import Answer, Outcome, Repayment, TimedOut
+from payments.gateway.protocol import Answer, Outcome, RefundRequest, TimedOut
 from payments.models import PaymentIntent, Refund
 from tests.factories import make_stock
 from tests.gateways import LedgerGateway
@@ -43,7 +43,7 @@ class RefusingOnce(LedgerGateway):
     Refuses the first refund that it is asked for.
     """
 
-    def refund(self, repayment: Repayment) -> Answer:
+    def refund(self, repayment: RefundRequest) -> Answer:
         if not self.calls["refund"]:
             self.calls["refund"] += 1
             return Answer(outcome=Outcome.DECLINED, reason="card_closed")
@@ -85,7 +85,7 @@ class TestF14RefundsBeyondWhatWasCaptured:
 class TestF14RefundsThatAreNotDone:
     def test_a_refused_one_is_no_refund_until_it_is_made_again(self, api, drain, order, monkeypatch):
         gateway = RefusingOnce()
-        monkeypatch.setattr("payments.gateway.current", lambda: gateway)
+        monkeypatch.setattr("payments.gateway.protocol.current", lambda: gateway)
         give_back(10_000)
 
         drain()

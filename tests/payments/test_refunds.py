@@ -5,8 +5,10 @@ from django.core import mail
 
 from messaging import contracts
 from messaging.subscribers import Unavailable
-from payments import gateway, refunds, services
-from payments.gateway import Answer, Outcome, Repayment, TimedOut, Unreachable
+from payments import refunds
+from payments.charges import services
+from payments.gateway import protocol
+from payments.gateway.protocol import Answer, Outcome, RefundRequest, TimedOut, Unreachable
 from payments.models import Capture, PaymentIntent, Refund
 from tests.gateways import LedgerGateway
 from tests.outbox import allowed_for_a_hundredfold, counting_statements, published
@@ -29,7 +31,7 @@ def paid(ledger) -> str:
 
 
 class RefusingGateway(LedgerGateway):
-    def refund(self, repayment: Repayment) -> Answer:
+    def refund(self, repayment: RefundRequest) -> Answer:
         return Answer(outcome=Outcome.DECLINED, reason="card_closed")
 
 
@@ -147,7 +149,7 @@ class TestRefund:
 class TestSendRefunds:
     def test_frees_the_amount_that_the_gateway_refused(self, paid, drain, monkeypatch):
         give_back(paid, 10_000)
-        monkeypatch.setattr(gateway, "current", RefusingGateway)
+        monkeypatch.setattr(protocol, "current", RefusingGateway)
 
         drain()
 
@@ -159,7 +161,7 @@ class TestSendRefunds:
 
     def test_has_the_operator_told_of_what_the_gateway_refused(self, paid, drain, monkeypatch):
         give_back(paid, 6_000)
-        monkeypatch.setattr(gateway, "current", RefusingGateway)
+        monkeypatch.setattr(protocol, "current", RefusingGateway)
 
         drain()
 

@@ -5,8 +5,8 @@ import pytest
 
 from messaging import contracts
 from messaging.subscribers import Unavailable
-from payments import services
-from payments.gateway import TimedOut, Unreachable
+from payments.charges import services
+from payments.gateway.protocol import TimedOut, Unreachable
 from payments.models import PaymentIntent, Refund
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
 

@@ -5,8 +5,8 @@ from uuid import uuid4
 import pytest
 
 from messaging import contracts
-from payments import settlement
-from payments.gateway import Answer, Money, Outcome, Reply, TimedOut, Unreachable
+from payments.charges import outcomes
+from payments.gateway.protocol import Answer, Money, Outcome, Reply, TimedOut, Unreachable
 from payments.models import Capture, PaymentIntent, Refund
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
 from tests.payments.scenes import NOON, captured, given_back
@@ -37,7 +37,7 @@ def intent_that_is(status: str, *, paid: bool = True, **changes: object) -> Paym
 
 def tell(intent: PaymentIntent, *replies: Reply) -> PaymentIntent:
     for reply in replies:
-        settlement.apply({str(intent.order_id): reply}, now=NOON)
+        outcomes.apply({str(intent.order_id): reply}, now=NOON)
     intent.refresh_from_db()
     return intent
 
@@ -95,14 +95,14 @@ class TestApplyToAnOpenPayment:
         assert intent.page == ""
 
     def test_asks_no_more_after_the_last_ask(self):
-        last = len(settlement.ASK_AGAIN_AFTER)
+        last = len(outcomes.ASK_AGAIN_AFTER)
 
         intent = tell(intent_that_is("unknown", asks=last), TimedOut())
 
         assert (intent.status, intent.asks, announced()) == ("unknown", last, {})
 
     def test_takes_nothing_as_paid_without_booking_any_money(self):
-        intent = tell(intent_that_is("processing", amount=0), settlement.NOTHING_TO_PAY)
+        intent = tell(intent_that_is("processing", amount=0), outcomes.NOTHING_TO_PAY)
 
         assert (intent.status, announced(), captured()) == ("succeeded", {"payments.payment_succeeded": 1}, [])
 
@@ -192,7 +192,7 @@ class TestBook:
     def test_keeps_the_place_of_the_payment_free_while_it_is_open(self):
         intent = intent_that_is("processing")
 
-        settlement.book([intent], {str(intent.order_id): PAID_AGAIN}, now=NOON)
+        outcomes.book([intent], {str(intent.order_id): PAID_AGAIN}, now=NOON)
         tell(intent, PAID)
 
         assert intent.status == "succeeded"
@@ -202,7 +202,7 @@ class TestBook:
     def test_gives_back_what_came_for_an_order_that_costs_nothing(self):
         intent = intent_that_is("succeeded", amount=0, paid=False)
 
-        settlement.book([intent], {str(intent.order_id): paid_in(500, "GBP")}, now=NOON)
+        outcomes.book([intent], {str(intent.order_id): paid_in(500, "GBP")}, now=NOON)
 
         assert captured() == [(500, "GBP", "surplus", 500)]
         assert given_back() == [(500, "pending", "not what the order costs")]
@@ -214,9 +214,9 @@ class TestStatements:
     def test_are_as_many_for_two_hundred_as_for_two(self, status, said):
         few, many = ([intent_that_is(status) for _ in range(size)] for size in (2, 200))
         with counting_statements() as for_two:
-            settlement.apply({str(intent.order_id): REPLIES[said] for intent in few}, now=NOON)
+            outcomes.apply({str(intent.order_id): REPLIES[said] for intent in few}, now=NOON)
         with counting_statements() as for_many:
-            settlement.apply({str(intent.order_id): REPLIES[said] for intent in many}, now=NOON + timedelta(minutes=1))
+            outcomes.apply({str(intent.order_id): REPLIES[said] for intent in many}, now=NOON + timedelta(minutes=1))
 
         assert len(for_many) <= allowed_for_a_hundredfold(len(for_two))
         assert Refund.objects.count() == (202 if (status, said) == ("cancelled", Outcome.SUCCEEDED) else 0)

@@ -186,7 +186,7 @@ class TestRepeated:
         stored = WebhookEvent.objects.get()
         assert (bytes(stored.body), stored.amount, stored.conflicts) == (event(), 4_500, 2)
         assert snapshot(apart_from=NOTED) == before
-        logged = [record.getMessage() for record in caplog.records if record.name == "payments.reception"]
+        logged = [record.getMessage() for record in caplog.records if record.name == "payments.webhooks.inbox"]
         assert logged == ["Webhook evt_1 came again, and says something else."] * 2
         assert published(PaymentAnomalyFound) == [
             PaymentAnomalyFound(

@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from messaging import contracts
 from messaging.models import Delivery
-from payments import reception, services, webhooks
-from payments.gateway import Money, Outcome
+from payments.charges import services
+from payments.gateway.protocol import Money, Outcome
 from payments.models import PaymentIntent, WebhookEvent
+from payments.webhooks import inbox, processing
 from tests.factories import make_stock, place_order
 from tests.gateways import LedgerGateway
 from tests.journeys.story import letters, place, story
@@ -92,7 +93,7 @@ class TestF6TheSameCallbackAgain:
         told = claim_of(waiting)
         call_back(ledger, told)
 
-        with pytest.raises(reception.EventIdReused):
+        with pytest.raises(inbox.EventIdReused):
             call_back(ledger, replace(told, fingerprint="another", claimed=Money(1, "GBP")))
 
         kept = WebhookEvent.objects.values("event_id", "amount", "conflicts", "status").get()
@@ -129,7 +130,7 @@ class TestF7CalledBackTooEarly:
         unopened = PaymentIntent(order_id=order.pk, amount=4_500, currency="GBP", created_at=NOON)
         claim = charge_again(ledger, unopened)
         call_back(ledger, claim, now=timezone.now())
-        webhooks.settle([str(WebhookEvent.objects.get().pk)], now=timezone.now())
+        processing.settle([str(WebhookEvent.objects.get().pk)], now=timezone.now())
         assert webhooks_are() == ["parked"]
 
         drain(after=A_MOMENT)
@@ -194,7 +195,7 @@ class TestF8OutOfOrder:
 
         for outcome in claims:
             call_back(ledger, claim_of(waiting, outcome))
-            webhooks.settle([str(WebhookEvent.objects.latest("pk").pk)], now=NOON)
+            processing.settle([str(WebhookEvent.objects.latest("pk").pk)], now=NOON)
 
         waiting.refresh_from_db()
         told = announced()

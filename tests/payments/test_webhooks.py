@@ -7,11 +7,12 @@ from standardwebhooks import Webhook
 
 from messaging import contracts
 from messaging.subscribers import Unavailable
-from payments import reception, services, webhooks
-from payments.adapters.simulated import SimulatedGateway
-from payments.gateway import Forged, Money, Outcome, Stale, TimedOut, Unreachable
+from payments.charges import services
+from payments.gateway.adapters.simulated import SimulatedGateway
+from payments.gateway.protocol import InvalidSignature, Money, Outcome, TimedOut, TimestampOutOfTolerance, Unreachable
 from payments.models import PaymentIntent, WebhookEvent
-from payments.webhooks import WebhookUnmatched
+from payments.webhooks import inbox, processing
+from payments.webhooks.processing import WebhookUnmatched
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
 from tests.payments.scenes import NOON, call_back, captured, charge_again, claim_of, given_back
 from tests.payments.test_services import request
@@ -64,7 +65,7 @@ class TestReceive:
     def test_keeps_nothing_that_payments_does_not_care_for(self, ledger, monkeypatch):
         monkeypatch.setattr(ledger, "read_webhook", lambda body, headers, *, now: None)
 
-        reception.receive(b"a customer was born", {}, now=NOON)
+        inbox.receive(b"a customer was born", {}, now=NOON)
 
         assert (stored(), announced()) == ([], {})
 
@@ -74,7 +75,7 @@ class TestSettle:
         (intent,) = pay("tok_pending")
         call_back(ledger, claim_of(intent))
 
-        webhooks.settle(stored(), now=NOON)
+        processing.settle(stored(), now=NOON)
 
         intent.refresh_from_db()
         assert (intent.status, captured(), statuses()) == ("processing", [], ["settled"])
@@ -85,8 +86,8 @@ class TestSettle:
         ledger.approve(str(intent.pk))
         call_back(ledger, claim_of(intent))
 
-        webhooks.settle(stored(), now=NOON)
-        webhooks.settle(stored(), now=NOON)
+        processing.settle(stored(), now=NOON)
+        processing.settle(stored(), now=NOON)
 
         assert (captured(), statuses(), ledger.calls["look_up"]) == ([KEPT], ["settled"], 1)
 
@@ -95,7 +96,7 @@ class TestSettle:
         (intent,) = pay("tok_visa")
         call_back(ledger, claim_of(intent, outcome))
 
-        webhooks.settle(stored(), now=NOON)
+        processing.settle(stored(), now=NOON)
 
         assert (ledger.calls, captured(), statuses()) == ({"charge": 1}, [KEPT], ["settled"])
 
@@ -107,7 +108,7 @@ class TestSettle:
         ledger.script.append(silence)
 
         with pytest.raises(Unavailable) as unanswered:
-            webhooks.settle(stored(), now=NOON)
+            processing.settle(stored(), now=NOON)
 
         (open_one,) = PaymentIntent.objects.filter(status="processing")
         assert list(unanswered.value.keys) == [str(open_one.order_id)]
@@ -119,7 +120,7 @@ class TestSettle:
         ledger.script.append(TimedOut())
 
         with pytest.raises(Unavailable) as unanswered:
-            webhooks.settle(stored(), now=NOON)
+            processing.settle(stored(), now=NOON)
 
         assert sorted(unanswered.value.keys) == sorted([str(silent.order_id), str(disputed.order_id)])
         assert statuses() == ["received", "received"]
@@ -129,7 +130,7 @@ class TestSettle:
         services.stop({str(intent.order_id): services.Due(4_500, "GBP", "17")}, now=NOON)
         call_back(ledger, claim_of(intent, Outcome.PROCESSING))
 
-        webhooks.settle(stored(), now=NOON)
+        processing.settle(stored(), now=NOON)
 
         intent.refresh_from_db()
         assert (intent.status, ledger.cancelled) == ("cancelled", {str(intent.pk)})
@@ -138,7 +139,7 @@ class TestSettle:
         (intent,) = pay("tok_visa")
         call_back(ledger, charge_again(ledger, intent))
 
-        webhooks.settle(stored(), now=NOON)
+        processing.settle(stored(), now=NOON)
 
         assert captured() == [KEPT, (4_500, "GBP", "surplus", 4_500)]
         assert given_back() == [(4_500, "pending", "paid twice")]
@@ -149,11 +150,11 @@ class TestSettle:
         stranger = PaymentIntent(order_id=intent.pk, amount=1, currency="GBP")
         call_back(ledger, claim_of(intent), claim_of(stranger))
 
-        webhooks.settle(stored(), now=NOON)
+        processing.settle(stored(), now=NOON)
         assert statuses() == ["settled", "parked"]
 
         with pytest.raises(WebhookUnmatched):
-            webhooks.settle(stored(), now=NOON, parking_is_over=True)
+            processing.settle(stored(), now=NOON, parking_is_over=True)
         assert [it.parking_is_over for it in published(contracts.WebhookReceived)] == [False, False, True]
 
     def test_costs_as_many_statements_for_two_hundred_as_for_two(self, ledger):
@@ -164,7 +165,7 @@ class TestSettle:
                 ledger.approve(str(intent.pk))
             call_back(ledger, *map(claim_of, intents))
             with counting_statements() as statements:
-                webhooks.settle(stored()[-size:], now=NOON)
+                processing.settle(stored()[-size:], now=NOON)
             counts.append(len(statements))
 
         assert counts[1] <= allowed_for_a_hundredfold(counts[0])
@@ -193,7 +194,7 @@ class TestF18WordsThatAreNotTheGateways:
     @pytest.fixture(autouse=True)
     def _signed_gateway(self, monkeypatch):
         gateway = SimulatedGateway("http://127.0.0.1:1")
-        monkeypatch.setattr("payments.gateway.current", lambda: gateway)
+        monkeypatch.setattr("payments.gateway.protocol.current", lambda: gateway)
 
     def signed(self, *, body: bytes = BODY) -> dict[str, str]:
         signature = Webhook(settings.PAYMENTS["WEBHOOK_SECRETS"][0]).sign("evt_1", NOON, body.decode())
@@ -202,15 +203,15 @@ class TestF18WordsThatAreNotTheGateways:
 
     def test_are_taken_once_when_they_are(self):
         for _ in range(2):
-            reception.receive(self.BODY, self.signed(), now=NOON)
+            inbox.receive(self.BODY, self.signed(), now=NOON)
 
         assert statuses() == ["received"]
         assert bytes(WebhookEvent.objects.get().body) == self.BODY
 
     @pytest.mark.parametrize("days", [-1, 1])
     def test_are_refused_days_later_and_days_before(self, days):
-        with pytest.raises(Stale):
-            reception.receive(self.BODY, self.signed(), now=NOON + timedelta(days=days))
+        with pytest.raises(TimestampOutOfTolerance):
+            inbox.receive(self.BODY, self.signed(), now=NOON + timedelta(days=days))
 
         assert statuses() == []
 
@@ -218,16 +219,16 @@ class TestF18WordsThatAreNotTheGateways:
     def test_are_refused_without(self, header):
         headers = {name: value for name, value in self.signed().items() if name != header}
 
-        with pytest.raises(Forged):
-            reception.receive(self.BODY, headers, now=NOON)
+        with pytest.raises(InvalidSignature):
+            inbox.receive(self.BODY, headers, now=NOON)
 
         assert statuses() == []
 
     def test_are_refused_when_somebody_has_written_the_same_anew(self):
         again = json.dumps(json.loads(self.BODY), indent=1).encode()
 
-        with pytest.raises(Forged):
-            reception.receive(again, self.signed(), now=NOON)
+        with pytest.raises(InvalidSignature):
+            inbox.receive(again, self.signed(), now=NOON)
 
         assert statuses() == []
 
@@ -235,7 +236,7 @@ class TestF18WordsThatAreNotTheGateways:
         headers = self.signed()
         settings.PAYMENTS = settings.PAYMENTS | {"WEBHOOK_SECRETS": ["whsec_" + "b3RoZXI" * 4 + "b3RoZXI="]}
 
-        with pytest.raises(Forged):
-            reception.receive(self.BODY, headers, now=NOON)
+        with pytest.raises(InvalidSignature):
+            inbox.receive(self.BODY, headers, now=NOON)
 
         assert statuses() == []

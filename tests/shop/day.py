@@ -11,7 +11,7 @@ from messaging import relay
 from orders.models import Order
 from orders.services import cancel_order
 from payments.refunds import refund
-from shop import audit
+from shop.operations import audit
 from tests.factories import make_stock, place_order
 
 HOUR = timedelta(hours=1)

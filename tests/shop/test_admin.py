@@ -3,8 +3,8 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from shop import accounts
-from shop.models import Account, SigningKey, Token
+from shop.accounts import services
+from shop.accounts.models import Account, SigningKey, Token
 from tests.factories import CustomerFactory
 from tests.operators import act, open_every_page_of, operator_who_may, page
 
@@ -18,7 +18,7 @@ def token() -> Token:
 
 @pytest.fixture
 def key() -> SigningKey:
-    return accounts.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=timezone.now())[0]
+    return services.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=timezone.now())[0]
 
 
 def test_every_page_opens(admin_client, token, key):
@@ -57,9 +57,9 @@ class TestRevoke:
         assert LogEntry.objects.get().object_repr == "till of ada"
 
     def test_ends_keys_that_still_sign(self, key):
-        other, _ = accounts.rotate_key(key, now=timezone.now())
-        ended = accounts.rotate_key(other, now=timezone.now())[0]
-        accounts.revoke_key(ended, now=timezone.now())
+        other, _ = services.rotate_key(key, now=timezone.now())
+        ended = services.rotate_key(other, now=timezone.now())[0]
+        services.revoke_key(ended, now=timezone.now())
         operator = operator_who_may("shop.view_signingkey", "shop.change_signingkey")
 
         answer = act(operator, "revoke", key, other, ended)

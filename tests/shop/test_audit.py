@@ -15,8 +15,8 @@ from inventory.models import StockItem
 from messaging.claims import Claim
 from messaging.relay import Relay
 from orders.models import Order
-from shop import audit
-from shop.audit.report import snapshot
+from shop.operations import audit
+from shop.operations.audit.report import snapshot
 from tests.factories import make_stock, place_order
 from tests.shop.day import HOUR, cancel, give_back, violated
 

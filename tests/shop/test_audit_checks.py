@@ -13,8 +13,8 @@ from messaging.subscribers import all_subscribers
 from notifications.models import Notification
 from orders.models import HistoryEntry
 from payments.models import PaymentIntent
-from shop import audit
-from shop.audit.messages import EFFECTS_OF
+from shop.operations import audit
+from shop.operations.audit.messages import EFFECTS_OF
 from tests.shop.day import Day, live_a_day, violated
 from tests.shop.mutants import MUTANTS, wait_for_delivery
 

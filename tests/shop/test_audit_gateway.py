@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from payments.gateway import Charge, Repayment, TimedOut
+from payments.gateway.protocol import Charge, RefundRequest, TimedOut
 from payments.models import Capture, Refund
-from shop import audit
+from shop.operations import audit
 from tests.gateways import LedgerGateway
 from tests.shop.day import HOUR, Day, live_a_day, violated
 
@@ -83,7 +83,7 @@ class TestTheGatewaysBooks:
 
     def test_differ_if_they_gave_back_what_nobody_asked_for(self, day, ledger):
         reference = Capture.objects.get(intent__order_id=day.bob.pk).reference
-        strange = Repayment(idempotency_key=str(uuid4()), charge_reference=reference, amount=1, currency="GBP")
+        strange = RefundRequest(idempotency_key=str(uuid4()), charge_reference=reference, amount=1, currency="GBP")
         ledger.refunded[strange.idempotency_key] = strange
 
         assert verdict_of_the_gateway(after=LATER) == "violation"

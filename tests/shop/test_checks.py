@@ -106,7 +106,7 @@ class TestChecks:
 
     @pytest.mark.parametrize("secrets", [[], ["whsec_c2hvcnQ="], ["secret" * 10], [GOOD_SECRET, ""]])
     def test_refuse_webhook_secrets_that_are_none(self, told, secrets):
-        gateway = "payments.adapters.simulated.SimulatedGateway"
+        gateway = "payments.gateway.adapters.simulated.SimulatedGateway"
 
         assert told(PAYMENTS={"GATEWAY": gateway, "WEBHOOK_SECRETS": secrets}) == [
             (
@@ -123,9 +123,9 @@ class TestChecks:
     @pytest.mark.parametrize(
         ("gateway", "operator", "ids"),
         [
-            ("payments.adapters.stripe.StripeGateway", "olga@example.com", []),
-            ("payments.adapters.stripe.StripeGateway", "", ["shop.W002"]),
-            ("payments.adapters.simulated.SimulatedGateway", "olga@example.com", ["shop.W003"]),
+            ("payments.gateway.adapters.stripe.StripeGateway", "olga@example.com", []),
+            ("payments.gateway.adapters.stripe.StripeGateway", "", ["shop.W002"]),
+            ("payments.gateway.adapters.simulated.SimulatedGateway", "olga@example.com", ["shop.W003"]),
         ],
     )
     def test_warn_before_deploying_of_money_that_nobody_watches_or_pays(self, settings, gateway, operator, ids):
@@ -141,7 +141,7 @@ class TestChecks:
     )
     def test_warn_before_deploying_of_counters_that_are_not_shared(self, settings, backend, ids):
         settings.CACHES = {"default": {"BACKEND": f"django.core.cache.backends.{backend}", "LOCATION": "x"}}
-        settings.PAYMENTS = settings.PAYMENTS | {"GATEWAY": "payments.adapters.stripe.StripeGateway"}
+        settings.PAYMENTS = settings.PAYMENTS | {"GATEWAY": "payments.gateway.adapters.stripe.StripeGateway"}
 
         found = run_checks(include_deployment_checks=True)
 

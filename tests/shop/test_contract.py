@@ -23,8 +23,8 @@ from schemathesis.specs.openapi import checks
 
 from notifications.models import Notification
 from payments.models import PaymentIntent
-from shop import accounts
-from shop.models import Token
+from shop.accounts import services
+from shop.accounts.models import Token
 from tests.access.callers import undone
 from tests.factories import CustomerFactory, make_stock, place_order
 
@@ -110,7 +110,7 @@ def hers(olga, drain) -> Mapping[str, str]:
     make_stock(100)
     order = place_order(customer_id=owner.pk)
     drain()
-    key, _ = accounts.create_key(owner=owner, name="nightly", algorithm="hmac-sha256", now=timezone.now())
+    key, _ = services.create_key(owner=owner, name="nightly", algorithm="hmac-sha256", now=timezone.now())
     token, _ = Token.objects.create(user=owner, name="nightly")
     things = [order, PaymentIntent.objects.get(), Notification.objects.get(), key, token]
     resources = ["orders", "payments", "notifications", "signing-keys", "tokens"]

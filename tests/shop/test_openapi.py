@@ -13,9 +13,9 @@ from django.core.management import call_command
 from jsonschema import Draft202012Validator
 
 from orders.drafts import SKU
-from orders.fields import E164
-from payments.adapters.simulated import EVENT_ID, TIMESTAMP
-from shop.codes import CATALOGUE
+from payments.gateway.adapters.simulated import EVENT_ID, TIMESTAMP
+from shop.http.error_codes import CATALOGUE
+from shop.http.fields import E164
 from tests.webhooks import signed
 
 COMMITTED = settings.BASE_DIR / "docs" / "openapi.yaml"

@@ -2,7 +2,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
-from shop.templatetags.house import prose
+from shop.templatetags.shop_tags import prose
 
 pytestmark = pytest.mark.django_db
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from inventory.models import StockItem
-from payments import services
+from payments.charges import services
 from payments.models import PaymentIntent
 from tests.factories import CustomerFactory
 from tests.operators import operator_who_may

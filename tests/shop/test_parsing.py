@@ -6,7 +6,7 @@ from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
 from django.test import RequestFactory
 
-from shop.parsing import refused_body
+from shop.http.parsers import refused_body
 from tests.factories import ProductFactory
 
 pytestmark = pytest.mark.django_db

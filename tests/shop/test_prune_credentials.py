@@ -7,8 +7,8 @@ from django.core.management import call_command
 from django.utils import timezone
 from django_q.models import Schedule
 
-from shop import accounts
-from shop.models import Nonce, SigningKey, Token
+from shop.accounts import services
+from shop.accounts.models import Nonce, SigningKey, Token
 from tests.factories import CustomerFactory
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +21,7 @@ def run(**options: object) -> str:
 
 
 def make_key(**ended: object) -> SigningKey:
-    key, _ = accounts.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=timezone.now())
+    key, _ = services.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=timezone.now())
     SigningKey.objects.filter(pk=key.pk).update(**ended)
     return key
 

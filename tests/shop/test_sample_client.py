@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from django.conf import settings
 
 from orders.models import Order
-from shop.models import Account, Nonce, Token
+from shop.accounts.models import Account, Nonce, Token
 from tests.concurrency.crowd import workers
 from tests.factories import CustomerFactory, make_stock
 from tests.signing import Signer, signer_of

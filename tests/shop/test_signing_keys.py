@@ -10,8 +10,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from shop import accounts
-from shop.models import LostSecret, SigningKey
+from shop.accounts import services
+from shop.accounts.models import LostSecret, SigningKey
 from tests.factories import CustomerFactory, api_of
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +28,7 @@ def pem(public_key) -> str:
 
 
 def make_key(owner: str = "ada") -> SigningKey:
-    key, _ = accounts.create_key(owner=CustomerFactory(username=owner), **HMAC, now=timezone.now())
+    key, _ = services.create_key(owner=CustomerFactory(username=owner), **HMAC, now=timezone.now())
     return key
 
 
@@ -104,8 +104,8 @@ class TestCreate:
 
     def test_makes_only_so_many(self, api, settings):
         settings.ACCOUNTS = settings.ACCOUNTS | {"SIGNING_KEYS_PER_USER": 2}
-        accounts.revoke_key(make_key(), now=timezone.now())
-        accounts.rotate_key(make_key(), now=timezone.now())
+        services.revoke_key(make_key(), now=timezone.now())
+        services.rotate_key(make_key(), now=timezone.now())
         make_key()
 
         answer = api.post(KEYS, HMAC, format="json")
@@ -180,7 +180,7 @@ class TestRevoke:
 
     def test_ends_its_grace(self, api):
         key = make_key()
-        accounts.rotate_key(key, now=timezone.now())
+        services.rotate_key(key, now=timezone.now())
 
         api.delete(f"{KEYS}{key.pk}/")
 
@@ -193,7 +193,7 @@ class TestWhose:
     @pytest.mark.parametrize(("method", "door"), [("delete", ""), ("post", "rotate/")])
     def test_keys_of_others_are_not_there(self, api, name, method, door):
         of_bob, revoked = make_key("bob"), make_key()
-        accounts.revoke_key(revoked, now=timezone.now())
+        services.revoke_key(revoked, now=timezone.now())
         address = f"{KEYS}{name.format(bob=of_bob.pk, revoked=revoked.pk, unknown=uuid4())}/{door}"
 
         answer = getattr(api, method)(address)
@@ -209,7 +209,7 @@ class TestSecret:
 
         settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "s" * 50, [settings.SECRET_KEY]
         assert key.verifier() == secret
-        assert accounts.reseal_secrets() == 1
+        assert services.reseal_secrets() == 1
 
         settings.SECRET_KEY_FALLBACKS = []
         key.refresh_from_db()
@@ -222,7 +222,7 @@ class TestSecret:
 
         with pytest.raises(LostSecret):
             key.verifier()
-        assert accounts.reseal_secrets() == 0
+        assert services.reseal_secrets() == 0
 
     @pytest.mark.parametrize(
         ("algorithm", "sealed_secret", "public_key"),

@@ -7,7 +7,7 @@ from django.utils import timezone
 from knox.crypto import hash_token
 from rest_framework.test import APIClient
 
-from shop.models import USER_FIELDS, Account, Token
+from shop.accounts.models import USER_FIELDS, Account, Token
 from tests.factories import CustomerFactory, api_of
 from tests.outbox import counting_statements
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 from messaging.models import Delivery
 from orders.models import Order
 from orders.services import cancel_order
-from payments.gateway import Unreachable
+from payments.gateway.protocol import Unreachable
 from tests.factories import CustomerFactory, make_stock, place_order
 
 

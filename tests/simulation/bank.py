@@ -11,7 +11,17 @@ from datetime import datetime
 from hashlib import sha256
 from itertools import count
 
-from payments.gateway import Answer, Booking, Charge, Claim, Money, Outcome, Repayment, TimedOut, Unreachable
+from payments.gateway.protocol import (
+    Answer,
+    Charge,
+    Money,
+    Outcome,
+    RefundRequest,
+    StatementEntry,
+    TimedOut,
+    Unreachable,
+    WebhookPayload,
+)
 
 from .clock import Clock
 from .faults import Fault, Faults
@@ -84,12 +94,12 @@ class Bank:
     def cancel(self, charge: Charge) -> Answer:
         return self._call("cancel", lambda fault: self._cancel(charge, fault))
 
-    def refund(self, repayment: Repayment) -> Answer:
+    def refund(self, repayment: RefundRequest) -> Answer:
         return self._call("refund", lambda fault: self._refund(repayment, fault))
 
-    def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Claim | None:
+    def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload | None:
         said = json.loads(body)
-        return Claim(
+        return WebhookPayload(
             event_id=said["id"],
             fingerprint=sha256(body).hexdigest(),
             charge_key=said["key"],
@@ -99,7 +109,7 @@ class Bank:
             claimed=Money(said["amount"], said["currency"]),
         )
 
-    def statement(self, since: datetime | None) -> Iterable[Booking]:
+    def statement(self, since: datetime | None) -> Iterable[StatementEntry]:
         return [_booking(entry) for entry in self.entries.values() if entry.captures]
 
     def of_order(self, order_id: str) -> list[Entry]:
@@ -199,7 +209,7 @@ class Bank:
             self.decide(entry, Outcome.CANCELLED)
         return entry.answer
 
-    def _refund(self, repayment: Repayment, fault: Fault | None) -> Answer:
+    def _refund(self, repayment: RefundRequest, fault: Fault | None) -> Answer:
         key, amount = repayment.idempotency_key, repayment.amount
         found = [entry for entry in self.entries.values() if entry.reference == repayment.charge_reference]
         if not found or (key not in found[0].repaid and amount > found[0].stays):
@@ -227,8 +237,8 @@ class Bank:
         return entry
 
 
-def _booking(entry: Entry) -> Booking:
-    return Booking(
+def _booking(entry: Entry) -> StatementEntry:
+    return StatementEntry(
         charge_key=entry.key,
         order_id=entry.order_id,
         reference=entry.reference,

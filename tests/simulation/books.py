@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from django.db import connection
 
-from messaging.databases import read_uuid
+from messaging.kernel.databases import read_uuid
 
 from .bank import Bank
 

@@ -11,8 +11,8 @@ from messaging.models import Delivery
 from notifications.models import Notification
 from payments import reconciliation
 from payments.models import Refund
-from shop import audit
-from shop.audit import Result, Verdict
+from shop.operations import audit
+from shop.operations.audit import Result, Verdict
 
 from .books import FINAL, SOLD, Books, rows
 from .scene import Scene

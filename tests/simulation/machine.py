@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from messaging.models import Delivery
-from payments.gateway import Outcome
+from payments.gateway.protocol import Outcome
 
 from .bank import CLAIMS, LIES
 from .books import Books, Story

@@ -19,7 +19,9 @@ from messaging.models import Delivery
 from messaging.relay import Relay
 from orders import placing, services
 from orders.models import Order, Product
-from payments import gateway, reception, reconciliation, refunds
+from payments import reconciliation, refunds
+from payments.gateway import protocol
+from payments.webhooks import inbox
 from tests.concurrency.boundaries import Crash
 from tests.factories import CustomerFactory, make_draft, told
 
@@ -68,9 +70,9 @@ def told_by(clock: Clock) -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timezone, "now", clock)
-        patch.setattr("messaging.models.uuid7", clock.new_id)
+        patch.setattr("messaging.kernel.ids.uuid7", clock.new_id)
         patch.setattr("messaging.relay.time", SimpleNamespace(monotonic=lambda: clock().timestamp()))
-        patch.setattr("payments.calls.ThreadPoolExecutor", OneByOne)
+        patch.setattr("payments.gateway.calls.ThreadPoolExecutor", OneByOne)
         patch.setattr("notifications.services.ThreadPoolExecutor", OneByOne)
         yield
 
@@ -93,7 +95,7 @@ class Scene:
         self._opened.enter_context(told_by(self.clock))
         self._opened.enter_context(watched(self.process))
         patch = self._opened.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(gateway, "current", lambda: self.bank)
+        patch.setattr(protocol, "current", lambda: self.bank)
 
     def close(self) -> None:
         self._opened.close()
@@ -144,11 +146,11 @@ class Scene:
         Deliver a webhook and tell whether it was taken; if the process dies of it, the bank still owes it.
         """
         try:
-            reception.receive(body, {}, now=self.clock())
+            inbox.receive(body, {}, now=self.clock())
         except Crash:
             self.begin_anew()
             return False
-        except reception.EventIdReused:
+        except inbox.EventIdReused:
             return False
         if body in self.bank.owed:
             self.bank.owed.remove(body)

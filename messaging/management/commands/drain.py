@@ -1,10 +1,11 @@
 import json
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from messaging.management import tables
+from messaging.kernel import tables
+from messaging.kernel.argument_types import seconds
 from messaging.relay import Relay
 
 
@@ -40,18 +41,3 @@ class Command(BaseCommand):
             tables.show(self.stdout, ["subscriber", "outcome", "deliveries"], rows)
         else:
             self.stdout.write("Nothing was due.")
-
-
-def seconds(text: str) -> float:
-    """
-    Read a time in seconds, above zero.
-
-    :raises ArgumentTypeError: if it is none.
-    """
-    try:
-        read = float(text)
-    except ValueError:
-        read = 0
-    if not 0 < read < float("inf"):
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds above zero.")
-    return read

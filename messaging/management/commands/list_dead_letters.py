@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from messaging.management import tables
+from messaging.kernel import tables
 from messaging.management.dead_letters import FILTERS, add_filters, chosen
 from messaging.models import Attempt, Delivery
 

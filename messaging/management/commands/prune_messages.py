@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from messaging.management.dead_letters import positive
+from messaging.kernel.argument_types import positive
 from messaging.models import OutboxMessage
 
 

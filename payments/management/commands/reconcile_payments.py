@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from messaging.management import tables
-from messaging.management.dead_letters import moment
-from payments.gateway import NoStatement, TimedOut, Unreachable
+from messaging.kernel import tables
+from messaging.kernel.argument_types import moment
+from payments.gateway.protocol import NoStatement, TimedOut, Unreachable
 from payments.reconciliation import Difference, Report, reconcile
 
 

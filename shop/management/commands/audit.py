@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from shop import audit
+from shop.operations import audit
 
 
 class Command(BaseCommand):

@@ -19,7 +19,7 @@ from orders.drafts import Draft, DraftLine
 from orders.models import Product
 from orders.placing import place_orders
 from orders.services import add_products
-from shop.accounts import issue_token
+from shop.accounts.services import issue_token
 
 SAMPLE = Path(settings.BASE_DIR, "shop", "samples", "online_retail_sample.csv")
 
@@ -41,7 +41,7 @@ PRODUCTS = {
 }
 RARITY = Product(sku="MING-VASE", name="Ming vase", price=880_000)
 
-# (key, sku, quantity, payment method): one for each way an order can go; see payments.gateway.InstantGateway.
+# (key, sku, quantity, payment method): one for each way an order can go; see payments.gateway.protocol.InstantGateway.
 ORDERS = [
     ("approved", "RED-CHAIR", 4, "tok_visa"),
     ("approved-too", "CANDLES-12", 10, "tok_mastercard"),

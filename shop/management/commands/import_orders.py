@@ -22,7 +22,7 @@ from orders.drafts import Draft
 from orders.models import Product
 from orders.placing import Placement, place_orders
 from orders.services import add_products
-from shop.feed import Feed, Invoice, UnusableFeed, rejects_file
+from shop.operations.order_feed import Feed, Invoice, UnusableFeed, rejects_file
 
 ACCOUNT = "order-feed"
 PAYMENT_METHOD = "tok_feed"

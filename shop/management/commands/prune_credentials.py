@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from shop import accounts, signatures
+from shop.accounts import services, signatures
 
 
 class Command(BaseCommand):
@@ -22,8 +22,8 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         now = timezone.now()
-        pruned = accounts.prune(nonces_before=now - signatures.NONCES_KEPT, now=now)
-        resealed = accounts.reseal_secrets() if settings.SECRET_KEY_FALLBACKS else 0
+        pruned = services.prune(nonces_before=now - signatures.NONCES_KEPT, now=now)
+        resealed = services.reseal_secrets() if settings.SECRET_KEY_FALLBACKS else 0
         if options["json"]:
             self.stdout.write(json.dumps(pruned | {"resealed": resealed}))
         else:

@@ -9,7 +9,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from rich.console import Console
 from rich.text import Text
 
-from shop import trace
+from shop.operations import trace
 
 COLOURS = {
     "delivered": "green",

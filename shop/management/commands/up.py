@@ -18,7 +18,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from django.urls import reverse
 
-from messaging.management.dead_letters import positive
+from messaging.kernel.argument_types import positive
 from payments.management.commands.payment_simulator import port_number
 
 STOP_SECONDS = 10
@@ -204,7 +204,7 @@ def web_server(listener: socket.socket) -> list[str]:
     no_such_headers = ("--forwarder-headers", "")
     return [
         *(sys.executable, "-m", "gunicorn", "shop.wsgi", "--pythonpath", str(settings.BASE_DIR)),
-        *("--bind", f"fd://{listener.fileno()}", "--worker-class", "shop.gathering.GatheringWorker"),
+        *("--bind", f"fd://{listener.fileno()}", "--worker-class", "shop.server.gunicorn_worker.BufferingThreadWorker"),
         *("--threads", "8", "--worker-connections", "500", "--log-level", "warning", "--no-control-socket"),
         *no_such_headers,
     ]

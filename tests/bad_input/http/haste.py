@@ -1,7 +1,7 @@
-from shop.gathering import GatheringWorker
+from shop.server.gunicorn_worker import BufferingThreadWorker
 
 
-class HastyWorker(GatheringWorker):
+class HastyWorker(BufferingThreadWorker):
     """
     Waits less, for tests to wait less.
     """

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from shop.codes import CATALOGUE
+from shop.http.error_codes import CATALOGUE
 from tests.bad_input.http.server import Client, Server, request
 from tests.bad_input.rows import rows
 from tests.bad_input.scene import ORDERS, wish
@@ -97,9 +97,9 @@ def test_no_body_is_taken(server: Server, placing, encoding, code):
     (7, {"Content-Length ": "5"}),
     (7, {"Content-Length": "5\r\n 6"}),
     (54, {"Content-Type": "application/json", "content-type": "text/plain"}),
-    (54, {"X-Forged": "a\nContent-Length: 5"}),
-    (54, {"X-Forged": "a\0b"}),
-    (54, {"X Forged": "a"}),
+    (54, {"X-InvalidSignature": "a\nContent-Length: 5"}),
+    (54, {"X-InvalidSignature": "a\0b"}),
+    (54, {"X InvalidSignature": "a"}),
     (54, {"": "a"}),
 )
 def test_no_head_has(server: Server, headers):

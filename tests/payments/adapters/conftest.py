@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from payments.adapters.simulated import SimulatedGateway
+from payments.gateway.adapters.simulated import SimulatedGateway
 from tests.payments.adapters.scripted_server import ScriptedServer
 from tests.webhooks import SECRET
 

@@ -7,19 +7,19 @@ from hashlib import sha256
 
 import pytest
 
-from payments.calls import call_all
-from payments.gateway import (
+from payments.gateway.calls import call_all
+from payments.gateway.protocol import (
     Answer,
-    Booking,
     Charge,
-    Claim,
-    Forged,
+    InvalidSignature,
     Money,
     Outcome,
-    Repayment,
-    Stale,
+    RefundRequest,
+    StatementEntry,
     TimedOut,
+    TimestampOutOfTolerance,
     Unreachable,
+    WebhookPayload,
 )
 from tests.payments.adapters.scripted_server import Asked, answering, hanging_up
 from tests.webhooks import DATA, event, signed
@@ -28,7 +28,7 @@ NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 CHARGE = Charge(
     idempotency_key="key-1", order_id="order-1", amount=4_500, currency="GBP", payment_method="tok_visa", reference="c"
 )
-REPAYMENT = Repayment(idempotency_key="key-2", charge_reference="ch_1", amount=500, currency="GBP")
+REPAYMENT = RefundRequest(idempotency_key="key-2", charge_reference="ch_1", amount=500, currency="GBP")
 
 
 def charge_named(key: str) -> Charge:
@@ -148,8 +148,8 @@ class TestStatement:
 
         known = {"order_id": "order-1", "reference": "ch_1", "captured": Money(4_500, "GBP"), "captured_at": NOON}
         assert bookings == [
-            Booking(charge_key="key-1", repayments={"key-2": 500, "key-3": 4_000}, **known),
-            Booking(charge_key="key-4", repayments={}, **known),
+            StatementEntry(charge_key="key-1", repayments={"key-2": 500, "key-3": 4_000}, **known),
+            StatementEntry(charge_key="key-4", repayments={}, **known),
         ]
 
     @pytest.mark.parametrize(("since", "query"), [(None, ""), (NOON, "?since=2030-06-01T12%3A00%3A00%2B00%3A00")])
@@ -183,7 +183,7 @@ class TestReadWebhook:
 
         claim = gateway.read_webhook(event(), headers, now=NOON)
 
-        assert claim == Claim(
+        assert claim == WebhookPayload(
             event_id="evt_7",
             fingerprint=sha256(event()).hexdigest(),
             charge_key=DATA["key"],
@@ -203,11 +203,11 @@ class TestReadWebhook:
     def test_takes_none_of_longer_ago_or_further_ahead(self, gateway, seconds):
         headers = signed(event(), at=NOON + timedelta(seconds=seconds))
 
-        with pytest.raises(Stale):
+        with pytest.raises(TimestampOutOfTolerance):
             gateway.read_webhook(event(), headers, now=NOON)
 
     def test_does_not_tell_a_stranger_that_he_is_late(self, gateway):
-        with pytest.raises(Forged):
+        with pytest.raises(InvalidSignature):
             gateway.read_webhook(event() + b" ", signed(event(), at=NOON), now=NOON + timedelta(days=1))
 
     def test_cannot_be_cut_elsewhere_than_where_it_was_signed(self, gateway):
@@ -216,7 +216,7 @@ class TestReadWebhook:
         cut = signed(f"{later}.".encode() + event(), event_id="evt_1", timestamp=now)
         elsewhere = cut | {"webhook-id": f"evt_1.{now}", "webhook-timestamp": later}
 
-        with pytest.raises(Forged):
+        with pytest.raises(InvalidSignature):
             gateway.read_webhook(event(), elsewhere, now=NOON)
 
 

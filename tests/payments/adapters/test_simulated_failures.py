@@ -4,8 +4,8 @@ What the adapter makes of a gateway that does not answer, or not what it should:
 
 import pytest
 
-from payments.adapters.simulated import SimulatedGateway
-from payments.gateway import Charge, TimedOut, Unreachable
+from payments.gateway.adapters.simulated import SimulatedGateway
+from payments.gateway.protocol import Charge, TimedOut, Unreachable
 from tests.payments.adapters.scripted_server import answering, hanging, hanging_up
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from django.http import HttpResponse
 
-from shop.codes import CATALOGUE
+from shop.http.error_codes import CATALOGUE
 from tests.refusals import problem_of
 
 PERSON = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}

@@ -7,7 +7,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.test import Client
 
-from shop.codes import BY_STATUS, CATALOGUE
+from shop.http.error_codes import BY_STATUS, CATALOGUE
 from tests.factories import ProductFactory
 
 pytestmark = pytest.mark.django_db

@@ -3,8 +3,8 @@ import json
 import pytest
 from rest_framework.exceptions import APIException, ErrorDetail, NotFound, Throttled, ValidationError
 
-from shop.codes import CATALOGUE
-from shop.problems import describe
+from shop.http.error_codes import CATALOGUE
+from shop.http.problems import describe
 
 
 class TestDescribe:

@@ -5,7 +5,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from shop import problems
+from shop.http import problems
 from tests.factories import CustomerFactory, api_of
 from tests.refusals import problem_of
 
@@ -26,7 +26,7 @@ class TestFailure:
             raise RuntimeError(SECRET)
 
         if request.param == "the API":
-            monkeypatch.setattr("orders.representations.ProductFilter.found", fail)
+            monkeypatch.setattr("orders.serializers.ProductFilter.found", fail)
             return "/api/v1/products/?search=x"
         monkeypatch.setattr(problems, "render", fail)
         return "/problems/"

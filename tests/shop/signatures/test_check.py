@@ -5,7 +5,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from orders.models import Order
-from shop.models import Account
+from shop.accounts.models import Account
 from tests.outbox import counting_statements
 from tests.signing import ALWAYS, ORDERS, SENT, WISH, code, refused, send, signer_of
 

@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from orders.models import Order
-from shop.models import Nonce, SigningKey
+from shop.accounts.models import Nonce, SigningKey
 from tests.signing import ORDERS, SENT, WISH, code, refused, send, signer_of
 
 pytestmark = pytest.mark.django_db

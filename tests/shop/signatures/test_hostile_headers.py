@@ -7,7 +7,7 @@ from http_message_signatures import ContentDigest, HTTPMessageSigner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shop.models import SigningKey
+from shop.accounts.models import SigningKey
 from tests.factories import api_of
 from tests.signing import ORDERS, SENT, WISH, code, refused, send, signer_of
 
@@ -171,10 +171,10 @@ class TestHostileHeaders:
         assert code(answer) == ((415, "unsupported_media_type") if media.isascii() else (401, "invalid_signature"))
 
     def test_tell_the_log_and_nobody_else(self, api, signer, caplog):
-        caplog.set_level(logging.INFO, "shop.signatures")
+        caplog.set_level(logging.INFO, "shop.accounts.signatures")
 
         send(api, signer.sign("POST", ORDERS, WISH), body=WISH + b" ")
 
-        assert [record.message for record in caplog.records if record.name == "shop.signatures"] == [
+        assert [record.message for record in caplog.records if record.name == "shop.accounts.signatures"] == [
             "A signature was refused: Content-Digest does not match the message body"
         ]

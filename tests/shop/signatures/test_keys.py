@@ -7,8 +7,8 @@ from django.utils import timezone
 from http_message_signatures import algorithms
 
 from orders.models import Order
-from shop import accounts
-from shop.models import SigningKey
+from shop.accounts import services
+from shop.accounts.models import SigningKey
 from tests.factories import CustomerFactory, api_of
 from tests.signing import ORDERS, SENT, WISH, refused, send, signer_of
 
@@ -52,13 +52,13 @@ class TestKey:
             assert refused(send(api, _without_alg(forger.sign("POST", ORDERS, WISH))))
 
     def test_is_not_one_that_was_revoked(self, api, signer):
-        accounts.revoke_key(SigningKey.objects.get(), now=timezone.now())
+        services.revoke_key(SigningKey.objects.get(), now=timezone.now())
 
         assert refused(send(api, signer.sign("POST", ORDERS, WISH)))
 
     def test_signs_in_its_grace_and_not_after(self, api, signer):
         public = b64encode(b"\x07" * 32).decode() if signer.algorithm is algorithms.ED25519 else ""
-        accounts.rotate_key(SigningKey.objects.get(), public_key=public, now=timezone.now())
+        services.rotate_key(SigningKey.objects.get(), public_key=public, now=timezone.now())
 
         assert send(api, signer.sign("POST", ORDERS, WISH)).status_code == 201
         SigningKey.objects.filter(pk=signer.key_id).update(expires_at=timezone.now())

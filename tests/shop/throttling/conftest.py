@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shop import throttling
+from shop.http import throttling
 
 NOON = 1_800_000_000 - 1_800_000_000 % 900
 

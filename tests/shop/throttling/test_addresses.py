@@ -1,7 +1,7 @@
 import pytest
 from rest_framework.test import APIClient
 
-from shop.throttling import address_of
+from shop.http.throttling import address_of
 from tests.callers import PRODUCTS, throttled
 
 pytestmark = pytest.mark.django_db

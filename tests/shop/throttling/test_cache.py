@@ -4,8 +4,8 @@ from django.core.cache import cache
 from rest_framework.exceptions import Throttled
 from rest_framework.test import APIClient
 
-from shop import throttling
-from shop.throttling import FAILED_LOGINS_OF_NAME, FAILURES_OF_ADDRESS, REQUESTS_OF_ADDRESS
+from shop.http import throttling
+from shop.http.throttling import FAILED_LOGINS_OF_NAME, FAILURES_OF_ADDRESS, REQUESTS_OF_ADDRESS
 from tests.callers import PASSWORD, PRODUCTS, ask_for_a_token, log_in
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +40,7 @@ class TestCache:
         ]
 
         assert (answers, logins) == ([200, 200, 200], [401, 201, 302])
-        complaints = [record.message for record in caplog.records if record.name == "shop.throttling"]
+        complaints = [record.message for record in caplog.records if record.name == "shop.http.throttling"]
         assert len(complaints) == 1
         assert complaints[0].startswith("The cache is out of reach, so nobody is throttled until it is back: Error 111")
 

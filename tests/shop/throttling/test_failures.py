@@ -6,7 +6,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from rest_framework.test import APIClient
 
-from shop.models import Account, Token
+from shop.accounts.models import Account, Token
 from tests.callers import LOGIN_PAGES, ORDERS, PASSWORD, PRODUCTS, ask_for_a_token, log_in, throttled
 from tests.factories import CustomerFactory, api_of
 from tests.outbox import counting_statements

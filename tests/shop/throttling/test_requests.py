@@ -3,8 +3,8 @@ from functools import partial
 import pytest
 from rest_framework.test import APIClient
 
-from shop import throttling
-from shop.throttling import REQUESTS_OF_ADDRESS
+from shop.http import throttling
+from shop.http.throttling import REQUESTS_OF_ADDRESS
 from tests.callers import ORDERS, PRODUCTS, throttled
 from tests.concurrency.crowd import at_once
 from tests.factories import api_of

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 import pytest
 import stripe
 
-from payments.adapters.stripe import StripeGateway
-from payments.gateway import (
-    Gateway,
-)
+from payments.gateway.adapters.stripe import StripeGateway
+from payments.gateway.protocol import Gateway
 from tests.payments.adapters.stripe_api.scenes import NOW, OLD_SECRET, SECRET
 from tests.payments.adapters.stripe_api.server import StripeServer
 
@@ -26,7 +24,7 @@ def server() -> Iterator[StripeServer]:
 def configured(settings, monkeypatch, server):
     monkeypatch.setattr(stripe, "enable_telemetry", False)
     settings.PAYMENTS = {
-        "GATEWAY": "payments.adapters.stripe.StripeGateway",
+        "GATEWAY": "payments.gateway.adapters.stripe.StripeGateway",
         "STRIPE_API_KEY": "sk_test_shop",
         "STRIPE_API_BASE": server.address,
         "WEBHOOK_SECRETS": [SECRET, OLD_SECRET],

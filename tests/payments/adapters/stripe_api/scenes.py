@@ -5,10 +5,7 @@ A chair, what it costs, and when.
 from datetime import UTC, datetime
 from typing import Any
 
-from payments.gateway import (
-    Charge,
-    Repayment,
-)
+from payments.gateway.protocol import Charge, RefundRequest
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECRET, OLD_SECRET = "whsec_new", "whsec_old"
@@ -19,9 +16,9 @@ def chair(**changes: Any) -> Charge:
     return Charge(**(given | {"payment_method": "pm_card_visa"} | changes))
 
 
-def repayment(reference: str, **changes: Any) -> Repayment:
+def repayment(reference: str, **changes: Any) -> RefundRequest:
     given = {"idempotency_key": "refund-1", "charge_reference": reference, "amount": 2500, "currency": "EUR"}
-    return Repayment(**(given | changes))
+    return RefundRequest(**(given | changes))
 
 
 def only(things: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -7,14 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from payments.adapters.stripe import StripeGateway
-from payments.gateway import (
-    Answer,
-    Money,
-    Outcome,
-    TimedOut,
-    Unreachable,
-)
+from payments.gateway.adapters.stripe import StripeGateway
+from payments.gateway.protocol import Answer, Money, Outcome, TimedOut, Unreachable
 from tests.payments.adapters.stripe_api.scenes import NOW, chair, only
 from tests.payments.adapters.stripe_api.server import Fault
 

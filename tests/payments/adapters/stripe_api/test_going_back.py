@@ -7,14 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from payments.adapters.stripe import StripeGateway
-from payments.gateway import (
-    Answer,
-    Money,
-    Outcome,
-    TimedOut,
-    Unreachable,
-)
+from payments.gateway.adapters.stripe import StripeGateway
+from payments.gateway.protocol import Answer, Money, Outcome, TimedOut, Unreachable
 from tests.payments.adapters.stripe_api.scenes import chair, only, repayment
 from tests.payments.adapters.stripe_api.server import Fault
 

@@ -6,11 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from payments.gateway import (
-    Booking,
-    Money,
-    Unreachable,
-)
+from payments.gateway.protocol import Money, StatementEntry, Unreachable
 from tests.payments.adapters.stripe_api.scenes import chair, only, repayment
 from tests.payments.adapters.stripe_api.server import Fault
 
@@ -24,7 +20,7 @@ class TestStatement:
 
         bookings = {booking.charge_key: booking for booking in gateway.statement(None)}
         assert sorted(bookings) == [f"pay-{number}" for number in range(5)]
-        assert bookings["pay-0"] == Booking(
+        assert bookings["pay-0"] == StatementEntry(
             charge_key="pay-0",
             order_id="order-1",
             reference=references[0],

@@ -1,0 +1,18 @@
+"""
+Ids of rows and messages.
+"""
+
+import sys
+from uuid import UUID
+
+if sys.version_info >= (3, 14):
+    from uuid import uuid7
+else:
+    from uuid_utils.compat import uuid7
+
+
+def new_id() -> UUID:
+    """
+    Return a UUIDv7 (RFC 9562), which sorts by its creation time.
+    """
+    return uuid7()

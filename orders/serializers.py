@@ -1,0 +1,219 @@
+"""
+Products and orders as the API asks for them, reads and writes them.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db.models import Q, QuerySet
+from django.http import QueryDict
+from django_filters import rest_framework as filters
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.reverse import reverse
+
+from shop.http.fields import EmailText, Input, PhoneText, Rows, Text, WholeNumber
+
+from .models import HistoryEntry, Order, OrderLine, Product
+
+QUANTITY_OF_SKU = re.compile(r"quantity\[(.*)\]", re.DOTALL)
+# What the pages carry along, for a customer to go on with what was typed.
+WISH = re.compile(f"{QUANTITY_OF_SKU.pattern}|payment_method|email|phone|note", re.DOTALL)
+NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+OF_THE_FORM = {"csrfmiddlewaretoken", "idempotency_key"}
+# Beyond, a moment with an offset may have no UTC that a database can hold.
+WITHIN = [MinValueValidator(datetime(1970, 1, 1, tzinfo=UTC)), MaxValueValidator(datetime(9000, 1, 1, tzinfo=UTC))]
+
+
+class LineInput(Input):
+    code = "invalid_lines"
+
+    sku = Text(code="invalid_sku")
+    quantity = WholeNumber(code="invalid_quantity", max_value=2**31 - 1, min_value=1)
+
+
+class Lines(Rows):
+    """
+    Lines of an order. If there are too many, nobody looks at any of them: ten thousand would keep us busy for seconds.
+    """
+
+    def run_child_validation(self, data: Sequence[Any]) -> list[Any]:
+        most = settings.ORDERS["MAX_LINES"]
+        if len(data) > most:
+            raise ValidationError(f"An order has at most {most} lines, not {len(data)}.", code="too_many_lines")
+        rows: list[Any] = super().run_child_validation(data)
+        return rows
+
+
+class OrderInput(Input):
+    lines = Lines(code="invalid_lines", child=LineInput())
+    payment_method = Text(
+        code="invalid_payment_method",
+        max_length=64,
+        validators=[RegexValidator(r"\A[!-~]+\Z", "Send a token of visible ASCII characters.")],
+        help_text="A token of the payment gateway.",
+    )
+    expected_total = WholeNumber(code="invalid_amount", min_value=0, help_text="What you saw it cost, in minor units.")
+    currency = Text(code="currency_mismatch", required=False, help_text="What you believe the prices are in.")
+    email = EmailText(
+        code="invalid_email",
+        required=False,
+        allow_blank=True,
+        help_text="Where to write to; your account's address otherwise.",
+    )
+    phone = PhoneText(code="invalid_phone", required=False, allow_blank=True, help_text="In E.164 form.")
+    note = Text(
+        code="invalid_note",
+        required=False,
+        allow_blank=True,
+        max_length=500,
+        help_text="What the shop should know.",
+    )
+
+
+class ProductOutput(serializers.ModelSerializer[Product]):
+    url = serializers.HyperlinkedIdentityField(view_name="orders:product-detail")
+    price = serializers.IntegerField(help_text="In minor units, such as pence.")
+    currency = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Product
+        fields = ("url", "sku", "name", "price", "currency", "sold_out")
+
+    def get_currency(self, product: Product) -> str:
+        return settings.ORDERS["CURRENCY"]
+
+
+class LineOutput(serializers.ModelSerializer[OrderLine]):
+    class Meta:
+        model = OrderLine
+        fields = ("sku", "name", "quantity", "unit_price")
+
+
+class HistoryOutput(serializers.ModelSerializer[HistoryEntry]):
+    class Meta:
+        model = HistoryEntry
+        fields = ("status", "at")
+
+
+class QuoteOutput(serializers.ModelSerializer[Order]):
+    lines = LineOutput(many=True, source="all_lines")
+
+    class Meta:
+        model = Order
+        fields = ("lines", "total", "currency")
+
+
+class OrderOutput(serializers.ModelSerializer[Order]):
+    url = serializers.HyperlinkedIdentityField(view_name="orders:order-detail")
+    is_open = serializers.BooleanField(help_text="Whether it will change by itself; follow it until this is false.")
+    lines = LineOutput(many=True, source="all_lines")
+    history = HistoryOutput(many=True, source="steps")
+
+    class Meta:
+        model = Order
+        fields = (
+            "url",
+            "id",
+            "status",
+            "is_open",
+            "cancel_reason",
+            "currency",
+            "total",
+            "refunded",
+            "email",
+            "phone",
+            "note",
+            "placed_at",
+            "lines",
+            "history",
+        )
+
+    def to_representation(self, order: Order) -> dict[str, Any]:
+        """
+        Write an order as its fields say. They could do it, but building two dozen of them for each order costs a sixth
+        of what taking it does.
+        """
+        return {
+            "url": reverse("orders:order-detail", [order.pk], request=self.context["request"]),
+            "id": str(order.pk),
+            "status": order.status,
+            "is_open": order.is_open,
+            "cancel_reason": order.cancel_reason,
+            "currency": order.currency,
+            "total": order.total,
+            "refunded": order.refunded,
+            "email": order.email,
+            "phone": order.phone,
+            "note": order.note,
+            "placed_at": _moment(order.placed_at),
+            "lines": [{name: getattr(line, name) for name in LineOutput.Meta.fields} for line in order.all_lines],
+            "history": [{"status": step.status, "at": _moment(step.at)} for step in order.steps],
+        }
+
+
+class ProductFilter(filters.FilterSet):
+    search = filters.CharFilter(method="found", max_length=100, help_text="A part of the name or sku.")
+
+    sold_out = filters.TypedChoiceFilter(choices=[("true", "Yes"), ("false", "No")], coerce="true".__eq__)
+
+    class Meta:
+        model = Product
+        fields = ()
+
+    def found(self, products: QuerySet[Product], name: str, words: str) -> QuerySet[Product]:
+        return products.filter(Q(name__icontains=words) | Q(sku__icontains=words))
+
+
+class Moment(filters.IsoDateTimeFilter):
+    """
+    A moment. It is looked for in UTC, for not every database knows of every offset.
+    """
+
+    def filter(self, found: QuerySet[Any], value: datetime | None) -> QuerySet[Any]:
+        return super().filter(found, value and value.astimezone(UTC))
+
+
+class OrderFilter(filters.FilterSet):
+    placed_after = Moment("placed_at", "gte", help_text="ISO 8601, inclusive.", validators=WITHIN)
+    placed_before = Moment("placed_at", "lt", help_text="ISO 8601, exclusive.", validators=WITHIN)
+
+    class Meta:
+        model = Order
+        fields = ("status",)
+
+
+def wish_of(form: QueryDict) -> dict[str, Any]:
+    """
+    Read a browser's form as the JSON that a program would send. What was left empty was not said.
+    """
+    wish: dict[str, Any] = {
+        name: value
+        for name, value in form.items()
+        if value and name not in OF_THE_FORM and not QUANTITY_OF_SKU.fullmatch(name)
+    }
+    if "expected_total" in wish:
+        wish["expected_total"] = _number(wish["expected_total"])
+    return wish | {"lines": list(lines_of(form))}
+
+
+def lines_of(query: QueryDict) -> Iterator[dict[str, Any]]:
+    """
+    Read `quantity[RED-CHAIR]=2` as a line; an empty quantity, or 0, as none.
+    """
+    for name, value in query.items():
+        sku = QUANTITY_OF_SKU.fullmatch(name)
+        if sku and value not in {"", "0"}:
+            yield {"sku": sku[1], "quantity": _number(value)}
+
+
+def _number(text: str) -> int | str:
+    return int(text) if NUMBER.fullmatch(text) else text
+
+
+def _moment(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")

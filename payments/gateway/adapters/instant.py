@@ -1,0 +1,56 @@
+"""
+A gateway in this process, for trying the shop and for tests: it answers at once and never calls back.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from payments.gateway.protocol import (
+    Answer,
+    Charge,
+    InvalidSignature,
+    NoStatement,
+    Outcome,
+    RefundRequest,
+    StatementEntry,
+    TimedOut,
+    WebhookPayload,
+)
+
+
+class InstantGateway:
+    """
+    Decide by the payment method's token and remember nothing, for it answers the same for the same charge whenever it
+    is asked.
+
+    `tok_declined` is declined; `tok_timeout` captures the money but the answer is lost; `tok_pending` waits for a
+    customer who never agrees; every other token is approved.
+    """
+
+    def charge(self, charge: Charge) -> Answer:
+        if charge.payment_method == "tok_timeout":
+            raise TimedOut("The gateway did not answer in time.")
+        return self.look_up(charge)
+
+    def look_up(self, charge: Charge) -> Answer:
+        if charge.payment_method == "tok_declined":
+            return Answer(outcome=Outcome.DECLINED, reason="card_declined", reference=_reference(charge))
+        outcome = Outcome.PROCESSING if charge.payment_method == "tok_pending" else Outcome.SUCCEEDED
+        return Answer(outcome=outcome, reference=_reference(charge))
+
+    def cancel(self, charge: Charge) -> Answer:
+        answer = self.look_up(charge)
+        return Answer(outcome=Outcome.CANCELLED) if answer.outcome is Outcome.PROCESSING else answer
+
+    def refund(self, repayment: RefundRequest) -> Answer:
+        return Answer(outcome=Outcome.SUCCEEDED, reference=f"instant-{repayment.idempotency_key}")
+
+    def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload | None:
+        raise InvalidSignature("This gateway never calls back.")
+
+    def statement(self, since: datetime | None) -> Iterable[StatementEntry]:
+        raise NoStatement("The instant gateway keeps no books.")
+
+
+def _reference(charge: Charge) -> str:
+    return f"instant-{charge.idempotency_key}"

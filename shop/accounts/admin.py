@@ -1,0 +1,90 @@
+"""
+Who may speak for whom, for operators: users who must sign, and tokens and signing keys to look at and revoke.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.models import CHANGE, DELETION, LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.auth.admin import UserAdmin
+from django.db import transaction
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from messaging.kernel.admin import ReadOnly, WholeValueSearch, moment
+from shop.accounts import services
+from shop.accounts.models import Account, SigningKey, Token
+
+admin.site.unregister(get_user_model())
+
+
+class AccountInline(admin.StackedInline):
+    model = Account
+    verbose_name_plural = "account"
+    can_delete = False
+
+
+@admin.register(get_user_model())
+class CustomerAdmin(UserAdmin):
+    def get_inlines(self, request: HttpRequest, obj: Any = None) -> tuple[type[admin.StackedInline], ...]:
+        return (AccountInline,) if obj else ()
+
+
+class Revocable(WholeValueSearch, ReadOnly, admin.ModelAdmin):
+    """
+    What is made by its owner, and ended by its owner or an operator.
+    """
+
+    ordering = ("-id",)
+    show_full_result_count = False
+    actions = ("revoke",)
+
+    def revoke_each(
+        self, request: HttpRequest, chosen: QuerySet[Any], flag: int, revoke: Callable[[Any], None]
+    ) -> None:
+        """
+        Revoke the chosen rows, and record who did.
+        """
+        rows: list[Model] = list(chosen)
+        with transaction.atomic():
+            LogEntry.objects.log_actions(request.user.pk, rows, flag, "Revoked.")
+            for row in rows:
+                revoke(row)
+        name = self.opts.verbose_name if len(rows) == 1 else self.opts.verbose_name_plural
+        self.message_user(request, f"Revoked {len(rows)} {name}.")
+
+
+@admin.register(Token)
+class TokenAdmin(Revocable):
+    list_display = ("name", "user", moment("created"), moment("expiry"))
+    list_select_related = ("user",)
+    search_fields = ("id", "user__username")
+    search_help_text = "The whole id of a token, or its owner's whole name."
+    fields = ("id", "name", "user", "created", "expiry")
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("shop.delete_token")
+
+    @admin.action(description="Revoke tokens", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, chosen: QuerySet[Token]) -> None:
+        self.revoke_each(request, chosen, DELETION, services.revoke_token)
+
+
+@admin.register(SigningKey)
+class SigningKeyAdmin(Revocable):
+    list_display = ("name", "owner", "algorithm", moment("created_at"), moment("expires_at"), moment("revoked_at"))
+    list_select_related = ("owner",)
+    search_fields = ("id", "owner__username")
+    search_help_text = "The whole id of a key, or its owner's whole name."
+    fields = ("id", "name", "owner", "algorithm", "public_key", "created_at", "expires_at", "revoked_at")
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("shop.change_signingkey")
+
+    @admin.action(description="Revoke signing keys", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, chosen: QuerySet[SigningKey]) -> None:
+        usable = chosen.usable(timezone.now())
+        self.revoke_each(request, usable, CHANGE, lambda key: services.revoke_key(key, now=timezone.now()))

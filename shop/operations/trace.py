@@ -1,0 +1,169 @@
+"""
+The story of one order over all contexts: what it became, what was said about it and why, and who has heard.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Q
+
+from inventory.models import Reservation
+from messaging.kernel.money import money
+from messaging.models import Delivery, OutboxMessage
+from notifications.models import Notification
+from orders.models import Order
+from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
+
+
+class UnknownOrder(LookupError):
+    """
+    No order has this id or idempotency key, or several customers have used the key.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hearing:
+    """
+    One subscriber's delivery of a message, as it stands now.
+    """
+
+    subscriber: str
+    status: str
+    at: datetime
+    """When it was delivered; before that, when it is due."""
+    attempts: int
+    latest_error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    at: datetime
+    context: str
+    what: str
+    because: str = ""
+    """The type of the message whose handling published this one; empty for what is no message."""
+    deliveries: Sequence[Hearing] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    order: UUID
+    idempotency_key: str
+    status: str
+    total: str
+    timeline: Sequence[Entry]
+
+
+def of(reference: str) -> Trace:
+    """
+    Tell the story of the order with this id or idempotency key (for an imported order, its invoice number).
+
+    :raises UnknownOrder: if there is none, or more than one.
+    """
+    order = _find(reference)
+    entries = [
+        entry
+        for source in (_steps, _stock, _money, _webhooks, _refunds, _notifications, _messages)
+        for entry in source(order)
+    ]
+    return Trace(
+        order=order.pk,
+        idempotency_key=order.idempotency_key,
+        status=order.status,
+        total=money(order.total, order.currency),
+        timeline=sorted(entries, key=lambda entry: entry.at),
+    )
+
+
+def _find(reference: str) -> Order:
+    by_id = Order.objects.filter(pk=_uuid(reference))
+    orders = list(by_id or Order.objects.filter(idempotency_key=reference).order_by("pk"))
+    if not orders:
+        raise UnknownOrder(f"No order has the id or idempotency key {reference!r}.")
+    if len(orders) > 1:
+        ids = ", ".join(str(order.pk) for order in orders[:5])
+        raise UnknownOrder(f"{len(orders)} customers used the key {reference!r}; trace one of their orders: {ids}")
+    return orders[0]
+
+
+def _uuid(reference: str) -> UUID | None:
+    try:
+        return UUID(reference)
+    except ValueError:
+        return None
+
+
+def _steps(order: Order) -> Iterator[Entry]:
+    for step in order.history.order_by("id"):
+        reason = f": {order.cancel_reason}" if step.status == Order.Status.CANCELLED else ""
+        yield Entry(at=step.at, context="orders", what=f"{step.status}{reason}")
+
+
+def _stock(order: Order) -> Iterator[Entry]:
+    for reservation in Reservation.objects.filter(order_id=order.pk).prefetch_related("lines"):
+        lines = ", ".join(str(line) for line in reservation.lines.all())
+        if lines:
+            yield Entry(at=reservation.created_at, context="inventory", what=f"stock held: {lines}")
+        if reservation.ended_at:
+            what = f"stock {reservation.status}" if lines else "no stock will be held"
+            yield Entry(at=reservation.ended_at, context="inventory", what=what)
+
+
+def _money(order: Order) -> Iterator[Entry]:
+    for intent in PaymentIntent.objects.filter(order_id=order.pk):
+        what = f"payment of {money(intent.amount, intent.currency)} opened, now {intent.status}"
+        yield Entry(at=intent.created_at, context="payments", what=what)
+        if intent.withdrawn_at:
+            yield Entry(at=intent.withdrawn_at, context="payments", what="payment withdrawn")
+
+    for capture in Capture.objects.filter(intent__order_id=order.pk):
+        what = f"captured {money(capture.amount, capture.currency)}{', which nobody asked for' * capture.surplus}"
+        yield Entry(at=capture.captured_at, context="payments", what=what)
+
+
+def _webhooks(order: Order) -> Iterator[Entry]:
+    keys = [str(key) for key in PaymentIntent.objects.filter(order_id=order.pk).values_list("pk", flat=True)]
+    for webhook in WebhookEvent.objects.filter(Q(charge_key__in=keys) | Q(order_id=order.pk)):
+        amount = money(webhook.amount, webhook.currency)
+        what = f"webhook claims {amount} {webhook.outcome}, now {webhook.status}"
+        yield Entry(at=webhook.received_at, context="payments", what=what)
+
+
+def _refunds(order: Order) -> Iterator[Entry]:
+    for refund in Refund.objects.filter(capture__intent__order_id=order.pk).select_related("capture"):
+        amount = money(refund.amount, refund.capture.currency)
+        yield Entry(at=refund.requested_at, context="payments", what=f"refund of {amount} requested: {refund.reason}")
+        if refund.settled_at:
+            yield Entry(at=refund.settled_at, context="payments", what=f"refund of {amount} {refund.status}")
+
+
+def _notifications(order: Order) -> Iterator[Entry]:
+    for notification in Notification.objects.filter(order_id=order.pk).order_by("pk"):
+        what = f"{notification.channel} {notification}"
+        yield Entry(at=notification.accepted_at or notification.created_at, context="notifications", what=what)
+
+
+def _messages(order: Order) -> Iterator[Entry]:
+    messages = OutboxMessage.objects.filter(key=str(order.pk)).order_by("published_at", "id")
+    types = {message.pk: message.type for message in messages}
+    for message in messages.prefetch_related("deliveries__failures"):
+        yield Entry(
+            at=message.published_at,
+            context="messaging",
+            what=message.type,
+            because=types.get(message.causation_id) or str(message.causation_id or ""),
+            deliveries=[_hearing(delivery) for delivery in message.deliveries.all()],
+        )
+
+
+def _hearing(delivery: Delivery) -> Hearing:
+    failures = sorted(delivery.failures.all(), key=lambda failure: failure.number)
+    return Hearing(
+        subscriber=delivery.subscriber,
+        status=delivery.status,
+        at=delivery.delivered_at or delivery.due_at,
+        attempts=delivery.attempts,
+        latest_error=f"{failures[-1].error_class}: {failures[-1].error}" if failures else "",
+    )
