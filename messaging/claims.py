@@ -97,7 +97,7 @@ class Claimed(NamedTuple):
         """
         Tell whether its workers died as often as a delivery may be attempted.
         """
-        return self.is_abandoned and self.earlier_attempts >= settings.MESSAGING["MAX_ATTEMPTS"]
+        return self.is_abandoned and self.earlier_attempts >= settings.MESSAGING.max_attempts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +150,7 @@ def lease() -> timedelta:
     """
     Tell how long a claim holds: longer than any handler may run.
     """
-    return timedelta(seconds=settings.MESSAGING["LEASE_SECONDS"])
+    return timedelta(seconds=settings.MESSAGING.lease_seconds)
 
 
 def subscribers_with_work(now: datetime) -> list[Subscriber]:
@@ -168,8 +168,8 @@ def batch_size(subscriber: Subscriber) -> int:
     """
     Tell how many deliveries a subscriber is handed at once: one that calls the outside, no more than calls are made so.
     """
-    size: int = settings.MESSAGING["BATCH_SIZE" if subscriber.transactional else "OUTSIDE_CALLS_AT_ONCE"]
-    return size
+    limits = settings.MESSAGING
+    return limits.batch_size if subscriber.transactional else limits.outside_calls_at_once
 
 
 def claim(subscriber: Subscriber, *, at_most: int | None = None, now: datetime) -> Claim | None:

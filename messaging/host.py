@@ -59,7 +59,7 @@ def check_lease(**_: Any) -> list[checks.CheckMessage]:
     """
     Refuse a handler limit that a lease does not outlast: two workers would do the same work at once.
     """
-    limit, lease = settings.MESSAGING["HANDLER_LIMIT_SECONDS"], settings.MESSAGING["LEASE_SECONDS"]
+    limit, lease = settings.MESSAGING.handler_limit_seconds, settings.MESSAGING.lease_seconds
     if limit < lease:
         return []
     hint = "Raise MESSAGING_LEASE_SECONDS above MESSAGING_HANDLER_LIMIT_SECONDS."
@@ -68,7 +68,7 @@ def check_lease(**_: Any) -> list[checks.CheckMessage]:
 
 
 def _watch(relay: Relay, thread: threading.Thread, stop: threading.Event) -> None:
-    limit, supervisor = settings.MESSAGING["HANDLER_LIMIT_SECONDS"], _supervisor()
+    limit, supervisor = settings.MESSAGING.handler_limit_seconds, _supervisor()
     while True:
         time.sleep(WATCH_SECONDS)
         since = relay.reacting_since
@@ -87,7 +87,7 @@ def _finish(thread: threading.Thread, stop: threading.Event) -> None:
     pools of threads before it waits for any thread.
     """
     stop.set()
-    thread.join(settings.MESSAGING["HANDLER_LIMIT_SECONDS"])
+    thread.join(settings.MESSAGING.handler_limit_seconds)
 
 
 def _supervisor() -> int:

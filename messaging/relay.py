@@ -221,7 +221,7 @@ def _verdict(delivery: Claimed, error: BaseException, now: datetime) -> tuple[st
         changes = {"deferrals": deferrals, "attempts": delivery.earlier_attempts, "due_at": now + backoff(deferrals)}
         return "deferred", changes
     hopeless = isinstance(error, (Permanent, Undecodable, Unavailable))
-    if hopeless or delivery.attempt >= settings.MESSAGING["MAX_ATTEMPTS"]:
+    if hopeless or delivery.attempt >= settings.MESSAGING.max_attempts:
         return "dead", {"status": Delivery.Status.DEAD}
     return "failed", {"due_at": now + backoff(delivery.attempt)}
 

@@ -51,7 +51,7 @@ def notify(events: Mapping[UUID, Notifiable], *, now: datetime) -> None:
     :raises Permanent: if the provider refused one of the addresses; the others are sent.
     """
     unsent = _record(events, now)
-    with ThreadPoolExecutor(settings.MESSAGING["OUTSIDE_CALLS_AT_ONCE"]) as pool:
+    with ThreadPoolExecutor(settings.MESSAGING.outside_calls_at_once) as pool:
         outcomes = list(zip(unsent, pool.map(_send, unsent), strict=True))
     accepted = [notification.pk for notification, failure in outcomes if failure is None]
     Notification.objects.filter(pk__in=accepted).update(status=Status.ACCEPTED, accepted_at=now)
@@ -84,14 +84,14 @@ def _settled_orders(events: Iterable[Notifiable]) -> set[UUID]:
 
 def _notification(message_id: UUID, event: Notifiable, now: datetime) -> Notification:
     kind = KINDS[type(event)]
-    text = render_to_string(f"notifications/{kind}.txt", {"event": event, "shop": settings.SHOP_NAME})
+    text = render_to_string(f"notifications/{kind}.txt", {"event": event, "shop": settings.SHOP.name})
     subject, _, body = text.partition("\n")
     return Notification(
         message_id=message_id,
         order_id=UUID(event.order_id),
         customer_id="" if isinstance(event, PaymentAnomalyFound) else event.customer_id,
         kind=kind,
-        recipient=settings.OPERATOR_EMAIL if isinstance(event, PaymentAnomalyFound) else event.email,
+        recipient=settings.SHOP.operator_email if isinstance(event, PaymentAnomalyFound) else event.email,
         subject=subject,
         body=body.strip() + "\n",
         created_at=now,

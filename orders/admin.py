@@ -28,15 +28,15 @@ class PriceField(forms.DecimalField):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        limit = major_units(MAX_AMOUNT, settings.ORDERS["CURRENCY"])
-        super().__init__(min_value=0, max_value=limit, help_text=f"In {settings.ORDERS['CURRENCY']}.", **kwargs)
+        limit = major_units(MAX_AMOUNT, settings.ORDERS.currency)
+        super().__init__(min_value=0, max_value=limit, help_text=f"In {settings.ORDERS.currency}.", **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
-        return major_units(value, settings.ORDERS["CURRENCY"]) if isinstance(value, int) else value
+        return major_units(value, settings.ORDERS.currency) if isinstance(value, int) else value
 
     def clean(self, value: Any) -> int:
         try:
-            return minor_units(super().clean(value), settings.ORDERS["CURRENCY"])
+            return minor_units(super().clean(value), settings.ORDERS.currency)
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
 
@@ -56,7 +56,7 @@ class ProductForm(forms.ModelForm):
         return sku
 
 
-PRICE = amount("price", lambda product: settings.ORDERS["CURRENCY"])
+PRICE = amount("price", lambda product: settings.ORDERS.currency)
 UNIT_PRICE = amount("unit_price", lambda line: line.order.currency)
 TOTAL = amount("total", lambda order: order.currency)
 REFUNDED = amount("refunded", lambda order: order.currency)

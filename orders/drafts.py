@@ -130,8 +130,8 @@ class Draft:
                 yield Problem(code="quantity_too_large", field=f"lines/{at}/quantity", detail=detail)
 
     def _money_problems(self, total: int) -> Iterator[Problem]:
-        if self.currency not in {"", settings.ORDERS["CURRENCY"]}:
-            detail = f"Prices are in {settings.ORDERS['CURRENCY']}, not {self.currency}."
+        if self.currency not in {"", settings.ORDERS.currency}:
+            detail = f"Prices are in {settings.ORDERS.currency}, not {self.currency}."
             yield Problem(code="currency_mismatch", field="currency", detail=detail)
         if total > MAX_AMOUNT:
             detail = f"An order costs at most {MAX_AMOUNT} minor units."

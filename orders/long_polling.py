@@ -15,7 +15,7 @@ from .models import Order
 WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*([0-9]{1,4})\s*(?:$|[,;])", re.ASCII)
 LOOK_SECONDS = 0.1
 
-_seats = BoundedSemaphore(settings.ORDERS["FOLLOWERS"])
+_seats = BoundedSemaphore(settings.ORDERS.followers)
 
 
 def follow(order: Order, headers: Mapping[str, str]) -> dict[str, str]:
@@ -30,7 +30,7 @@ def follow(order: Order, headers: Mapping[str, str]) -> dict[str, str]:
     known = parse_etags(headers.get("If-None-Match", ""))
     if not (wished and order.is_open and order.etag in known and _seats.acquire(blocking=False)):
         return {}
-    seconds = min(int(wished[1]), settings.ORDERS["FOLLOW_SECONDS"])
+    seconds = min(int(wished[1]), settings.ORDERS.follow_seconds)
     try:
         _await_change(order, time.monotonic() + seconds)
     finally:

@@ -67,7 +67,7 @@ def place_order(draft: Draft, *, now: datetime, answer: Callable[[Order], bytes]
         standing = Order.objects.standing_of(draft.identity)
         if standing.is_known:
             return _placed_before(draft, answer)
-        if standing.open_orders >= settings.ORDERS["MAX_OPEN_ORDERS"]:
+        if standing.open_orders >= settings.ORDERS.max_open_orders:
             raise TooManyOpenOrders(f"{standing.open_orders} orders are still open: wait for them, or cancel some.")
         order = _acceptable(draft, now)
         bulk_copy_instances([order])
@@ -121,7 +121,7 @@ class _Sale:
 
 
 def _acceptable(draft: Draft, now: datetime) -> Order:
-    limits = Limits(lines=settings.ORDERS["MAX_LINES"], quantity=settings.ORDERS["MAX_QUANTITY"])
+    limits = Limits(lines=settings.ORDERS.max_lines, quantity=settings.ORDERS.max_quantity)
     sale = _sale(draft, Product.objects.in_bulk({line.sku for line in draft.lines}), limits, now)
     if sale.order is None:
         raise InvalidOrder(sale.problems)
@@ -143,7 +143,7 @@ def _sale(draft: Draft, products: Products, limits: Limits, now: datetime) -> _S
     order = Order(
         customer_id=draft.customer_id,
         fingerprint=draft.fingerprint(),
-        currency=settings.ORDERS["CURRENCY"],
+        currency=settings.ORDERS.currency,
         email=draft.email or draft.account_email,
         phone=draft.phone,
         note=draft.note,

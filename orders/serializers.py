@@ -42,7 +42,7 @@ class Lines(Rows):
     """
 
     def run_child_validation(self, data: Sequence[Any]) -> list[Any]:
-        most = settings.ORDERS["MAX_LINES"]
+        most = settings.ORDERS.max_lines
         if len(data) > most:
             raise ValidationError(f"An order has at most {most} lines, not {len(data)}.", code="too_many_lines")
         rows: list[Any] = super().run_child_validation(data)
@@ -85,7 +85,7 @@ class ProductOutput(serializers.ModelSerializer[Product]):
         fields = ("url", "sku", "name", "price", "currency", "sold_out")
 
     def get_currency(self, product: Product) -> str:
-        return settings.ORDERS["CURRENCY"]
+        return settings.ORDERS.currency
 
 
 class LineOutput(serializers.ModelSerializer[OrderLine]):

@@ -41,9 +41,11 @@ def request_payments(order_ids: Collection[str], *, now: datetime) -> None:
     """
     orders = _those_that_may_become(Order.Status.AWAITING_PAYMENT, order_ids)
     Order.move_to(Order.Status.AWAITING_PAYMENT, orders, now=now)
+    reminder_at = now + timedelta(seconds=settings.ORDERS.reminder_seconds)
+    due_at = now + timedelta(seconds=settings.ORDERS.payment_due_seconds)
     publish_all([events.payment_requested(order) for order in orders])
-    publish_all([events.payment_due_soon(order) for order in orders], at=now + _seconds("REMINDER_SECONDS"))
-    publish_all([events.payment_overdue(order) for order in orders], at=now + _seconds("PAYMENT_DUE_SECONDS"))
+    publish_all([events.payment_due_soon(order) for order in orders], at=reminder_at)
+    publish_all([events.payment_overdue(order) for order in orders], at=due_at)
 
 
 @transaction.atomic
@@ -149,7 +151,3 @@ def _cancel(orders: Sequence[Order], reason: str, now: datetime) -> None:
     cancelled = [events.order_cancelled(order, reason) for order in orders]
     Order.move_to(Order.Status.CANCELLED, orders, now=now, cancel_reason=reason)
     publish_all(cancelled)
-
-
-def _seconds(setting: str) -> timedelta:
-    return timedelta(seconds=settings.ORDERS[setting])

@@ -157,7 +157,7 @@ def _ours(bookings: Iterable[StatementEntry], since: datetime | None) -> dict[st
     Find what our books have from this gateway since then, and all that it has booked, by its reference.
     """
     captures = Capture.objects.select_related("intent").prefetch_related("refunds")
-    ours = captures.filter(intent__gateway=settings.PAYMENTS["GATEWAY"])
+    ours = captures.filter(intent__gateway=settings.PAYMENTS.gateway)
     found = {capture.reference: capture for capture in (ours.filter(captured_at__gte=since) if since else ours)}
     others = [booking.reference for booking in bookings if booking.reference not in found]
     for start in range(0, len(others), LOOKED_UP_AT_ONCE):

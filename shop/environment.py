@@ -30,6 +30,8 @@ class Environment(environ.Env):
 
     @classmethod
     def parse_value(cls, value: str, cast: Any) -> Any:
+        if cast == tuple[str, ...]:
+            return tuple(part for part in value.split(",") if part)
         if cast is not bool:
             return super().parse_value(value, cast)
         if value.lower() not in SWITCHES:

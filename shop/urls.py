@@ -10,7 +10,7 @@ from shop.accounts import api
 from shop.http import problems
 from shop.openapi.views import Schema
 
-admin.site.site_header = admin.site.site_title = settings.SHOP_NAME
+admin.site.site_header = admin.site.site_title = settings.SHOP.name
 
 router = SimpleRouter()
 router.register("tokens", api.TokenViewSet, basename="token")

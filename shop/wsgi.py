@@ -11,17 +11,18 @@ from shop.http.parsers import PlainRequest  # noqa: E402  (it needs Django to be
 
 application.request_class = PlainRequest
 
-if settings.RELAY_IN_WEB:
+if settings.MESSAGING.relay_in_web:
     from messaging import host
 
     host.start_in_thread()
 
-if settings.SIMULATOR_IN_WEB:
+if settings.PAYMENTS.simulator_in_web and settings.PAYMENTS.uses_simulator:
     from payments.simulator import server
 
-    PAYMENTS = settings.PAYMENTS
     server.start_in_thread(
-        PAYMENTS["SIMULATOR_URL"],
-        PAYMENTS["SIMULATOR_LEDGER"],
-        server.Conduct(callback_url=PAYMENTS["CALLBACK_URL"], secrets=PAYMENTS["WEBHOOK_SECRETS"]),
+        settings.PAYMENTS.simulator_url,
+        settings.PAYMENTS.simulator_ledger,
+        server.Conduct(
+            callback_url=settings.PAYMENTS.simulator_callback_url, secrets=settings.PAYMENTS.webhook_secrets
+        ),
     )

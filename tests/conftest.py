@@ -4,6 +4,7 @@ No worker, no sleep, no network: `drain()` delivers everything due until it is q
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from rest_framework.test import APIClient
 
 from messaging import relay
 from payments.gateway import protocol
+from shop.settings.groups import ThrottlingSettings
 from tests.factories import api_of
 from tests.gateways import INSTANT, LedgerGateway
 
@@ -36,7 +38,7 @@ def _mail_is_kept(settings):
 
 @pytest.fixture(autouse=True)
 def _payments_are_instant(settings):
-    settings.PAYMENTS = settings.PAYMENTS | {"GATEWAY": INSTANT}
+    settings.PAYMENTS = replace(settings.PAYMENTS, gateway=INSTANT)
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +50,9 @@ def _passwords_are_cheap(settings):
 def _nobody_is_throttled(settings):
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     cache.clear()
-    settings.THROTTLING = dict.fromkeys(settings.THROTTLING, 0)
+    settings.THROTTLING = ThrottlingSettings(
+        account_per_minute=0, address_per_minute=0, failures_per_minute=0, failed_logins_per_quarter_hour=0
+    )
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def reserved_until(order: Mapping[str, Any]) -> datetime | None:
     Tell until when the goods of an order wait for its payment.
     """
     begun = [step["at"] for step in order["history"] if step["status"] == Order.Status.AWAITING_PAYMENT]
-    due = timedelta(seconds=settings.ORDERS["PAYMENT_DUE_SECONDS"])
+    due = timedelta(seconds=settings.ORDERS.payment_due_seconds)
     return datetime.fromisoformat(begun[-1]) + due if begun else None
 
 

@@ -154,7 +154,7 @@ def _intent(request: PaymentRequested, now: datetime) -> PaymentIntent:
         payment_method=request.payment_method,
         email=request.email,
         customer_id=request.customer_id,
-        gateway=settings.PAYMENTS["GATEWAY"],
+        gateway=settings.PAYMENTS.gateway,
         created_at=now,
     )
 

@@ -26,10 +26,10 @@ def call_all(call: Callable[[T], Answer], arguments: Iterable[T]) -> list[Reply]
     Call the gateway for each argument, many at a time, and return the replies in their order. What is not answered well
     before the worker that waits is ended has timed out.
     """
-    pool = ThreadPoolExecutor(settings.MESSAGING["OUTSIDE_CALLS_AT_ONCE"])
+    pool = ThreadPoolExecutor(settings.MESSAGING.outside_calls_at_once)
     try:
         calls = [pool.submit(call, argument) for argument in arguments]
-        wait(calls, timeout=settings.MESSAGING["HANDLER_LIMIT_SECONDS"] * SHARE_OF_LIMIT)
+        wait(calls, timeout=settings.MESSAGING.handler_limit_seconds * SHARE_OF_LIMIT)
         return [_reply(made) for made in calls]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

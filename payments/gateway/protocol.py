@@ -237,11 +237,11 @@ def current() -> Gateway:
     """
     Return the gateway that the settings name, at which payments are opened.
     """
-    return _gateway(settings.PAYMENTS["GATEWAY"])
+    return _gateway(settings.PAYMENTS.gateway)
 
 
 def at(path: str) -> Gateway:
     """
     Return the gateway at which a payment was opened, though settings may name another by now.
     """
-    return current() if _moved(path) in ("", _moved(settings.PAYMENTS["GATEWAY"])) else _gateway(path)
+    return current() if _moved(path) in ("", _moved(settings.PAYMENTS.gateway)) else _gateway(path)

@@ -149,7 +149,7 @@ def _park(unmatched: Sequence[WebhookEvent], now: datetime) -> list[_Match]:
         found = {match.webhook for match in matches}
         new = [webhook for webhook in unmatched if webhook not in found and webhook.status == Status.RECEIVED]
         WebhookEvent.objects.filter(pk__in=[webhook.pk for webhook in new]).update(status=Status.PARKED)
-        over = now + timedelta(seconds=settings.PAYMENTS["WEBHOOK_PARKING_SECONDS"])
+        over = now + timedelta(seconds=settings.PAYMENTS.webhook_parking_seconds)
         publish_all([received(webhook, parking_is_over=True) for webhook in new], at=over)
         return matches
 

@@ -45,7 +45,7 @@ def issue_token(*, user: User, name: str, expires_in: timedelta, now: datetime) 
     """
     with transaction.atomic():
         _queue_up(user)
-        _refuse_more_than(settings.ACCOUNTS["TOKENS_PER_USER"], Token.objects.usable(now).filter(user=user), "tokens")
+        _refuse_more_than(settings.ACCOUNTS.tokens_per_user, Token.objects.usable(now).filter(user=user), "tokens")
         issued: tuple[Token, str] = Token.objects.create(user, expires_in, name=name)
         return issued
 
@@ -70,7 +70,7 @@ def create_key(
     with transaction.atomic():
         _queue_up(owner)
         lasting = SigningKey.objects.lasting().filter(owner=owner)
-        _refuse_more_than(settings.ACCOUNTS["SIGNING_KEYS_PER_USER"], lasting, "signing keys")
+        _refuse_more_than(settings.ACCOUNTS.signing_keys_per_user, lasting, "signing keys")
         return _make_key(owner_id=owner.pk, name=name, algorithm=algorithm, public_key=public_key, now=now)
 
 
@@ -81,7 +81,7 @@ def rotate_key(key: SigningKey, *, public_key: str = "", now: datetime) -> tuple
     :raises InvalidPublicKey: if it is none, or does not fit the algorithm.
     :raises AlreadyRotated: if this key's place was taken before.
     """
-    grace = timedelta(hours=settings.ACCOUNTS["SIGNING_KEY_GRACE_HOURS"])
+    grace = timedelta(hours=settings.ACCOUNTS.signing_key_grace_hours)
     with transaction.atomic():
         if not SigningKey.objects.lasting().filter(pk=key.pk).update(expires_at=now + grace):
             raise AlreadyRotated("Another key has already taken this one's place: rotate that one.")

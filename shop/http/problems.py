@@ -156,7 +156,7 @@ def catalogue(request: HttpRequest) -> HttpResponse:
     Show every code on one page.
     """
     rows = [(code, *known) for code, known in CATALOGUE.items()]
-    return render(request, "shop/problems.html", {"catalogue": rows, "shop_name": settings.SHOP_NAME})
+    return render(request, "shop/problems.html", {"catalogue": rows, "shop_name": settings.SHOP.name})
 
 
 def _as_api_exception(error: Exception) -> Exception:
@@ -217,7 +217,7 @@ def _is_page(request: HttpRequest) -> bool:
 def _written(request: HttpRequest, told: Problem, *, headers: Mapping[str, str] | None = None) -> HttpResponse:
     if _is_page(request):
         # Without the request, for its session may be what failed.
-        page = render_to_string("shop/problem.html", {"problem": told, "shop_name": settings.SHOP_NAME})
+        page = render_to_string("shop/problem.html", {"problem": told, "shop_name": settings.SHOP.name})
         answer = HttpResponse(page, status=told["status"], headers=headers)
     else:
         answer = JsonResponse(told, status=told["status"], content_type=CONTENT_TYPE, headers=headers)

@@ -35,10 +35,11 @@ clock = time.time
 @dataclass(frozen=True)
 class Limit:
     """
-    How often something may happen in so many seconds, says the setting of this name; 0 is no limit.
+    How often something may happen in a window of so many seconds; 0 is no limit. The name keys its counters.
     """
 
-    setting: str
+    name: str
+    read: Callable[[], int]
     seconds: int
     advice: str
 
@@ -69,12 +70,12 @@ class Limit:
 
     @property
     def most(self) -> int:
-        return settings.THROTTLING[self.setting]
+        return self.read()
 
     def _key(self, who: object) -> str:
         # A digest, for names may be of any length and characters.
         digest = sha256(str(who).encode("utf-8", "surrogatepass")).hexdigest()
-        return f"throttling:{self.setting}:{int(clock()) // self.seconds}:{digest}"
+        return f"throttling:{self.name}:{int(clock()) // self.seconds}:{digest}"
 
     def _refusal(self) -> Throttled:
         wait = ceil(self.seconds - clock() % self.seconds)
@@ -84,15 +85,21 @@ class Limit:
         return refusal
 
 
-REQUESTS_OF_ACCOUNT = Limit("ACCOUNT_PER_MINUTE", 60, "This account asks too often.")
-REQUESTS_OF_ADDRESS = Limit("ADDRESS_PER_MINUTE", 60, "Your address asks too often.")
+REQUESTS_OF_ACCOUNT = Limit(
+    "ACCOUNT_PER_MINUTE", lambda: settings.THROTTLING.account_per_minute, 60, "This account asks too often."
+)
+REQUESTS_OF_ADDRESS = Limit(
+    "ADDRESS_PER_MINUTE", lambda: settings.THROTTLING.address_per_minute, 60, "Your address asks too often."
+)
 FAILURES_OF_ADDRESS = Limit(
     "FAILURES_PER_MINUTE",
+    lambda: settings.THROTTLING.failures_per_minute,
     60,
     "Too many wrong tokens, signatures or passwords came from your address. Right ones wait too.",
 )
 FAILED_LOGINS_OF_NAME = Limit(
     "FAILED_LOGINS_PER_QUARTER_HOUR",
+    lambda: settings.THROTTLING.failed_logins_per_quarter_hour,
     900,
     "Too many wrong passwords came for this name. The right one has to wait too; tokens that exist go on.",
 )

@@ -16,7 +16,7 @@ register.filter("moment", parse_datetime)
 
 @register.simple_tag
 def shop_name() -> str:
-    return settings.SHOP_NAME
+    return settings.SHOP.name
 
 
 @register.filter

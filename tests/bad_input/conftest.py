@@ -1,3 +1,4 @@
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -52,5 +53,5 @@ def gateway(settings) -> Client:
     """
     Whoever calls back as the payment gateway.
     """
-    settings.PAYMENTS = settings.PAYMENTS | {"GATEWAY": SIMULATED, "WEBHOOK_SECRETS": [SECRET]}
+    settings.PAYMENTS = replace(settings.PAYMENTS, gateway=SIMULATED, webhook_secrets=(SECRET,))
     return Client()

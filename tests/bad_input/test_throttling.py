@@ -2,6 +2,8 @@
 Rows 78 and 79: more than is good for the others.
 """
 
+from dataclasses import replace
+
 import pytest
 from django.test import Client
 
@@ -20,14 +22,14 @@ def limits(settings, monkeypatch):
     monkeypatch.setattr(throttling, "clock", lambda: 1_800_000_000)
 
     def limits(**most: int) -> None:
-        settings.THROTTLING = settings.THROTTLING | most
+        settings.THROTTLING = replace(settings.THROTTLING, **most)
 
     return limits
 
 
 @pytest.mark.parametrize("forged", [{}, {"X_Forwarded_For": "192.0.2.{number}"}, {"Forwarded": "for=192.0.2.{number}"}])
 def test_row_78_too_many_requests_are_refused_whoever_they_say_they_come_from(limits, forged):
-    limits(ADDRESS_PER_MINUTE=3)
+    limits(address_per_minute=3)
     stranger = Client()
     for number in range(3):
         send(stranger, "GET", "/api/v1/products/", **told(forged, number))
@@ -39,7 +41,7 @@ def test_row_78_too_many_requests_are_refused_whoever_they_say_they_come_from(li
 
 
 def test_row_78_too_many_orders_are_not_taken(api, limits):
-    limits(ACCOUNT_PER_MINUTE=2)
+    limits(account_per_minute=2)
     for number in range(2):
         assert send(api, "POST", ORDERS, wish(), Idempotency_Key=f"basket-{number}").status_code == 201
 
@@ -48,7 +50,7 @@ def test_row_78_too_many_orders_are_not_taken(api, limits):
 
 @pytest.mark.parametrize("forged", [{}, {"X_Forwarded_For": "192.0.2.{number}"}])
 def test_row_79_who_guesses_tokens_is_refused(token, limits, forged):
-    limits(FAILURES_PER_MINUTE=100)
+    limits(failures_per_minute=100)
     guesser = Client()
     for number in range(100):
         answer = send(guesser, "GET", ORDERS, Authorization=f"Token guess-{number}", **told(forged, number))
@@ -58,7 +60,7 @@ def test_row_79_who_guesses_tokens_is_refused(token, limits, forged):
 
 
 def test_row_79_who_guesses_passwords_is_refused(limits):
-    limits(FAILED_LOGINS_PER_QUARTER_HOUR=10)
+    limits(failed_logins_per_quarter_hour=10)
     for number in range(10):
         assert refused(Client(), "POST", TOKENS, login(password=f"guess-{number}"))["code"] == "invalid_credentials"
 

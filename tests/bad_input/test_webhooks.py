@@ -5,6 +5,7 @@ tests/payments/test_webhook_api.py.
 
 import json
 from base64 import b64encode
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -146,7 +147,7 @@ def test_row_c4_a_key_for_the_other_direction_opens_nothing(gateway, token):
 
 
 def test_row_c4_who_never_calls_back_has_signed_nothing(gateway, settings):
-    settings.PAYMENTS = settings.PAYMENTS | {"GATEWAY": "payments.gateway.adapters.instant.InstantGateway"}
+    settings.PAYMENTS = replace(settings.PAYMENTS, gateway="payments.gateway.adapters.instant.InstantGateway")
 
     assert told(gateway, event(), signed(event())) == NOBODY
 

@@ -2,6 +2,8 @@
 The shop under measurement: mail is rendered and handed to a backend that drops it, and nothing falls due meanwhile.
 """
 
+from dataclasses import replace
+
 from shop.settings import *  # noqa: F403
 from shop.settings import INSTALLED_APPS, ORDERS
 
@@ -9,4 +11,4 @@ INSTALLED_APPS = [*INSTALLED_APPS, "tests.bench"]
 # The gateway calls back from this machine, with no proxy between.
 SECURE_SSL_REDIRECT = False
 EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
-ORDERS = ORDERS | {"PAYMENT_DUE_SECONDS": 7 * 86_400, "REMINDER_SECONDS": 6 * 86_400}
+ORDERS = replace(ORDERS, payment_due_seconds=7 * 86_400, reminder_seconds=6 * 86_400)

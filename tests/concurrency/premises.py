@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.conf import settings
-
 from payments.simulator.behaviours import CHAOS
+from shop.settings.groups import SIMULATED_GATEWAY
 from tests.concurrency.cluster import Cluster, environment_of, eventually
 from tests.concurrency.ledger import Ledger
 from tests.concurrency.provider import Provider, WebServer
@@ -62,7 +61,7 @@ class Shop:
         Write down the settings by which this process finds the same gateway.
         """
         address = self.provider.address
-        return {"GATEWAY": settings.SIMULATOR, "SIMULATOR_URL": address, "WEBHOOK_SECRETS": [SECRET]}
+        return {"gateway": SIMULATED_GATEWAY, "simulator_url": address, "webhook_secrets": (SECRET,)}
 
     def logs(self) -> str:
         return "".join(log.read_text() for log in (self.cluster.log, self.web.log, self.provider.log))
@@ -78,7 +77,7 @@ def open_shop(plan: Plan, folder: Path, database_url: str) -> Iterator[Shop]:
     conduct = {"ledger": ledger, "callback_url": web.webhooks, "seed": SEED, "chaos": chaos, **plan.conduct}
     provider = Provider(folder / "simulator.log", **conduct)
     told = {
-        "PAYMENT_GATEWAY": settings.SIMULATOR,
+        "PAYMENT_GATEWAY": SIMULATED_GATEWAY,
         "PAYMENT_SIMULATOR_URL": provider.address,
         "PAYMENT_SIMULATOR_IN_WEB": "off",
         "PAYMENT_WEBHOOK_SECRETS": SECRET,

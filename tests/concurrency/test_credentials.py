@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -34,7 +35,7 @@ def test_a_key_is_rotated_once():
 
 
 def test_nobody_gets_one_token_more_than_there_may_be(settings):
-    settings.ACCOUNTS = settings.ACCOUNTS | {"TOKENS_PER_USER": 3}
+    settings.ACCOUNTS = replace(settings.ACCOUNTS, tokens_per_user=3)
     issue = partial(
         services.issue_token, user=CustomerFactory(), name="till", expires_in=timedelta(1), now=timezone.now()
     )

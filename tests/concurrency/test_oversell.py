@@ -1,6 +1,7 @@
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -17,7 +18,7 @@ from tests.factories import make_draft, make_stock, place_order, told
 
 @pytest.fixture(autouse=True)
 def _small_sets(settings):
-    settings.MESSAGING = settings.MESSAGING | {"BATCH_SIZE": 3}
+    settings.MESSAGING = replace(settings.MESSAGING, batch_size=3)
 
 
 def place_all(drafts: list[Draft]) -> None:

@@ -9,6 +9,7 @@ and no server that could take the lock away. PostgreSQL ends such a session when
 
 import os
 import time
+from dataclasses import replace
 
 import pytest
 from django.db import connection
@@ -67,7 +68,7 @@ def run(plan: Plan, folder, database_url, settings, tell) -> None:
     """
     tell(f"torture with TORTURE_SEED={SEED}; the same again: TORTURE_SEED={SEED} TORTURE_ORDERS={plan.orders}")
     with open_shop(plan, folder, database_url) as shop:
-        settings.PAYMENTS = settings.PAYMENTS | shop.payments()
+        settings.PAYMENTS = replace(settings.PAYMENTS, **shop.payments())
         torture = Torture(shop, plan)
         torture.harm()
         torture.finish()

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -31,7 +32,7 @@ def payment_fails(order: Order) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_cancelled_expired_and_failed_at_once_gives_the_stock_back_once(drain, ledger, settings):
-    settings.MESSAGING = settings.MESSAGING | {"BATCH_SIZE": 2}
+    settings.MESSAGING = replace(settings.MESSAGING, batch_size=2)
     make_stock(100)
     orders = [place_order({"RED-CHAIR": 3}, payment_method="tok_pending") for _ in range(ORDERS)]
     drain()

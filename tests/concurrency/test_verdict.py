@@ -4,7 +4,7 @@ The verdict finds each wrong that it is there to find, when somebody does it beh
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -14,6 +14,7 @@ from orders.models import Order
 from payments.models import Capture
 from payments.simulator.dealings import RefundWish, Wish
 from payments.simulator.server import Simulator, running
+from shop.settings.groups import SIMULATED_GATEWAY
 from tests.concurrency import verdict
 from tests.concurrency.cluster import eventually
 from tests.concurrency.ledger import Ledger
@@ -63,11 +64,9 @@ class Day:
 def day(drain, settings, tmp_path) -> Iterator[Day]:
     path, nowhere = tmp_path / "ledger.sqlite3", f"http://{LOCALHOST}:{free_port()}/"
     with running(ledger=path, callback_url=nowhere, secrets=[SECRET], delay=0.05) as simulator:
-        settings.PAYMENTS = settings.PAYMENTS | {
-            "GATEWAY": settings.SIMULATOR,
-            "SIMULATOR_URL": simulator.address,
-            "WEBHOOK_SECRETS": [SECRET],
-        }
+        settings.PAYMENTS = replace(
+            settings.PAYMENTS, gateway=SIMULATED_GATEWAY, simulator_url=simulator.address, webhook_secrets=(SECRET,)
+        )
         dice = random.Random(2)
         day = Day(simulator, Ledger(path), Customer(dice, ["tok_visa"]), Operator(dice, takes_back=0))
         day.customer.order(token="tok_visa")

@@ -49,7 +49,7 @@ def _signed(request: dict[str, Any]) -> dict[str, Any]:
     headers = request["headers"]
     if headers.get("webhook-signature") != "good":
         return request
-    secret, body = settings.PAYMENTS["WEBHOOK_SECRETS"][0], request["body"].encode("latin-1")
+    secret, body = settings.PAYMENTS.webhook_secrets[0], request["body"].encode("latin-1")
     good = signed(body, secret=secret, event_id=headers["webhook-id"])
     return request | {"headers": good | headers | {"webhook-signature": good["webhook-signature"]}}
 

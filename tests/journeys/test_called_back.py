@@ -2,6 +2,7 @@
 What the gateway calls back with is a reason to ask it, and never more than that.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -28,7 +29,7 @@ def ledger(ledger, settings) -> LedgerGateway:
     """
     Pay through a gateway that remembers, and that calls back.
     """
-    settings.PAYMENTS = settings.PAYMENTS | {"WEBHOOK_SECRETS": [SECRET]}
+    settings.PAYMENTS = replace(settings.PAYMENTS, webhook_secrets=(SECRET,))
     ledger.read_webhook = SimulatedGateway().read_webhook
     return ledger
 
@@ -125,7 +126,7 @@ class TestCalledBack:
         drain()
         assert (statuses(), Delivery.objects.dead().count()) == (["parked"], 0)
 
-        drain(after=timedelta(seconds=settings.PAYMENTS["WEBHOOK_PARKING_SECONDS"] + 1))
+        drain(after=timedelta(seconds=settings.PAYMENTS.webhook_parking_seconds + 1))
 
         assert (statuses(), Delivery.objects.dead().count()) == (["parked"], 1)
 

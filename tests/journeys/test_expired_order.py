@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,10 +14,9 @@ MARGIN = timedelta(seconds=1)
 
 @pytest.fixture(autouse=True)
 def _due(settings):
-    settings.ORDERS = settings.ORDERS | {
-        "REMINDER_SECONDS": REMINDER.total_seconds(),
-        "PAYMENT_DUE_SECONDS": DUE.total_seconds(),
-    }
+    settings.ORDERS = replace(
+        settings.ORDERS, reminder_seconds=REMINDER.total_seconds(), payment_due_seconds=DUE.total_seconds()
+    )
 
 
 @pytest.mark.django_db

@@ -4,6 +4,7 @@ a way in which a gateway misbehaves; each order has to end as the money in the s
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from payments.charges import outcomes
 from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
 from payments.simulator.server import Simulator, running
 from shop.operations import audit
+from shop.settings.groups import SIMULATED_GATEWAY
 from tests.concurrency.cluster import eventually
 from tests.concurrency.crowd import workers
 from tests.factories import make_stock, place_order
@@ -34,11 +36,9 @@ def provider(live_server, settings, tmp_path, monkeypatch) -> Iterator[Simulator
     monkeypatch.setattr(outcomes, "ASK_AGAIN_AFTER", [timedelta(seconds=0.1)] * 5)
     callback_url = live_server.url + reverse("payments:webhook")
     with running(ledger=tmp_path / "ledger.sqlite3", callback_url=callback_url, **conduct) as simulator:
-        settings.PAYMENTS = settings.PAYMENTS | {
-            "GATEWAY": settings.SIMULATOR,
-            "SIMULATOR_URL": simulator.address,
-            "WEBHOOK_SECRETS": SECRETS,
-        }
+        settings.PAYMENTS = replace(
+            settings.PAYMENTS, gateway=SIMULATED_GATEWAY, simulator_url=simulator.address, webhook_secrets=SECRETS
+        )
         make_stock(100)
         yield simulator
 

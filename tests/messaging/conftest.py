@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -36,7 +37,7 @@ def messaging_settings(settings) -> Callable[..., None]:
     """
 
     def change(**changes: int) -> None:
-        settings.MESSAGING = settings.MESSAGING | changes
+        settings.MESSAGING = replace(settings.MESSAGING, **changes)
 
     return change
 

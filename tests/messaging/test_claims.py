@@ -67,7 +67,7 @@ class TestClaim:
         assert keys(claim(painter, now=clock())) == ["RED-CHAIR"]
 
     def test_takes_one_batch_at_a_time(self, painter, clock, messaging_settings):
-        messaging_settings(BATCH_SIZE=2)
+        messaging_settings(batch_size=2)
         announce(*[added(sku) for sku in ("RED-CHAIR", "BLUE-CHAIR", "OLD-TABLE")])
 
         assert keys(claim(painter, now=clock())) == ["RED-CHAIR", "BLUE-CHAIR"]
@@ -220,7 +220,7 @@ class TestSubscribersWithWork:
 @pytest.mark.django_db(transaction=True)
 class TestClaimsSideBySide:
     def test_never_take_the_same_delivery(self, painter, clock, messaging_settings):
-        messaging_settings(BATCH_SIZE=5)
+        messaging_settings(batch_size=5)
         announce(*[added(f"CHAIR-{number}") for number in range(100)])
 
         def claim_all() -> list[int]:
@@ -235,7 +235,7 @@ class TestClaimsSideBySide:
         )
 
     def test_keep_the_order_of_a_key_while_several_relays_deliver(self, painter, clock, messaging_settings):
-        messaging_settings(BATCH_SIZE=2)
+        messaging_settings(batch_size=2)
         announce(*[added(sku, f"{turn:02}") for turn in range(20) for sku in ("RED-CHAIR", "BLUE-CHAIR", "OLD-TABLE")])
 
         with beside(Relay(clock=clock).drain), beside(Relay(clock=clock).drain):

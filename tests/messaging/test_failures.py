@@ -99,7 +99,7 @@ class TestPoison:
     def test_ends_as_a_dead_letter_while_a_thousand_good_messages_flow(
         self, subscribe, relay, clock, messaging_settings
     ):
-        messaging_settings(MAX_ATTEMPTS=3)
+        messaging_settings(max_attempts=3)
 
         @subscribe(ProductAdded)
         def paint(events):
@@ -178,7 +178,7 @@ class TestSeveralWorkers:
     def test_give_each_event_one_effect_and_never_find_the_database_locked(
         self, subscribe, relay, clock, messaging_settings
     ):
-        messaging_settings(BATCH_SIZE=7)
+        messaging_settings(batch_size=7)
 
         @subscribe(ProductAdded)
         def paint(events):

@@ -13,13 +13,13 @@ from tests.messaging.scenes import PATIENCE_SECONDS, added, announce, in_childre
 
 class TestCheckLease:
     def test_accepts_a_handler_limit_below_the_lease(self, messaging_settings):
-        messaging_settings(HANDLER_LIMIT_SECONDS=20, LEASE_SECONDS=30)
+        messaging_settings(handler_limit_seconds=20, lease_seconds=30)
 
         assert host.check_lease() == []
 
     @pytest.mark.parametrize("limit", [30, 31])
     def test_refuses_a_handler_limit_that_a_lease_does_not_outlast(self, messaging_settings, limit):
-        messaging_settings(HANDLER_LIMIT_SECONDS=limit, LEASE_SECONDS=30)
+        messaging_settings(handler_limit_seconds=limit, lease_seconds=30)
 
         assert host.check_lease() == [
             Error(
@@ -99,7 +99,7 @@ class TestStartInWorker:
         assert statuses() == {"RED-CHAIR": "delivered"}
 
     def test_ends_its_process_when_a_handler_overruns(self, subscribe, messaging_settings, monkeypatch, clock, relay):
-        messaging_settings(HANDLER_LIMIT_SECONDS=0.05)
+        messaging_settings(handler_limit_seconds=0.05)
         monkeypatch.setattr(host, "WATCH_SECONDS", 0.05)
         hangs = [True]
 

@@ -217,7 +217,7 @@ class TestUnavailableKeys:
         assert written() == ["RED-CHAIR"]
 
     def test_comes_in_batches_no_larger_than_the_calls_made_at_once(self, subscribe, relay, messaging_settings):
-        messaging_settings(OUTSIDE_CALLS_AT_ONCE=2)
+        messaging_settings(outside_calls_at_once=2)
         sizes = []
 
         @subscribe(ProductAdded, transactional=False)

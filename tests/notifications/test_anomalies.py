@@ -1,3 +1,4 @@
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -20,8 +21,8 @@ DISPUTED = (
 
 @pytest.fixture(autouse=True)
 def _named(settings):
-    settings.SHOP_NAME = "Ada's Chairs"
-    settings.OPERATOR_EMAIL = "olga@example.com"
+    settings.SHOP = replace(settings.SHOP, name="Ada's Chairs")
+    settings.SHOP = replace(settings.SHOP, operator_email="olga@example.com")
 
 
 class TestWhatTheOperatorIsTold:
@@ -60,7 +61,7 @@ class TestWhatTheOperatorIsTold:
         }
 
     def test_is_only_written_down_where_no_operator_has_an_address(self, settings):
-        settings.OPERATOR_EMAIL = ""
+        settings.SHOP = replace(settings.SHOP, operator_email="")
 
         notify(anomaly("paid_late"))
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -29,7 +30,7 @@ def listed(api: APIClient, **filters: object) -> list[str]:
 
 class TestDetail:
     def test_shows_what_was_said(self, api, settings):
-        settings.SHOP_NAME = "Ada's Chairs"
+        settings.SHOP = replace(settings.SHOP, name="Ada's Chairs")
         told = tell(of("ada", lines=()))
 
         answer = api.get(f"{NOTIFICATIONS}{told.pk}/")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -33,7 +34,7 @@ def test_tells_the_customer_of(event, drain):
 
 
 def test_tells_the_operator_of_a_payment_that_is_not_as_it_should_be(drain, settings):
-    settings.OPERATOR_EMAIL = "olga@example.com"
+    settings.SHOP = replace(settings.SHOP, operator_email="olga@example.com")
     announced = announce(anomaly("paid_twice"))
 
     drain()

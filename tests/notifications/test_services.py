@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -66,7 +67,7 @@ def outcomes() -> dict[str, str]:
 class TestWhatIsSaid:
     @pytest.fixture(autouse=True)
     def _named(self, settings):
-        settings.SHOP_NAME = "Ada's Chairs"
+        settings.SHOP = replace(settings.SHOP, name="Ada's Chairs")
 
     def test_of_a_confirmed_order(self):
         notify(confirmed())

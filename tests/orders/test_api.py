@@ -1,4 +1,5 @@
 from base64 import b64encode
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -111,7 +112,7 @@ class TestPlace:
         assert nothing_happened()
 
     def test_takes_no_more_than_so_many_open_orders(self, api, settings):
-        settings.ORDERS = {**settings.ORDERS, "MAX_OPEN_ORDERS": 2}
+        settings.ORDERS = replace(settings.ORDERS, max_open_orders=2)
         first, second, third = (post(api, wish(), key=f"basket-{number}") for number in range(3))
         assert (first.status_code, second.status_code, third.status_code) == (201, 201, 409)
         assert problem_of(third) == ("too_many_open_orders", [])

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -75,7 +76,7 @@ class TestFollow:
         assert spent >= 1
 
     def test_waits_no_longer_than_the_shop_wants(self, order, settings):
-        settings.ORDERS = {**settings.ORDERS, "FOLLOW_SECONDS": 1}
+        settings.ORDERS = replace(settings.ORDERS, follow_seconds=1)
 
         assert look(order, If_None_Match=KNOWN, Prefer="wait=9999").headers["Preference-Applied"] == "wait=1"
 
@@ -97,12 +98,12 @@ class TestFollow:
         assert (answer.status_code, "Preference-Applied" in answer.headers) == (304, False)
 
     def test_is_answered_at_once_when_too_many_wait_already(self, order, settings):
-        for _ in range(settings.ORDERS["FOLLOWERS"]):
+        for _ in range(settings.ORDERS.followers):
             long_polling._seats.acquire()
         try:
             answer = look(order, If_None_Match=KNOWN, Prefer="wait=20")
         finally:
-            for _ in range(settings.ORDERS["FOLLOWERS"]):
+            for _ in range(settings.ORDERS.followers):
                 long_polling._seats.release()
 
         assert (answer.status_code, "Preference-Applied" in answer.headers) == (304, False)

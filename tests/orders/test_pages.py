@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
 from urllib.parse import urlencode
@@ -194,7 +195,7 @@ class TestOrder:
         assert "ETag" not in answer.headers
 
     def test_says_until_when_its_goods_wait_for_the_payment(self, browser, settings):
-        settings.ORDERS = settings.ORDERS | {"PAYMENT_DUE_SECONDS": 7_200}
+        settings.ORDERS = replace(settings.ORDERS, payment_due_seconds=7_200)
         order = place_order()
         services.request_payments([str(order.pk)], now=datetime(2030, 6, 1, 23, 15, tzinfo=UTC))
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -40,7 +41,7 @@ def as_they_are(*orders: Order) -> list[tuple[str, str]]:
 
 class TestRequestPayments:
     def test_asks_for_the_money_and_sets_reminder_and_expiry(self, settings):
-        settings.ORDERS = settings.ORDERS | {"REMINDER_SECONDS": 900, "PAYMENT_DUE_SECONDS": 1800}
+        settings.ORDERS = replace(settings.ORDERS, reminder_seconds=900, payment_due_seconds=1800)
         order = place_order()
 
         services.request_payments([str(order.pk)], now=NOON)

@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -197,7 +198,7 @@ class TestADeadGateway:
         assert (sorted(outage.value.keys), outage.value.is_outage) == (sorted(it.order_id for it in several), True)
 
     def test_does_not_hold_a_worker_by_answers_without_end(self, ledger, settings, monkeypatch):
-        settings.MESSAGING = settings.MESSAGING | {"HANDLER_LIMIT_SECONDS": 0.4}
+        settings.MESSAGING = replace(settings.MESSAGING, handler_limit_seconds=0.4)
         the_end = threading.Event()
         monkeypatch.setattr(ledger, "charge", lambda _: the_end.wait(20))
         asked = request()

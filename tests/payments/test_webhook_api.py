@@ -4,6 +4,7 @@ What becomes of what the payment gateway calls back with. What is refused is in 
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -33,7 +34,7 @@ NOTED = frozenset(model._meta.db_table for model in (WebhookEvent, OutboxMessage
 
 @pytest.fixture(autouse=True)
 def _gateway_signs(settings):
-    settings.PAYMENTS = settings.PAYMENTS | {"GATEWAY": SIMULATED, "WEBHOOK_SECRETS": [SECRET]}
+    settings.PAYMENTS = replace(settings.PAYMENTS, gateway=SIMULATED, webhook_secrets=(SECRET,))
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ class TestWebhook:
 
     def test_may_be_signed_by_either_secret_while_they_change(self, gateway, settings):
         def now_know(*secrets: str) -> None:
-            settings.PAYMENTS = settings.PAYMENTS | {"WEBHOOK_SECRETS": list(secrets)}
+            settings.PAYMENTS = replace(settings.PAYMENTS, webhook_secrets=secrets)
 
         assert told(gateway, event(), signed(event(), secret=NEW_SECRET))[0] == "invalid_signature"
         now_know(NEW_SECRET, SECRET)

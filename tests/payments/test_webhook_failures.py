@@ -27,7 +27,7 @@ from tests.payments.test_services import request
 pytestmark = pytest.mark.django_db
 
 KEPT = (4_500, "GBP", "", 0)
-PARKING = timedelta(seconds=settings.PAYMENTS["WEBHOOK_PARKING_SECONDS"])
+PARKING = timedelta(seconds=settings.PAYMENTS.webhook_parking_seconds)
 A_MOMENT = timedelta(seconds=1)
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -197,7 +198,7 @@ class TestF18WordsThatAreNotTheGateways:
         monkeypatch.setattr("payments.gateway.protocol.current", lambda: gateway)
 
     def signed(self, *, body: bytes = BODY) -> dict[str, str]:
-        signature = Webhook(settings.PAYMENTS["WEBHOOK_SECRETS"][0]).sign("evt_1", NOON, body.decode())
+        signature = Webhook(settings.PAYMENTS.webhook_secrets[0]).sign("evt_1", NOON, body.decode())
         timestamp = str(int(NOON.timestamp()))
         return {"webhook-id": "evt_1", "webhook-timestamp": timestamp, "webhook-signature": signature}
 
@@ -234,7 +235,7 @@ class TestF18WordsThatAreNotTheGateways:
 
     def test_are_refused_when_another_secret_has_signed_them(self, settings):
         headers = self.signed()
-        settings.PAYMENTS = settings.PAYMENTS | {"WEBHOOK_SECRETS": ["whsec_" + "b3RoZXI" * 4 + "b3RoZXI="]}
+        settings.PAYMENTS = replace(settings.PAYMENTS, webhook_secrets=("whsec_" + "b3RoZXI" * 4 + "b3RoZXI=",))
 
         with pytest.raises(InvalidSignature):
             inbox.receive(self.BODY, headers, now=NOON)

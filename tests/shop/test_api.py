@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import OperationalError, connection
@@ -36,7 +38,7 @@ class TestLanding:
     def test_shows_the_ways_in(self, client, settings):
         text = client.get("/").content.decode()
 
-        assert settings.SHOP_NAME in text
+        assert settings.SHOP.name in text
         for address in (ORDERS, TOKENS, "/admin/", "/api/auth/login/"):
             assert address in text
 
@@ -50,7 +52,7 @@ class TestLanding:
         assert "<html" in answer.content.decode()
 
     def test_leads_to_pages_under_the_shops_name(self, client, ada, settings):
-        settings.SHOP_NAME = "Bob's Tables"
+        settings.SHOP = replace(settings.SHOP, name="Bob's Tables")
         client.force_login(ada)
 
         text = client.get(ORDERS, headers={"Accept": "text/html"}).content.decode()

@@ -5,6 +5,7 @@ The audit stays green after every single delivery of every journey, and lets oth
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -36,7 +37,7 @@ def drain_audited(settings) -> Callable[..., None]:
     """
     Deliver everything due, one delivery at a time and audited between them.
     """
-    settings.MESSAGING = settings.MESSAGING | {"BATCH_SIZE": 1}
+    settings.MESSAGING = replace(settings.MESSAGING, batch_size=1)
 
     def deliver(*, after: timedelta = timedelta(), rounds: int | None = None) -> None:
         assert violated() == []

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -61,7 +62,7 @@ class TestTheFile:
             run(tmp_path)
 
     def test_is_in_a_currency_with_two_decimals(self, path, settings):
-        settings.ORDERS = settings.ORDERS | {"CURRENCY": "JPY"}
+        settings.ORDERS = replace(settings.ORDERS, currency="JPY")
 
         with pytest.raises(CommandError, match="two decimals, those of JPY have not"):
             run(write(path, a_line()))

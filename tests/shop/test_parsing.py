@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -19,7 +20,8 @@ def shop(settings):
     """
     The shop as a web server calls it, but within the test's own transaction.
     """
-    settings.RELAY_IN_WEB = settings.SIMULATOR_IN_WEB = False
+    settings.MESSAGING = replace(settings.MESSAGING, relay_in_web=False)
+    settings.PAYMENTS = replace(settings.PAYMENTS, simulator_in_web=False)
     from shop import wsgi
 
     for signal in (request_started, request_finished):

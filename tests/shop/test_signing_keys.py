@@ -1,4 +1,5 @@
 from base64 import b64decode, b64encode
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -103,7 +104,7 @@ class TestCreate:
         assert not SigningKey.objects.exists()
 
     def test_makes_only_so_many(self, api, settings):
-        settings.ACCOUNTS = settings.ACCOUNTS | {"SIGNING_KEYS_PER_USER": 2}
+        settings.ACCOUNTS = replace(settings.ACCOUNTS, signing_keys_per_user=2)
         services.revoke_key(make_key(), now=timezone.now())
         services.rotate_key(make_key(), now=timezone.now())
         make_key()
@@ -133,7 +134,7 @@ class TestRotate:
         assert [row["id"] for row in api.get(KEYS).json()["results"]] == [str(new.pk), str(old.pk)]
 
     def test_leaves_it_for_as_long_as_the_shop_says(self, api, settings):
-        settings.ACCOUNTS = settings.ACCOUNTS | {"SIGNING_KEY_GRACE_HOURS": 1}
+        settings.ACCOUNTS = replace(settings.ACCOUNTS, signing_key_grace_hours=1)
         old = make_key()
 
         api.post(f"{KEYS}{old.pk}/rotate/")

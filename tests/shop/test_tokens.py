@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -132,7 +133,7 @@ class TestCreate:
         assert taken.status_code == 201
 
     def test_gives_only_so_many(self, ada, settings):
-        settings.ACCOUNTS = settings.ACCOUNTS | {"TOKENS_PER_USER": 2}
+        settings.ACCOUNTS = replace(settings.ACCOUNTS, tokens_per_user=2)
         expired, _ = ask(), ask()
         Token.objects.filter(pk=expired.json()["id"]).update(expiry=timezone.now())
         ask()

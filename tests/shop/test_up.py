@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -174,7 +175,7 @@ class TestUp:
             call_command("up", wish)
 
     def test_refuses_settings_that_cannot_be_meant(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(settings, "RELAY_WORKERS", 0)
+        monkeypatch.setattr(settings, "MESSAGING", replace(settings.MESSAGING, relay_workers=0))
 
         with pytest.raises(SystemCheckError, match="Set RELAY_WORKERS to 1 or more"):
             call_command("up", skip_checks=False)

@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--days",
             type=positive,
-            default=settings.MESSAGING["RETENTION_DAYS"],
+            default=settings.MESSAGING.retention_days,
             help="the retention time (default: MESSAGING_RETENTION_DAYS, now %(default)s)",
         )
         parser.add_argument("--dry-run", action="store_true", help="only tell how many would be deleted")

@@ -113,7 +113,7 @@ class SimulatedGateway:
 
     @property
     def url(self) -> str:
-        address: str = self._url or settings.PAYMENTS["SIMULATOR_URL"]
+        address: str = self._url or settings.PAYMENTS.simulator_url
         return address.rstrip("/")
 
     def charge(self, charge: Charge) -> Answer:
@@ -181,9 +181,9 @@ class SimulatedGateway:
     @cached_property
     def _connections(self) -> urllib3.PoolManager:
         return urllib3.PoolManager(
-            maxsize=settings.MESSAGING["OUTSIDE_CALLS_AT_ONCE"],
+            maxsize=settings.MESSAGING.outside_calls_at_once,
             retries=False,
-            timeout=urllib3.Timeout(connect=2, read=settings.PAYMENTS["TIMEOUT_SECONDS"]),
+            timeout=urllib3.Timeout(connect=2, read=settings.PAYMENTS.timeout_seconds),
         )
 
 
@@ -241,7 +241,7 @@ def _verified_id(body: bytes, headers: Mapping[str, str], now: datetime) -> str:
         text = body.decode()
     except UnicodeDecodeError:
         raise InvalidSignature("It is not the text that was signed.") from None
-    good = [Webhook(secret).sign(event_id, signed_at, text).encode() for secret in settings.PAYMENTS["WEBHOOK_SECRETS"]]
+    good = [Webhook(secret).sign(event_id, signed_at, text).encode() for secret in settings.PAYMENTS.webhook_secrets]
     if not any(hmac.compare_digest(one, other) for one in sent for other in good):
         raise InvalidSignature("None of our secrets has signed it.")
     if abs(now - signed_at) > TOLERANCE:

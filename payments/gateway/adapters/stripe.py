@@ -7,7 +7,7 @@ repeats its first answer to a key ("Idempotent requests"), so what an intent has
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -43,18 +43,18 @@ KEYS_LAST = timedelta(hours=23)  # Stripe forgets them after 24 hours at the ear
 
 class StripeGateway:
     """
-    Configured by `settings.PAYMENTS`. A call makes up to six requests, and `TIMEOUT_SECONDS` bounds each silence in
+    Configured by `settings.PAYMENTS`. A call makes up to six requests, and `timeout_seconds` bounds each silence in
     them. The one client serves all threads, for its connections are the thread's own.
     """
 
     def __init__(self, *, clock: Callable[[], datetime] = timezone.now) -> None:
         self._clock = clock
-        self._secrets: list[str] = settings.PAYMENTS["WEBHOOK_SECRETS"]
+        self._secrets: Sequence[str] = settings.PAYMENTS.webhook_secrets
         client = stripe.StripeClient(
-            settings.PAYMENTS["STRIPE_API_KEY"],
-            base_addresses={"api": settings.PAYMENTS["STRIPE_API_BASE"] or stripe.DEFAULT_API_BASE},
+            settings.PAYMENTS.stripe_api_key,
+            base_addresses={"api": settings.PAYMENTS.stripe_api_base or stripe.DEFAULT_API_BASE},
             max_network_retries=0,
-            http_client=stripe.RequestsClient(timeout=settings.PAYMENTS["TIMEOUT_SECONDS"]),
+            http_client=stripe.RequestsClient(timeout=settings.PAYMENTS.timeout_seconds),
         )
         self._intents, self._charges, self._refunds = client.v1.payment_intents, client.v1.charges, client.v1.refunds
 

@@ -32,12 +32,12 @@ class Command(BaseCommand):
         tell("--host", default="127.0.0.1", help="address to serve at (default: %(default)s)")
         tell("--port", type=port_number, default=8010, help="port to serve at (default: %(default)s)")
         tell("--fd", type=int, help="a listening socket to serve at instead, handed down by whoever starts this")
-        ledger = settings.PAYMENTS["SIMULATOR_LEDGER"]
+        ledger = settings.PAYMENTS.simulator_ledger
         tell("--ledger", default=ledger, metavar="FILE", help="where it remembers (default: %(default)s)")
         tell(
             "--callback-url",
             type=web_address,
-            default=settings.PAYMENTS["CALLBACK_URL"],
+            default=settings.PAYMENTS.simulator_callback_url,
             help="whom to call (default: %(default)s)",
         )
         tell("--seed", type=int, default=1, help="repeats the chaos of another run (default: %(default)s)")
@@ -61,7 +61,7 @@ class Command(BaseCommand):
         names = ("callback_url", "seed", "delay", "slow_seconds", "late_seconds", "latency")
         conduct = Conduct(
             host=host,
-            secrets=settings.PAYMENTS["WEBHOOK_SECRETS"],
+            secrets=settings.PAYMENTS.webhook_secrets,
             rates=chaos,
             **{name: options[name] for name in names},
         )

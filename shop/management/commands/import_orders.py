@@ -169,7 +169,7 @@ class Import:
 
 
 def _check(file: Path, rejects: Path) -> None:
-    currency = settings.ORDERS["CURRENCY"]
+    currency = settings.ORDERS.currency
     if get_currency_precision(currency) != 2:
         raise UnusableFeed(f"A feed's prices have two decimals, those of {currency} have not.")
     if rejects.exists() and (not rejects.is_file() or rejects.samefile(file)):

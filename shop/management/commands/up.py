@@ -41,7 +41,10 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1", help="address to serve at (default: %(default)s)")
         parser.add_argument("--port", type=port_number, default=8000, help="port to serve at (default: %(default)s)")
         parser.add_argument(
-            "--workers", type=positive, default=settings.RELAY_WORKERS, help="number of workers (default: %(default)s)"
+            "--workers",
+            type=positive,
+            default=settings.MESSAGING.relay_workers,
+            help="number of workers (default: %(default)s)",
         )
         parser.add_argument(
             "--simulator-port", type=port_number, default=_simulator_port(), help="for payments (default: %(default)s)"
@@ -55,7 +58,7 @@ class Command(BaseCommand):
 
     def handle(self, *, host: str, port: int, simulator_port: int, workers: int, demo: bool, **options: Any) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        simulates = settings.PAYMENTS["GATEWAY"] == settings.SIMULATOR and not options["without_simulator"]
+        simulates = settings.PAYMENTS.uses_simulator and not options["without_simulator"]
         with (
             suppress(KeyboardInterrupt),
             listen(host, port) as listener,
@@ -78,7 +81,7 @@ class Command(BaseCommand):
         connections.close_all()
 
     def _greet(self, address: str, gateway: str) -> None:
-        self.stdout.write(f"\n{settings.SHOP_NAME} is open. Ctrl-C closes it.\n")
+        self.stdout.write(f"\n{settings.SHOP.name} is open. Ctrl-C closes it.\n")
         self.stdout.write(f"  {address}/                what is here\n")
         self.stdout.write(f"  {address}/admin/          for operators\n")
         self.stdout.write(f"  {address}/api/v1/orders/  for customers and their programs\n")
@@ -92,7 +95,7 @@ def _simulator_port() -> int:
     """
     Tell at which port settings expect the payment simulator.
     """
-    return urlsplit(settings.PAYMENTS["SIMULATOR_URL"]).port or 80
+    return urlsplit(settings.PAYMENTS.simulator_url).port or 80
 
 
 def listen(host: str, port: int, *, option: str = "--port") -> socket.socket:

@@ -43,7 +43,7 @@ def remembered_since(now: datetime) -> datetime:
     """
     Tell from when on no message can have been pruned, so that a missing one was never written.
     """
-    return now - timedelta(days=settings.MESSAGING["RETENTION_DAYS"])
+    return now - timedelta(days=settings.MESSAGING.retention_days)
 
 
 def only_in_one(left: QuerySet[Any, Any], right: QuerySet[Any, Any]) -> set[object]:

@@ -64,7 +64,7 @@ def one_order_per_key(now: datetime) -> Finding:
 
 
 def none_past_its_deadline(now: datetime) -> Finding:
-    due = timedelta(seconds=settings.ORDERS["PAYMENT_DUE_SECONDS"])
+    due = timedelta(seconds=settings.ORDERS.payment_due_seconds)
     late = Q(status=Status.PLACED, at__lt=now - LATE_AFTER)
     late |= Q(status=Status.AWAITING_PAYMENT, at__lt=now - LATE_AFTER - due)
     stuck = HistoryEntry.objects.filter(late, status=F("order__status"))

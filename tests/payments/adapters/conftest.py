@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -21,5 +22,5 @@ def gateway(server, settings) -> SimulatedGateway:
     """
     The adapter that asks it.
     """
-    settings.PAYMENTS = settings.PAYMENTS | {"TIMEOUT_SECONDS": 5, "WEBHOOK_SECRETS": [SECRET]}
+    settings.PAYMENTS = replace(settings.PAYMENTS, timeout_seconds=5, webhook_secrets=(SECRET,))
     return SimulatedGateway(f"{server.url}/")

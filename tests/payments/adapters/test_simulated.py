@@ -2,6 +2,7 @@
 The adapter over HTTP, and the webhooks that it reads; what the API answers to those is in tests/bad_input.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -222,7 +223,7 @@ class TestReadWebhook:
 
 class TestConnections:
     def test_are_used_again_by_as_many_calls_as_are_made_at_once(self, gateway, server, settings):
-        settings.MESSAGING = settings.MESSAGING | {"OUTSIDE_CALLS_AT_ONCE": 64}
+        settings.MESSAGING = replace(settings.MESSAGING, outside_calls_at_once=64)
         charges = [charge_named(f"key-{number}") for number in range(64)]
 
         replies = [reply for _ in range(4) for reply in call_all(gateway.look_up, charges)]

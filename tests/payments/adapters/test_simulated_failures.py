@@ -2,6 +2,8 @@
 What the adapter makes of a gateway that does not answer, or not what it should: whether the money may have moved.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from payments.gateway.adapters.simulated import SimulatedGateway
@@ -45,7 +47,7 @@ class TestCall:
 
     @pytest.mark.parametrize("said", [b"", b"HTTP/1.", HEAD + b'{"status": "succ'])
     def test_times_out_when_the_answer_takes_too_long(self, server, settings, said):
-        settings.PAYMENTS = settings.PAYMENTS | {"TIMEOUT_SECONDS": 0.05}
+        settings.PAYMENTS = replace(settings.PAYMENTS, timeout_seconds=0.05)
         server.script.append(hanging(after=said))
 
         with pytest.raises(TimedOut, match="did not answer"):

@@ -2,8 +2,10 @@
 The shop's settings, with a database that nobody can open and a secret to sign with.
 """
 
+from dataclasses import replace
+
 from shop.settings import *  # noqa: F403
 from shop.settings import PAYMENTS
 from tests.payments.simulator.benches import SECRET
 
-PAYMENTS = PAYMENTS | {"WEBHOOK_SECRETS": [SECRET]}
+PAYMENTS = replace(PAYMENTS, webhook_secrets=(SECRET,))

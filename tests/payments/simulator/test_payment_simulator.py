@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,14 +115,14 @@ class TestPaymentSimulator:
 
     @pytest.mark.parametrize("secrets", [[], ["whsec_"], ["whsec_x"]])
     def test_refuses_to_sign_without_a_secret(self, tmp_path: Path, settings, secrets: list[str]) -> None:
-        settings.PAYMENTS = settings.PAYMENTS | {"WEBHOOK_SECRETS": secrets}
+        settings.PAYMENTS = replace(settings.PAYMENTS, webhook_secrets=secrets)
 
         with pytest.raises(CommandError, match="Cannot sign"):
             call_command("payment_simulator", "--port=0", f"--ledger={tmp_path}/ledger.sqlite3")
 
     @pytest.mark.parametrize("kind", ["a folder", "a text"])
     def test_refuses_what_is_no_ledger(self, tmp_path: Path, settings, kind: str) -> None:
-        settings.PAYMENTS = settings.PAYMENTS | {"WEBHOOK_SECRETS": [SECRET]}
+        settings.PAYMENTS = replace(settings.PAYMENTS, webhook_secrets=(SECRET,))
         (tmp_path / "a text").write_text("This is no database, but it is long enough to be read as one." * 20)
         (tmp_path / "a folder").mkdir()
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +28,6 @@ def limits(settings, at) -> Callable[..., None]:
     """
 
     def limits(**most: int) -> None:
-        settings.THROTTLING = settings.THROTTLING | most
+        settings.THROTTLING = replace(settings.THROTTLING, **most)
 
     return limits

@@ -18,7 +18,7 @@ def behind_proxies(settings):
 class TestAddress:
     @pytest.mark.parametrize("forged", ["192.0.2.{number}", "{number}", "", "192.0.2.{number}, 127.0.0.1"])
     def test_cannot_be_forged(self, limits, forged):
-        limits(ADDRESS_PER_MINUTE=3)
+        limits(address_per_minute=3)
 
         answers = [
             APIClient().get(PRODUCTS, headers={"X-Forwarded-For": forged.format(number=number)}) for number in range(5)
@@ -27,7 +27,7 @@ class TestAddress:
         assert [bool(throttled(answer)) for answer in answers] == [False] * 3 + [True] * 2
 
     def test_is_the_one_that_the_nearest_proxy_saw(self, limits, behind_proxies):
-        limits(ADDRESS_PER_MINUTE=1)
+        limits(address_per_minute=1)
         behind_proxies(1)
 
         def through_proxy(told: str) -> int:

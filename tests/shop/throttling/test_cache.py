@@ -30,7 +30,7 @@ class TestCache:
 
     @pytest.mark.usefixtures("_no_redis")
     def test_out_of_reach_stops_nobody_and_is_complained_of_once(self, ada, limits, caplog):
-        limits(ADDRESS_PER_MINUTE=1, FAILURES_PER_MINUTE=1, FAILED_LOGINS_PER_QUARTER_HOUR=1)
+        limits(address_per_minute=1, failures_per_minute=1, failed_logins_per_quarter_hour=1)
 
         answers = [APIClient().get(PRODUCTS).status_code for _ in range(3)]
         logins = [
@@ -46,7 +46,7 @@ class TestCache:
 
     @pytest.mark.usefixtures("_no_redis")
     def test_out_of_reach_is_left_alone_for_a_while(self, limits, monkeypatch):
-        limits(FAILURES_PER_MINUTE=1)
+        limits(failures_per_minute=1)
         FAILURES_OF_ADDRESS.note("192.0.2.7")
 
         monkeypatch.setattr(throttling, "_increment", lambda *_: pytest.fail("asked"))
@@ -54,7 +54,7 @@ class TestCache:
         FAILURES_OF_ADDRESS.note("192.0.2.7")
 
     def test_counts_again_when_it_is_back(self, limits, monkeypatch):
-        limits(ADDRESS_PER_MINUTE=1)
+        limits(address_per_minute=1)
         monkeypatch.setattr(throttling, "cache", None)
         REQUESTS_OF_ADDRESS.count("192.0.2.7")
         monkeypatch.setattr(throttling, "cache", cache)
@@ -65,7 +65,7 @@ class TestCache:
             REQUESTS_OF_ADDRESS.count("192.0.2.7")
 
     def test_keeps_no_name_and_no_count_for_ever(self, limits):
-        limits(FAILED_LOGINS_PER_QUARTER_HOUR=1)
+        limits(failed_logins_per_quarter_hour=1)
         FAILED_LOGINS_OF_NAME.note("ada \x00 é" * 100)
 
         assert "ada" not in str(cache._cache)

@@ -22,7 +22,7 @@ def ada():
 
 class TestLogins:
     def test_are_refused_everywhere_once_too_many_under_a_name_have_failed(self, ada, limits, at):
-        limits(FAILED_LOGINS_PER_QUARTER_HOUR=3)
+        limits(failed_logins_per_quarter_hour=3)
         failed = [ask_for_a_token(password="wrong"), *[log_in(page, "wrong") for page in LOGIN_PAGES]]
         at(600)
 
@@ -36,7 +36,7 @@ class TestLogins:
         assert [ask_for_a_token().status_code, *[log_in(page).status_code for page in LOGIN_PAGES]] == [201, 302, 302]
 
     def test_are_refused_to_an_address_from_which_too_many_have_failed(self, ada, limits):
-        limits(FAILURES_PER_MINUTE=3)
+        limits(failures_per_minute=3)
         for name in ("adam", "eve", "mallory"):
             assert ask_for_a_token(name).status_code == 401
 
@@ -44,7 +44,7 @@ class TestLogins:
         assert ask_for_a_token(REMOTE_ADDR="192.0.2.7").status_code == 201
 
     def test_are_refused_before_anybody_looks_at_them(self, ada, limits):
-        limits(FAILED_LOGINS_PER_QUARTER_HOUR=1)
+        limits(failed_logins_per_quarter_hour=1)
         ask_for_a_token(password="wrong")
 
         with counting_statements() as statements:
@@ -53,18 +53,18 @@ class TestLogins:
         assert len(statements) == 0
 
     def test_are_counted_for_nobody_too(self, limits):
-        limits(FAILED_LOGINS_PER_QUARTER_HOUR=2)
+        limits(failed_logins_per_quarter_hour=2)
 
         assert [ask_for_a_token("nobody").status_code for _ in range(3)] == [401, 401, 429]
 
     def test_that_succeed_are_not_counted(self, ada, limits):
-        limits(FAILED_LOGINS_PER_QUARTER_HOUR=2, FAILURES_PER_MINUTE=2)
+        limits(failed_logins_per_quarter_hour=2, failures_per_minute=2)
 
         assert [ask_for_a_token().status_code for _ in range(5)] == [201] * 5
 
     @pytest.mark.parametrize("page", LOGIN_PAGES)
     def test_are_refused_on_a_page_for_people(self, ada, limits, page):
-        limits(FAILED_LOGINS_PER_QUARTER_HOUR=1)
+        limits(failed_logins_per_quarter_hour=1)
         log_in(page, "wrong")
 
         answer = log_in(page, Accept="text/html")
@@ -74,7 +74,7 @@ class TestLogins:
         assert Client().get(page).status_code == 200
 
     def test_are_not_stopped_by_who_is_already_in(self, ada, limits):
-        limits(FAILED_LOGINS_PER_QUARTER_HOUR=1, FAILURES_PER_MINUTE=1)
+        limits(failed_logins_per_quarter_hour=1, failures_per_minute=1)
         browser, program = APIClient(), api_of("bob")
         browser.force_login(ada)
         ask_for_a_token(password="wrong")
@@ -87,7 +87,7 @@ class TestLogins:
 class TestBadTokens:
     @pytest.mark.parametrize("authorization", ["Token wrong", "Token", "Basic eDp4", "\xff"])
     def test_stop_their_address_for_the_minute(self, limits, at, authorization):
-        limits(FAILURES_PER_MINUTE=30)
+        limits(failures_per_minute=30)
         ada, guesser = api_of("ada"), APIClient()
 
         answers = [guesser.get(ORDERS, headers={"Authorization": authorization}).status_code for _ in range(40)]
@@ -99,13 +99,13 @@ class TestBadTokens:
         assert ada.get(ORDERS).status_code == 200
 
     def test_stop_nobody_who_sends_none(self, limits):
-        limits(FAILURES_PER_MINUTE=1)
+        limits(failures_per_minute=1)
         APIClient().get(ORDERS, headers={"Authorization": "Token wrong"})
 
         assert APIClient().get(PRODUCTS).status_code == 200
 
     def test_are_looked_for_no_more(self, limits):
-        limits(FAILURES_PER_MINUTE=1)
+        limits(failures_per_minute=1)
         guesses = [partial(APIClient().get, ORDERS, headers={"Authorization": "Token wrong"}) for _ in range(2)]
         guesses[0]()
 
@@ -117,7 +117,7 @@ class TestBadTokens:
 
 class TestBadSignatures:
     def test_stop_their_address(self, api, limits):
-        limits(FAILURES_PER_MINUTE=2)
+        limits(failures_per_minute=2)
         signer = signer_of(CustomerFactory())
         forger = replace(signer, private=b"a guess")
 
@@ -129,7 +129,7 @@ class TestBadSignatures:
         assert [answer.status_code for answer in answers] == [200, 401, 401, 429]
 
     def test_that_are_missing_stop_nobody(self, api, limits):
-        limits(FAILURES_PER_MINUTE=1)
+        limits(failures_per_minute=1)
         Account.objects.create(user=CustomerFactory(), must_sign=True)
 
         assert [api.get(ORDERS).json()["code"] for _ in range(3)] == ["signature_required"] * 3

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 class TestRequests:
     def test_of_an_account_are_counted_by_the_minute(self, limits, at):
-        limits(ACCOUNT_PER_MINUTE=3)
+        limits(account_per_minute=3)
         ada, again, bob = api_of("ada"), api_of("ada"), api_of("bob")
         at(20.5)
 
@@ -24,7 +24,7 @@ class TestRequests:
         assert ada.get(ORDERS).status_code == 200
 
     def test_of_strangers_are_counted_by_their_address(self, limits):
-        limits(ADDRESS_PER_MINUTE=2)
+        limits(address_per_minute=2)
         stranger, ada = APIClient(), api_of("ada")
 
         assert [throttled(stranger.get(PRODUCTS)) for _ in range(3)] == [0, 0, 60]
@@ -37,7 +37,7 @@ class TestRequests:
         assert APIClient().get(PRODUCTS).status_code == 200
 
     def test_at_the_same_moment_are_all_counted(self, limits):
-        limits(ADDRESS_PER_MINUTE=50)
+        limits(address_per_minute=50)
 
         answers = at_once(*[partial(REQUESTS_OF_ADDRESS.count, "192.0.2.7")] * 60)
 

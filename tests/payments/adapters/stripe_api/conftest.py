@@ -3,7 +3,8 @@ The Stripe adapter was tested against a stub server that speaks the part of Stri
 by hand after Stripe's documented objects. It was never run against Stripe itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import stripe
@@ -21,18 +22,22 @@ def server() -> Iterator[StripeServer]:
 
 
 @pytest.fixture
-def configured(settings, monkeypatch, server):
+def configure_stripe(settings, monkeypatch, server) -> Callable[..., None]:
     monkeypatch.setattr(stripe, "enable_telemetry", False)
-    settings.PAYMENTS = {
-        "GATEWAY": "payments.gateway.adapters.stripe.StripeGateway",
-        "STRIPE_API_KEY": "sk_test_shop",
-        "STRIPE_API_BASE": server.address,
-        "WEBHOOK_SECRETS": [SECRET, OLD_SECRET],
-        "TIMEOUT_SECONDS": 2,
-    }
-    return settings.PAYMENTS
+
+    def configure(**changes) -> None:
+        settings.PAYMENTS = replace(settings.PAYMENTS, **changes)
+
+    configure(
+        gateway="payments.gateway.adapters.stripe.StripeGateway",
+        stripe_api_key="sk_test_shop",
+        stripe_api_base=server.address,
+        webhook_secrets=(SECRET, OLD_SECRET),
+        timeout_seconds=2,
+    )
+    return configure
 
 
 @pytest.fixture
-def gateway(configured) -> Gateway:
+def gateway(configure_stripe) -> Gateway:
     return StripeGateway(clock=lambda: NOW)

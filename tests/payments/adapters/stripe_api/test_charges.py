@@ -152,8 +152,8 @@ class TestLostRequestsAndAnswers:
         assert gateway.charge(chair()).outcome is Outcome.SUCCEEDED
         assert len(server.intents) == 1
 
-    def test_a_request_that_comes_after_its_cancellation_captures_nothing(self, configured, server):
-        configured["TIMEOUT_SECONDS"] = 0.3
+    def test_a_request_that_comes_after_its_cancellation_captures_nothing(self, configure_stripe, server):
+        configure_stripe(timeout_seconds=0.3)
         hasty = StripeGateway(clock=lambda: NOW)
         late = Fault("/confirm", hang=True)
         server.faults.append(late)

@@ -144,18 +144,18 @@ class TestErrors:
         with pytest.raises(expected):
             gateway.charge(chair())
 
-    def test_a_wrong_key_reaches_nothing(self, configured):
-        configured["STRIPE_API_KEY"] = "sk_test_other"
+    def test_a_wrong_key_reaches_nothing(self, configure_stripe):
+        configure_stripe(stripe_api_key="sk_test_other")
 
         with pytest.raises(Unreachable, match="Invalid API Key"):
             StripeGateway().look_up(chair())
 
     @pytest.mark.parametrize("move", ["_confirm", "_withdraw"])
-    def test_a_refused_connection_moves_nothing(self, gateway, configured, move):
+    def test_a_refused_connection_moves_nothing(self, gateway, configure_stripe, move):
         intent = gateway._find(chair())
         with socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))
-            configured["STRIPE_API_BASE"] = f"http://127.0.0.1:{closed.getsockname()[1]}"
+            configure_stripe(stripe_api_base=f"http://127.0.0.1:{closed.getsockname()[1]}")
             cut_off = StripeGateway()
 
             with pytest.raises(Unreachable):

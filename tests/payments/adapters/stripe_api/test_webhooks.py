@@ -103,7 +103,7 @@ class TestReadWebhook:
         with pytest.raises(InvalidSignature):
             gateway.read_webhook(b"{}", {} if header is None else {"stripe-signature": header}, now=NOW)
 
-    def test_refuses_another_s_secret_or_body(self, gateway, configured):
+    def test_refuses_another_s_secret_or_body(self, gateway, configure_stripe):
         header = WebhookSignature.generate_signature_header("{}", SECRET, int(NOW.timestamp()))
 
         with pytest.raises(InvalidSignature):
@@ -112,8 +112,8 @@ class TestReadWebhook:
             with pytest.raises(InvalidSignature):
                 gateway.read_webhook(body, {"stripe-signature": header}, now=NOW)
 
-    def test_trusts_no_empty_secret(self, configured):
-        configured["WEBHOOK_SECRETS"] = ["", " "]
+    def test_trusts_no_empty_secret(self, configure_stripe):
+        configure_stripe(webhook_secrets=("", " "))
 
         with pytest.raises(InvalidSignature):
             self.read(StripeGateway(), self.webhook(), secret=" ")

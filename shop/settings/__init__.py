@@ -10,45 +10,43 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from shop.environment import Environment
+from shop.settings.groups import (
+    INSECURE_WEBHOOK_SECRET,
+    AccountSettings,
+    MessagingSettings,
+    OrderSettings,
+    PaymentSettings,
+    ShopSettings,
+    ThrottlingSettings,
+)
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
 env = Environment()
 env.read_env(BASE_DIR / ".env")
 
-# --- This shop ---
+DEBUG = env.bool("DEBUG", default=True)
 
-SHOP_NAME = env("SHOP_NAME", default="The Shop")
+DATABASE = env.database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'shop.sqlite3'}")
+SQLITE = DATABASE["ENGINE"] == "django.db.backends.sqlite3"
 
-ORDERS = {
-    "CURRENCY": env("SHOP_CURRENCY", default="GBP"),
-    "PAYMENT_DUE_SECONDS": env.int("ORDER_PAYMENT_DUE_SECONDS", default=900),
-    "REMINDER_SECONDS": env.int("ORDER_REMINDER_SECONDS", default=600),
-    "MAX_LINES": env.int("ORDER_MAX_LINES", default=100),
-    "MAX_QUANTITY": env.int("ORDER_MAX_QUANTITY", default=1000),
-    "MAX_OPEN_ORDERS": env.int("ORDER_MAX_OPEN_ORDERS", default=1000),
-    "FOLLOW_SECONDS": env.int("ORDER_FOLLOW_SECONDS", default=20),
-    "FOLLOWERS": env.int("ORDER_FOLLOWERS", default=4),
-}
+# --- The shop ---
 
-ACCOUNTS = {
-    "TOKENS_PER_USER": env.int("TOKENS_PER_USER", default=100),
-    "SIGNING_KEYS_PER_USER": env.int("SIGNING_KEYS_PER_USER", default=10),
-    "SIGNING_KEY_GRACE_HOURS": env.int("SIGNING_KEY_GRACE_HOURS", default=24),
-}
-
-MESSAGING = {
-    "LEASE_SECONDS": env.int("MESSAGING_LEASE_SECONDS", default=30),
-    "HANDLER_LIMIT_SECONDS": env.int("MESSAGING_HANDLER_LIMIT_SECONDS", default=20),
-    "BATCH_SIZE": env.int("MESSAGING_BATCH_SIZE", default=200),
-    "MAX_ATTEMPTS": env.int("MESSAGING_MAX_ATTEMPTS", default=12),
-    "RETENTION_DAYS": env.int("MESSAGING_RETENTION_DAYS", default=30),
-    "OUTSIDE_CALLS_AT_ONCE": env.int("MESSAGING_OUTSIDE_CALLS_AT_ONCE", default=64),
-}
+SHOP = ShopSettings.from_environment(env, operator_email="operator@example.com" if DEBUG else "")
+ORDERS = OrderSettings.from_environment(env)
+ACCOUNTS = AccountSettings.from_environment(env)
+THROTTLING = ThrottlingSettings.from_environment(env)
+MESSAGING = MessagingSettings.from_environment(env, relay_in_web=DEBUG and SQLITE)
+PAYMENTS = PaymentSettings.from_environment(
+    env,
+    webhook_secrets=(INSECURE_WEBHOOK_SECRET,) if DEBUG else (),
+    simulator_ledger=str(BASE_DIR / "payment_simulator.sqlite3"),
+    simulator_in_web=MESSAGING.relay_in_web,
+)
+if not DEBUG:
+    PAYMENTS.require_secret_webhook_secrets()
 
 # --- Security ---
-
-DEBUG = env.bool("DEBUG", default=True)
 
 INSECURE_SECRET_KEY = "django-insecure-only-for-trying-the-shop-on-your-own-machine"
 SECRET_KEY = env("SECRET_KEY", default=INSECURE_SECRET_KEY)
@@ -86,29 +84,6 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-
-# --- Payments ---
-
-SIMULATOR = "payments.gateway.adapters.simulated.SimulatedGateway"
-INSECURE_WEBHOOK_SECRET = "whsec_b25seS1mb3ItdHJ5aW5nLXRoZS1zaG9wLW9uLXlvdXItb3duLW1hY2hpbmU="
-
-PAYMENTS = {
-    "GATEWAY": env("PAYMENT_GATEWAY", default=SIMULATOR),
-    "TIMEOUT_SECONDS": env.int("PAYMENT_TIMEOUT_SECONDS", default=5),
-    # The first one signs, where we do; each of them is good for verifying.
-    "WEBHOOK_SECRETS": env.list("PAYMENT_WEBHOOK_SECRETS", default=[INSECURE_WEBHOOK_SECRET] if DEBUG else []),
-    "WEBHOOK_PARKING_SECONDS": env.int("PAYMENT_WEBHOOK_PARKING_SECONDS", default=3600),
-    "SIMULATOR_URL": env("PAYMENT_SIMULATOR_URL", default="http://127.0.0.1:8010"),
-    "CALLBACK_URL": env("PAYMENT_SIMULATOR_CALLBACK_URL", default="http://127.0.0.1:8000/api/v1/webhooks/payments/"),
-    "SIMULATOR_LEDGER": env("PAYMENT_SIMULATOR_LEDGER", default=str(BASE_DIR / "payment_simulator.sqlite3")),
-    "STRIPE_API_KEY": env("STRIPE_API_KEY", default=""),
-    "STRIPE_API_BASE": env("STRIPE_API_BASE", default=""),
-}
-if not DEBUG and INSECURE_WEBHOOK_SECRET in PAYMENTS["WEBHOOK_SECRETS"]:
-    raise ImproperlyConfigured(
-        "DEBUG is off, and PAYMENT_WEBHOOK_SECRETS has the one that everybody can read in the source: anybody could "
-        "sign webhooks. Set it to those that the payment gateway gave you."
-    )
 
 # --- Django ---
 
@@ -174,9 +149,6 @@ USE_TZ = True
 
 # --- Database and cache ---
 
-DATABASE = env.database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'shop.sqlite3'}")
-SQLITE = DATABASE["ENGINE"] == "django.db.backends.sqlite3"
-
 DATABASE_OPTIONS = (
     {
         # A transaction that starts as a reader and turns writer fails at once with "database is locked", whatever the
@@ -187,7 +159,7 @@ DATABASE_OPTIONS = (
     }
     if SQLITE
     # A worker frozen in mid-transaction must not keep its row locks beyond its lease.
-    else {"options": f"-c idle_in_transaction_session_timeout={MESSAGING['LEASE_SECONDS'] * 1000}"}
+    else {"options": f"-c idle_in_transaction_session_timeout={MESSAGING.lease_seconds * 1000}"}
 )
 
 DATABASES = {
@@ -216,16 +188,12 @@ CACHES = {
 
 # --- Workers ---
 
-RELAY_IN_WEB = env.bool("RELAY_IN_WEB", default=DEBUG and SQLITE)
-RELAY_WORKERS = env.int("RELAY_WORKERS", default=2)
-SIMULATOR_IN_WEB = env.bool("PAYMENT_SIMULATOR_IN_WEB", default=RELAY_IN_WEB and PAYMENTS["GATEWAY"] == SIMULATOR)
-
 # The cluster hosts the relay; its own queue carries nothing but daily chores, so it may be slow and forgetful.
 Q_CLUSTER = {
     "name": "shop",
     "label": "Background chores",
     "orm": "default",
-    "workers": RELAY_WORKERS,
+    "workers": MESSAGING.relay_workers,
     "guard_cycle": 0.2,
     "poll": 1,
     "timeout": 300,
@@ -254,7 +222,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "shop.openapi.schema.ShopSchema",
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": ["shop.http.throttling.RequestThrottle"],
-    "NUM_PROXIES": env.int("TRUSTED_PROXIES", default=0),
+    "NUM_PROXIES": THROTTLING.trusted_proxies,
     "DEFAULT_PAGINATION_CLASS": "shop.http.pagination.Pages",
     "DEFAULT_FILTER_BACKENDS": ["shop.http.filters.StrictFilters"],
     "PAGE_SIZE": 50,
@@ -276,14 +244,6 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
 }
 
-# 0 is no limit.
-THROTTLING = {
-    "ACCOUNT_PER_MINUTE": env.int("THROTTLE_ACCOUNT_PER_MINUTE", default=1200),
-    "ADDRESS_PER_MINUTE": env.int("THROTTLE_ADDRESS_PER_MINUTE", default=600),
-    "FAILURES_PER_MINUTE": env.int("THROTTLE_FAILURES_PER_MINUTE", default=30),
-    "FAILED_LOGINS_PER_QUARTER_HOUR": env.int("THROTTLE_FAILED_LOGINS_PER_QUARTER_HOUR", default=10),
-}
-
 # The prefix lets scanners for secrets know one when they see it.
 REST_KNOX = {"TOKEN_TTL": timedelta(days=30), "TOKEN_PREFIX": "shop_"}
 KNOX_TOKEN_MODEL = "shop.Token"
@@ -291,9 +251,6 @@ KNOX_TOKEN_MODEL = "shop.Token"
 MIGRATION_MODULES = {"knox": None}
 
 # --- E-mail ---
-
-# Is told of money that came late, twice or wrong, and of refunds that the gateway refused.
-OPERATOR_EMAIL = env("OPERATOR_EMAIL", default="operator@example.com" if DEBUG else "")
 
 EMAIL_BACKEND = env("EMAIL_BACKEND", default="anymail.backends.console.EmailBackend")
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="The Shop <shop@example.com>")
