@@ -3,7 +3,7 @@ No worker, no sleep, no network: `drain()` delivers everything due until it is q
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -19,6 +19,7 @@ from payments.gateway import protocol
 from shop.settings.groups import ThrottlingSettings
 from tests.factories import api_of
 from tests.gateways import INSTANT, LedgerGateway
+from tests.processes import outputs_since
 
 
 @receiver(connection_created)
@@ -53,6 +54,17 @@ def _nobody_is_throttled(settings):
     settings.THROTTLING = ThrottlingSettings(
         account_per_minute=0, address_per_minute=0, failures_per_minute=0, failed_logins_per_quarter_hour=0
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """
+    Show with a failure what the test's processes wrote.
+    """
+    report = yield
+    if report.failed:
+        report.sections += outputs_since(call.start)
+    return report
 
 
 @pytest.fixture

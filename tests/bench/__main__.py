@@ -10,13 +10,17 @@ import json
 import os
 import platform
 import secrets
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.processes import run
+
+from .database import fresh_database
+
 SAMPLE = Path("shop/samples/online_retail_sample.csv")
+RUN_SECONDS = 4 * 3600
 
 
 def main() -> None:
@@ -40,20 +44,17 @@ def _measure_apart(url: str, chosen: argparse.Namespace) -> dict[str, Any]:
     """
     Measure in a process of its own, since Django knows one database for life.
     """
-    from .cluster import fresh_database
-
     with tempfile.TemporaryDirectory() as scratch:
-        environment = os.environ | {
+        environment = {
             "DATABASE_URL": fresh_database(url, Path(scratch)),
             "DJANGO_SETTINGS_MODULE": "tests.bench.settings",
-            "BENCH_ARRIVALS": f"{scratch}/arrivals",
+            "BENCH_FOLDER": scratch,
             "SECRET_KEY": secrets.token_urlsafe(64),
             "DEBUG": "0",
             "ALLOWED_HOSTS": "shop.example,127.0.0.1",
             "RELAY_IN_WEB": "0",
             "PAYMENT_GATEWAY": "payments.gateway.adapters.instant.InstantGateway",
             "PAYMENT_WEBHOOK_SECRETS": f"whsec_{secrets.token_hex(32)}",
-            "BENCH_LEDGER": f"{scratch}/ledger.sqlite3",
             "LOG_LEVEL": "ERROR",
             # It is the shop that is measured, not how it holds back.
             "ORDER_MAX_OPEN_ORDERS": "1000000000",
@@ -62,9 +63,10 @@ def _measure_apart(url: str, chosen: argparse.Namespace) -> dict[str, Any]:
         }
         parts = ["http"] if chosen.http else ["gateway"] if chosen.gateway else ["http", "gateway", "workers"]
         sizes = ["1000", "2000"] if chosen.quick else ["1000", "10000", "50000"]
-        command = [sys.executable, "-m", "tests.bench.measure", str(chosen.log), f"{scratch}/figures", ",".join(parts)]
-        command += sizes
-        subprocess.run(command, env=environment, check=True)
+        measure = [sys.executable, "-m", "tests.bench.measure", str(chosen.log.resolve()), ",".join(parts), *sizes]
+        finished = run(measure, within=RUN_SECONDS, **environment)
+        if finished.status:
+            sys.exit(finished.output + finished.errors)
         return json.loads(Path(f"{scratch}/figures").read_text())
 
 

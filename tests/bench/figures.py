@@ -2,7 +2,6 @@
 The figures, each measured on a running cluster.
 """
 
-import os
 import random
 import time
 from collections.abc import Sequence
@@ -23,8 +22,8 @@ from orders import placing, services
 from orders.drafts import Draft, DraftLine
 from orders.models import Order, OrderLine, Product
 
-from .cluster import cpu_seconds
-from .handlers import Ping
+from .handlers import ARRIVALS, Ping
+from .programs import FOLDER, cpu_seconds
 
 SKUS = [f"SKU-{number:03}" for number in range(500)]
 PRICE = 100
@@ -87,8 +86,7 @@ def order_log(path: Path) -> dict[str, float]:
     Order lines per second of a real retailer's log, from reading the file to the last delivery.
     """
     start = time.perf_counter()
-    rejects = os.environ["BENCH_ARRIVALS"] + ".rejects"
-    options = ["--create-products", "--opening-stock=1000000", f"--rejects={rejects}"]
+    options = ["--create-products", "--opening-stock=1000000", f"--rejects={FOLDER / 'rejects.csv'}"]
     call_command("import_orders", str(path), *options, stdout=StringIO())
     await_quiet()
     seconds = time.perf_counter() - start
@@ -100,8 +98,7 @@ def commit_to_handler(pings: int = 200) -> dict[str, float]:
     """
     Milliseconds from the return of a commit to the start of its handler, on a system idle before each.
     """
-    arrivals = Path(os.environ["BENCH_ARRIVALS"])
-    arrivals.write_text("")
+    ARRIVALS.write_text("")
     committed = {}
     for number in range(pings):
         time.sleep(random.uniform(0.03, 0.08))
@@ -109,7 +106,7 @@ def commit_to_handler(pings: int = 200) -> dict[str, float]:
             publish(Ping(number))
         committed[number] = time.time()
     await_quiet()
-    arrived = dict(map(float, line.split()) for line in arrivals.read_text().splitlines())
+    arrived = dict(map(float, line.split()) for line in ARRIVALS.read_text().splitlines())
     return _percentiles([(arrived[number] - committed[number]) * 1000 for number in committed])
 
 

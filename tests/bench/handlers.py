@@ -11,6 +11,8 @@ from typing import ClassVar
 from messaging.contracts import Event
 from messaging.subscribers import subscriber
 
+ARRIVALS = Path(os.environ["BENCH_FOLDER"]) / "arrivals"
+
 
 class Ping(Event, frozen=True):
     type: ClassVar[str] = "bench.ping"
@@ -22,5 +24,5 @@ class Ping(Event, frozen=True):
 @subscriber(Ping)
 def note_arrival(events: Sequence[Ping]) -> None:
     now = time.time()
-    with Path(os.environ["BENCH_ARRIVALS"]).open("a") as arrivals:
+    with ARRIVALS.open("a") as arrivals:
         arrivals.writelines(f"{event.number} {now}\n" for event in events)

@@ -14,14 +14,12 @@ django.setup()
 from django.core.management import call_command  # noqa: E402
 
 from . import figures  # noqa: E402
-from .cluster import cluster  # noqa: E402
-from .gateway import charges, slow_gateway  # noqa: E402
-from .web import make_callers, place_over_http, web_server  # noqa: E402
-
-WEB_PROCESSES = 2
+from .gateway import charges  # noqa: E402
+from .programs import FOLDER, cluster, slow_gateway, web_server  # noqa: E402
+from .web import make_callers, place_over_http  # noqa: E402
 
 
-def main(log: str, out: str, parts: str, *sizes: str) -> None:
+def main(log: str, parts: str, *sizes: str) -> None:
     """
     Measure these parts, separated by commas; the workers at these sizes.
     """
@@ -35,38 +33,40 @@ def main(log: str, out: str, parts: str, *sizes: str) -> None:
     found = {}
     for part in parts.split(","):
         found |= measured[part]()
-    Path(out).write_text(json.dumps(found))
+    (FOLDER / "figures").write_text(json.dumps(found))
 
 
 def _over_http():
-    with web_server(WEB_PROCESSES) as port:
+    with web_server() as web:
         for name, callers in {
             "token": make_callers(20, signing=False),
             "token and signature": make_callers(20, signing=True),
         }.items():
-            place_over_http(port, callers, orders=200, connections=8)
-            most = place_over_http(port, callers, orders=3_000, connections=8)
+            place_over_http(web.port, callers, orders=200, connections=8)
+            most = place_over_http(web.port, callers, orders=3_000, connections=8)
             yield f"POST /orders/, {name}, 8 connections", most
             half = most["orders/s"] / 2
             yield (
                 f"POST /orders/, {name}, at half that rate",
-                place_over_http(port, callers, orders=int(half * 12), connections=16, per_second=half),
+                place_over_http(web.port, callers, orders=int(half * 12), connections=16, per_second=half),
             )
 
 
 def _at_a_slow_gateway():
-    with web_server(WEB_PROCESSES) as port, slow_gateway(port) as told, cluster(2, **told):
+    web = web_server()
+    simulator = slow_gateway(web)
+    with web, simulator, cluster(2, **simulator.environment):
         _warm_up()
         yield "2 workers, gateway that takes 300 ms and calls back", charges()
 
 
 def _of_the_workers(log: str, sizes: Sequence[str]):
     found = {}
-    with cluster(2) as workers:
+    with cluster(2) as processes:
         _warm_up()
         for size in map(int, sizes):
             figures.grow(size)
-            found |= {f"{name}, {size:,} orders": figure for name, figure in _at_this_size(workers)}
+            found |= {f"{name}, {size:,} orders": figure for name, figure in _at_this_size(processes.pids("worker"))}
         found["real order log, 2 workers"] = figures.order_log(Path(log))
     with cluster(1):
         _warm_up()

@@ -5,9 +5,11 @@ The shop under measurement: mail is rendered and handed to a backend that drops 
 from dataclasses import replace
 
 from shop.settings import *  # noqa: F403
-from shop.settings import INSTALLED_APPS, ORDERS
+from shop.settings import INSTALLED_APPS, LOGGING, ORDERS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.bench"]
+# Names the role of each process of the cluster.
+LOGGING["loggers"]["django-q"]["level"] = "INFO"
 # The gateway calls back from this machine, with no proxy between.
 SECURE_SSL_REDIRECT = False
 EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"

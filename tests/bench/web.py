@@ -1,13 +1,10 @@
 """
-A real web server on the bench's database, and orders placed over HTTP by a process of its own.
+Orders placed over HTTP, by a load generator in a process of its own.
 """
 
 import json
-import os
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 
@@ -15,30 +12,13 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from shop.accounts.services import create_key, issue_token
-from shop.management.commands import up
+from tests.processes import run
 
 from .figures import PRICE, SKUS
 from .load import Plan
 from .wire import Caller
 
-
-@contextmanager
-def web_server(workers: int) -> Iterator[int]:
-    """
-    Serve the shop as `manage.py up` does, by so many processes, for the time of the block; give the port.
-    """
-    with up.listen("127.0.0.1", 0) as listener:
-        server = subprocess.Popen(
-            up.web_server(listener),
-            env=os.environ | {"WEB_CONCURRENCY": str(workers)},
-            pass_fds=[listener.fileno()],
-            start_new_session=True,
-        )
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            server.terminate()
-            server.wait(30)
+LOAD_SECONDS = 1800
 
 
 def make_callers(number: int, *, signing: bool) -> list[Caller]:
@@ -72,8 +52,6 @@ def place_over_http(
         connections=connections,
         per_second=per_second,
     )
-    told = json.dumps(asdict(plan))
-    generator = subprocess.run(
-        [sys.executable, "-m", "tests.bench.load"], input=told, stdout=subprocess.PIPE, text=True, check=True
-    )
-    return json.loads(generator.stdout)
+    finished = run([sys.executable, "-m", "tests.bench.load"], text=json.dumps(asdict(plan)), within=LOAD_SECONDS)
+    assert finished.status == 0, finished.errors
+    return json.loads(finished.output)

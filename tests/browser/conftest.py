@@ -2,15 +2,13 @@
 What these tests import of Selenium is not in requirements.txt, so nothing but a fixture may import it.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from urllib.parse import urlsplit
 
 import pytest
-from django.db import connection
 
 from tests.browser.shopfront import LOGIN, Shopfront
+from tests.processes import database_url
 
 
 @pytest.fixture(scope="session")
@@ -18,12 +16,7 @@ def address(tmp_path_factory, django_db_setup) -> Iterator[str]:
     """
     Open a shop on the tests' database, and tell where it is.
     """
-    database = connection.settings_dict["NAME"]
-    if connection.vendor == "postgresql":
-        url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{database}").geturl()
-    else:
-        url = f"sqlite:///{database}"
-    with Shopfront(tmp_path_factory.mktemp("shop"), url) as shop:
+    with Shopfront(tmp_path_factory.mktemp("shop"), database_url()) as shop:
         yield shop.address
 
 

@@ -4,7 +4,6 @@ A person at a browser, who finds fields by their labels and buttons by their wor
 
 import base64
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +14,8 @@ from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+
+from tests.waiting import eventually
 
 PATIENCE_SECONDS = 20
 
@@ -103,7 +104,7 @@ class Visitor:
         """
         page = self._chrome.find_element(By.TAG_NAME, "html")
         self._find(f"//main{WAY}" if self.offers(words) else WAY, words).click()
-        eventually(lambda: _is_gone(page))
+        _wait_until(lambda: _is_gone(page))
 
     def push(self, words: str) -> None:
         """
@@ -133,19 +134,19 @@ class Visitor:
         """
         Keep looking at the page, without touching anything, until this is its headline.
         """
-        eventually(lambda: self.headline == headline)
+        _wait_until(lambda: self.headline == headline)
 
     def watch_for(self, words: str) -> None:
         """
         Keep looking until the page says this somewhere.
         """
-        eventually(lambda: words in self.text)
+        _wait_until(lambda: words in self.text)
 
     def look_again_until(self, words: str) -> None:
         """
         Load the page again and again until it says this somewhere.
         """
-        eventually(lambda: self.open(self.address) or words in self.text)
+        _wait_until(lambda: self.open(self.address) or words in self.text)
 
     def barriers(self) -> list[str]:
         """
@@ -173,21 +174,11 @@ class Visitor:
         return self._chrome.execute_cdp_cmd(command, arguments)
 
 
-def eventually(condition: Callable[[], object]) -> None:
+def _wait_until(condition: Callable[[], object]) -> None:
     """
-    Wait until the condition holds; a page that changes meanwhile does not hold yet.
+    Wait until the condition is true, while the page may change under it.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not _holds(condition):
-        assert time.monotonic() < deadline, f"waited {PATIENCE_SECONDS} s in vain"
-        time.sleep(0.05)
-
-
-def _holds(condition: Callable[[], object]) -> bool:
-    try:
-        return bool(condition())
-    except WebDriverException:
-        return False
+    eventually(condition, within=PATIENCE_SECONDS, ignoring=WebDriverException)
 
 
 def _is_gone(page: WebElement) -> bool:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from messaging.models import Delivery
 from orders.models import Order
 from payments.models import PaymentIntent
-from tests.concurrency.cluster import eventually
 from tests.concurrency.people import Customer
 from tests.concurrency.premises import Shop
-from tests.concurrency.saboteur import Harm, freeze, thaw
+from tests.concurrency.saboteur import Harm
+from tests.processes import freeze, thaw
+from tests.waiting import eventually
 
 OUTAGE_SECONDS = 6
 
@@ -22,7 +23,7 @@ class Outages:
     """
 
     def __init__(self, shop: Shop, customer: Customer, *, burst: int) -> None:
-        self.provider, self.web, self.ledger = shop.provider, shop.web, shop.ledger
+        self.simulator, self.web, self.ledger = shop.simulator, shop.web, shop.ledger
         self.customer, self.burst = customer, burst
         self.met: list[str] = []
         """Orders that were placed while the gateway was down."""
@@ -32,8 +33,8 @@ class Outages:
 
     def kill_simulator(self) -> float:
         struck_at = time.monotonic()
-        self.provider.kill()
-        self.provider.start()
+        self.simulator.kill()
+        self.simulator.start()
         return struck_at
 
     def gateway_down(self) -> float:
@@ -41,22 +42,22 @@ class Outages:
         Leave nobody at the gateway's address for some seconds. Stock is reserved all the same.
         """
         end = time.monotonic() + OUTAGE_SECONDS
-        self.provider.kill()
+        self.simulator.kill()
         met = self.customer.order(self.burst)
         eventually(lambda: not Order.objects.filter(pk__in=met, status=Order.Status.PLACED).exists())
         self.met += met + self.customer.order_until(end)
-        self.provider.start()
+        self.simulator.start()
         return time.monotonic()
 
     def hang_simulator(self) -> float:
         """
         Have the gateway take requests and answer none, until some payments are in doubt.
         """
-        freeze(self.provider.pid)
+        freeze(self.simulator.pid)
         asked = self.customer.order(self.burst)
         doubtful = PaymentIntent.objects.filter(order_id__in=asked, status=PaymentIntent.Status.UNKNOWN)
         eventually(doubtful.exists)
-        thaw(self.provider.pid)
+        thaw(self.simulator.pid)
         return time.monotonic()
 
     def kill_web_server(self) -> float:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from payments.simulator.behaviours import CHAOS
 from shop.settings.groups import SIMULATED_GATEWAY
-from tests.concurrency.cluster import Cluster, environment_of, eventually
+from tests.concurrency.environment import ENVIRONMENT, WORKERS
 from tests.concurrency.ledger import Ledger
-from tests.concurrency.provider import Provider, WebServer
+from tests.programs import Cluster, PaymentSimulator, WebServer
+from tests.waiting import eventually
 
 SEED = int(os.environ.get("TORTURE_SEED", "1"))
 SECRET = "whsec_" + "dG9ydHVyZSBpcyBub3Qgc2VjcmV0LCBidXQgc2lnbmVk"
@@ -50,21 +51,21 @@ class Plan:
 class Shop:
     cluster: Cluster
     web: WebServer
-    provider: Provider
+    simulator: PaymentSimulator
     ledger: Ledger
 
     def is_whole(self) -> bool:
-        return self.cluster.is_complete() and self.web.answers() and self.provider.answers()
+        return self.cluster.is_ready() and self.web.is_ready() and self.simulator.is_ready()
 
     def payments(self) -> dict[str, object]:
         """
         Write down the settings by which this process finds the same gateway.
         """
-        address = self.provider.address
+        address = self.simulator.address
         return {"gateway": SIMULATED_GATEWAY, "simulator_url": address, "webhook_secrets": (SECRET,)}
 
     def logs(self) -> str:
-        return "".join(log.read_text() for log in (self.cluster.log, self.web.log, self.provider.log))
+        return self.cluster.output + self.web.output + self.simulator.output
 
 
 @contextmanager
@@ -74,17 +75,17 @@ def open_shop(plan: Plan, folder: Path, database_url: str) -> Iterator[Shop]:
     """
     ledger, chaos = folder / "ledger.sqlite3", ",".join(f"{name}={plan.rate}" for name in CHAOS)
     web = WebServer(folder / "web.log")
-    conduct = {"ledger": ledger, "callback_url": web.webhooks, "seed": SEED, "chaos": chaos, **plan.conduct}
-    provider = Provider(folder / "simulator.log", **conduct)
-    told = {
+    conduct = {"ledger": ledger, "callback_url": web.webhook_url, "seed": SEED, "chaos": chaos, **plan.conduct}
+    simulator = PaymentSimulator(folder / "simulator.log", **conduct)
+    web.environment = simulator.environment = ENVIRONMENT | {
+        "DATABASE_URL": database_url,
         "PAYMENT_GATEWAY": SIMULATED_GATEWAY,
-        "PAYMENT_SIMULATOR_URL": provider.address,
+        "PAYMENT_SIMULATOR_URL": simulator.address,
         "PAYMENT_SIMULATOR_IN_WEB": "off",
         "PAYMENT_WEBHOOK_SECRETS": SECRET,
         **plan.environment,
     }
-    web.environment = provider.environment = environment_of(database_url, **told)
-    with web, provider, Cluster(folder, database_url, **told) as cluster:
-        shop = Shop(cluster, web, provider, Ledger(ledger))
+    with web, simulator, Cluster(folder / "cluster.log", workers=WORKERS, environment=web.environment) as cluster:
+        shop = Shop(cluster, web, simulator, Ledger(ledger))
         eventually(shop.is_whole)
         yield shop

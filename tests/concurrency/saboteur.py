@@ -2,18 +2,18 @@
 A saboteur of the processes that serve the customers, who measures how long it then takes to serve them again.
 """
 
-import os
 import random
-import signal
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from tests.concurrency.accounts import is_quiet
-from tests.concurrency.cluster import PATIENCE_SECONDS, Cluster, eventually
+from tests.concurrency.environment import STOP_SECONDS
 from tests.concurrency.people import Customer
+from tests.processes import freeze, kill, thaw
+from tests.programs import Cluster
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 BURST = 40
 PROBES = 8
@@ -77,7 +77,7 @@ class Vandal:
         """
         for coming in self._thaws:
             coming.join()
-        return self.cluster.is_complete()
+        return self.cluster.is_ready()
 
     def kill_busy_worker(self) -> float:
         return kill(self.dice.choice(self.cluster.pids("worker")))
@@ -103,12 +103,12 @@ class Vandal:
         An orphan may finish the batch in hand, and looks for its parent only now and then.
         """
         struck_at = kill(*self.cluster.pids("sentinel"))
-        eventually(lambda: not self.cluster.pids("worker"), within=self.cluster.limit_seconds + 2)
+        eventually(lambda: not self.cluster.pids("worker"), within=self._seconds("MESSAGING_HANDLER_LIMIT_SECONDS") + 2)
         self.cluster.restart()
         return struck_at
 
     def kill_master(self) -> float:
-        struck_at = kill(self.cluster.master.pid)
+        struck_at = kill(self.cluster.pid)
         self.cluster.restart()
         return struck_at
 
@@ -118,31 +118,15 @@ class Vandal:
         """
         pid = self.dice.choice(self.cluster.pids("worker"))
         freeze(pid)
-        self._thaws.append(threading.Timer(self.cluster.lease_seconds + 1, thaw, [pid]))
+        self._thaws.append(threading.Timer(self._seconds("MESSAGING_LEASE_SECONDS") + 1, thaw, [pid]))
         self._thaws[-1].start()
         return time.monotonic()
 
     def terminate(self) -> float:
         struck_at = time.monotonic()
-        self.cluster.stop()
+        self.cluster.stop(within=STOP_SECONDS)
         self.cluster.start()
         return struck_at
 
-
-def kill(*pids: int) -> float:
-    """
-    Kill these processes, and return the moment.
-    """
-    struck_at = time.monotonic()
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    return struck_at
-
-
-def freeze(pid: int) -> None:
-    os.kill(pid, signal.SIGSTOP)
-
-
-def thaw(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGCONT)
+    def _seconds(self, variable: str) -> int:
+        return int(self.cluster.environment[variable])

@@ -3,11 +3,13 @@ Asking the misbehaving subscriber for a stunt, and seeing what became of it.
 """
 
 import json
+import re
 from uuid import uuid4
 
 from django.utils import timezone
 
 from messaging.models import Delivery, OutboxMessage
+from tests.programs import Cluster
 
 
 def ask_for(*stunts: dict[str, object]) -> list[Delivery]:
@@ -30,6 +32,13 @@ def outcome(delivery: Delivery) -> tuple[str, int, int]:
     delivery.refresh_from_db()
     performed = OutboxMessage.objects.filter(type="stunts.stunt_performed", key=delivery.key)
     return delivery.status, delivery.attempts, performed.count()
+
+
+def performers(cluster: Cluster) -> list[int]:
+    """
+    Return the processes that began a stunt, oldest stunt first.
+    """
+    return [int(pid) for pid in re.findall(r"Performing in process (\d+)", cluster.output)]
 
 
 def _message(performer, stunt, now) -> OutboxMessage:

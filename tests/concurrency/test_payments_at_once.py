@@ -16,7 +16,7 @@ from payments.charges import services
 from payments.models import PaymentIntent, Refund, WebhookEvent
 from payments.refunds import RefundExceedsCapture
 from payments.webhooks import processing
-from tests.concurrency.crowd import PATIENCE_SECONDS, at_once, workers
+from tests.concurrency.crowd import at_once, workers
 from tests.gateways import LedgerGateway
 from tests.outbox import announced, published
 from tests.payments.scenes import NOON, call_back, captured, charge_again, claim_of, given_back
@@ -180,7 +180,7 @@ class TestAnOpening:
                 parked.wait(IN_HASTE)
 
         def park() -> None:
-            opened.wait(PATIENCE_SECONDS)
+            opened.wait(20)
             settle_latest()
             parked.set()
 
@@ -197,7 +197,7 @@ class TestAnOpening:
                 opened.wait(IN_HASTE)
 
         def open_() -> None:
-            parked.wait(PATIENCE_SECONDS)
+            parked.wait(20)
             services.collect([asked], now=NOON)
             opened.set()
 

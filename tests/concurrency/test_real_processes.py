@@ -10,6 +10,7 @@ and no server that could take the lock away. PostgreSQL ends such a session when
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -17,12 +18,14 @@ from django.utils import timezone
 
 from shop.operations import audit
 from tests.concurrency.accounts import is_quiet
-from tests.concurrency.cluster import LEASE_SECONDS, Cluster, eventually
+from tests.concurrency.environment import ENVIRONMENT, LEASE_SECONDS, STOP_SECONDS, WORKERS
 from tests.concurrency.premises import SEED, Plan, open_shop
 from tests.concurrency.report import judge, recoveries
-from tests.concurrency.saboteur import freeze, kill, thaw
-from tests.concurrency.stage import ask_for, outcome
+from tests.concurrency.stage import ask_for, outcome, performers
 from tests.concurrency.torture import Torture, torment
+from tests.processes import freeze, kill, thaw
+from tests.programs import Cluster
+from tests.waiting import eventually
 
 LONG = Plan(
     orders=int(os.environ.get("TORTURE_ORDERS", "2000")),
@@ -78,16 +81,24 @@ def run(plan: Plan, folder, database_url, settings, tell) -> None:
     assert torture.missing() == [], "this run is void: these faults never happened"
 
 
+def cluster_on(folder: Path, database_url: str, **changes: str) -> Cluster:
+    """
+    Return a cluster of two workers on this database, with these changes of its environment.
+    """
+    environment = ENVIRONMENT | {"DATABASE_URL": database_url} | changes
+    return Cluster(folder / "cluster.log", workers=WORKERS, environment=environment)
+
+
 class TestCluster:
     def test_survives_a_bad_minute(self, database_url, tmp_path, tell):
-        with Cluster(tmp_path, database_url) as cluster:
+        with cluster_on(tmp_path, database_url) as cluster:
             saboteur, found = torment(cluster)
 
         for harm, recovery in recoveries(saboteur).items():
             tell(f"{harm}: {recovery}")
         assert {kind: number for kind, number in found.items() if number} == {}
         assert audit.run(now=timezone.now()).violated == []
-        assert "database is locked" not in cluster.log.read_text()
+        assert "database is locked" not in cluster.output
 
 
 class TestShop:
@@ -103,18 +114,18 @@ class TestTorture:
 
 class TestWorker:
     def test_finishes_the_batch_in_hand_when_asked_to_stop(self, database_url, tmp_path, tell):
-        with Cluster(tmp_path, database_url) as cluster:
+        with cluster_on(tmp_path, database_url) as cluster:
             (long,) = ask_for({"sleep": 1.5})
-            eventually(cluster.performers)
+            eventually(lambda: performers(cluster))
 
-            seconds = cluster.stop()
+            seconds = cluster.stop(within=STOP_SECONDS)
 
         tell(f"a cluster with a handler of 1.5 s in hand stopped after {seconds:.1f} s")
         assert outcome(long) == ("delivered", 1, 1)
-        assert cluster.master.returncode == 0
+        assert cluster.status == 0
 
     def test_ends_itself_when_its_supervisor_is_gone(self, database_url, tmp_path, tell):
-        with Cluster(tmp_path, database_url) as cluster:
+        with cluster_on(tmp_path, database_url) as cluster:
             kill(*cluster.pids("sentinel"))
 
             seconds = eventually(lambda: not cluster.pids("worker"), within=3)
@@ -122,7 +133,7 @@ class TestWorker:
         tell(f"orphaned workers ended themselves after {seconds:.1f} s")
 
     def test_is_ended_by_a_handler_that_hangs_or_crashes_but_not_for_ever(self, database_url, tmp_path, tell):
-        with Cluster(tmp_path, database_url, MESSAGING_MAX_ATTEMPTS="3"):
+        with cluster_on(tmp_path, database_url, MESSAGING_MAX_ATTEMPTS="3"):
             hanging, crashing, *good = ask_for({"sleep": 60}, {"die": True}, *[{}] * 200)
 
             served = eventually(lambda: all(outcome(delivery)[0] == "delivered" for delivery in good))
@@ -133,10 +144,10 @@ class TestWorker:
         assert {outcome(delivery)[::2] for delivery in good} == {("delivered", 1)}
 
     def test_leaves_its_work_to_another_when_frozen_beyond_its_lease(self, database_url, tmp_path):
-        with Cluster(tmp_path, database_url) as cluster:
+        with cluster_on(tmp_path, database_url) as cluster:
             (slow,) = ask_for({"sleep": 1})
-            eventually(cluster.performers)
-            frozen = cluster.performers()[0]
+            eventually(lambda: performers(cluster))
+            frozen = performers(cluster)[0]
 
             freeze(frozen)
             if connection.vendor == "postgresql":
@@ -150,7 +161,7 @@ class TestWorker:
         assert outcome(slow)[::2] == ("delivered", 1)
 
     def test_outlives_the_connections_that_its_database_drops(self, database_url, tmp_path):
-        with Cluster(tmp_path, database_url) as cluster:
+        with cluster_on(tmp_path, database_url) as cluster:
             workers = cluster.pids("worker")
             drop_other_connections()
 

@@ -16,11 +16,11 @@ from payments.simulator.dealings import RefundWish, Wish
 from payments.simulator.server import Simulator, running
 from shop.settings.groups import SIMULATED_GATEWAY
 from tests.concurrency import verdict
-from tests.concurrency.cluster import eventually
 from tests.concurrency.ledger import Ledger
 from tests.concurrency.people import Customer, Operator
 from tests.concurrency.premises import SECRET
-from tests.concurrency.provider import LOCALHOST, free_port
+from tests.programs import LOCALHOST, free_port
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db
 

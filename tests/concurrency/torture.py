@@ -13,11 +13,12 @@ from django.core.management import call_command
 
 from payments.simulator.behaviours import CHAOS, PREFIX
 from tests.concurrency import accounts, verdict
-from tests.concurrency.cluster import Cluster, eventually
 from tests.concurrency.outages import Outages
 from tests.concurrency.people import Customer, Operator
 from tests.concurrency.premises import SEED, Plan, Shop
 from tests.concurrency.saboteur import Saboteur, Vandal
+from tests.programs import Cluster
+from tests.waiting import eventually
 
 PATIENCE_SECONDS = 300
 LOOK_SECONDS = 0.5

@@ -3,21 +3,20 @@ The same requests, sent in the same order to two databases.
 """
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
 from tests.fuzz.mutations import Request, generate
+from tests.processes import run
 
 SHOWN = 20
+RUN_SECONDS = 4 * 3600
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,10 @@ def compare(number: int, *, seed: int, database_url: str) -> Report:
     """
     requests = generate(number, seed_number=seed)
     with tempfile.TemporaryDirectory() as folder:
-        runs = [
-            _begin(Path(folder) / name, requests, url)
-            for name, url in (("here", database_url), ("there", f"sqlite:///{folder}/there.sqlite3"))
-        ]
-        here, there = (_end(*run) for run in runs)
+        urls = {"here": database_url, "there": f"sqlite:///{folder}/there.sqlite3"}
+        with ThreadPoolExecutor(len(urls)) as pool:
+            sending = [pool.submit(_send, Path(folder) / name, requests, url) for name, url in urls.items()]
+            here, there = (run.result() for run in sending)
     pairs = list(zip(requests, here, there, strict=True))
     faults = [f"{found['fault']}: {request}" for request, *both in pairs for found in both if found["fault"]]
     differences = [
@@ -55,19 +53,14 @@ def compare(number: int, *, seed: int, database_url: str) -> Report:
     return Report(statuses=Counter(found["status"] for found in here), faults=[*faults, *differences])
 
 
-def _begin(name: Path, requests: Sequence[Request], database_url: str) -> tuple[Any, Path]:
+def _send(name: Path, requests: Sequence[Request], database_url: str) -> list[dict[str, Any]]:
     """
-    Start a run in a process of its own, since Django knows one database for life.
+    Send the requests from a process of its own, since Django knows one database for life, and return the findings.
     """
     sent, found = name.with_suffix(".requests"), name.with_suffix(".findings")
     sent.write_text(json.dumps([asdict(request) for request in requests]))
-    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    if database_url:
-        environment["DATABASE_URL"] = database_url
-    command = [sys.executable, "-m", "tests.fuzz.sending", str(sent), str(found)]
-    return subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment), found
-
-
-def _end(process: Any, found: Path) -> list[dict[str, Any]]:
-    assert process.wait() == 0
+    environment = {"DATABASE_URL": database_url} if database_url else {}
+    command = [sys.executable, "-m", "tests.fuzz.sending", sent, found]
+    finished = run(command, within=RUN_SECONDS, **environment)
+    assert finished.status == 0, finished.errors
     return json.loads(found.read_text())

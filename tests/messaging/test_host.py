@@ -9,6 +9,7 @@ from messaging import host, relay
 from messaging.contracts import ProductAdded
 from messaging.models import Delivery
 from tests.messaging.scenes import PATIENCE_SECONDS, added, announce, in_children, statuses, write_down, written
+from tests.waiting import eventually
 
 
 class TestCheckLease:
@@ -30,12 +31,6 @@ class TestCheckLease:
         ]
 
 
-def wait_until(is_true) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not is_true() and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
 @pytest.mark.django_db(transaction=True)
 class TestStartInThread:
     def test_delivers_for_as_long_as_its_process_lives(self, subscribe):
@@ -46,7 +41,7 @@ class TestStartInThread:
         def serve() -> None:
             host.start_in_thread()
             announce(added("RED-CHAIR"))
-            wait_until(written)
+            eventually(written)
 
         assert in_children(serve) == [0]
 
@@ -69,7 +64,7 @@ class TestStartInThread:
             monkeypatch.setattr(relay, "claim", claim_at_the_second_try)
             host.start_in_thread()
             announce(added("RED-CHAIR"))
-            wait_until(written)
+            eventually(written)
 
         assert in_children(serve) == [0]
 

@@ -8,6 +8,7 @@ from messaging import wakeup
 from messaging.relay import Relay
 from messaging.wakeup import listening
 from tests.messaging.scenes import PATIENCE_SECONDS, added, announce, beside, written
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,10 +74,10 @@ class TestIdleRelay:
 
         with beside(lambda: relay.run(stop)):
             clock.advance(seconds=3_601)
-            deadline = time.monotonic() + PATIENCE_SECONDS
-            while not relay.outcomes and time.monotonic() < deadline:
-                stop.wait(0.01)
-            stop.set()
+            try:
+                eventually(lambda: relay.outcomes)
+            finally:
+                stop.set()
 
         assert written() == ["RED-CHAIR"]
 
@@ -88,9 +89,9 @@ class TestIdleRelay:
         with beside(lambda: relays[0].run(stop)), beside(lambda: relays[1].run(stop)):
             for number in range(20):
                 announce(added(f"CHAIR-{number}"))
-            deadline = time.monotonic() + PATIENCE_SECONDS
-            while len(written()) < 20 and time.monotonic() < deadline:
-                stop.wait(0.01)
-            stop.set()
+            try:
+                eventually(lambda: len(written()) == 20)
+            finally:
+                stop.set()
 
         assert sorted(written()) == sorted(f"CHAIR-{number}" for number in range(20))

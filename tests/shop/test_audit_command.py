@@ -3,16 +3,13 @@ What the command prints, and how it ends.
 """
 
 import json
-import os
-import subprocess
-import sys
 from io import StringIO
 
 import pytest
-from django.conf import settings
 from django.core.management import call_command
 
 from inventory.models import StockItem
+from tests.processes import manage, run
 from tests.shop.day import Day, live_a_day
 from tests.shop.mutants import a_penny_is_added, unguard
 
@@ -64,19 +61,10 @@ class TestAuditCommand:
         }
 
     def test_exits_with_3_when_there_is_no_database(self, tmp_path):
-        nowhere = {"DATABASE_URL": f"sqlite:///{tmp_path}/no/such/folder.sqlite3", "DEBUG": "on"}
+        finished = run(manage("audit"), DATABASE_URL=f"sqlite:///{tmp_path}/no/such/folder.sqlite3", DEBUG="on")
 
-        done = subprocess.run(
-            [sys.executable, "manage.py", "audit"],
-            cwd=settings.BASE_DIR,
-            env=os.environ | nowhere,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-        assert (done.returncode, done.stdout) == (3, "")
-        assert "The audit could not run: unable to open database file" in done.stderr
+        assert (finished.status, finished.output) == (3, "")
+        assert "The audit could not run: unable to open database file" in finished.errors
 
 
 def told(*arguments: str) -> tuple[str, int]:

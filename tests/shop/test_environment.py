@@ -1,5 +1,3 @@
-import os
-import subprocess
 import sys
 
 import pytest
@@ -7,6 +5,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from shop.environment import Environment
+from tests.processes import run
 
 SECRET = "a-secret-of-this-shop-of-forty-characters"
 
@@ -69,15 +68,8 @@ def complaint_about(**environment: str) -> str:
     """
     Load the settings in a process of its own, and return the last line that it says.
     """
-    done = subprocess.run(
-        [sys.executable, "-c", "import shop.settings"],
-        cwd=settings.BASE_DIR,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stderr.strip().rpartition("\n")[2]
+    finished = run([sys.executable, "-c", "import shop.settings"], **environment)
+    return finished.errors.strip().rpartition("\n")[2]
 
 
 class TestSettingsWithDebugOff:

@@ -16,10 +16,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
 from shop.management.commands.import_orders import Command
 from tests.feeds import SAMPLE, a_line, write
+from tests.processes import Process, manage, run
+from tests.waiting import eventually
 
 INVOICES, ORDERS = 100, 94
 PATIENCE_SECONDS = 30
@@ -51,28 +52,17 @@ END_STATE = [
 
 
 def environment(database: Path) -> dict[str, str]:
-    settings_module = {"DJANGO_SETTINGS_MODULE": "shop.settings", "PYTHONPATH": str(settings.BASE_DIR)}
-    return os.environ | settings_module | {"DATABASE_URL": f"sqlite:///{database}", "DEBUG": "on"}
+    return {"DJANGO_SETTINGS_MODULE": "shop.settings", "DATABASE_URL": f"sqlite:///{database}", "DEBUG": "on"}
 
 
-def start(database: Path, feed: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", IN_SMALL_BATCHES, feed],
-        env=environment(database),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def import_in_small_batches(feed: Path) -> list[str]:
+    return [sys.executable, "-c", IN_SMALL_BATCHES, str(feed)]
 
 
 def import_one_invoice(folder: Path, database: Path, *, stderr: int) -> str:
     feed = write(folder / "feed.csv", a_line())
-    return subprocess.check_output(
-        [sys.executable, "manage.py", "import_orders", feed, "--create-products", "--json"],
-        cwd=settings.BASE_DIR,
-        env=environment(database),
-        stderr=stderr,
-        text=True,
-    )
+    command = manage("import_orders", str(feed), "--create-products", "--json")
+    return run(command, stderr=stderr, **environment(database)).output
 
 
 def query(database: Path, statement: str) -> list[tuple]:
@@ -85,10 +75,8 @@ def orders_in(database: Path) -> int:
     return orders
 
 
-def kill_when_it_placed(orders: int, process: subprocess.Popen[str], database: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while orders_in(database) < orders:
-        assert time.monotonic() < deadline, "waited in vain"
+def kill_when_it_placed(orders: int, process: Process, database: Path) -> None:
+    eventually(lambda: orders_in(database) >= orders, every=0)
     time.sleep(random.uniform(0, 0.02))  # to die anywhere between two commits
     process.kill()
 
@@ -96,12 +84,7 @@ def kill_when_it_placed(orders: int, process: subprocess.Popen[str], database: P
 @pytest.fixture(scope="module")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database = tmp_path_factory.mktemp("import") / "empty.sqlite3"
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity=0"],
-        cwd=settings.BASE_DIR,
-        env=environment(database),
-        check=True,
-    )
+    assert run(manage("migrate", "--verbosity=0"), **environment(database)).status == 0
     return database
 
 
@@ -125,15 +108,15 @@ class TestKilledImport:
     def test_ends_like_one_that_was_left_in_peace(self, tmp_path, empty_database, database, feed, seed):
         random.seed(seed)
         undisturbed = Path(shutil.copy(empty_database, tmp_path / "undisturbed.sqlite3"))
-        expected, _ = start(undisturbed, feed).communicate()
+        expected = run(import_in_small_batches(feed), **environment(undisturbed)).output
         expected_rejects = Path(f"{feed}.rejects.csv").read_text()
 
         for placed in (1, random.randint(20, 60)):
-            process = start(database, feed)
-            kill_when_it_placed(placed, process, database)
-            process.communicate()
-            assert process.returncode == -signal.SIGKILL
-        output, _ = start(database, feed).communicate()
+            command = import_in_small_batches(feed)
+            with Process(tmp_path / "import.log", command, environment=environment(database)) as process:
+                kill_when_it_placed(placed, process, database)
+            assert process.status == -signal.SIGKILL
+        output = run(import_in_small_batches(feed), **environment(database)).output
 
         outcome, expected = json.loads(output), json.loads(expected)
         assert expected["accepted"] == ORDERS

@@ -1,24 +1,14 @@
-import os
-import subprocess
-import sys
-
 import pytest
-from django.conf import settings
+
+from tests.processes import manage, run
 
 
 def said(*arguments: str, database: str) -> tuple[int, list[str]]:
     """
     Run manage.py as its user would, and return its exit status and what it complains of, line by line.
     """
-    done = subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=settings.BASE_DIR,
-        env=os.environ | {"DATABASE_URL": database, "DEBUG": "on"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stderr.splitlines()
+    finished = run(manage(*arguments), DATABASE_URL=database, DEBUG="on")
+    return finished.status, finished.errors.splitlines()
 
 
 class TestManage:

@@ -2,8 +2,6 @@
 The sample client places orders at a real server, as a process of its own.
 """
 
-import os
-import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from django.conf import settings
 
 from orders.models import Order
 from shop.accounts.models import Account, Nonce, Token
+from tests import processes
 from tests.concurrency.crowd import workers
 from tests.factories import CustomerFactory, make_stock
 from tests.signing import Signer, signer_of
@@ -53,10 +52,8 @@ def client(signer, tmp_path, live_server):
         known["SHOP_PRIVATE_KEY"] = str(tmp_path / "key.pem")
 
     def run(*arguments: str, address: str = live_server.url) -> tuple[int, list[str], str]:
-        command = [sys.executable, CLIENT, *arguments]
-        environment = os.environ | known | {"SHOP_URL": address}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
-        return done.returncode, done.stdout.splitlines(), done.stderr
+        finished = processes.run([sys.executable, CLIENT, *arguments], **known, SHOP_URL=address)
+        return finished.status, finished.output.splitlines(), finished.errors
 
     return run
 

@@ -2,23 +2,17 @@
 A real web server, started as `manage.py up` starts it, and clients that speak to it byte by byte.
 """
 
-import os
-import signal
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from http.client import HTTPResponse
 from io import BufferedReader
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
-from django.conf import settings
-
-from shop.management.commands.up import listen, web_server
 from tests.bad_input.http.haste import HastyWorker
+from tests.programs import LOCALHOST, WebServer
 
 PATIENCE_SECONDS = 30
 
@@ -29,42 +23,29 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class Server:
-    def __init__(self, folder: Path, database_url: str) -> None:
-        self.log = folder / "server.log"
-        self.environment = os.environ | {
+class Server(WebServer):
+    """
+    The shop's web server, with a worker that waits less for slow clients.
+    """
+
+    def __init__(self, log: Path, database_url: str) -> None:
+        environment = {
             "DATABASE_URL": database_url,
             "DEBUG": "on",
             "RELAY_IN_WEB": "off",
             "THROTTLE_ADDRESS_PER_MINUTE": "0",
         }
+        worker = f"{HastyWorker.__module__}.{HastyWorker.__name__}"
+        super().__init__(log, "--worker-class", worker, environment=environment)
 
-    @contextmanager
-    def running(self) -> Iterator["Server"]:
-        with listen("127.0.0.1", 0) as listener, self.log.open("w") as log:
-            self.address = listener.getsockname()
-            command = [*web_server(listener), "--worker-class", f"{HastyWorker.__module__}.{HastyWorker.__name__}"]
-            process = subprocess.Popen(
-                command,
-                env=self.environment,
-                cwd=settings.BASE_DIR,
-                pass_fds=[listener.fileno()],
-                stdout=log,
-                stderr=log,
-            )
-            self.pid = process.pid
-            try:
-                assert self.ask(request("GET", "/healthz")).status == 200
-                yield self
-            finally:
-                process.send_signal(signal.SIGTERM)
-                process.wait(PATIENCE_SECONDS)
+    def connect(self) -> "Client":
+        return Client((LOCALHOST, self.port))
 
     def ask(self, *parts: bytes, pause: float = 0) -> Answer:
         """
         Send these bytes, with a pause between them, and read one answer.
         """
-        with Client(self.address) as client:
+        with self.connect() as client:
             for part in parts:
                 client.sendall(part)
                 time.sleep(pause)

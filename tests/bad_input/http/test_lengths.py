@@ -7,7 +7,7 @@ import json
 import pytest
 
 from shop.http.error_codes import CATALOGUE
-from tests.bad_input.http.server import Client, Server, request
+from tests.bad_input.http.server import Server, request
 from tests.bad_input.rows import rows
 from tests.bad_input.scene import ORDERS, wish
 from tests.snapshot import snapshot
@@ -120,7 +120,7 @@ def test_row_7_too_long_a_body_is_not_asked_for(server: Server, placing):
 
 def test_row_7_what_comes_after_the_body_is_another_request(server: Server, placing):
     before = snapshot()
-    with Client(server.address) as client:
+    with server.connect() as client:
         client.sendall(post(placing, BODY + b"\r\n\r\n", Content_Length="10"))
 
         first, second = client.answer(), client.answer()

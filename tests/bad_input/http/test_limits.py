@@ -2,10 +2,9 @@
 Row 75: more of a head than the server reads.
 """
 
-import subprocess
-
 from tests.bad_input.http.server import Server, request
 from tests.bad_input.rows import rows
+from tests.processes import children_of
 
 
 @rows(
@@ -20,17 +19,9 @@ from tests.bad_input.rows import rows
     (75, request("GET", f"/healthz?{'x' * 4_060}"), 200),
 )
 def test_a_server_reads_no(server: Server, head, status):
-    workers = children(server)
+    workers = children_of(server.pid)
 
     assert server.ask(head).status == status
 
     assert server.ask(request("GET", "/healthz")).status == 200
-    assert children(server) == workers
-
-
-def children(server: Server) -> list[str]:
-    """
-    List the processes of the server's workers.
-    """
-    processes = subprocess.check_output(["ps", "-A", "-o", "pid=,ppid="], text=True).splitlines()
-    return [pid for pid, parent in map(str.split, processes) if int(parent) == server.pid]
+    assert children_of(server.pid) == workers

@@ -39,7 +39,7 @@ def crowd(server: Server) -> Iterator[list[Client]]:
     Clients who have all begun, and go on so slowly that they never end.
     """
     with ExitStack() as stack:
-        crowd = [stack.enter_context(Client(server.address)) for _ in range(OF_A_KIND * len(BEGINNINGS))]
+        crowd = [stack.enter_context(server.connect()) for _ in range(OF_A_KIND * len(BEGINNINGS))]
         for client, beginning in zip(crowd, cycle(BEGINNINGS)):
             client.sendall(beginning)
         yield crowd
@@ -76,7 +76,7 @@ def test_row_76_a_slow_order_is_taken_as_long_as_it_comes_in_time(server: Server
 
 
 def test_row_76_who_is_asked_to_go_on_goes_on(server: Server):
-    with Client(server.address) as client:
+    with server.connect() as client:
         client.sendall(request("POST", PRODUCTS, Content_Length="2", Expect="100-continue"))
         assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(b"{}")
@@ -86,7 +86,7 @@ def test_row_76_who_is_asked_to_go_on_goes_on(server: Server):
 
 def test_row_76_requests_that_come_together_are_answered_one_by_one(server: Server):
     get, post = request("GET", "/healthz"), request("POST", PRODUCTS, b"{}", Content_Length="2")
-    with Client(server.address) as client:
+    with server.connect() as client:
         client.sendall(get + post + b"\r\n" + get + get[:20])
         answers = [client.answer().status for _ in range(3)]
         client.sendall(get[20:])
@@ -96,7 +96,7 @@ def test_row_76_requests_that_come_together_are_answered_one_by_one(server: Serv
 
 
 def test_row_76_who_says_that_nothing_follows_is_answered(server: Server):
-    with Client(server.address) as client:
+    with server.connect() as client:
         client.sendall(request("GET", "/healthz"))
         client.shutdown(socket.SHUT_WR)
 
@@ -104,7 +104,7 @@ def test_row_76_who_says_that_nothing_follows_is_answered(server: Server):
 
 
 def test_row_76_who_never_ends_is_told_why(server: Server):
-    with Client(server.address) as client:
+    with server.connect() as client:
         client.sendall(b"GET /healthz HTTP/1.1\r\n")
 
         assert client.answer().status == 408

@@ -5,7 +5,6 @@ What the tests of the simulator stand on: a bank whose clock they set, and a sho
 import json
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -165,10 +164,3 @@ class Client:
 
     def status(self, key: str = "charge-1") -> str:
         return self.get(f"/v1/charges/{key}").json().get("status", "unknown")
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)

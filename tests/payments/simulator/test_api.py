@@ -9,7 +9,8 @@ import requests
 from payments.simulator.behaviours import BEHAVIOURS
 from payments.simulator.entries import Kind
 from payments.simulator.server import Simulator
-from tests.payments.simulator.benches import Client, eventually
+from tests.payments.simulator.benches import Client
+from tests.waiting import eventually
 
 Start = Callable[..., Simulator]
 

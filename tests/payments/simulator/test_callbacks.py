@@ -8,7 +8,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from payments.simulator.callbacks import ACKNOWLEDGED, FAILED, REFUSED, Courier, outcome_of, wait_after
 from payments.simulator.entries import Kind
 from payments.simulator.server import Simulator
-from tests.payments.simulator.benches import NEXT_SECRET, NOBODY, SECRET, Bench, Client, Shop, eventually
+from tests.payments.simulator.benches import NEXT_SECRET, NOBODY, SECRET, Bench, Client, Shop
+from tests.waiting import eventually
 
 Start = Callable[..., Simulator]
 

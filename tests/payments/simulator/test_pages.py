@@ -7,7 +7,8 @@ from payments.simulator.behaviours import BEHAVIOURS
 from payments.simulator.buttons import BUTTONS
 from payments.simulator.pages import money
 from payments.simulator.server import Simulator
-from tests.payments.simulator.benches import Client, Shop, eventually
+from tests.payments.simulator.benches import Client, Shop
+from tests.waiting import eventually
 
 Start = Callable[..., Simulator]
 

@@ -1,9 +1,6 @@
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from tests.payments.simulator.benches import NOBODY, SECRET, Client, eventually
+from tests.payments.simulator.benches import NOBODY, SECRET, Client
+from tests.processes import Process, manage
+from tests.waiting import eventually
 
 ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "tests.payments.simulator.settings",
@@ -22,26 +20,17 @@ ENVIRONMENT = {
 }
 
 
-class Running:
+class Running(Process):
     """
     A real `payment_simulator`, run as its user would run it.
     """
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        self.output = folder / "output.txt"
-        wishes = ["--port", "0", "--ledger", str(folder / "ledger.sqlite3"), "--callback-url", NOBODY, *arguments]
-        with self.output.open("w") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "payment_simulator", *wishes],
-                cwd=settings.BASE_DIR,
-                env=os.environ | ENVIRONMENT,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        options = ["--port=0", f"--ledger={folder / 'ledger.sqlite3'}", f"--callback-url={NOBODY}", *arguments]
+        super().__init__(folder / "output.txt", manage("payment_simulator", *options), environment=ENVIRONMENT)
 
     def client(self) -> Client:
-        eventually(lambda: "serves at" in self.output.read_text())
-        return Client(re.search(r"http://[\d.:]+", self.output.read_text())[0])
+        return Client(self.wait_for(r"serves at (http://[\d.:]+)")[1])
 
 
 Run = Callable[..., Running]
@@ -52,10 +41,8 @@ def run(tmp_path: Path) -> Iterator[Run]:
     with ExitStack() as stack:
 
         def run(*arguments: str) -> Running:
-            running = Running(tmp_path, *arguments)
-            stack.callback(running.process.wait)
-            stack.callback(running.process.kill)
-            return running
+            (tmp_path / "output.txt").unlink(missing_ok=True)
+            return stack.enter_context(Running(tmp_path, *arguments))
 
         yield run
 
@@ -69,18 +56,17 @@ class TestPaymentSimulator:
             waiting.sendall(b"GET /v1/faults HTTP/1.0\r\nHost: localhost\r\n\r\n")
             began = time.monotonic()
 
-            running.process.send_signal(asked)
+            running.send(asked)
 
-            assert running.process.wait(10) == 0
+            assert running.wait() == 0
             assert time.monotonic() - began < 2
-        assert running.output.read_text() == f"The payment simulator serves at http://{host}:{port}/\n"
+        assert running.output == f"The payment simulator serves at http://{host}:{port}/\n"
 
     def test_forgets_nothing_when_killed(self, run: Run) -> None:
         running = run("--delay", "0.2")
         client = running.client()
         before = [client.charge(f"charge-{n}").json() for n in range(5)]
-        running.process.kill()
-        running.process.wait()
+        running.kill()
 
         client = run().client()
 
@@ -93,8 +79,8 @@ class TestPaymentSimulator:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             running = run("--port", str(taken.getsockname()[1]))
 
-            assert running.process.wait(10) == 1
-        assert re.search("Address already in use.* Stop what uses the address", running.output.read_text())
+            assert running.wait() == 1
+        assert re.search("Address already in use.* Stop what uses the address", running.output)
 
     @pytest.mark.parametrize(
         ("wish", "complaint"),

@@ -8,7 +8,8 @@ import requests
 
 from payments.simulator.entries import Kind
 from payments.simulator.server import Simulator, listen, running
-from tests.payments.simulator.benches import NOBODY, SECRET, Client, Shop, eventually
+from tests.payments.simulator.benches import NOBODY, SECRET, Client, Shop
+from tests.waiting import eventually
 
 Start = Callable[..., Simulator]
 

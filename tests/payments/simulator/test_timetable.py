@@ -8,7 +8,7 @@ import pytest
 from payments.simulator.entries import Entry, Kind
 from payments.simulator.ledger import Ledger
 from payments.simulator.timetable import Timetable
-from tests.payments.simulator.benches import eventually
+from tests.waiting import eventually
 
 
 class Followed(list[str]):

@@ -1,0 +1,21 @@
+"""
+The environment of the processes under test: short times, and mail that goes nowhere.
+"""
+
+from tests.gateways import INSTANT
+
+WORKERS = 2
+LEASE_SECONDS = 3
+LIMIT_SECONDS = 2
+STOP_SECONDS = 5
+
+ENVIRONMENT = {
+    "DJANGO_SETTINGS_MODULE": "tests.concurrency.settings",
+    "EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend",
+    "EMAIL_TIMEOUT": "1",
+    "PAYMENT_GATEWAY": INSTANT,
+    "PAYMENT_TIMEOUT_SECONDS": "1",
+    "RELAY_IN_WEB": "off",
+    "MESSAGING_LEASE_SECONDS": str(LEASE_SECONDS),
+    "MESSAGING_HANDLER_LIMIT_SECONDS": str(LIMIT_SECONDS),
+}
