@@ -43,11 +43,12 @@ fuzz: $(VENV)/installed ## send FUZZ_REQUESTS (20000) almost right requests to e
 schema: $(VENV)/installed ## write docs/openapi.yaml, the description of the API
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
-check: $(VENV)/installed-dev ## lint, types, borders between the contexts, migrations, the API's description, production settings
+check: $(VENV)/installed-dev ## check lint, types, imports, commit messages, migrations, the API description and production settings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/check_commits.py
 	DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py makemigrations --check --dry-run
 	DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
 	DEBUG=0 ALLOWED_HOSTS=shop.example SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))')" \
