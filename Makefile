@@ -8,9 +8,10 @@ SIMULATOR_PORT ?= 8010
 CONTRACT_SEED ?= 9457
 CONTRACT_EXAMPLES ?= 200
 BIN := $(VENV)/bin
+COMPILE := uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench torture browser screenshots contract fuzz schema check format clean
+.PHONY: help run test bench torture browser screenshots contract fuzz schema check format lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -59,6 +60,11 @@ check: $(VENV)/installed-dev ## check lint, types, imports, commit messages, mig
 format: $(VENV)/installed-dev ## put code and imports into the shape that `make check` wants
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+lock: $(VENV)/installed-dev ## write requirements.lock and requirements-stripe.lock, which deployments install, from pyproject.toml
+	$(BIN)/$(COMPILE) pyproject.toml >requirements.lock
+	echo "-r requirements.lock" >requirements-stripe.lock
+	grep -oE 'stripe==[0-9.]+' pyproject.toml | $(BIN)/$(COMPILE) --no-deps - >>requirements-stripe.lock
 
 clean: ## remove the virtual environment and caches; databases stay
 	rm -rf $(VENV) staticfiles .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
