@@ -35,7 +35,7 @@ screenshots: $(VENV)/installed-dev ## draw docs/screenshots anew
 	$(BIN)/python -m tests.browser docs/screenshots
 
 contract: $(VENV)/installed ## make up CONTRACT_EXAMPLES (200) requests per operation from docs/openapi.yaml, and look at the answers
-	CONTRACT_SEED=$(CONTRACT_SEED) CONTRACT_EXAMPLES=$(CONTRACT_EXAMPLES) $(BIN)/python -m pytest tests/shop/test_contract.py \
+	CONTRACT_SEED=$(CONTRACT_SEED) CONTRACT_EXAMPLES=$(CONTRACT_EXAMPLES) $(BIN)/python -m pytest tests/shop/openapi/test_contract.py \
 		-o faulthandler_timeout=0
 
 fuzz: $(VENV)/installed ## send FUZZ_REQUESTS (20000) almost right requests to every route, on SQLite and on what DATABASE_URL names

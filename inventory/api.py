@@ -10,6 +10,8 @@ from rest_framework import serializers, viewsets
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from shop.http.views import ShopView
+
 from .models import StockItem, StockMovement
 
 
@@ -48,7 +50,7 @@ class StockFilter(filters.FilterSet):
         return items.filter(nothing_left if value == "true" else ~nothing_left)
 
 
-class StockViewSet(viewsets.ReadOnlyModelViewSet[StockItem]):
+class StockViewSet(ShopView, viewsets.ReadOnlyModelViewSet[StockItem]):
     """
     What lies in the warehouse, and how much of it is promised to orders that are not confirmed yet.
     """

@@ -5,6 +5,8 @@ What the customer who asks was told.
 from django.db.models import QuerySet
 from rest_framework import serializers, viewsets
 
+from shop.http.views import ShopView
+
 from .models import Notification
 
 
@@ -28,7 +30,7 @@ class NotificationOutput(serializers.ModelSerializer[Notification]):
         )
 
 
-class NotificationViewSet(viewsets.ReadOnlyModelViewSet[Notification]):
+class NotificationViewSet(ShopView, viewsets.ReadOnlyModelViewSet[Notification]):
     """
     What the shop told you, word for word. A suppressed one was not sent: there was no address, or it came too late.
     """

@@ -23,8 +23,9 @@ from rest_framework.reverse import reverse
 
 from messaging.kernel.databases import Busy
 from messaging.outbox import tracing
-from shop.http.exceptions import Conflict, InvalidHeader, Unprocessable
+from shop.http.exceptions import Conflict, InvalidHeader, RequestInProgress, Unprocessable
 from shop.http.fields import Input
+from shop.http.views import ShopView
 
 from . import placing, services
 from .drafts import SKU, Draft, DraftLine, Problem
@@ -44,7 +45,6 @@ from .serializers import (
 )
 
 IDEMPOTENCY_KEY = re.compile(r'"?([!#-+\--\[\]-~]{1,255})"?', re.ASCII)
-RETRY_AFTER_SECONDS = 1
 
 OF_A_BASKET = (
     "empty_order",
@@ -66,7 +66,7 @@ QUANTITIES = OpenApiParameter(
 )
 
 
-class ProductViewSet(viewsets.ReadOnlyModelViewSet[Product]):
+class ProductViewSet(ShopView, viewsets.ReadOnlyModelViewSet[Product]):
     """
     What the shop sells. Prices are in minor units, such as pence.
     """
@@ -77,22 +77,22 @@ class ProductViewSet(viewsets.ReadOnlyModelViewSet[Product]):
     filterset_class = ProductFilter
     pages = {"list": "orders/products.html"}
     # A customer searches on while the basket is filled.
-    other_parameters = WISH
+    extra_parameters = WISH
     ordering = "sku"
     lookup_value_regex = SKU.pattern
 
 
-class Quote(generics.GenericAPIView[Order]):
+class Quote(ShopView, generics.GenericAPIView[Order]):
     """
     What a basket costs now: `?quantity[RED-CHAIR]=2`. Nothing is ordered, and nothing held.
     """
 
     serializer_class = QuoteOutput
     pages = {"get": "orders/quote.html"}
-    ways_on = {"get": "orders/ways_on_from_quote.html"}
-    problems = {"get": (*OF_A_BASKET, "invalid_parameter")}
+    error_links = {"get": "orders/ways_on_from_quote.html"}
+    error_codes = {"get": (*OF_A_BASKET, "invalid_parameter")}
     # The page of the products brings its search along.
-    other_parameters = re.compile(f"{WISH.pattern}|search|sold_out", re.DOTALL)
+    extra_parameters = re.compile(f"{WISH.pattern}|search|sold_out", re.DOTALL)
 
     @extend_schema(parameters=[QUANTITIES])
     def get(self, request: Request) -> Response:
@@ -106,7 +106,7 @@ class Quote(generics.GenericAPIView[Order]):
             raise ValidationError(faults) from error
 
 
-class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.GenericViewSet[Order]):
+class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.GenericViewSet[Order]):
     """
     Your orders, newest first.
     """
@@ -114,12 +114,10 @@ class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.Ge
     serializer_class = OrderOutput
     filterset_class = OrderFilter
     pages = {"list": "orders/orders.html", "retrieve": "orders/order.html"}
-    ways_on = {"create": "orders/ways_on_from_order.html"}
-    problems = {"create": (*OF_A_BASKET, "price_changed", "too_many_open_orders"), "cancel": ("invalid_state",)}
-    headers_used = {
-        "create": ("Idempotency-Key", "Idempotent-Replayed", "Location", "traceparent"),
-        "retrieve": ("ETag", "If-None-Match", "Prefer", "Preference-Applied"),
-    }
+    error_links = {"create": "orders/ways_on_from_order.html"}
+    error_codes = {"create": (*OF_A_BASKET, "price_changed", "too_many_open_orders"), "cancel": ("invalid_state",)}
+    headers_read = {"create": ("Idempotency-Key", "traceparent"), "retrieve": ("If-None-Match", "Prefer")}
+    headers_sent = {"create": ("Idempotent-Replayed", "Location"), "retrieve": ("ETag", "Preference-Applied")}
 
     def get_queryset(self) -> QuerySet[Order]:
         return Order.objects.filter(customer=self.request.user.pk).whole()
@@ -143,7 +141,7 @@ class OrderViewSet(mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.Ge
         except placing.TooManyOpenOrders as error:
             raise Conflict(str(error), code="too_many_open_orders") from error
         except Busy as error:
-            raise _in_progress() from error
+            raise RequestInProgress from error
         return self._placed(placement)
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase | None:
@@ -246,12 +244,6 @@ def _refusal(error: placing.InvalidOrder) -> APIException:
     changed = all(problem.code == "price_changed" for problem in error.problems)
     faults = {problem.field: _fault(problem) for problem in error.problems}
     return Conflict(faults) if changed else ValidationError(faults)
-
-
-def _in_progress() -> Conflict:
-    conflict = Conflict("This request is being worked on: repeat it in a moment.", code="request_in_progress")
-    conflict.wait = RETRY_AFTER_SECONDS
-    return conflict
 
 
 def _fault(problem: Problem) -> list[ErrorDetail]:

@@ -3,42 +3,25 @@ The payments of the customer who asks, and what of them went back. And where the
 """
 
 from django.db.models import Prefetch, QuerySet
-from django.http import HttpRequest
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field
-from rest_framework import serializers, status, viewsets
-from rest_framework.exceptions import APIException, AuthenticationFailed, ParseError, UnsupportedMediaType
+from rest_framework import serializers, viewsets
+from rest_framework.exceptions import AuthenticationFailed, ParseError
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
+
+from shop.http.exceptions import Conflict
+from shop.http.parsers import raw_json
+from shop.http.views import ShopView
 
 from .gateway import protocol
 from .models import PaymentIntent, Refund
 from .webhooks import inbox
 
 MAX_WEBHOOK_BYTES = 20_000
-
-
-class EventIdConflict(APIException):
-    """
-    The id of a webhook stands for something else already.
-    """
-
-    status_code = status.HTTP_409_CONFLICT
-    default_code = "event_id_conflict"
-
-
-class WebhookTooLarge(APIException):
-    """
-    No webhook is that large.
-    """
-
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_code = "body_too_large"
-    default_detail = f"A webhook has at most {MAX_WEBHOOK_BYTES} bytes."
 
 
 class RefundOutput(serializers.ModelSerializer[Refund]):
@@ -74,7 +57,7 @@ class PaymentOutput(serializers.ModelSerializer[PaymentIntent]):
         return RefundOutput(sorted(refunds, key=lambda refund: refund.pk), many=True).data
 
 
-class PaymentViewSet(viewsets.ReadOnlyModelViewSet[PaymentIntent]):
+class PaymentViewSet(ShopView, viewsets.ReadOnlyModelViewSet[PaymentIntent]):
     """
     Your payments, one for each order whose stock was there. Amounts are in minor units, such as pence.
     """
@@ -92,7 +75,7 @@ class WebhookOutput(serializers.Serializer[None]):
     received = serializers.BooleanField()
 
 
-class Webhook(APIView):
+class Webhook(ShopView):
     """
     Where the payment gateway calls back, signed as Standard Webhooks wants it, or as its own adapter does.
     """
@@ -102,8 +85,8 @@ class Webhook(APIView):
     throttle_classes = ()
     parser_classes = ()
     renderer_classes = (JSONRenderer,)
-    headers_used = {"post": ("webhook-id", "webhook-timestamp", "webhook-signature")}
-    problems = {
+    headers_read = {"post": ("webhook-id", "webhook-timestamp", "webhook-signature")}
+    error_codes = {
         "post": (
             "event_id_conflict",
             "invalid_signature",
@@ -120,7 +103,7 @@ class Webhook(APIView):
         """
         Take a webhook. It is stored when you get a 200, and what it means is found out afterwards; repeat it otherwise.
         """
-        body = _raw_json(request._request)  # noqa: SLF001  (its raw bytes are what was signed)
+        body = raw_json(request._request, max_bytes=MAX_WEBHOOK_BYTES)  # noqa: SLF001  (its raw bytes are what was signed)
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
             inbox.receive(body, headers, now=timezone.now())
@@ -131,23 +114,5 @@ class Webhook(APIView):
         except protocol.MalformedPayload as refusal:
             raise ParseError(str(refusal), code="malformed_event") from refusal
         except inbox.EventIdReused as refusal:
-            raise EventIdConflict(str(refusal)) from refusal
+            raise Conflict(str(refusal), code="event_id_conflict") from refusal
         return Response({"received": True})
-
-
-def _raw_json(request: HttpRequest) -> bytes:
-    """
-    Return a body of JSON as it came, for nobody may touch it before its signature is verified.
-
-    :raises UnsupportedMediaType: if it is something else, or has to be unpacked or converted first.
-    :raises WebhookTooLarge: if it is larger than any webhook.
-    """
-    if request.content_type != "application/json":
-        raise UnsupportedMediaType(request.content_type)
-    if request.content_params.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
-        raise UnsupportedMediaType(request.content_type, "Only UTF-8 is read here.", code="unsupported_charset")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType(request.content_type, "Nothing is unpacked here.", code="unsupported_encoding")
-    if len(request.body) > MAX_WEBHOOK_BYTES:
-        raise WebhookTooLarge
-    return request.body

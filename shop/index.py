@@ -1,16 +1,19 @@
 """
-The API root and the health check.
+The API root, the page of error codes and the health check.
 """
 
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
-from rest_framework.views import APIView
+
+from shop.http.error_codes import CATALOGUE
+from shop.http.views import ShopView
 
 RESOURCES = {
     "products": "orders:product-list",
@@ -27,9 +30,9 @@ RESOURCES = {
 }
 
 
-class Root(APIView):
+class Root(ShopView):
     """
-    Where everything begins.
+    The URLs of every resource.
     """
 
     permission_classes = (AllowAny,)
@@ -40,9 +43,17 @@ class Root(APIView):
 
 
 @require_safe
+def problems(request: HttpRequest) -> HttpResponse:
+    """
+    Show every error code on one page.
+    """
+    return render(request, "shop/problems.html", {"catalogue": [(code, *entry) for code, entry in CATALOGUE.items()]})
+
+
+@require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """
-    Answer 200 while this process can serve: it runs and reaches its database. Otherwise it is a 503, as everywhere.
+    Return 200 while this process reaches its database; 503 otherwise, as everywhere.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")

@@ -22,6 +22,7 @@ from shop.accounts.authentication import SessionAuthentication, TokenAuthenticat
 from shop.accounts.models import SigningKey, Token
 from shop.http.exceptions import Conflict
 from shop.http.fields import Choice, Input, Text, WholeNumber
+from shop.http.views import ShopView
 
 
 class TokenInput(Input):
@@ -75,13 +76,14 @@ class NewSigningKeyOutput(SigningKeyOutput):
         fields = (*SigningKeyOutput.Meta.fields, "secret")
 
 
-class TokenViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Token]):
+class TokenViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet[Token]):
     """
     Your tokens: by each, a program may do here what you may.
     """
 
     serializer_class = TokenOutput
-    problems = {"create": ("invalid_credentials", "limit_reached")}
+    error_codes = {"create": ("invalid_credentials", "limit_reached")}
+    is_deleted_from_list = True
 
     def get_queryset(self) -> QuerySet[Token]:
         return Token.objects.usable(timezone.now()).filter(user=self.request.user.pk)
@@ -93,7 +95,7 @@ class TokenViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Token]):
         """
         Ask for no token in order to give one: an old one, which some programs send always, must not stand in the way.
         """
-        if self.request is None or self.action_map.get(self.request.method.lower()) != "create":
+        if self.request is None or self.operation != "create":
             return super().get_authenticators()
         return [] if "HTTP_AUTHORIZATION" in self.request.META else [SessionAuthentication()]
 
@@ -129,13 +131,14 @@ class TokenViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Token]):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class SigningKeyViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[SigningKey]):
+class SigningKeyViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet[SigningKey]):
     """
     Your signing keys: a request signed by one of them is yours and unchanged, whoever else may know your token.
     """
 
     serializer_class = SigningKeyOutput
-    problems = {"create": ("limit_reached",), "rotate": ("invalid_state",)}
+    error_codes = {"create": ("limit_reached",), "rotate": ("invalid_state",)}
+    is_deleted_from_list = True
 
     def get_queryset(self) -> QuerySet[SigningKey]:
         return SigningKey.objects.usable(timezone.now()).filter(owner=self.request.user.pk)

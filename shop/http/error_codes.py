@@ -4,7 +4,12 @@ Every `code` by which the API names an error: its status, what it means, and wha
 A code never changes its meaning. The page at /problems/ shows this table, and each error links to its row there.
 """
 
+import logging
 from typing import NamedTuple
+
+from django.conf import settings
+
+logger = logging.getLogger(__name__)
 
 
 class Code(NamedTuple):
@@ -105,3 +110,33 @@ BY_STATUS = {
     503: "unavailable",
 }
 """The code of an error that says no more than its status."""
+
+FRAMEWORK_CODES = frozenset(
+    {
+        *("authentication_failed", "error", "parse_error"),
+        *("blank", "empty", "invalid", "invalid_choice", "null", "required"),
+        *("max_length", "max_value", "min_length", "min_value", "null_characters_not_allowed"),
+    }
+)
+"""Codes of Django and its REST framework that say no more than the status, or the place of the value, does."""
+
+
+class UnknownErrorCode(Exception):
+    """
+    An error has a code that is not in the catalogue. Add it there, or correct its spelling.
+    """
+
+
+def resolve(code: str, *, default: str) -> str:
+    """
+    Return this code, or the default for an error that has none or one of a framework's.
+
+    :raises UnknownErrorCode: if the code is unknown and STRICT_ERROR_CODES is set; otherwise it is logged.
+    """
+    if code in CATALOGUE:
+        return code
+    if code and code not in FRAMEWORK_CODES:
+        if settings.STRICT_ERROR_CODES:
+            raise UnknownErrorCode(code)
+        logger.error("The error code %r is not in the catalogue; the response says %r.", code, default)
+    return default

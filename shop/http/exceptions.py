@@ -1,30 +1,95 @@
 """
-Exceptions of the API that Django REST framework lacks.
+Exceptions that the API answers beyond those of Django REST framework, and the translation of Django's own.
 """
 
-from rest_framework import status
-from rest_framework.exceptions import APIException, ValidationError
+import logging
+from typing import ClassVar
+
+from django.core.exceptions import PermissionDenied
+from django.db import DataError, InterfaceError, OperationalError
+from django.http import Http404
+from rest_framework import exceptions, status
+
+from shop.http.error_codes import CATALOGUE
+
+logger = logging.getLogger(__name__)
 
 
-class Conflict(APIException):
+class Conflict(exceptions.APIException):
     """
-    The request is right, but not in the state that things are in.
+    The request is valid, but not in the current state of its resource.
     """
 
     status_code = status.HTTP_409_CONFLICT
+    default_code = "invalid_state"
 
 
-class Unprocessable(APIException):
+class Unprocessable(exceptions.APIException):
     """
     The request contradicts an earlier one.
     """
 
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_code = "idempotency_key_reused"
 
 
-class InvalidHeader(ValidationError):
+class BodyTooLarge(exceptions.APIException):
     """
-    It is a header that is at fault.
+    The body is larger than the endpoint reads.
     """
 
-    place = "header"
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "body_too_large"
+
+
+class InvalidHeader(exceptions.ValidationError):
+    """
+    The value of a header is invalid; the detail is keyed by the header's name.
+    """
+
+
+class RetryLater(exceptions.APIException):
+    """
+    The same request may succeed after `wait` seconds, which become the header `Retry-After`.
+    """
+
+    wait: ClassVar[int]
+
+
+class RequestInProgress(RetryLater):
+    """
+    Another request with the same idempotency key is being processed.
+    """
+
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "request_in_progress"
+    default_detail = "This request is being worked on: repeat it in a moment."
+    wait = 1
+
+
+class Unavailable(RetryLater):
+    """
+    The database is out of reach, or too busy.
+    """
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "unavailable"
+    default_detail = "The shop's database cannot be reached right now. Nothing was done."
+    wait = 2
+
+
+def as_api_exception(error: Exception) -> Exception:
+    """
+    Return what the API answers to an exception of Django, or the exception itself.
+    """
+    if isinstance(error, Http404):
+        return exceptions.NotFound()
+    if isinstance(error, PermissionDenied):
+        return exceptions.PermissionDenied()
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.error("The database failed.", exc_info=error)
+        return Unavailable()
+    if isinstance(error, DataError):
+        logger.warning("A value of the request passed validation, but no column can hold it.", exc_info=error)
+        return exceptions.ParseError(CATALOGUE["bad_request"].advice, code="bad_request")
+    return error

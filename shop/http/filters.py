@@ -1,5 +1,5 @@
 """
-What a list may be asked for.
+Filtering of lists by query parameters.
 """
 
 from collections.abc import Iterator
@@ -14,26 +14,24 @@ from rest_framework.settings import api_settings
 
 class StrictFilters(DjangoFilterBackend):
     """
-    Filter a list by the parameters that it knows, and refuse others: whoever mistypes one would be shown everything
-    and take it for what was asked for.
-
-    A view that reads more than its filters names the rest by a pattern, `other_parameters`.
+    Filter a list by the parameters of the view's filters, and reject others: a misspelled filter would return every row
+    as if each matched.
     """
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
-        if getattr(view, "action", "list") != "list":
+        if view.operation not in {"list", "get"}:
             return queryset
-        if faults := dict(self._faults(request, queryset, view)):
-            raise ValidationError(faults)
+        if errors := dict(self._errors(request, queryset, view)):
+            raise ValidationError(errors)
         return super().filter_queryset(request, queryset, view)
 
-    def _faults(self, request: Request, queryset: QuerySet[Any], view: Any) -> Iterator[tuple[str, list[ErrorDetail]]]:
+    def _errors(self, request: Request, queryset: QuerySet[Any], view: Any) -> Iterator[tuple[str, list[ErrorDetail]]]:
         filters = self.get_filterset_class(view, queryset)
         known = {*(filters.base_filters if filters else ()), view.paginator.cursor_query_param}
-        others = getattr(view, "other_parameters", None)
+        extra = view.extra_parameters
         for name, values in request.query_params.lists():
-            if not (name in known or name == api_settings.URL_FORMAT_OVERRIDE or (others and others.fullmatch(name))):
-                detail = f"Nobody reads this parameter. There are {', '.join(sorted(known))}."
+            if not (name in known or name == api_settings.URL_FORMAT_OVERRIDE or (extra and extra.fullmatch(name))):
+                detail = f"Unknown parameter. Known parameters: {', '.join(sorted(known))}."
             elif len(values) > 1:
                 detail = "Send this parameter once."
             else:

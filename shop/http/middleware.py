@@ -1,16 +1,71 @@
 """
-Addresses without their last slash.
+The middleware of the shop, outermost first as in settings.
 """
 
-from django.http import HttpRequest
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
 from django.middleware.common import CommonMiddleware
+from rest_framework.exceptions import APIException
+
+from shop.http import request_id
+from shop.http.error_handlers import ProblemResponse, prefers_page, problem_response, retry_after
+from shop.http.exceptions import as_api_exception
+from shop.http.parsers import forget_unreadable_cookies, refused_body, refused_query
+from shop.http.problems import describe, problem, problem_by_status
+
+KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 
 
-class SlashForReaders(CommonMiddleware):
+class ProblemsMiddleware:
     """
-    Lead readers to the address with the slash that they left out. Whoever came to change something would arrive there
-    as a reader, and is told that there is nothing instead.
+    Give each request an id, reject bodies and queries before they are read, and rewrite Django's error responses as
+    problems.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        id_ = request_id.begin()
+        forget_unreadable_cookies(request)
+        code = refused_body(request) or refused_query(request)
+        response = problem_response(request, problem(code)) if code else self.get_response(request)
+        if response.status_code >= 400 and not (isinstance(response, ProblemResponse) or _is_page(request, response)):
+            response = _as_problem(request, response)
+        response.headers["X-Request-Id"] = id_
+        # A browser may keep pages for its back button; other responses are not stored.
+        is_html = response.headers.get("Content-Type", "").startswith("text/html")
+        response.headers.setdefault("Cache-Control", "private, no-cache" if is_html else "no-store")
+        return response
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """
+        Return the API's response to an exception that a view outside of the API raised.
+        """
+        error = as_api_exception(error)
+        if not isinstance(error, APIException):
+            return None
+        return problem_response(request, describe(error), headers=retry_after(error))
+
+
+class AppendSlashMiddleware(CommonMiddleware):
+    """
+    Redirect to the URL with a trailing slash, but only a request that reads: a redirected POST would arrive as a GET.
+    Other methods get a 404.
     """
 
     def should_redirect_with_slash(self, request: HttpRequest) -> bool:
         return request.method in {"GET", "HEAD"} and super().should_redirect_with_slash(request)
+
+
+def _is_page(request: HttpRequest, response: HttpResponse) -> bool:
+    """
+    Return whether a browser gets a page of its own for this error, such as a login form.
+    """
+    return prefers_page(request) and (response.streaming or bool(response.content))
+
+
+def _as_problem(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response}
+    return problem_response(request, problem_by_status(response.status_code), headers=headers)

@@ -1,5 +1,5 @@
 """
-In which format to answer.
+Content negotiation.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from rest_framework.renderers import BaseRenderer
 
 class Negotiation(DefaultContentNegotiation):
     """
-    Choose by `Accept` or by the query's `format`, and refuse what nobody writes alike, whichever asked for it.
+    Choose the format by `Accept` or by the query parameter `format`; an unknown one is the same 406 by either.
     """
 
     def filter_renderers(self, renderers: Sequence[BaseRenderer], wanted: str) -> list[BaseRenderer]:
-        if found := [renderer for renderer in renderers if renderer.format == wanted]:
-            return found
+        if matching := [renderer for renderer in renderers if renderer.format == wanted]:
+            return matching
         known = ", ".join(sorted({renderer.format for renderer in renderers}))
-        raise NotAcceptable(f"Nobody writes this `format` here. There are {known}.", available_renderers=renderers)
+        raise NotAcceptable(f"Unknown `format`. Known formats: {known}.", available_renderers=renderers)

@@ -1,10 +1,10 @@
 """
-Pages of every list of the API.
+Pagination of every list of the API.
 """
 
 from typing import Any
 
-from django.core.exceptions import ValidationError as Unfit
+from django.core.exceptions import ValidationError as InvalidValue
 from django.db.models import QuerySet
 from rest_framework.exceptions import ErrorDetail, NotFound, ValidationError
 from rest_framework.pagination import Cursor, CursorPagination
@@ -13,16 +13,12 @@ from rest_framework.request import Request
 
 class Pages(CursorPagination):
     """
-    Pages that need no count of all rows, and stay put while new ones come in: the newest first, or by the unique field
-    that the view names as `ordering`.
+    Pages by cursor: without a count of all rows, and stable while rows are added. Ordered by the view's `ordering`.
     """
 
-    ordering = "-id"
-
     def get_ordering(self, request: Request, queryset: QuerySet[Any], view: Any) -> tuple[str, ...]:
-        ordering = getattr(view, "ordering", self.ordering)
-        self.field = queryset.model._meta.get_field(ordering.lstrip("-"))
-        return (ordering,)
+        self.field = queryset.model._meta.get_field(view.ordering.lstrip("-"))
+        return (view.ordering,)
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         page = {"type": ["string", "null"], "format": "uri"}
@@ -31,13 +27,16 @@ class Pages(CursorPagination):
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         """
-        Read where a page begins, unless no row can be there: what the field cannot hold, a database may choke on.
+        Return where the page begins.
+
+        :raises ValidationError: if the cursor is malformed, or has a value that its field cannot hold: a database may
+            fail on that.
         """
         try:
             cursor = super().decode_cursor(request)
             if cursor and cursor.position is not None:
                 self.field.formfield().clean(cursor.position)
-        except (NotFound, Unfit):
-            unknown = ErrorDetail("Follow `next` and `previous`: this is no cursor of theirs.", "invalid_parameter")
-            raise ValidationError({self.cursor_query_param: [unknown]}) from None
+        except (NotFound, InvalidValue):
+            detail = ErrorDetail("Invalid cursor: use `next` and `previous` as they are.", "invalid_parameter")
+            raise ValidationError({self.cursor_query_param: [detail]}) from None
         return cursor

@@ -14,7 +14,8 @@ from django.http import HttpRequest
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import FormParser, JSONParser
-from rest_framework.request import Request
+
+from shop.http.exceptions import BodyTooLarge
 
 MAX_DEPTH = 16
 MAX_DIGITS = 18
@@ -49,11 +50,8 @@ class StrictJSONParser(JSONParser):
     """
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
-        request = parser_context["request"]
-        if request._request.content_type != self.media_type:  # noqa: SLF001  (to DRF, */* is JSON)
-            raise UnsupportedMediaType(request.content_type)
-        refuse_encodings(request)
-        found = _decode(_text(stream.read()))
+        request = parser_context["request"]._request  # noqa: SLF001  (to DRF, */* is JSON)
+        found = _decode(_text(raw_json(request, max_bytes=settings.MAX_BODY_BYTES)))
         if not isinstance(found, dict):
             raise ParseError("The body is JSON, but not an object.", code="not_an_object")
         _inspect(found, depth=1)
@@ -70,7 +68,7 @@ class SessionFormParser(FormParser):
         request = parser_context["request"]
         if not isinstance(request.successful_authenticator, SessionAuthentication):
             raise UnsupportedMediaType(media_type)
-        refuse_encodings(request)
+        refuse_encodings(request._request)  # noqa: SLF001  (DRF does not read the charset)
         return super().parse(stream, media_type, parser_context)
 
 
@@ -105,13 +103,28 @@ def forget_unreadable_cookies(request: HttpRequest) -> None:
     request.COOKIES = {name: value for name, value in request.COOKIES.items() if "\0" not in value}
 
 
-def refuse_encodings(request: Request) -> None:
+def raw_json(request: HttpRequest, *, max_bytes: int) -> bytes:
     """
-    Refuse a body in another charset, or compressed: small ones can become very large.
+    Return the bytes of a JSON body as they were sent.
+
+    :raises UnsupportedMediaType: if the body has another media type, another charset than UTF-8, or is compressed.
+    :raises BodyTooLarge: if it has more than `max_bytes` bytes.
+    """
+    if request.content_type != "application/json":
+        raise UnsupportedMediaType(request.content_type)
+    refuse_encodings(request)
+    if len(request.body) > max_bytes:
+        raise BodyTooLarge(f"The body has more than {max_bytes} bytes.")
+    return request.body
+
+
+def refuse_encodings(request: HttpRequest) -> None:
+    """
+    Reject a body in another charset than UTF-8, or a compressed one: a small one can become very large.
 
     :raises UnsupportedMediaType: if it is.
     """
-    charset = (request._request.content_params or {}).get("charset", "utf-8")  # noqa: SLF001  (DRF does not read it)
+    charset = request.content_params.get("charset", "utf-8")
     if charset.lower() not in {"utf-8", "utf8"}:
         raise UnsupportedMediaType(request.content_type, "This charset is not read here.", code="unsupported_charset")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":

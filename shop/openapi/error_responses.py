@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from rest_framework.permissions import AllowAny, IsAuthenticated
-from rest_framework.serializers import BaseSerializer
+from rest_framework.serializers import BaseSerializer, ListField, ListSerializer
 from rest_framework.views import APIView
 
 from shop.accounts.authentication import SessionAuthentication, TokenAuthentication
@@ -79,7 +79,7 @@ def codes_of_body(serializer: BaseSerializer[Any] | None) -> Iterator[str]:
         yield "unknown_field"
         for field in serializer.fields.values():
             yield field.code
-            yield from codes_of_body(getattr(field, "child", None))
+            yield from codes_of_body(field.child if isinstance(field, ListSerializer | ListField) else field)
 
 
 def has_only(view: APIView, *permissions: type) -> bool:

@@ -2,12 +2,11 @@
 The description of the API in OpenAPI 3.1: what drf-spectacular derives from the views, how each operation can fail, and
 `openapi/base.yaml`, which holds what no view knows.
 
-A view tells what cannot be derived in two attributes, by action, or by method where it has no actions: `problems`, the
-codes of what its services refuse, and `headers_used`, both those it reads and those it sends when all went well.
+What cannot be derived, a view declares as `error_codes`, `headers_read` and `headers_sent` (see `shop.http.views`).
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -39,10 +38,6 @@ SECURITY = {
     TokenAuthentication: [{"token": []}, {"token": [], "signature": []}],
     SessionAuthentication: [{"session": []}],
 }
-READ = {
-    *("Idempotency-Key", "If-None-Match", "Prefer", "traceparent"),
-    *("webhook-id", "webhook-signature", "webhook-timestamp"),
-}
 OF_PARSING = OF_A_BODY - {"unsupported_charset", "unsupported_encoding", "unsupported_media_type"}
 """How a body fails only where somebody parses it."""
 SENT_WITH_PROBLEMS = {"401": ["WWW-Authenticate"], "429": ["Retry-After"], "503": ["Retry-After"]}
@@ -60,7 +55,7 @@ class ShopSchema(AutoSchema):
 
     def get_operation_id(self) -> str:
         resource, *_ = [*self._tokenize_path(), "root"]
-        return f"{resource.replace('-', '_')}_{self._act}"
+        return f"{resource.replace('-', '_')}_{self._operation}"
 
     def get_summary(self) -> str:
         return re.split(r"(?<=[.])\s", super().get_description())[0]
@@ -87,17 +82,15 @@ class ShopSchema(AutoSchema):
         return described | {"properties": fields, "required": list(fields)}
 
     def _get_parameters(self) -> list[Described]:
-        return super()._get_parameters() + [
-            reference("parameters", name) for name in self._headers_used if name in READ
-        ]
+        return super()._get_parameters() + [reference("parameters", name) for name in self._headers_read]
 
     def _get_response_bodies(self, direction: str = "response") -> Described:
         answers = super()._get_response_bodies(direction)
-        if "If-None-Match" in self._headers_used:
+        if "If-None-Match" in self._headers_read:
             answers["304"] = {}
         for status, answer in answers.items():
             answer["description"] = HTTPStatus(int(status)).phrase
-        sent = {status: [name for name in self._headers_used if name not in READ] for status in answers}
+        sent = dict.fromkeys(answers, self.view.headers_sent.get(self._operation, ()))
         answers |= describe(self._codes())
         for status, answer in answers.items():
             names = ["X-Request-Id", *(sent | SENT_WITH_PROBLEMS).get(status, [])]
@@ -105,20 +98,20 @@ class ShopSchema(AutoSchema):
         return answers
 
     @property
-    def _act(self) -> str:
-        return getattr(self.view, "action", None) or self.method.lower()
+    def _operation(self) -> str:
+        return self.view.operation_of(self.method)
 
     @property
-    def _headers_used(self) -> Collection[str]:
-        return getattr(self.view, "headers_used", {}).get(self._act, ())
+    def _headers_read(self) -> Sequence[str]:
+        return self.view.headers_read.get(self._operation, ())
 
     def _codes(self) -> set[str]:
-        of_request = codes_of_request(self.method, self.path, self._headers_used, is_list=self._is_list_view())
+        of_request = codes_of_request(self.method, self.path, self._headers_read, is_list=self._is_list_view())
         return {
             *codes_of_caller(self.view, self.method),
             *(of_request if self.view.get_parsers() else of_request - OF_PARSING),
             *codes_of_body(None if self.method == "GET" else self.get_request_serializer()),
-            *getattr(self.view, "problems", {}).get(self._act, ()),
+            *self.view.error_codes.get(self._operation, ()),
         }
 
 

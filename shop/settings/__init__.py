@@ -64,7 +64,7 @@ if not DEBUG and not ALLOWED_HOSTS:
         "DEBUG is off, and this shop answers to no host name. Set ALLOWED_HOSTS in the environment or in .env to its "
         "names, separated by commas."
     )
-CSRF_FAILURE_VIEW = "shop.http.problems.csrf_failure"
+CSRF_FAILURE_VIEW = "shop.http.error_handlers.csrf_failure"
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
@@ -114,10 +114,10 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "shop.http.problems.Problems",
+    "shop.http.middleware.ProblemsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "shop.http.middleware.SlashForReaders",
+    "shop.http.middleware.AppendSlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -206,6 +206,9 @@ Q_CLUSTER = {
 
 # --- API ---
 
+# An error code that is not in the catalogue raises instead of being logged.
+STRICT_ERROR_CODES = DEBUG
+
 MAX_BODY_BYTES = env.int("API_MAX_BODY_BYTES", default=65_536)
 
 REST_FRAMEWORK = {
@@ -218,7 +221,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["shop.http.parsers.StrictJSONParser", "shop.http.parsers.SessionFormParser"],
     # No field's name, once it is written as a step of a JSON pointer.
     "NON_FIELD_ERRORS_KEY": "~",
-    "EXCEPTION_HANDLER": "shop.http.problems.answer_api",
+    "EXCEPTION_HANDLER": "shop.http.error_handlers.handle_api_exception",
     "DEFAULT_SCHEMA_CLASS": "shop.openapi.schema.ShopSchema",
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": ["shop.http.throttling.RequestThrottle"],

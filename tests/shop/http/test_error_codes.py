@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from django.conf import settings as django_settings
 from django.test import Client
+from rest_framework.exceptions import APIException, ValidationError
 
-from shop.http.error_codes import BY_STATUS, CATALOGUE
+from shop.http.error_codes import BY_STATUS, CATALOGUE, UnknownErrorCode, resolve
+from shop.http.problems import describe
 from tests.factories import ProductFactory
 
 pytestmark = pytest.mark.django_db
@@ -38,13 +40,35 @@ class TestCatalogue:
         }
 
 
+class TestResolve:
+    @pytest.mark.parametrize("strict", [True, False])
+    @pytest.mark.parametrize("code", ["required", "parse_error", ""])
+    def test_returns_the_default_for_what_says_no_more(self, settings, code, strict):
+        settings.STRICT_ERROR_CODES = strict
+
+        assert resolve(code, default="bad_request") == "bad_request"
+
+    def test_raises_an_unknown_code_where_it_is_strict(self):
+        with pytest.raises(UnknownErrorCode, match="unheard_of"):
+            describe(ValidationError({"a": "no"}, code="unheard_of"))
+
+    def test_logs_an_unknown_code_elsewhere(self, settings, caplog):
+        settings.STRICT_ERROR_CODES = False
+
+        assert describe(APIException("no", code="unheard_of"))["code"] == "internal_error"
+        assert "'unheard_of' is not in the catalogue" in caplog.text
+
+    def test_is_strict_here(self, settings):
+        assert settings.STRICT_ERROR_CODES
+
+
 def sources() -> Iterator[Path]:
     """
-    List what may find fault; not what only describes which faults there are.
+    Yield the files that may raise errors; not those that describe errors.
     """
     for app in ("shop", "orders", "inventory", "payments", "notifications", "messaging"):
         files = (django_settings.BASE_DIR / app).rglob("*.py")
-        yield from (file for file in files if file.name not in {"codes.py", "failures.py", "openapi.py"})
+        yield from (file for file in files if file.name not in {"error_codes.py", "error_responses.py"})
 
 
 def codes_set_by(node: ast.AST) -> set[str]:
@@ -52,7 +76,7 @@ def codes_set_by(node: ast.AST) -> set[str]:
     Find what a piece of the source sets a code to, or calls a problem by.
     """
     match node:
-        case ast.keyword(arg="code" | "default_code" | "otherwise", value=ast.Constant(value=str(code))):
+        case ast.keyword(arg="code" | "default_code", value=ast.Constant(value=str(code))):
             return {code}
         case ast.Assign(targets=[ast.Name(id="code" | "default_code")], value=ast.Constant(value=str(code))):
             return {code}

@@ -15,7 +15,7 @@ class TestDescribe:
             (ValidationError({}), "bad_request", None),
             (ValidationError({"a": []}), "bad_request", None),
             (ValidationError({"a": {"b": []}}), "bad_request", None),
-            (ValidationError("no", code="unheard_of"), "invalid_field", ["#"]),
+            (ValidationError("no"), "invalid_field", ["#"]),
             (ValidationError(["no", "neither"]), "invalid_field", ["#", "#"]),
             (ValidationError({"a": "no"}, code="unknown_sku"), "unknown_sku", ["#/a"]),
             (ValidationError({1: {2: ["no"]}}), "invalid_field", ["#/1/2"]),
@@ -26,7 +26,7 @@ class TestDescribe:
             (ValidationError({"a": None}), "invalid_field", ["#/a"]),
             (NotFound("Order 5 is Bob's"), "not_found", None),
             (Throttled(wait=5), "throttled", None),
-            (APIException("no", code="unheard_of"), "internal_error", None),
+            (APIException("no"), "internal_error", None),
         ],
     )
     def test_never_fails(self, error, code, faults):

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from tests.factories import CustomerFactory
-from tests.shop.problems.readers import PERSON
+from tests.shop.http.readers import PERSON
 
 pytestmark = pytest.mark.django_db
 

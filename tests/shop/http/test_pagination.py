@@ -90,7 +90,7 @@ class TestCursors:
         assert answer.json()["errors"] == [
             {
                 "code": "invalid_parameter",
-                "detail": "Follow `next` and `previous`: this is no cursor of theirs.",
+                "detail": "Invalid cursor: use `next` and `previous` as they are.",
                 "parameter": "cursor",
             }
         ]

@@ -2,7 +2,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client
 
-from tests.shop.problems.readers import PERSON, Ask, code_of
+from tests.shop.http.readers import PERSON, Ask, code_of
 
 
 @pytest.fixture(params=["program", "person"])

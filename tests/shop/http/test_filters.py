@@ -72,7 +72,7 @@ def test_lets_pass_what_is_read(api, name, parameters):
 def test_tells_what_may_be_asked_for(api):
     problem = refused(api, "GET", f"{API}orders/?staus=placed")
 
-    assert problem["detail"] == ("Nobody reads this parameter. There are cursor, placed_after, placed_before, status.")
+    assert problem["detail"] == "Unknown parameter. Known parameters: cursor, placed_after, placed_before, status."
 
 
 def test_filters_no_single_thing(api):

@@ -3,7 +3,7 @@ from django.test import Client
 
 from tests.factories import CustomerFactory, api_of
 from tests.refusals import problem_of
-from tests.shop.problems.readers import PERSON, code_of
+from tests.shop.http.readers import PERSON, code_of
 
 pytestmark = pytest.mark.django_db
 

@@ -5,7 +5,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from shop.http import problems
+from shop import index
 from tests.factories import CustomerFactory, api_of
 from tests.refusals import problem_of
 
@@ -28,7 +28,7 @@ class TestFailure:
         if request.param == "the API":
             monkeypatch.setattr("orders.serializers.ProductFilter.found", fail)
             return "/api/v1/products/?search=x"
-        monkeypatch.setattr(problems, "render", fail)
+        monkeypatch.setattr(index, "render", fail)
         return "/problems/"
 
     def test_500_leaks_nothing_and_can_be_found_in_the_log(self, ask, broken, caplog):
