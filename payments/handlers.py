@@ -1,5 +1,5 @@
 """
-What payments does when another context, or the clock, has news.
+What payments does on events of other contexts, and on its own.
 """
 
 from collections.abc import Sequence
@@ -52,4 +52,4 @@ def send_refund(events: Sequence[RefundRequested]) -> None:
 @subscriber(WebhookReceived, transactional=False)
 def settle_webhook(events: Sequence[WebhookReceived]) -> None:
     over = any(event.parking_is_over for event in events)
-    processing.settle([event.webhook_id for event in events], now=timezone.now(), parking_is_over=over)
+    processing.process([event.webhook_id for event in events], now=timezone.now(), parking_is_over=over)

@@ -137,9 +137,9 @@ class Capture(models.Model):
         return f"{money(self.amount, self.currency)} for {self.intent_id}"
 
     @property
-    def left(self) -> int:
+    def refundable(self) -> int:
         """
-        Tell how many minor units did not go back and are not on their way.
+        Return how many minor units have not gone back and are not on their way.
         """
         return self.amount - self.returned
 

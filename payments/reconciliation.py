@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
 from . import refunds
-from .charges.outcomes import apply, book
+from .charges.captures import record_captures
+from .charges.outcomes import apply_replies
 from .gateway import protocol
 from .gateway.protocol import Answer, Money, NoStatement, Outcome, StatementEntry, TimedOut, Unreachable
 from .models import Capture, PaymentIntent, Refund, as_id
@@ -157,7 +157,7 @@ def _ours(bookings: Iterable[StatementEntry], since: datetime | None) -> dict[st
     Find what our books have from this gateway since then, and all that it has booked, by its reference.
     """
     captures = Capture.objects.select_related("intent").prefetch_related("refunds")
-    ours = captures.filter(intent__gateway=settings.PAYMENTS.gateway)
+    ours = captures.filter(intent__gateway__in=protocol.stored_paths())
     found = {capture.reference: capture for capture in (ours.filter(captured_at__gte=since) if since else ours)}
     others = [booking.reference for booking in bookings if booking.reference not in found]
     for start in range(0, len(others), LOOKED_UP_AT_ONCE):
@@ -169,7 +169,7 @@ def _ours(bookings: Iterable[StatementEntry], since: datetime | None) -> dict[st
 def _unbooked(bookings: Sequence[StatementEntry]) -> Iterator[Difference]:
     intents = _intents(bookings)
     for booking in bookings:
-        ours = Kind.GIVEN_BACK if booking.repayments else Kind.UNBOOKED
+        ours = Kind.GIVEN_BACK if booking.refunds else Kind.UNBOOKED
         kind = ours if booking.reference in intents else Kind.STRANGE
         detail = f"{booking.captured.amount} {booking.captured.currency} by {booking.charge_key}"
         yield Difference(kind, booking.reference, booking.order_id, detail, booking.captured_at, booking)
@@ -189,7 +189,7 @@ def _apart(booking: StatementEntry, capture: Capture, before: datetime) -> Itera
         detail = f"{booking.captured.amount} {booking.captured.currency}, not {capture.amount} {capture.currency}"
         yield Difference(Kind.DIFFERENT, *about, detail, booking.captured_at)
     ours = {str(refund.pk): refund for refund in capture.refunds.all()}
-    for key, amount in booking.repayments.items():
+    for key, amount in booking.refunds.items():
         refund = ours.pop(key, None)
         if not refund or refund.amount != amount or refund.status == Refund.Status.FAILED:
             yield Difference(Kind.REFUND_STRANGE, *about, f"{amount} by {key}", booking.captured_at)
@@ -218,7 +218,7 @@ def _intents(bookings: Sequence[StatementEntry]) -> dict[str, PaymentIntent]:
 
 def _repair(difference: Difference, now: datetime) -> None:
     if difference.kind is Kind.REFUND_UNSETTLED:
-        refunds.settle({UUID(difference.detail): Answer(outcome=Outcome.SUCCEEDED)}, now=now)
+        refunds.apply_replies({UUID(difference.detail): Answer(outcome=Outcome.SUCCEEDED)}, now=now)
     elif difference.kind is Kind.UNBOOKED and difference.booking:
         _book(difference.booking, now)
 
@@ -227,8 +227,8 @@ def _repair(difference: Difference, now: datetime) -> None:
 def _book(booking: StatementEntry, now: datetime) -> None:
     intent = _intents([booking])[booking.reference]
     answer = Answer(outcome=Outcome.SUCCEEDED, reference=booking.reference, captured=booking.captured)
-    told = {str(intent.order_id): answer}
     if booking.charge_key == str(intent.pk):
-        apply(told, now=now)
+        apply_replies({str(intent.order_id): answer}, now=now)
     else:
-        book(PaymentIntent.objects.locked(told), told, now=now)
+        [locked] = PaymentIntent.objects.locked([str(intent.order_id)])
+        record_captures({locked: answer}, now=now)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from payments.gateway.adapters.instant import InstantGateway
 from payments.gateway.protocol import (
     Answer,
-    Charge,
+    ChargeRequest,
     Money,
     Outcome,
     RefundRequest,
@@ -31,8 +31,8 @@ class LedgerGateway(InstantGateway):
     """
 
     def __init__(self) -> None:
-        self.charges: dict[str, Charge] = {}
-        self.captured: dict[str, Charge] = {}
+        self.charges: dict[str, ChargeRequest] = {}
+        self.captured: dict[str, ChargeRequest] = {}
         self.cancelled: set[str] = set()
         self.refunded: dict[str, RefundRequest] = {}
         self.claims: dict[bytes, WebhookPayload] = {}
@@ -41,7 +41,7 @@ class LedgerGateway(InstantGateway):
         self.script: deque[Exception] = deque()
         self._lock = threading.Lock()
 
-    def charge(self, charge: Charge) -> Answer:
+    def charge(self, charge: ChargeRequest) -> Answer:
         with self._lock:
             self._play("charge")
             key = charge.idempotency_key
@@ -52,12 +52,12 @@ class LedgerGateway(InstantGateway):
                     raise TimedOut("The gateway did not answer in time.")
             return self._state(charge)
 
-    def look_up(self, charge: Charge) -> Answer:
+    def look_up(self, charge: ChargeRequest) -> Answer:
         with self._lock:
             self._play("look_up")
             return self._state(charge)
 
-    def cancel(self, charge: Charge) -> Answer:
+    def cancel(self, charge: ChargeRequest) -> Answer:
         with self._lock:
             self._play("cancel")
             state = self._state(charge)
@@ -66,11 +66,11 @@ class LedgerGateway(InstantGateway):
             self.cancelled.add(charge.idempotency_key)
             return Answer(outcome=Outcome.CANCELLED)
 
-    def refund(self, repayment: RefundRequest) -> Answer:
+    def refund(self, request: RefundRequest) -> Answer:
         with self._lock:
             self._play("refund")
-            self.refunded[repayment.idempotency_key] = repayment
-            return super().refund(repayment)
+            self.refunded[request.idempotency_key] = request
+            return super().refund(request)
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload | None:
         return self.claims.get(body) or super().read_webhook(body, headers, now=now)
@@ -89,7 +89,7 @@ class LedgerGateway(InstantGateway):
         if self.script:
             raise self.script.popleft()
 
-    def _state(self, charge: Charge) -> Answer:
+    def _state(self, charge: ChargeRequest) -> Answer:
         key = charge.idempotency_key
         if key in self.captured:
             captured = self.captured[key]
@@ -102,7 +102,7 @@ class LedgerGateway(InstantGateway):
         state = super().look_up(self.charges[key])
         return state if state.outcome is Outcome.DECLINED else Answer(outcome=Outcome.PROCESSING)
 
-    def _booking(self, key: str, charge: Charge) -> StatementEntry:
+    def _booking(self, key: str, charge: ChargeRequest) -> StatementEntry:
         repaid = [it for it in self.refunded.values() if it.charge_reference == f"instant-{key}"]
         return StatementEntry(
             charge_key=key,
@@ -110,5 +110,5 @@ class LedgerGateway(InstantGateway):
             reference=f"instant-{key}",
             captured=Money(charge.amount, charge.currency),
             captured_at=datetime.now(UTC),
-            repayments={it.idempotency_key: it.amount for it in repaid},
+            refunds={it.idempotency_key: it.amount for it in repaid},
         )

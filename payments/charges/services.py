@@ -1,28 +1,28 @@
 """
-Turning a requested amount into money, once, and stopping to want it when its order is over.
+Charges: collecting the amount that an order requests, once, and withdrawing it when its order is over.
 
-The gateway is called outside of every transaction, many calls at a time, by keys stored before the call. What it
-answers is applied in a transaction of its own.
+The gateway is called outside of every transaction, many calls at a time, with keys stored before the call. Its replies
+are applied in a transaction of their own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from django.conf import settings
 from django.db import transaction
 
 from messaging.contracts import PaymentFailed, PaymentRequested
 from messaging.outbox import publish_all
 from messaging.subscribers import Permanent
 from payments import refunds
-from payments.gateway.calls import insist_on, is_dead, pause_if_dead
-from payments.gateway.protocol import Answer, TimedOut, Unreachable
+from payments.gateway import protocol
+from payments.gateway.calls import gateway_is_down, group_replies, pause_if_down, raise_unavailable
+from payments.gateway.protocol import Reply
 from payments.models import PaymentIntent
-from payments.webhooks import processing
+from payments.webhooks import inbox
 
-from . import outcomes
-from .outcomes import ASK_AGAIN_AFTER, apply, ask
+from .gateway_queries import charge, query_gateway, resolve, withdraw
+from .outcomes import ASK_AGAIN_AFTER, apply_replies, payment_unsettled
 
 Status = PaymentIntent.Status
 
@@ -30,7 +30,7 @@ Status = PaymentIntent.Status
 @dataclass(frozen=True)
 class Due:
     """
-    What an order is to be paid with, in minor units, and by whom.
+    The amount that an order is to be paid with, in minor units, and its customer.
     """
 
     amount: int
@@ -40,8 +40,8 @@ class Due:
 
 class PaymentUnknown(Permanent):
     """
-    The gateway did not say what became of a payment, however often it was asked. Look it up at the gateway by the
-    payment's id, then replay this: it asks once more.
+    The gateway did not return the state of a payment to any query. Look it up at the gateway by the payment's id, then
+    replay this delivery: it queries the gateway once more.
     """
 
 
@@ -49,55 +49,55 @@ def collect(requests: Sequence[PaymentRequested], *, now: datetime) -> None:
     """
     Charge each order's amount. Call it outside a transaction; it may be called again for the same request.
 
-    :raises Unavailable: if the gateway could not be reached for one of them, or answered none; the others are settled.
+    :raises Unavailable: if the gateway could not be reached for some of them, or answered none; the others are done.
     """
-    replies = ask(outcomes.charge, _open(requests, now))
-    apply(replies, now=now)
-    insist_on({order_id: reply for order_id, reply in replies.items() if isinstance(reply, Unreachable)})
-    pause_if_dead(replies.values())
+    replies = query_gateway(charge, _open(requests, now))
+    apply_replies(replies, now=now)
+    _raise_if_unreached(replies)
+    pause_if_down(replies.values())
 
 
-def ask_again(asked: Mapping[str, int], *, now: datetime) -> None:
+def ask_again(asks: Mapping[str, int], *, now: datetime) -> None:
     """
-    Ask what became of payments whose answer was lost, and withdraw those that their order no longer wants.
+    Query the gateway again about open payments, and withdraw those that their orders no longer want.
 
-    :param asked: which ask this is, by order id; one that is not the latest for its payment is left out.
-    :raises Unavailable: if the gateway could not be reached for one of them; the others are settled.
-    :raises PaymentUnknown: if there is no answer and this was the last ask.
+    :param asks: the number of this query by order id; outdated ones are skipped.
+    :raises Unavailable: if the gateway could not be reached for some of them; the others are done.
+    :raises PaymentUnknown: if there is no answer to the last query about a payment.
     """
-    intents = [intent for intent in _still_open(asked) if intent.asks == asked[str(intent.order_id)]]
-    replies = ask(outcomes.settle_up, intents)
-    apply(replies, now=now)
-    insist_on({order_id: reply for order_id, reply in replies.items() if isinstance(reply, Unreachable)})
-    lost = {order_id: reply for order_id, reply in replies.items() if isinstance(reply, TimedOut)}
-    given_up = {order_id: reply for order_id, reply in lost.items() if asked[order_id] >= len(ASK_AGAIN_AFTER)}
-    if is_dead(replies.values()):
-        insist_on(given_up)  # nobody is given up because of an outage
-    pause_if_dead(replies.values())
-    if given_up:
-        raise PaymentUnknown(f"The gateway never said what became of the payment of order {', '.join(given_up)}.")
+    intents = [intent for intent in _still_open(asks) if intent.asks == asks[str(intent.order_id)]]
+    replies = query_gateway(resolve, intents)
+    apply_replies(replies, now=now)
+    _raise_if_unreached(replies)
+    unknown = group_replies(replies).unknown
+    exhausted = {order_id: replies[order_id] for order_id in unknown if asks[order_id] >= len(ASK_AGAIN_AFTER)}
+    if gateway_is_down(replies.values()):
+        raise_unavailable(exhausted)  # an outage does not count as the last query
+    pause_if_down(replies.values())
+    if exhausted:
+        raise PaymentUnknown(f"The gateway never returned the state of the payments of orders {', '.join(exhausted)}.")
 
 
 def settle_overdue(dues: Mapping[str, Due], *, now: datetime) -> None:
     """
-    End payments whose time is up: captured after all, or withdrawn at the gateway and failed as expired.
+    End overdue payments: captured after all, or withdrawn at the gateway and failed as expired.
 
     :param dues: by order id.
-    :raises Unavailable: if the gateway did not answer for one of them; the others are settled.
+    :raises Unavailable: if the gateway did not answer for some of them; the others are done.
     """
-    _expire_unasked(dues, now)
-    replies = ask(outcomes.withdraw, _still_open(dues))
-    apply({order_id: reply for order_id, reply in replies.items() if isinstance(reply, Answer)}, now=now)
-    insist_on({order_id: reply for order_id, reply in replies.items() if not isinstance(reply, Answer)})
+    _expire_unopened(dues, now)
+    replies = query_gateway(withdraw, _still_open(dues))
+    answers = group_replies(replies).answers
+    apply_replies(answers, now=now)
+    raise_unavailable({order_id: reply for order_id, reply in replies.items() if order_id not in answers})
 
 
 @transaction.atomic
 def stop(dues: Mapping[str, Due], *, now: datetime) -> None:
     """
-    Stop wanting the money of cancelled orders whose payment was requested: refund what was captured, withdraw what is
-    on its way.
+    End the payments of cancelled orders: refund what was captured, and have what is open withdrawn.
 
-    :param dues: by order id.
+    :param dues: by order id, of orders whose payment was requested.
     """
     intents = PaymentIntent.objects.locked(dues)
     refunds.request_rest(intents, "order cancelled", now)
@@ -106,40 +106,46 @@ def stop(dues: Mapping[str, Due], *, now: datetime) -> None:
         intent.withdrawn_at = now
         intent.asks += 1
     PaymentIntent.objects.write_back(open_intents)
-    publish_all([outcomes.unsettled(intent) for intent in open_intents])
-    _never_open({order_id: dues[order_id] for order_id in dues.keys() - _order_ids(intents)}, now, withdrawn_at=now)
+    publish_all([payment_unsettled(intent) for intent in open_intents])
+    _cancel_unopened(
+        {order_id: dues[order_id] for order_id in dues.keys() - _order_ids(intents)}, now, withdrawn_at=now
+    )
 
 
 @transaction.atomic
 def _open(requests: Sequence[PaymentRequested], now: datetime) -> list[PaymentIntent]:
     """
-    Store an intent for each request before anybody is called, and return those to charge.
+    Store an intent for each request before the gateway is called, and return those to charge.
     """
     PaymentIntent.objects.bulk_create([_intent(request, now) for request in requests], ignore_conflicts=True)
     intents = PaymentIntent.objects.locked(request.order_id for request in requests)
-    processing.wake(intents)
+    inbox.unpark(intents)
     PaymentIntent.move_to(Status.PROCESSING, [intent for intent in intents if intent.status == Status.CREATED])
     return [intent for intent in intents if intent.status == Status.PROCESSING and not intent.withdrawn_at]
 
 
 @transaction.atomic
-def _expire_unasked(dues: Mapping[str, Due], now: datetime) -> None:
+def _expire_unopened(dues: Mapping[str, Due], now: datetime) -> None:
     """
-    Fail the payments that were never even opened.
+    Fail the payments that were never opened.
     """
-    unasked = dues.keys() - _order_ids(PaymentIntent.objects.locked(dues))
-    _never_open({order_id: dues[order_id] for order_id in unasked}, now, withdrawn_at=None)
-    publish_all([PaymentFailed(order_id=order_id, reason="expired") for order_id in sorted(unasked)])
+    unopened = dues.keys() - _order_ids(PaymentIntent.objects.locked(dues))
+    _cancel_unopened({order_id: dues[order_id] for order_id in unopened}, now, withdrawn_at=None)
+    publish_all([PaymentFailed(order_id=order_id, reason="expired") for order_id in sorted(unopened)])
 
 
-def _never_open(dues: Mapping[str, Due], now: datetime, *, withdrawn_at: datetime | None) -> None:
+def _cancel_unopened(dues: Mapping[str, Due], now: datetime, *, withdrawn_at: datetime | None) -> None:
     """
-    Record cancelled intents, so that a request that arrives after its end charges nobody.
+    Store cancelled intents, so that a request that arrives later charges nothing.
     """
-    ended = {"status": Status.CANCELLED, "withdrawn_at": withdrawn_at, "created_at": now}
-    intents = [PaymentIntent(order_id=order_id, **asdict(due), **ended) for order_id, due in sorted(dues.items())]
+    end = {"status": Status.CANCELLED, "withdrawn_at": withdrawn_at, "created_at": now}
+    intents = [PaymentIntent(order_id=order_id, **asdict(due), **end) for order_id, due in sorted(dues.items())]
     PaymentIntent.objects.bulk_create(intents)
-    processing.wake(intents)
+    inbox.unpark(intents)
+
+
+def _raise_if_unreached(replies: Mapping[str, Reply]) -> None:
+    raise_unavailable({order_id: replies[order_id] for order_id in group_replies(replies).unreached})
 
 
 def _still_open(order_ids: Iterable[str]) -> list[PaymentIntent]:
@@ -154,7 +160,7 @@ def _intent(request: PaymentRequested, now: datetime) -> PaymentIntent:
         payment_method=request.payment_method,
         email=request.email,
         customer_id=request.customer_id,
-        gateway=settings.PAYMENTS.gateway,
+        gateway=protocol.current_path(),
         created_at=now,
     )
 

@@ -1,80 +1,116 @@
 """
-Calls to the gateway: many at a time, and what its silence means to the relay.
+Concurrent calls to the gateway, and the meaning of each reply for our books and for the relay.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar, assert_never
 
 from django.conf import settings
 
 from messaging.subscribers import Unavailable
 
-from .protocol import Answer, Reply, TimedOut, Undecided, Unreachable
+from .protocol import Answer, Outcome, Reply, TimedOut, Undecided, Unreachable
 
 T = TypeVar("T")
 
-SEVERAL = 3
-"""Calls that time out together are an outage; fewer may be bad luck."""
+OUTAGE_THRESHOLD = 3
+"""So many calls, none of them answered, are an outage; fewer may be bad luck."""
 
 SHARE_OF_LIMIT = 0.75
-"""How much of the time that a worker's host allows it may be spent waiting."""
+"""The share of a worker's time limit that it may spend waiting for replies."""
+
+
+@dataclass(frozen=True)
+class GroupedReplies(Generic[T]):
+    """
+    Payments or refunds, grouped by what the gateway replied about them.
+    """
+
+    answers: dict[T, Answer] = field(default_factory=dict)
+    unknown: list[T] = field(default_factory=list)
+    """Their money may have moved: the gateway is to be queried again."""
+    unreached: list[T] = field(default_factory=list)
+    """The call moved nothing and is to be repeated."""
+
+    def answered(self, outcome: Outcome) -> list[T]:
+        return [subject for subject, answer in self.answers.items() if answer.outcome is outcome]
+
+
+def group_replies(replies: Mapping[T, Reply]) -> GroupedReplies[T]:
+    """
+    Group payments or refunds by what the gateway's replies about them mean.
+    """
+    groups = GroupedReplies[T]()
+    for subject, reply in replies.items():
+        match reply:
+            case Answer():
+                groups.answers[subject] = reply
+            case TimedOut() | Undecided():
+                groups.unknown.append(subject)
+            case Unreachable():
+                groups.unreached.append(subject)
+            case _:
+                assert_never(reply)
+    return groups
 
 
 def call_all(call: Callable[[T], Answer], arguments: Iterable[T]) -> list[Reply]:
     """
-    Call the gateway for each argument, many at a time, and return the replies in their order. What is not answered well
-    before the worker that waits is ended has timed out.
+    Call the gateway once for each argument, concurrently, and return the replies in the order of the arguments. A call
+    that is unfinished when the worker's time limit draws near has timed out.
     """
     pool = ThreadPoolExecutor(settings.MESSAGING.outside_calls_at_once)
     try:
-        calls = [pool.submit(call, argument) for argument in arguments]
-        wait(calls, timeout=settings.MESSAGING.handler_limit_seconds * SHARE_OF_LIMIT)
-        return [_reply(made) for made in calls]
+        futures = [pool.submit(call, argument) for argument in arguments]
+        wait(futures, timeout=settings.MESSAGING.handler_limit_seconds * SHARE_OF_LIMIT)
+        return [_reply_of(future) for future in futures]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def insist_on(unanswered: Mapping[str, Reply]) -> None:
+def raise_unavailable(unanswered: Mapping[str, Reply], *, deferred_along: Iterable[str] = ()) -> None:
     """
-    Have the relay call again, later, since these replies, by key of their event, settle nothing.
+    Have the relay deliver the events with these keys again later, since their replies decide nothing.
 
+    :param deferred_along: keys of further events to deliver again, if there are any unanswered ones.
     :raises Unavailable: if there are any.
     """
     if unanswered:
         first = next(iter(unanswered.values()))
         raise Unavailable(
             f"No final answer from the gateway to {len(unanswered)} calls: {first}",
-            keys=unanswered,
+            keys=[*unanswered, *deferred_along],
             is_outage=any(_is_silence(reply) for reply in unanswered.values()),
         )
 
 
-def is_dead(replies: Collection[Reply]) -> bool:
+def gateway_is_down(replies: Collection[Reply]) -> bool:
     """
-    Tell whether the gateway answered none of several calls.
+    Return whether the gateway answered none of several calls.
     """
-    return len(replies) >= SEVERAL and all(isinstance(reply, TimedOut) and _is_silence(reply) for reply in replies)
+    return len(replies) >= OUTAGE_THRESHOLD and all(_is_silence(reply) for reply in replies)
 
 
-def pause_if_dead(replies: Collection[Reply]) -> None:
+def pause_if_down(replies: Collection[Reply]) -> None:
     """
-    Have the relay pause if the gateway answered nothing at all; what its silence means for each payment is noted.
+    Have the relay pause the subscriber if the gateway is down, although the books have every reply.
 
-    :raises Unavailable: if it did not.
+    :raises Unavailable: if it is.
     """
-    if is_dead(replies):
+    if gateway_is_down(replies):
         raise Unavailable("The gateway does not answer.", keys=())
 
 
-def _reply(made: Future[Answer]) -> Reply:
-    if not made.done():
-        return TimedOut("The gateway did not come to an end of its answer.")
+def _reply_of(future: Future[Answer]) -> Reply:
+    if not future.done():
+        return TimedOut("The gateway did not finish its answer in time.")
     try:
-        return made.result()
-    except (TimedOut, Unreachable) as problem:
-        return problem
+        return future.result()
+    except (TimedOut, Undecided, Unreachable) as reply:
+        return reply
 
 
 def _is_silence(reply: Reply) -> bool:
-    return not isinstance(reply, Answer | Undecided)
+    return isinstance(reply, TimedOut | Unreachable)

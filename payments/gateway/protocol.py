@@ -1,8 +1,8 @@
 """
-The gateway: whoever really moves the money. Every adapter speaks this language; settings name the one in use.
+The gateway protocol: what an adapter to a payment provider implements. Settings name the adapter in use.
 
 Every call carries an idempotency key that was stored before the call, so a call may be repeated and moves money once.
-What a gateway calls back with is a reason to ask it: only its answers to our own questions move a payment.
+A webhook moves no payment: it makes us query the gateway, and only the answers to our own queries count.
 """
 
 import re
@@ -19,63 +19,23 @@ from django.utils.module_loading import import_string
 EVENT_ID = re.compile(r"[!-~]{1,255}", re.ASCII)
 NAME = re.compile(r"[!-~]{1,100}", re.ASCII)
 CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
+EARLIER_PACKAGE, PRESENT_PACKAGE = "payments.adapters.", "payments.gateway.adapters."
+"""Payments and settings of earlier releases name adapters by the former package."""
 
 
 class Outcome(StrEnum):
     """
-    What the gateway says became of a charge or a refund.
+    The state of a charge or a refund at the gateway.
     """
 
     SUCCEEDED = "succeeded"
     DECLINED = "declined"
     PROCESSING = "processing"
-    """Not decided yet, for example because the customer still has to agree."""
+    """Not decided yet, for example because the customer still has to authorize it."""
     CANCELLED = "cancelled"
-    """It was withdrawn before any money moved, and none will move."""
+    """Cancelled before any money moved, and none will move."""
     ABSENT = "absent"
-    """It never heard of this: our request was lost on its way there."""
-
-
-class TimedOut(Exception):
-    """
-    The gateway did not answer in time: the money may or may not have moved.
-    """
-
-
-class Undecided(TimedOut):
-    """
-    The gateway answered that it does not know yet: the money may still move.
-    """
-
-
-class Unreachable(Exception):
-    """
-    The gateway could not be asked, or took no request, so this call moved nothing.
-    """
-
-
-class InvalidSignature(Exception):
-    """
-    A webhook is not signed by the gateway.
-    """
-
-
-class TimestampOutOfTolerance(Exception):
-    """
-    A webhook was signed too long ago, or in the future: somebody may have kept it to send it again.
-    """
-
-
-class MalformedPayload(Exception):
-    """
-    A webhook is signed by the gateway, and yet says nothing that can be meant.
-    """
-
-
-class NoStatement(Exception):
-    """
-    The gateway keeps no books to compare ours with.
-    """
+    """The gateway has no record of it: our request was lost on its way."""
 
 
 class Money(NamedTuple):
@@ -88,7 +48,70 @@ class Money(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Charge:
+class Answer:
+    """
+    The reply of a gateway that knows the state of a charge or a refund.
+    """
+
+    outcome: Outcome
+    reference: str = ""
+    """The gateway's own id of it; the same in every answer about the same money."""
+    reason: str = ""
+    """The gateway's code for why it declined."""
+    captured: Money | None = None
+    """The captured amount, if the gateway states it; otherwise the requested one was captured."""
+    page: str = ""
+    """The address where the customer may still authorize the payment."""
+
+
+class TimedOut(Exception):
+    """
+    The gateway did not answer in time: the money may or may not have moved.
+    """
+
+
+class Undecided(Exception):
+    """
+    The gateway answered that the charge is not decided yet: the money may still move.
+    """
+
+
+class Unreachable(Exception):
+    """
+    The gateway could not be reached, or refused to take the request, so this call moved nothing.
+    """
+
+
+Reply = Answer | TimedOut | Undecided | Unreachable
+"""The result of a call, as a value; `calls.group_replies` is the one place that says what each case means."""
+
+
+class InvalidSignature(Exception):
+    """
+    A webhook is not signed by the gateway.
+    """
+
+
+class TimestampOutOfTolerance(Exception):
+    """
+    A webhook was signed too long ago, or in the future: it may be a replay.
+    """
+
+
+class MalformedPayload(Exception):
+    """
+    A webhook is signed by the gateway, but cannot be read.
+    """
+
+
+class NoStatement(Exception):
+    """
+    The gateway keeps no books to compare ours with.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChargeRequest:
     """
     An amount to capture, in minor units of the ISO 4217 currency.
     """
@@ -99,15 +122,15 @@ class Charge:
     currency: str
     payment_method: str
     reference: str = ""
-    """The gateway's own name for it, if we know it."""
+    """The gateway's own id of the charge, once it is known."""
     opened_at: datetime | None = None
-    """When its key was stored; gateways forget keys after some time."""
+    """When the key was stored; gateways forget keys after some time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefundRequest:
     """
-    An amount to give back of what the charge with this reference captured.
+    An amount, in minor units of the ISO 4217 currency, to give back of what the charge with this reference captured.
     """
 
     idempotency_key: str
@@ -117,27 +140,14 @@ class RefundRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    outcome: Outcome
-    reference: str = ""
-    """The gateway's own name for it; of money that came, the same in every answer that tells of it."""
-    reason: str = ""
-    """Why it was declined, in the gateway's word."""
-    captured: Money | None = None
-    """What was really captured, if it says; otherwise what was asked for."""
-    page: str = ""
-    """Where the customer may still agree."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class WebhookPayload:
     """
-    What a genuine webhook claims of a charge. It need not be true any more, nor ever have been.
+    What a genuine webhook claims about a charge. The claim may be outdated or wrong.
     """
 
     event_id: str
     fingerprint: str
-    """Equal for two webhooks that claim the same."""
+    """Equal for two webhooks that make the same claim."""
     charge_key: str
     order_id: str
     reference: str
@@ -146,21 +156,21 @@ class WebhookPayload:
 
     def __post_init__(self) -> None:
         """
-        Refuse what no gateway means, and no database could keep.
+        Reject values that no gateway sends and no database column could hold.
 
-        :raises MalformedPayload: if a name, the amount or the currency is out of bounds.
+        :raises MalformedPayload: if an id, the amount or the currency is out of bounds.
         """
         amount, currency = self.claimed
         names = (self.charge_key, self.reference or self.charge_key)
         is_named = EVENT_ID.fullmatch(self.event_id) and all(NAME.fullmatch(name) for name in names)
         if not (is_named and 0 <= amount < 2**63 and CURRENCY.fullmatch(currency)):
-            raise MalformedPayload("A name, the amount or the currency is out of bounds.")
+            raise MalformedPayload("An id, the amount or the currency is out of bounds.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatementEntry:
     """
-    A captured charge as the gateway's books have it.
+    A captured charge in the gateway's books.
     """
 
     charge_key: str
@@ -168,45 +178,42 @@ class StatementEntry:
     reference: str
     captured: Money
     captured_at: datetime
-    repayments: Mapping[str, int] = field(default_factory=dict)
-    """Minor units that went back, by the idempotency key of the refund."""
-
-
-Reply = Answer | TimedOut | Unreachable
-"""What came back from a call, if anything did."""
+    refunds: Mapping[str, int] = field(default_factory=dict)
+    """Refunded minor units by the idempotency key of the refund."""
 
 
 class Gateway(Protocol):
     """
-    :raises TimedOut: from every call, if it may have moved money but did not answer.
+    :raises TimedOut: from every call, if it may have moved money but was not answered.
     :raises Unreachable: from every call, if it moved nothing.
     """
 
-    def charge(self, charge: Charge) -> Answer:
+    def charge(self, charge: ChargeRequest) -> Answer:
         """
-        Capture the amount, or say what became of it when this key was charged before.
-        """
-
-    def look_up(self, charge: Charge) -> Answer:
-        """
-        Say what became of a charge, by its key, without moving anything.
+        Capture the amount, or return the state of the charge that was made with this key before.
         """
 
-    def cancel(self, charge: Charge) -> Answer:
+    def look_up(self, charge: ChargeRequest) -> Answer:
         """
-        Withdraw a charge so that it never captures, unless it has: the answer is then SUCCEEDED.
+        Return the state of a charge, by its key, without moving money.
         """
 
-    def refund(self, repayment: RefundRequest) -> Answer:
+    def cancel(self, charge: ChargeRequest) -> Answer:
         """
-        Give the amount back, or say what became of it when this key was refunded before.
+        Cancel a charge so that it never captures; if it has captured already, the answer is SUCCEEDED.
+        """
+
+    def refund(self, request: RefundRequest) -> Answer:
+        """
+        Give the amount back, or return the state of the refund that was made with this key before.
         """
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload | None:
         """
-        Verify a webhook over its raw bytes and read it; None if it is genuine, but of nothing that payments cares for.
+        Verify the signature of a webhook over its raw bytes and read it.
 
         :param headers: by names in lower case.
+        :returns: None if it is genuine, but not about a charge of ours.
         :raises InvalidSignature: if the gateway has not signed it.
         :raises TimestampOutOfTolerance: if it was signed more than five minutes ago or ahead.
         :raises MalformedPayload: if it is genuine and cannot be read.
@@ -214,34 +221,47 @@ class Gateway(Protocol):
 
     def statement(self, since: datetime | None) -> Iterable[StatementEntry]:
         """
-        Read from the gateway's books what was captured, or given back of it, since this moment; None for ever.
+        Return the gateway's entries of charges that were captured or refunded since this moment; None for all.
 
-        :raises NoStatement: if it keeps none.
+        :raises NoStatement: if the gateway keeps no books.
         """
-
-
-@cache
-def _gateway(path: str) -> Gateway:
-    chosen: Gateway = import_string(_moved(path))()
-    return chosen
-
-
-def _moved(path: str) -> str:
-    """
-    Return where an adapter is now: payments and settings of earlier releases name the place it was in.
-    """
-    return path.replace("payments.adapters.", "payments.gateway.adapters.")
 
 
 def current() -> Gateway:
     """
-    Return the gateway that the settings name, at which payments are opened.
+    Return the gateway in use, at which new payments are opened.
     """
-    return _gateway(settings.PAYMENTS.gateway)
+    return _gateway(current_path())
 
 
 def at(path: str) -> Gateway:
     """
-    Return the gateway at which a payment was opened, though settings may name another by now.
+    Return the gateway at which a payment was opened, which may differ from the one in use.
+
+    :param path: the dotted path that is stored with the payment; empty for the gateway in use.
     """
-    return current() if _moved(path) in ("", _moved(settings.PAYMENTS.gateway)) else _gateway(path)
+    return current() if _present_path(path) in ("", current_path()) else _gateway(_present_path(path))
+
+
+def current_path() -> str:
+    """
+    Return the dotted path of the adapter in use.
+    """
+    return _present_path(settings.PAYMENTS.gateway)
+
+
+def stored_paths() -> list[str]:
+    """
+    Return the dotted paths that payments opened at the gateway in use may be stored with.
+    """
+    return [current_path(), current_path().replace(PRESENT_PACKAGE, EARLIER_PACKAGE)]
+
+
+def _present_path(path: str) -> str:
+    return path.replace(EARLIER_PACKAGE, PRESENT_PACKAGE)
+
+
+@cache
+def _gateway(path: str) -> Gateway:
+    adapter: Gateway = import_string(path)()
+    return adapter

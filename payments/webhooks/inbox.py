@@ -1,27 +1,31 @@
 """
-Reception: taking in what the gateway calls back with. It is verified and stored as it came; what it means, and whether
-that is true, is found out later.
+The webhook inbox: webhooks are verified and stored as received, and processed later from the outbox. A webhook about no
+payment of ours is parked until its payment is opened.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from messaging.contracts import PaymentAnomalyFound, WebhookReceived
+from messaging.kernel.databases import advisory_lock
 from messaging.outbox import publish, publish_all
 from payments.gateway import protocol
 from payments.gateway.protocol import WebhookPayload
-from payments.models import WebhookEvent, as_id
+from payments.models import PaymentIntent, WebhookEvent, as_id
 
 logger = logging.getLogger(__name__)
+
+PARKING_LOCK = "payments.webhooks.parking"
+"""Opening payments shares it; parking webhooks excludes both, so that neither misses the other."""
 
 
 class EventIdReused(Exception):
     """
-    Something else was stored under this id before; this was not.
+    A webhook with this event id but different content was stored before; this one was not stored.
     """
 
 
@@ -31,63 +35,74 @@ def receive(body: bytes, headers: Mapping[str, str], *, now: datetime) -> None:
 
     :param headers: by names in lower case.
     :raises InvalidSignature: if the gateway has not signed it.
-    :raises TimestampOutOfTolerance: if it was signed too long ago, or in the future.
+    :raises TimestampOutOfTolerance: if it was signed more than five minutes ago or ahead.
     :raises MalformedPayload: if it cannot be read.
-    :raises EventIdReused: if its id stands for something else.
+    :raises EventIdReused: if its event id was stored with different content.
     """
-    claim = protocol.current().read_webhook(body, headers, now=now)
-    if claim and not _store(claim, body, now):
-        _refuse_conflict(claim)
+    payload = protocol.current().read_webhook(body, headers, now=now)
+    if payload and not _store(payload, body, now):
+        _reject_conflict(payload)
 
 
-def _store(claim: WebhookPayload, body: bytes, now: datetime) -> bool:
+def unpark(intents: Sequence[PaymentIntent]) -> None:
     """
-    Store a webhook and announce it to ourselves, and tell whether its id is new.
+    Have parked webhooks about these new payments processed now.
     """
-    with transaction.atomic():
-        stored, is_new = WebhookEvent.objects.get_or_create(
-            event_id=claim.event_id,
-            defaults={
-                "body": body,
-                "fingerprint": claim.fingerprint,
-                "charge_key": claim.charge_key,
-                "order_id": as_id(claim.order_id),
-                "reference": claim.reference,
-                "outcome": claim.outcome,
-                "amount": claim.claimed.amount,
-                "currency": claim.claimed.currency,
-                "received_at": now,
-            },
-        )
-        if is_new:
-            publish(received(stored))
-        return is_new
+    advisory_lock(PARKING_LOCK, shared=True)
+    keys, order_ids = [str(intent.pk) for intent in intents], [intent.order_id for intent in intents]
+    about = Q(charge_key__in=keys) | Q(order_id__in=order_ids)
+    parked = WebhookEvent.objects.filter(about, status=WebhookEvent.Status.PARKED)
+    publish_all([webhook_received(webhook) for webhook in parked])
 
 
-def _refuse_conflict(claim: WebhookPayload) -> None:
+def webhook_received(webhook: WebhookEvent, *, parking_is_over: bool = False) -> WebhookReceived:
     """
-    Refuse what is not what was stored under its id, and have the operator told the first time.
-
-    :raises EventIdReused: if it is not.
-    """
-    reused = WebhookEvent.objects.filter(event_id=claim.event_id).exclude(fingerprint=claim.fingerprint)
-    with transaction.atomic():
-        conflicts = reused.update(conflicts=F("conflicts") + 1)
-        publish_all([_conflict(stored) for stored in reused if stored.conflicts == 1 and stored.order_id])
-    if conflicts:
-        logger.error("Webhook %s came again, and says something else.", claim.event_id)
-        raise EventIdReused("This id stands for something else.")
-
-
-def received(webhook: WebhookEvent, *, parking_is_over: bool = False) -> WebhookReceived:
-    """
-    Say that a webhook is to be settled, in the story of the order that it names, or else of its charge.
+    Return the event that has a webhook processed. Its key is the order that the webhook names, or else the charge.
     """
     story = str(webhook.order_id or webhook.charge_key)
     return WebhookReceived(story=story, webhook_id=str(webhook.pk), parking_is_over=parking_is_over)
 
 
-def _conflict(webhook: WebhookEvent) -> PaymentAnomalyFound:
+def _store(payload: WebhookPayload, body: bytes, now: datetime) -> bool:
+    """
+    Store a webhook and publish that it was received; return whether its event id is new.
+    """
+    with transaction.atomic():
+        stored, is_new = WebhookEvent.objects.get_or_create(
+            event_id=payload.event_id,
+            defaults={
+                "body": body,
+                "fingerprint": payload.fingerprint,
+                "charge_key": payload.charge_key,
+                "order_id": as_id(payload.order_id),
+                "reference": payload.reference,
+                "outcome": payload.outcome,
+                "amount": payload.claimed.amount,
+                "currency": payload.claimed.currency,
+                "received_at": now,
+            },
+        )
+        if is_new:
+            publish(webhook_received(stored))
+        return is_new
+
+
+def _reject_conflict(payload: WebhookPayload) -> None:
+    """
+    Reject a webhook whose event id was already stored with different content; alert the operator on the first conflict.
+
+    :raises EventIdReused: if the content differs.
+    """
+    reused = WebhookEvent.objects.filter(event_id=payload.event_id).exclude(fingerprint=payload.fingerprint)
+    with transaction.atomic():
+        conflicts = reused.update(conflicts=F("conflicts") + 1)
+        publish_all([_conflict_event(stored) for stored in reused if stored.conflicts == 1 and stored.order_id])
+    if conflicts:
+        logger.error("Webhook %s was received again with different content.", payload.event_id)
+        raise EventIdReused("This event id was already used with different content.")
+
+
+def _conflict_event(webhook: WebhookEvent) -> PaymentAnomalyFound:
     return PaymentAnomalyFound(
         order_id=str(webhook.order_id),
         anomaly="event_id_conflict",

@@ -1,204 +1,268 @@
 """
-Webhooks: what the gateway called back with, settled by asking the gateway.
+Processing: a webhook makes us query the gateway, and the gateway's answer is applied.
 
-A webhook is a reason to ask, never an answer: it may come twice, late, out of order or be wrong, and the gateway's
-answer is right whichever of those it was. One that means no payment of ours is parked until its payment is opened.
+A webhook may be duplicated, late, out of order or wrong; the answer is right in each of those cases.
 """
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 
 from messaging.contracts import PaymentAnomalyFound
 from messaging.kernel.databases import advisory_lock
 from messaging.outbox import publish_all
 from messaging.subscribers import Permanent
-from payments.charges.outcomes import apply, book, charge_of, withdraw
+from payments.charges.captures import record_captures
+from payments.charges.gateway_queries import charge_request, withdraw
+from payments.charges.outcomes import apply_replies
 from payments.gateway import protocol
-from payments.gateway.calls import call_all, insist_on
+from payments.gateway.calls import call_all, group_replies, raise_unavailable
 from payments.gateway.protocol import Answer, Outcome, Reply
 from payments.models import PaymentIntent, WebhookEvent, as_id
 
-from .inbox import received
+from .inbox import PARKING_LOCK, webhook_received
 
 logger = logging.getLogger(__name__)
 
 Status = WebhookEvent.Status
 
-TURNS = "payments.webhooks.processing.parking"
-
 
 class WebhookUnmatched(Permanent):
     """
-    A webhook means no payment of ours, and none was opened while it was parked. Look its reference up at the gateway;
-    `reconcile_payments` tells whether money came.
+    A webhook is about no payment of ours, and none was opened while it was parked. Look its reference up at the
+    gateway; `reconcile_payments` shows whether money was captured.
     """
 
 
 class WebhookDisputed(Permanent):
     """
-    A webhook claims to have paid another amount than its order costs, so nothing was done about it. Its payment is
-    asked about when it is due; look it up at the gateway, and replay this when the payment has ended.
+    A webhook claims that another amount was paid than its order costs, so it was not applied. The gateway is queried
+    when the payment is overdue; look the payment up there, and replay this delivery when the payment has ended.
     """
 
 
-def settle(webhook_ids: Collection[str], *, now: datetime, parking_is_over: bool = False) -> None:
+class WebhookResult(StrEnum):
     """
-    Ask the gateway about the payments that these webhooks mean, and bring its answers to our books. Call it outside a
-    transaction; it may be called again for the same webhook.
+    What became of a webhook.
+    """
 
-    :raises Unavailable: if the gateway did not answer for one of them; the others are settled.
-    :raises WebhookDisputed: if one claims another amount than its order costs; the others are settled.
-    :raises WebhookUnmatched: if one means no payment of ours and `parking_is_over`; the others are settled.
+    APPLIED = "applied"
+    """The gateway answered, and the answer is in our books."""
+    ALREADY_KNOWN = "already_known"
+    """Our books had what it claims; the gateway was not queried."""
+    PARKED = "parked"
+    """It is about no payment of ours yet."""
+    UNMATCHED = "unmatched"
+    """Its parking is over, and it is still about no payment of ours."""
+    DISPUTED = "disputed"
+    """It claims another amount than its order costs."""
+    UNANSWERED = "unanswered"
+    """The gateway did not answer; nothing was applied."""
+
+
+@dataclass(frozen=True)
+class ProcessedWebhook:
+    webhook: WebhookEvent
+    result: WebhookResult
+    reply: Reply | None = None
+
+    @property
+    def key(self) -> str:
+        """
+        The key of its event, by which the relay defers it.
+        """
+        return webhook_received(self.webhook).key
+
+
+def process(webhook_ids: Collection[str], *, now: datetime, parking_is_over: bool = False) -> list[ProcessedWebhook]:
+    """
+    Query the gateway about the payments of these webhooks, apply its answers, and return what became of each webhook.
+    Call it outside a transaction; it may be called again for the same webhook.
+
+    :raises Unavailable: if the gateway did not answer for some of them; the others are processed.
+    :raises WebhookDisputed: if one claims another amount than its order costs; the others are processed.
+    :raises WebhookUnmatched: if one is about no payment of ours and `parking_is_over`; the others are processed.
     """
     webhooks = list(WebhookEvent.objects.filter(pk__in=webhook_ids).exclude(status=Status.SETTLED).order_by("pk"))
-    matches = _matches(webhooks)
-    matches += _park([webhook for webhook in webhooks if webhook not in {match.webhook for match in matches}], now)
+    matches, unmatched = _match_or_park(webhooks, now)
     disputed = [match for match in matches if match.is_disputed]
-    unanswered = _settle([match for match in matches if not match.is_disputed], now)
-    matched = {match.webhook for match in matches}
-    hopeless = [match.webhook for match in disputed] + [it for it in webhooks if parking_is_over and it not in matched]
-    if unanswered:
-        # What is for a person waits: a dead letter has all others delivered alone, each to wait for a silent gateway.
-        first = next(iter(unanswered.values()))
-        insist_on(unanswered | dict.fromkeys([received(webhook).key for webhook in hopeless], first))
-    _dispute(disputed)
-    if hopeless:
-        raise WebhookUnmatched("It means no payment of ours, and none was opened while it was parked.")
-
-
-def wake(intents: Sequence[PaymentIntent]) -> None:
-    """
-    Have webhooks that came before these new payments settled now, for they are meant.
-    """
-    advisory_lock(TURNS, shared=True)
-    keys, orders = [str(intent.pk) for intent in intents], [intent.order_id for intent in intents]
-    meant = WebhookEvent.objects.filter(Q(charge_key__in=keys) | Q(order_id__in=orders), status=Status.PARKED)
-    publish_all([received(webhook) for webhook in meant])
+    processed = [
+        *_apply_answers([match for match in matches if not match.is_disputed], now),
+        *(ProcessedWebhook(match.webhook, WebhookResult.DISPUTED) for match in disputed),
+        *(
+            ProcessedWebhook(webhook, WebhookResult.UNMATCHED if parking_is_over else WebhookResult.PARKED)
+            for webhook in unmatched
+        ),
+    ]
+    if not any(it.result is WebhookResult.UNANSWERED for it in processed):
+        _record_disputes(disputed)
+    _raise_unfinished(processed)
+    return processed
 
 
 @dataclass(frozen=True)
 class _Match:
     """
-    A webhook, and the payment that it means.
+    A webhook and the payment that it is about.
     """
 
     webhook: WebhookEvent
     intent: PaymentIntent
 
     @property
-    def is_of_our_charge(self) -> bool:
+    def is_about_our_charge(self) -> bool:
         """
-        Tell whether it is about the charge that we asked for, not about another one for the same order.
+        Return whether it is about the charge that we requested, not another one for the same order.
         """
         return self.webhook.charge_key == str(self.intent.pk)
 
     @property
     def is_disputed(self) -> bool:
         """
-        Tell whether it claims that an order which waits for its money has got another amount than that.
+        Return whether it claims a payment of another amount than its order, which still wants the money, costs.
         """
-        waits = self.intent.is_open and self.intent.is_wanted and self.is_of_our_charge
-        claimed, asked = (self.webhook.amount, self.webhook.currency), (self.intent.amount, self.intent.currency)
-        return waits and self.webhook.outcome == Outcome.SUCCEEDED and claimed != asked
+        is_awaited = self.intent.is_open and self.intent.is_wanted and self.is_about_our_charge
+        claimed, requested = (self.webhook.amount, self.webhook.currency), (self.intent.amount, self.intent.currency)
+        return is_awaited and self.webhook.outcome == Outcome.SUCCEEDED and claimed != requested
 
     @property
-    def is_old_news(self) -> bool:
+    def is_already_known(self) -> bool:
         """
-        Tell whether our books have it already, so that nobody has to be asked.
+        Return whether our books have what it claims.
         """
         if self.webhook.outcome != Outcome.SUCCEEDED:
             return not self.intent.is_open and self.webhook.outcome != Outcome.PROCESSING
-        told = (self.webhook.reference, self.webhook.amount, self.webhook.currency)
-        return told in {(capture.reference, capture.amount, capture.currency) for capture in self.intent.captures.all()}
+        claimed = (self.webhook.reference, self.webhook.amount, self.webhook.currency)
+        captures = self.intent.captures.all()
+        return claimed in {(capture.reference, capture.amount, capture.currency) for capture in captures}
 
-    def ask(self) -> Answer:
-        if self.is_of_our_charge and not self.intent.is_wanted:
+    def query(self) -> Answer:
+        if self.is_about_our_charge and not self.intent.is_wanted:
             return withdraw(self.intent)
-        meant = replace(
-            charge_of(self.intent), idempotency_key=self.webhook.charge_key, reference=self.webhook.reference
-        )
-        return protocol.at(self.intent.gateway).look_up(meant)
+        request = charge_request(self.intent)
+        request = replace(request, idempotency_key=self.webhook.charge_key, reference=self.webhook.reference)
+        return protocol.at(self.intent.gateway).look_up(request)
 
 
-def _matches(webhooks: Sequence[WebhookEvent]) -> list[_Match]:
+def _match(webhooks: Sequence[WebhookEvent]) -> list[_Match]:
     """
-    Find the payment that each webhook means: that of its charge, or the one of its order.
+    Return the webhooks that are about payments of ours: the one with their charge, or else the one of their order.
     """
-    known = PaymentIntent.objects.prefetch_related("captures")
-    by_key = known.in_bulk([key for webhook in webhooks if (key := as_id(webhook.charge_key))])
-    by_order = known.in_bulk([webhook.order_id for webhook in webhooks if webhook.order_id], field_name="order_id")
-    meant = [(it, by_key.get(as_id(it.charge_key)) or by_order.get(it.order_id)) for it in webhooks]
-    return [_Match(webhook, intent) for webhook, intent in meant if intent]
+    intents = PaymentIntent.objects.prefetch_related("captures")
+    by_key = intents.in_bulk([key for webhook in webhooks if (key := as_id(webhook.charge_key))])
+    by_order = intents.in_bulk([webhook.order_id for webhook in webhooks if webhook.order_id], field_name="order_id")
+    return [
+        _Match(webhook, intent)
+        for webhook in webhooks
+        if (intent := by_key.get(as_id(webhook.charge_key)) or by_order.get(webhook.order_id))
+    ]
 
 
-def _park(unmatched: Sequence[WebhookEvent], now: datetime) -> list[_Match]:
+def _match_or_park(webhooks: Sequence[WebhookEvent], now: datetime) -> tuple[list[_Match], list[WebhookEvent]]:
     """
-    Park webhooks that mean no payment of ours, and return those whose payment was opened at this very moment.
+    Return the webhooks that are about payments of ours, and the others, which are parked unless they have been before.
     """
+    matches = _match(webhooks)
+    unmatched = _without(webhooks, matches)
     if not unmatched:
-        return []
+        return matches, []
     with transaction.atomic():
-        advisory_lock(TURNS)  # otherwise a payment that is being opened misses them, and they miss it
-        matches = _matches(unmatched)
-        found = {match.webhook for match in matches}
-        new = [webhook for webhook in unmatched if webhook not in found and webhook.status == Status.RECEIVED]
+        advisory_lock(PARKING_LOCK)
+        matches += _match(unmatched)  # their payments were opened since
+        unmatched = _without(webhooks, matches)
+        new = [webhook for webhook in unmatched if webhook.status == Status.RECEIVED]
         WebhookEvent.objects.filter(pk__in=[webhook.pk for webhook in new]).update(status=Status.PARKED)
-        over = now + timedelta(seconds=settings.PAYMENTS.webhook_parking_seconds)
-        publish_all([received(webhook, parking_is_over=True) for webhook in new], at=over)
-        return matches
+        end = now + timedelta(seconds=settings.PAYMENTS.webhook_parking_seconds)
+        publish_all([webhook_received(webhook, parking_is_over=True) for webhook in new], at=end)
+    return matches, unmatched
 
 
-def _settle(matches: Sequence[_Match], now: datetime) -> dict[str, Reply]:
+def _without(webhooks: Sequence[WebhookEvent], matches: Sequence[_Match]) -> list[WebhookEvent]:
+    matched = {match.webhook for match in matches}
+    return [webhook for webhook in webhooks if webhook not in matched]
+
+
+def _apply_answers(matches: Sequence[_Match], now: datetime) -> list[ProcessedWebhook]:
     """
-    Ask the gateway, apply what it answers, and return what it did not answer, by the key of the event.
+    Query the gateway where our books do not have what a webhook claims, and apply what it answers.
     """
-    news = [match for match in matches if not match.is_old_news]
-    replies = dict(zip(news, call_all(_Match.ask, news), strict=True))
-    answers = {match: reply for match, reply in replies.items() if isinstance(reply, Answer)}
+    queried = [match for match in matches if not match.is_already_known]
+    replies: Mapping[_Match, Reply] = dict(zip(queried, call_all(_Match.query, queried), strict=True))
+    answers = group_replies(replies).answers
     with transaction.atomic():
         _apply(answers, now)
-        settled = [match.webhook.pk for match in matches if match not in replies or match in answers]
-        WebhookEvent.objects.filter(pk__in=settled).update(status=Status.SETTLED, settled_at=now)
-    return {received(match.webhook).key: reply for match, reply in replies.items() if match not in answers}
+        finished = [match.webhook.pk for match in matches if match not in replies or match in answers]
+        WebhookEvent.objects.filter(pk__in=finished).update(status=Status.SETTLED, settled_at=now)
+    return [_processed(match, replies.get(match)) for match in matches]
 
 
 def _apply(answers: Mapping[_Match, Answer], now: datetime) -> None:
     """
-    Bring the answers to our books: those about charges of ours, and those about others for the same orders.
+    Apply answers about charges of ours to their payments; of other charges for the same orders, record the captures.
     """
     ours, others = (
-        {str(it.intent.order_id): answer for it, answer in answers.items() if it.is_of_our_charge is wanted}
-        for wanted in (True, False)
+        {
+            str(match.intent.order_id): answer
+            for match, answer in answers.items()
+            if match.is_about_our_charge is is_ours
+        }
+        for is_ours in (True, False)
     )
-    intents = PaymentIntent.objects.locked(ours | others)  # all at once, in everybody's order
-    apply(ours, now=now)
-    book([intent for intent in intents if str(intent.order_id) in others], others, now=now)
+    intents = PaymentIntent.objects.locked(ours | others)  # all at once, so that every transaction locks in one order
+    apply_replies(ours, now=now)
+    other_charges = {intent: others[order_id] for intent in intents if (order_id := str(intent.order_id)) in others}
+    record_captures(other_charges, now=now)
 
 
-def _dispute(matches: Sequence[_Match]) -> None:
+def _processed(match: _Match, reply: Reply | None) -> ProcessedWebhook:
+    if reply is None:
+        return ProcessedWebhook(match.webhook, WebhookResult.ALREADY_KNOWN)
+    result = WebhookResult.APPLIED if isinstance(reply, Answer) else WebhookResult.UNANSWERED
+    return ProcessedWebhook(match.webhook, result, reply)
+
+
+def _raise_unfinished(processed: Sequence[ProcessedWebhook]) -> None:
     """
-    Have the operator told, once for each webhook, and leave them to a person.
+    Report the webhooks that are not finished: to the relay, or else to an operator.
 
-    :raises WebhookDisputed: if there are any.
+    :raises Unavailable: if the gateway did not answer for some of them.
+    :raises WebhookDisputed: if one is disputed.
+    :raises WebhookUnmatched: if one is unmatched.
+    """
+    by_result = {result: [it for it in processed if it.result is result] for result in WebhookResult}
+    disputed, unmatched = by_result[WebhookResult.DISPUTED], by_result[WebhookResult.UNMATCHED]
+    # Disputed and unmatched ones are deferred along with the unanswered: a dead letter has the rest of its batch
+    # delivered one by one, and each delivery would wait for the gateway that does not answer.
+    raise_unavailable(
+        {it.key: it.reply for it in by_result[WebhookResult.UNANSWERED] if it.reply},
+        deferred_along=[it.key for it in [*disputed, *unmatched]],
+    )
+    if disputed:
+        raise WebhookDisputed("It claims that another amount was paid than its order costs.")
+    if unmatched:
+        raise WebhookUnmatched("It is about no payment of ours, and none was opened while it was parked.")
+
+
+def _record_disputes(matches: Sequence[_Match]) -> None:
+    """
+    Mark these webhooks as disputed, and alert the operator once about each.
     """
     if not matches:
         return
-    disputed = WebhookEvent.objects.filter(pk__in=[match.webhook.pk for match in matches])
+    webhooks = WebhookEvent.objects.filter(pk__in=[match.webhook.pk for match in matches])
     with transaction.atomic():
-        told = set(disputed.filter(status=Status.DISPUTED).select_for_update().values_list("pk", flat=True))
-        publish_all([_contradiction(match) for match in matches if match.webhook.pk not in told])
-        disputed.update(status=Status.DISPUTED)
+        recorded = set(webhooks.filter(status=Status.DISPUTED).select_for_update().values_list("pk", flat=True))
+        publish_all([_dispute_event(match) for match in matches if match.webhook.pk not in recorded])
+        webhooks.update(status=Status.DISPUTED)
     logger.error("Webhooks claim other amounts than their orders cost: %s", [str(match.webhook) for match in matches])
-    raise WebhookDisputed("It claims that another amount was paid than its order costs.")
 
 
-def _contradiction(match: _Match) -> PaymentAnomalyFound:
+def _dispute_event(match: _Match) -> PaymentAnomalyFound:
     webhook = match.webhook
     return PaymentAnomalyFound(
         order_id=str(match.intent.order_id),

@@ -61,6 +61,11 @@ class TestImports:
             ("shop.http.error_codes", "shop.http.problems", "The web floor"),
             ("shop.accounts.models", "shop.accounts.services", "A context"),
             ("payments.charges.services", "payments.handlers", "A context"),
+            ("payments.charges.services", "payments.webhooks.processing", "Payments"),
+            ("payments.webhooks.inbox", "payments.charges.outcomes", "Payments"),
+            ("payments.refunds", "payments.charges.captures", "Payments"),
+            ("payments.gateway.protocol", "payments.gateway.calls", "The packages of payments"),
+            ("payments.charges.captures", "payments.charges.outcomes", "The packages of payments"),
             ("orders.models", "orders.services", "A context"),
             ("inventory.handlers", "inventory.admin", "A context"),
             ("messaging.contracts", "messaging.models", "Messaging"),
@@ -77,6 +82,10 @@ class TestImports:
         ("module", "contract"),
         [
             *[(f"{context}.utils", "A context") for context in CONTEXTS],
+            *[
+                (f"payments.{package}.misc", "The packages of payments")
+                for package in ("charges", "webhooks", "gateway")
+            ],
             ("messaging.helpers", "Messaging"),
             ("shop.common", "The shop itself"),
             ("shop.http.misc", "The web floor"),

@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from payments.gateway import protocol
-from payments.gateway.protocol import Answer, Charge, Money, Outcome, RefundRequest, WebhookPayload
+from payments.gateway.protocol import Answer, ChargeRequest, Money, Outcome, RefundRequest, WebhookPayload
 from tests.gateways import LedgerGateway
 
 
@@ -66,11 +66,11 @@ class Gateway(LedgerGateway):
     The outside world, each call to it a boundary.
     """
 
-    def __init__(self, boundaries: Boundaries, meanwhile: Callable[[Charge], None] | None) -> None:
+    def __init__(self, boundaries: Boundaries, meanwhile: Callable[[ChargeRequest], None] | None) -> None:
         super().__init__()
         self.crossing, self.meanwhile = boundaries.crossing, meanwhile
 
-    def charge(self, charge: Charge) -> Answer:
+    def charge(self, charge: ChargeRequest) -> Answer:
         with self.crossing("charge"):
             answer = super().charge(charge)
             if self.meanwhile:
@@ -92,17 +92,17 @@ class Gateway(LedgerGateway):
             claimed=Money(charge.amount, charge.currency),
         )
 
-    def look_up(self, charge: Charge) -> Answer:
+    def look_up(self, charge: ChargeRequest) -> Answer:
         with self.crossing("look_up"):
             return super().look_up(charge)
 
-    def cancel(self, charge: Charge) -> Answer:
+    def cancel(self, charge: ChargeRequest) -> Answer:
         with self.crossing("cancel"):
             return super().cancel(charge)
 
-    def refund(self, repayment: RefundRequest) -> Answer:
+    def refund(self, request: RefundRequest) -> Answer:
         with self.crossing("refund"):
-            return super().refund(repayment)
+            return super().refund(request)
 
 
 @contextmanager

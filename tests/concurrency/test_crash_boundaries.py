@@ -25,7 +25,7 @@ from messaging.models import Delivery
 from notifications.models import Notification
 from orders import placing, services
 from orders.models import Order
-from payments.gateway.protocol import Charge
+from payments.gateway.protocol import ChargeRequest
 from payments.models import PaymentIntent, Refund
 from payments.webhooks import inbox
 from shop.operations import audit
@@ -36,7 +36,7 @@ MOMENTS = [timedelta(), timedelta(minutes=1), timedelta(minutes=12), timedelta(h
 """When the relay runs: at once, when a lost answer is asked for again, when the reminder is due, after the expiry."""
 
 
-def cancel_by_customer(charge: Charge) -> None:
+def cancel_by_customer(charge: ChargeRequest) -> None:
     """
     Cancel the order while its money moves, in the customer's own process.
     """
@@ -77,7 +77,7 @@ class Journey:
 
     payment_method: str = "tok_visa"
     on_hand: int = 10
-    meanwhile: Callable[[Charge], None] | None = None
+    meanwhile: Callable[[ChargeRequest], None] | None = None
     paid_after: timedelta | None = None
     """After which of the moments the money comes, and the gateway calls back."""
     end: End
@@ -267,7 +267,7 @@ class Telling:
             shipped=list(StockMovement.objects.filter(**about).values_list("quantity", flat=True)),
             payment=PaymentIntent.objects.filter(**about).values_list("status", flat=True).first(),
             captured=[charge.amount for charge in self.gateway.captured.values()],
-            refunded=[repayment.amount for repayment in self.gateway.refunded.values()],
+            refunded=[refund.amount for refund in self.gateway.refunded.values()],
             refunds=list(Refund.objects.filter(capture__intent__order_id=order.pk).values_list("status", flat=True)),
             told=sorted(Notification.objects.filter(**about).values_list("kind", "status")),
             mails=self._mails(order),

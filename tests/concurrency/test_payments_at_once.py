@@ -72,7 +72,7 @@ def called_back_too_early(ledger: LedgerGateway) -> contracts.PaymentRequested:
 
 
 def settle(*webhook_ids: str) -> None:
-    processing.settle(webhook_ids, now=NOON)
+    processing.process(webhook_ids, now=NOON)
 
 
 def settle_latest() -> None:

@@ -68,7 +68,7 @@ def settle_webhooks() -> None:
     """
     Look at the webhooks before anything else is delivered.
     """
-    processing.settle([str(webhook.pk) for webhook in WebhookEvent.objects.all()], now=timezone.now())
+    processing.process([str(webhook.pk) for webhook in WebhookEvent.objects.all()], now=timezone.now())
 
 
 @pytest.mark.django_db
@@ -157,4 +157,4 @@ class TestCalledBack:
         assert story(api, order)[-1] == "by_customer"
         assert captured() == [(4_500, "GBP", "", 4_500)]
         assert [(amount, status) for amount, status, _ in given_back()] == [(4_500, "succeeded")]
-        assert [repayment.amount for repayment in ledger.refunded.values()] == [4_500]
+        assert [refund.amount for refund in ledger.refunded.values()] == [4_500]

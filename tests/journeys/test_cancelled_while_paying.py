@@ -60,7 +60,7 @@ class TestCancelledWhilePaying:
         assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "by_customer"]
         assert api.get(order).json()["refunded"] == 4_500
         assert shelf() == (1, 0)
-        assert [repayment.amount for repayment in ledger.refunded.values()] == [4_500]
+        assert [refund.amount for refund in ledger.refunded.values()] == [4_500]
         assert letters() == ["Your order is cancelled", "A refund for your order"]
 
     def test_before_the_gateway_was_asked_for_the_money(self, api, drain, ledger):
@@ -86,7 +86,7 @@ class TestCancelledWhilePaying:
         drain(after=LATER)
 
         assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "by_customer"]
-        assert [repayment.amount for repayment in ledger.refunded.values()] == [4_500]
+        assert [refund.amount for refund in ledger.refunded.values()] == [4_500]
         assert shelf() == (1, 0)
 
     def test_too_late(self, api, drain, ledger):

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from payments.charges.outcomes import charge_of
-from payments.gateway.protocol import Charge, Money, Outcome, WebhookPayload
+from payments.charges.gateway_queries import charge_request
+from payments.gateway.protocol import ChargeRequest, Money, Outcome, WebhookPayload
 from payments.models import Capture, PaymentIntent, Refund
 from payments.webhooks import inbox
 from tests.gateways import LedgerGateway
@@ -47,16 +47,16 @@ def charge_again(
     """
     Have somebody else charge an order at the gateway, by a key of his own, and return what it claims of that.
     """
-    charge = replace(charge_of(intent), idempotency_key=key, payment_method="tok_visa", reference="", **changes)
+    charge = replace(charge_request(intent), idempotency_key=key, payment_method="tok_visa", reference="", **changes)
     ledger.charge(charge)
     return claim_of(intent, charge_key=key, reference=f"instant-{key}", claimed=Money(charge.amount, charge.currency))
 
 
-def capture_instead(ledger: LedgerGateway, intent: PaymentIntent, amount: int, currency: str = "GBP") -> Charge:
+def capture_instead(ledger: LedgerGateway, intent: PaymentIntent, amount: int, currency: str = "GBP") -> ChargeRequest:
     """
     Have the gateway capture something else than an intent asks for.
     """
-    charge = replace(charge_of(intent), amount=amount, currency=currency)
+    charge = replace(charge_request(intent), amount=amount, currency=currency)
     ledger.captured[charge.idempotency_key] = charge
     return charge
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from messaging.models import Delivery
 from messaging.relay import DEFERRAL_LIMIT
-from payments.gateway.protocol import Answer, Charge, Money, Outcome, TimedOut, Unreachable
+from payments.gateway.protocol import Answer, ChargeRequest, Money, Outcome, TimedOut, Unreachable
 from payments.models import PaymentIntent, WebhookEvent
 from tests.factories import make_stock
 from tests.gateways import LedgerGateway
@@ -159,7 +159,7 @@ class DyingLedger(LedgerGateway):
     Whoever makes the first charge dies before he hears the answer.
     """
 
-    def charge(self, charge: Charge) -> Answer:
+    def charge(self, charge: ChargeRequest) -> Answer:
         answer = super().charge(charge)
         if self.calls["charge"] == 1:
             raise KeyboardInterrupt
@@ -207,7 +207,7 @@ class WrongLedger(LedgerGateway):
         super().__init__()
         self.instead = instead
 
-    def charge(self, charge: Charge) -> Answer:
+    def charge(self, charge: ChargeRequest) -> Answer:
         return super().charge(replace(charge, **self.instead))
 
 

@@ -3,7 +3,7 @@ import pytest
 from messaging import contracts
 from payments import handlers
 from payments.models import PaymentIntent, Refund, WebhookEvent
-from payments.webhooks.inbox import received
+from payments.webhooks.inbox import webhook_received
 from payments.webhooks.processing import WebhookUnmatched
 from tests.payments.scenes import NOON, call_back, claim_of
 from tests.payments.test_services import request
@@ -83,7 +83,7 @@ def test_asks_when_a_webhook_came(ledger):
     handlers.take_payment([asked])
     call_back(ledger, claim_of(PaymentIntent.objects.get()))
 
-    handlers.settle_webhook([received(WebhookEvent.objects.get())])
+    handlers.settle_webhook([webhook_received(WebhookEvent.objects.get())])
 
     assert PaymentIntent.objects.get().status == "succeeded"
 
@@ -93,6 +93,6 @@ def test_gives_up_a_webhook_whose_parking_is_over(ledger):
     call_back(ledger, claim_of(stranger))
     webhook = WebhookEvent.objects.get()
 
-    handlers.settle_webhook([received(webhook)])
+    handlers.settle_webhook([webhook_received(webhook)])
     with pytest.raises(WebhookUnmatched):
-        handlers.settle_webhook([received(webhook, parking_is_over=True)])
+        handlers.settle_webhook([webhook_received(webhook, parking_is_over=True)])

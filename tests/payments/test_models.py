@@ -191,7 +191,7 @@ class TestConstraints:
 
 class TestCapture:
     def test_tells_what_did_not_go_back(self):
-        assert capture_of(intent_that_is("succeeded"), returned=1_500).left == 3_000
+        assert capture_of(intent_that_is("succeeded"), returned=1_500).refundable == 3_000
 
 
 class TestPaymentIntent:

@@ -229,7 +229,7 @@ class TestWhatIsLeftToAPerson:
 
     def test_is_a_refund_that_was_first_refused(self, paid, ledger):
         (refund,) = refunds.refund(str(paid.order_id), amount=2_000, reason="a dent", now=NOON)
-        refunds.settle({refund.pk: Answer(outcome=Outcome.DECLINED)}, now=NOON)
+        refunds.apply_replies({refund.pk: Answer(outcome=Outcome.DECLINED)}, now=NOON)
         charge = f"instant-{paid.pk}"
         ledger.refunded[str(refund.pk)] = RefundRequest(idempotency_key=str(refund.pk), charge_reference=charge, **HALF)
 

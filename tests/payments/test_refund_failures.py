@@ -43,11 +43,11 @@ class RefusingOnce(LedgerGateway):
     Refuses the first refund that it is asked for.
     """
 
-    def refund(self, repayment: RefundRequest) -> Answer:
+    def refund(self, request: RefundRequest) -> Answer:
         if not self.calls["refund"]:
             self.calls["refund"] += 1
             return Answer(outcome=Outcome.DECLINED, reason="card_closed")
-        return super().refund(repayment)
+        return super().refund(request)
 
 
 class TestF14RefundsBeyondWhatWasCaptured:

@@ -31,7 +31,7 @@ def paid(ledger) -> str:
 
 
 class RefusingGateway(LedgerGateway):
-    def refund(self, repayment: RefundRequest) -> Answer:
+    def refund(self, request: RefundRequest) -> Answer:
         return Answer(outcome=Outcome.DECLINED, reason="card_closed")
 
 
@@ -56,9 +56,9 @@ class TestRefund:
 
         drain()
 
-        (repayment,) = ledger.refunded.values()
-        assert (repayment.idempotency_key, repayment.amount, repayment.currency) == (str(refund.pk), 6_000, "GBP")
-        assert [f"instant-{key}" for key in ledger.captured] == [repayment.charge_reference]
+        (sent,) = ledger.refunded.values()
+        assert (sent.idempotency_key, sent.amount, sent.currency) == (str(refund.pk), 6_000, "GBP")
+        assert [f"instant-{key}" for key in ledger.captured] == [sent.charge_reference]
         assert published(contracts.PaymentRefunded) == [
             contracts.PaymentRefunded(
                 order_id=paid,
@@ -83,7 +83,7 @@ class TestRefund:
 
         give_back(paid, 1_000)
         drain()
-        assert sum(repayment.amount for repayment in ledger.refunded.values()) == 10_000
+        assert sum(sent.amount for sent in ledger.refunded.values()) == 10_000
 
     @pytest.mark.parametrize("amount", [0, -1, 10_001])
     def test_refuses_an_amount_that_is_not_there_to_give(self, paid, amount):
@@ -143,7 +143,7 @@ class TestRefund:
         with pytest.raises(refunds.RefundExceedsCapture, match="Nothing of this order is left"):
             give_back(asked.order_id, 1)
         assert captured() == [(61, "GBP", "", 61)]
-        assert sorted(repayment.amount for repayment in ledger.refunded.values()) == [3, 3, 6, 8, 9, 32]
+        assert sorted(sent.amount for sent in ledger.refunded.values()) == [3, 3, 6, 8, 9, 32]
 
 
 class TestSendRefunds:
@@ -178,7 +178,7 @@ class TestSendRefunds:
         refused, sent = give_back(paid, 6_000), give_back(paid, 1_000)
 
         answers = {refused.pk: Answer(outcome=Outcome.DECLINED), sent.pk: Answer(outcome=Outcome.SUCCEEDED)}
-        refunds.settle(answers, now=NOON)
+        refunds.apply_replies(answers, now=NOON)
 
         assert statuses() == [(6_000, "failed"), (1_000, "succeeded")]
         assert captured() == [(10_000, "GBP", "", 1_000)]
@@ -238,9 +238,9 @@ class TestSendRefunds:
         answer = Answer(outcome=said)
 
         with counting_statements() as for_two:
-            refunds.settle({refund.pk: answer for refund in few}, now=NOON)
+            refunds.apply_replies({refund.pk: answer for refund in few}, now=NOON)
         with counting_statements() as for_many:
-            refunds.settle({refund.pk: answer for refund in many}, now=NOON)
+            refunds.apply_replies({refund.pk: answer for refund in many}, now=NOON)
 
         assert len(for_many) <= allowed_for_a_hundredfold(len(for_two))
         assert captured() == [(10_000, "GBP", "", 202 if said is Outcome.SUCCEEDED else 0)]

@@ -233,7 +233,7 @@ class TestStop:
         drain()
 
         assert status_of(asked) == "succeeded"
-        assert [repayment.amount for repayment in ledger.refunded.values()] == [4_500]
+        assert [refund.amount for refund in ledger.refunded.values()] == [4_500]
         assert Refund.objects.get().reason == "paid after the order was cancelled"
 
     def test_gives_nothing_back_when_nothing_was_to_be_paid(self, ledger, drain):

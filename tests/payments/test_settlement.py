@@ -6,6 +6,8 @@ import pytest
 
 from messaging import contracts
 from payments.charges import outcomes
+from payments.charges.captures import record_captures
+from payments.charges.gateway_queries import NOTHING_TO_PAY
 from payments.gateway.protocol import Answer, Money, Outcome, Reply, TimedOut, Unreachable
 from payments.models import Capture, PaymentIntent, Refund
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
@@ -37,7 +39,7 @@ def intent_that_is(status: str, *, paid: bool = True, **changes: object) -> Paym
 
 def tell(intent: PaymentIntent, *replies: Reply) -> PaymentIntent:
     for reply in replies:
-        outcomes.apply({str(intent.order_id): reply}, now=NOON)
+        outcomes.apply_replies({str(intent.order_id): reply}, now=NOON)
     intent.refresh_from_db()
     return intent
 
@@ -102,7 +104,7 @@ class TestApplyToAnOpenPayment:
         assert (intent.status, intent.asks, announced()) == ("unknown", last, {})
 
     def test_takes_nothing_as_paid_without_booking_any_money(self):
-        intent = tell(intent_that_is("processing", amount=0), outcomes.NOTHING_TO_PAY)
+        intent = tell(intent_that_is("processing", amount=0), NOTHING_TO_PAY)
 
         assert (intent.status, announced(), captured()) == ("succeeded", {"payments.payment_succeeded": 1}, [])
 
@@ -192,7 +194,7 @@ class TestBook:
     def test_keeps_the_place_of_the_payment_free_while_it_is_open(self):
         intent = intent_that_is("processing")
 
-        outcomes.book([intent], {str(intent.order_id): PAID_AGAIN}, now=NOON)
+        record_captures({intent: PAID_AGAIN}, now=NOON)
         tell(intent, PAID)
 
         assert intent.status == "succeeded"
@@ -202,7 +204,7 @@ class TestBook:
     def test_gives_back_what_came_for_an_order_that_costs_nothing(self):
         intent = intent_that_is("succeeded", amount=0, paid=False)
 
-        outcomes.book([intent], {str(intent.order_id): paid_in(500, "GBP")}, now=NOON)
+        record_captures({intent: paid_in(500, "GBP")}, now=NOON)
 
         assert captured() == [(500, "GBP", "surplus", 500)]
         assert given_back() == [(500, "pending", "not what the order costs")]
@@ -214,9 +216,11 @@ class TestStatements:
     def test_are_as_many_for_two_hundred_as_for_two(self, status, said):
         few, many = ([intent_that_is(status) for _ in range(size)] for size in (2, 200))
         with counting_statements() as for_two:
-            outcomes.apply({str(intent.order_id): REPLIES[said] for intent in few}, now=NOON)
+            outcomes.apply_replies({str(intent.order_id): REPLIES[said] for intent in few}, now=NOON)
         with counting_statements() as for_many:
-            outcomes.apply({str(intent.order_id): REPLIES[said] for intent in many}, now=NOON + timedelta(minutes=1))
+            outcomes.apply_replies(
+                {str(intent.order_id): REPLIES[said] for intent in many}, now=NOON + timedelta(minutes=1)
+            )
 
         assert len(for_many) <= allowed_for_a_hundredfold(len(for_two))
         assert Refund.objects.count() == (202 if (status, said) == ("cancelled", Outcome.SUCCEEDED) else 0)

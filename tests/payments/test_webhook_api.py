@@ -26,7 +26,7 @@ from tests.webhooks import DATA, SECRET, SIMULATED, WEBHOOKS, event, signed, tol
 pytestmark = pytest.mark.django_db
 
 NEW_SECRET = "whsec_YSBuZXdlciBzZWNyZXQgb2YgdGhlIGdhdGV3YXkncw=="
-REUSED = ("event_id_conflict", "This id stands for something else.")
+REUSED = ("event_id_conflict", "This event id was already used with different content.")
 TAKEN = (200, b'{"received":true}')
 CLOSED_PORT = 1
 NOTED = frozenset(model._meta.db_table for model in (WebhookEvent, OutboxMessage, Delivery))
@@ -188,7 +188,7 @@ class TestRepeated:
         assert (bytes(stored.body), stored.amount, stored.conflicts) == (event(), 4_500, 2)
         assert snapshot(apart_from=NOTED) == before
         logged = [record.getMessage() for record in caplog.records if record.name == "payments.webhooks.inbox"]
-        assert logged == ["Webhook evt_1 came again, and says something else."] * 2
+        assert logged == ["Webhook evt_1 was received again with different content."] * 2
         assert published(PaymentAnomalyFound) == [
             PaymentAnomalyFound(
                 order_id=DATA["order_id"], anomaly="event_id_conflict", amount=4_500, currency="GBP", detail="evt_1"

@@ -130,7 +130,7 @@ class TestF7CalledBackTooEarly:
         unopened = PaymentIntent(order_id=order.pk, amount=4_500, currency="GBP", created_at=NOON)
         claim = charge_again(ledger, unopened)
         call_back(ledger, claim, now=timezone.now())
-        processing.settle([str(WebhookEvent.objects.get().pk)], now=timezone.now())
+        processing.process([str(WebhookEvent.objects.get().pk)], now=timezone.now())
         assert webhooks_are() == ["parked"]
 
         drain(after=A_MOMENT)
@@ -195,7 +195,7 @@ class TestF8OutOfOrder:
 
         for outcome in claims:
             call_back(ledger, claim_of(waiting, outcome))
-            processing.settle([str(WebhookEvent.objects.latest("pk").pk)], now=NOON)
+            processing.process([str(WebhookEvent.objects.latest("pk").pk)], now=NOON)
 
         waiting.refresh_from_db()
         told = announced()

@@ -76,7 +76,7 @@ class TestSettle:
         (intent,) = pay("tok_pending")
         call_back(ledger, claim_of(intent))
 
-        processing.settle(stored(), now=NOON)
+        processing.process(stored(), now=NOON)
 
         intent.refresh_from_db()
         assert (intent.status, captured(), statuses()) == ("processing", [], ["settled"])
@@ -87,8 +87,8 @@ class TestSettle:
         ledger.approve(str(intent.pk))
         call_back(ledger, claim_of(intent))
 
-        processing.settle(stored(), now=NOON)
-        processing.settle(stored(), now=NOON)
+        processing.process(stored(), now=NOON)
+        processing.process(stored(), now=NOON)
 
         assert (captured(), statuses(), ledger.calls["look_up"]) == ([KEPT], ["settled"], 1)
 
@@ -97,7 +97,7 @@ class TestSettle:
         (intent,) = pay("tok_visa")
         call_back(ledger, claim_of(intent, outcome))
 
-        processing.settle(stored(), now=NOON)
+        processing.process(stored(), now=NOON)
 
         assert (ledger.calls, captured(), statuses()) == ({"charge": 1}, [KEPT], ["settled"])
 
@@ -109,7 +109,7 @@ class TestSettle:
         ledger.script.append(silence)
 
         with pytest.raises(Unavailable) as unanswered:
-            processing.settle(stored(), now=NOON)
+            processing.process(stored(), now=NOON)
 
         (open_one,) = PaymentIntent.objects.filter(status="processing")
         assert list(unanswered.value.keys) == [str(open_one.order_id)]
@@ -121,7 +121,7 @@ class TestSettle:
         ledger.script.append(TimedOut())
 
         with pytest.raises(Unavailable) as unanswered:
-            processing.settle(stored(), now=NOON)
+            processing.process(stored(), now=NOON)
 
         assert sorted(unanswered.value.keys) == sorted([str(silent.order_id), str(disputed.order_id)])
         assert statuses() == ["received", "received"]
@@ -131,7 +131,7 @@ class TestSettle:
         services.stop({str(intent.order_id): services.Due(4_500, "GBP", "17")}, now=NOON)
         call_back(ledger, claim_of(intent, Outcome.PROCESSING))
 
-        processing.settle(stored(), now=NOON)
+        processing.process(stored(), now=NOON)
 
         intent.refresh_from_db()
         assert (intent.status, ledger.cancelled) == ("cancelled", {str(intent.pk)})
@@ -140,7 +140,7 @@ class TestSettle:
         (intent,) = pay("tok_visa")
         call_back(ledger, charge_again(ledger, intent))
 
-        processing.settle(stored(), now=NOON)
+        processing.process(stored(), now=NOON)
 
         assert captured() == [KEPT, (4_500, "GBP", "surplus", 4_500)]
         assert given_back() == [(4_500, "pending", "paid twice")]
@@ -151,11 +151,11 @@ class TestSettle:
         stranger = PaymentIntent(order_id=intent.pk, amount=1, currency="GBP")
         call_back(ledger, claim_of(intent), claim_of(stranger))
 
-        processing.settle(stored(), now=NOON)
+        processing.process(stored(), now=NOON)
         assert statuses() == ["settled", "parked"]
 
         with pytest.raises(WebhookUnmatched):
-            processing.settle(stored(), now=NOON, parking_is_over=True)
+            processing.process(stored(), now=NOON, parking_is_over=True)
         assert [it.parking_is_over for it in published(contracts.WebhookReceived)] == [False, False, True]
 
     def test_costs_as_many_statements_for_two_hundred_as_for_two(self, ledger):
@@ -166,7 +166,7 @@ class TestSettle:
                 ledger.approve(str(intent.pk))
             call_back(ledger, *map(claim_of, intents))
             with counting_statements() as statements:
-                processing.settle(stored()[-size:], now=NOON)
+                processing.process(stored()[-size:], now=NOON)
             counts.append(len(statements))
 
         assert counts[1] <= allowed_for_a_hundredfold(counts[0])

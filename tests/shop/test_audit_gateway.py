@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from payments.gateway.protocol import Charge, RefundRequest, TimedOut
+from payments.gateway.protocol import ChargeRequest, RefundRequest, TimedOut
 from payments.models import Capture, Refund
 from shop.operations import audit
 from tests.gateways import LedgerGateway
@@ -31,7 +31,7 @@ def verdict_of_the_gateway(*, after: timedelta = timedelta()) -> str:
     return verdict
 
 
-def charge_of(order, ledger: LedgerGateway) -> Charge:
+def charge_of(order, ledger: LedgerGateway) -> ChargeRequest:
     [charge] = [charge for charge in ledger.captured.values() if charge.order_id == str(order.pk)]
     return charge
 

@@ -13,7 +13,7 @@ from itertools import count
 
 from payments.gateway.protocol import (
     Answer,
-    Charge,
+    ChargeRequest,
     Money,
     Outcome,
     RefundRequest,
@@ -85,17 +85,17 @@ class Bank:
         self.lies = 0
         self._numbers = count(1)
 
-    def charge(self, charge: Charge) -> Answer:
+    def charge(self, charge: ChargeRequest) -> Answer:
         return self._call("charge", lambda fault: self._charge(charge, fault))
 
-    def look_up(self, charge: Charge) -> Answer:
+    def look_up(self, charge: ChargeRequest) -> Answer:
         return self._call("look_up", lambda fault: self._answer(charge))
 
-    def cancel(self, charge: Charge) -> Answer:
+    def cancel(self, charge: ChargeRequest) -> Answer:
         return self._call("cancel", lambda fault: self._cancel(charge, fault))
 
-    def refund(self, repayment: RefundRequest) -> Answer:
-        return self._call("refund", lambda fault: self._refund(repayment, fault))
+    def refund(self, request: RefundRequest) -> Answer:
+        return self._call("refund", lambda fault: self._refund(request, fault))
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload | None:
         said = json.loads(body)
@@ -189,7 +189,7 @@ class Bank:
                 raise TimedOut("The bank did as asked, and nobody knows.")
             return answer
 
-    def _charge(self, charge: Charge, fault: Fault | None) -> Answer:
+    def _charge(self, charge: ChargeRequest, fault: Fault | None) -> Answer:
         if charge.idempotency_key not in self.entries:
             entry = self._open(charge)
             entry.amount -= fault is Fault.ANOTHER_AMOUNT
@@ -198,22 +198,22 @@ class Bank:
                 self.decide(entry, decided[charge.payment_method])
         return self._answer(charge)
 
-    def _answer(self, charge: Charge) -> Answer:
+    def _answer(self, charge: ChargeRequest) -> Answer:
         entry = self.entries.get(charge.idempotency_key)
         return entry.answer if entry else Answer(outcome=Outcome.ABSENT)
 
-    def _cancel(self, charge: Charge, fault: Fault | None) -> Answer:
+    def _cancel(self, charge: ChargeRequest, fault: Fault | None) -> Answer:
         was_asked_for = charge.idempotency_key in self.entries
         entry = self.entries.get(charge.idempotency_key) or self._open(charge, was_asked_for=was_asked_for)
         if entry.outcome is Outcome.PROCESSING and fault is not Fault.UNDECIDED:
             self.decide(entry, Outcome.CANCELLED)
         return entry.answer
 
-    def _refund(self, repayment: RefundRequest, fault: Fault | None) -> Answer:
-        key, amount = repayment.idempotency_key, repayment.amount
-        found = [entry for entry in self.entries.values() if entry.reference == repayment.charge_reference]
+    def _refund(self, request: RefundRequest, fault: Fault | None) -> Answer:
+        key, amount = request.idempotency_key, request.amount
+        found = [entry for entry in self.entries.values() if entry.reference == request.charge_reference]
         if not found or (key not in found[0].repaid and amount > found[0].stays):
-            self.blunders.append(f"{repayment} is not there to be given back")
+            self.blunders.append(f"{request} is not there to be given back")
             return Answer(outcome=Outcome.DECLINED, reason="not_there")
         [entry] = found
         if key not in entry.repaid and (key in entry.refused or fault is Fault.REFUND_REFUSED):
@@ -222,7 +222,7 @@ class Bank:
         entry.repaid[key] = amount
         return Answer(outcome=Outcome.SUCCEEDED, reference=f"re-{key}")
 
-    def _open(self, charge: Charge, *, was_asked_for: bool = True) -> Entry:
+    def _open(self, charge: ChargeRequest, *, was_asked_for: bool = True) -> Entry:
         number = next(self._numbers)
         entry = Entry(
             key=charge.idempotency_key,
@@ -244,5 +244,5 @@ def _booking(entry: Entry) -> StatementEntry:
         reference=entry.reference,
         captured=Money(entry.amount, entry.currency),
         captured_at=entry.captures[0],
-        repayments=dict(entry.repaid),
+        refunds=dict(entry.repaid),
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from payments.gateway.protocol import (
     Answer,
-    Charge,
+    ChargeRequest,
     InvalidSignature,
     NoStatement,
     Outcome,
@@ -27,23 +27,23 @@ class InstantGateway:
     customer who never agrees; every other token is approved.
     """
 
-    def charge(self, charge: Charge) -> Answer:
+    def charge(self, charge: ChargeRequest) -> Answer:
         if charge.payment_method == "tok_timeout":
             raise TimedOut("The gateway did not answer in time.")
         return self.look_up(charge)
 
-    def look_up(self, charge: Charge) -> Answer:
+    def look_up(self, charge: ChargeRequest) -> Answer:
         if charge.payment_method == "tok_declined":
             return Answer(outcome=Outcome.DECLINED, reason="card_declined", reference=_reference(charge))
         outcome = Outcome.PROCESSING if charge.payment_method == "tok_pending" else Outcome.SUCCEEDED
         return Answer(outcome=outcome, reference=_reference(charge))
 
-    def cancel(self, charge: Charge) -> Answer:
+    def cancel(self, charge: ChargeRequest) -> Answer:
         answer = self.look_up(charge)
         return Answer(outcome=Outcome.CANCELLED) if answer.outcome is Outcome.PROCESSING else answer
 
-    def refund(self, repayment: RefundRequest) -> Answer:
-        return Answer(outcome=Outcome.SUCCEEDED, reference=f"instant-{repayment.idempotency_key}")
+    def refund(self, request: RefundRequest) -> Answer:
+        return Answer(outcome=Outcome.SUCCEEDED, reference=f"instant-{request.idempotency_key}")
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload | None:
         raise InvalidSignature("This gateway never calls back.")
@@ -52,5 +52,5 @@ class InstantGateway:
         raise NoStatement("The instant gateway keeps no books.")
 
 
-def _reference(charge: Charge) -> str:
+def _reference(charge: ChargeRequest) -> str:
     return f"instant-{charge.idempotency_key}"

@@ -18,7 +18,7 @@ from standardwebhooks import Webhook
 
 from payments.gateway.protocol import (
     Answer,
-    Charge,
+    ChargeRequest,
     InvalidSignature,
     MalformedPayload,
     Money,
@@ -116,7 +116,7 @@ class SimulatedGateway:
         address: str = self._url or settings.PAYMENTS.simulator_url
         return address.rstrip("/")
 
-    def charge(self, charge: Charge) -> Answer:
+    def charge(self, charge: ChargeRequest) -> Answer:
         asked = {
             "amount": charge.amount,
             "currency": charge.currency,
@@ -125,16 +125,16 @@ class SimulatedGateway:
         }
         return _answer(self._call("POST", "charges", key=charge.idempotency_key, body=asked))
 
-    def look_up(self, charge: Charge) -> Answer:
+    def look_up(self, charge: ChargeRequest) -> Answer:
         return _answer(self._call("GET", "charges", charge.idempotency_key))
 
-    def cancel(self, charge: Charge) -> Answer:
+    def cancel(self, charge: ChargeRequest) -> Answer:
         return _answer(self._call("POST", "charges", charge.idempotency_key, "cancel"))
 
-    def refund(self, repayment: RefundRequest) -> Answer:
-        asked = {"amount": repayment.amount, "currency": repayment.currency}
-        path = ("charges", repayment.charge_reference, "refunds")
-        return _answer(self._call("POST", *path, key=repayment.idempotency_key, body=asked))
+    def refund(self, request: RefundRequest) -> Answer:
+        asked = {"amount": request.amount, "currency": request.currency}
+        path = ("charges", request.charge_reference, "refunds")
+        return _answer(self._call("POST", *path, key=request.idempotency_key, body=asked))
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload | None:
         event_id = _verified_id(body, headers, now)
@@ -224,7 +224,7 @@ def _booking(movement: _Movement) -> StatementEntry:
         reference=movement.reference,
         captured=Money(movement.amount, movement.currency),
         captured_at=movement.captured_at,
-        repayments={refund.key: refund.amount for refund in movement.refunds},
+        refunds={refund.key: refund.amount for refund in movement.refunds},
     )
 
 

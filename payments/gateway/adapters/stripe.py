@@ -19,9 +19,17 @@ from django.utils import timezone
 from stripe import CardError, InvalidRequestError, PaymentIntent, Refund
 
 from payments.gateway import protocol
-from payments.gateway.protocol import Answer, Charge, Outcome, RefundRequest, StatementEntry, TimedOut, WebhookPayload
+from payments.gateway.protocol import (
+    Answer,
+    ChargeRequest,
+    Outcome,
+    RefundRequest,
+    StatementEntry,
+    TimedOut,
+    WebhookPayload,
+)
 
-from .stripe_language import (
+from .stripe_mapping import (
     REFUNDS,
     UNTOUCHED,
     answer_of,
@@ -58,7 +66,7 @@ class StripeGateway:
         )
         self._intents, self._charges, self._refunds = client.v1.payment_intents, client.v1.charges, client.v1.refunds
 
-    def charge(self, charge: Charge) -> Answer:
+    def charge(self, charge: ChargeRequest) -> Answer:
         """
         Confirm the charge's intent, unless that was done. One whose key may be forgotten, and that is not found, stays
         in doubt until it is cancelled: search promises no completeness ("Search", data freshness).
@@ -71,14 +79,14 @@ class StripeGateway:
             raise TimedOut("Stripe finds no trace of this charge, which is too old to be made again. Cancel it.")
         return self._confirm(intent, charge) if is_untouched(intent) else self._settle(intent)
 
-    def look_up(self, charge: Charge) -> Answer:
+    def look_up(self, charge: ChargeRequest) -> Answer:
         try:
             intent = self._find(charge)
         except InvalidRequestError as refusal:
             return declined(refusal)
         return self._settle(intent) if intent else Answer(outcome=Outcome.ABSENT)
 
-    def cancel(self, charge: Charge) -> Answer:
+    def cancel(self, charge: ChargeRequest) -> Answer:
         """
         Leave a cancelled intent behind, which no request to charge that is still on its way can confirm.
         """
@@ -88,9 +96,9 @@ class StripeGateway:
             return declined(refusal)
         return final(self._withdraw(intent, "requested_by_customer"))
 
-    def refund(self, repayment: RefundRequest) -> Answer:
+    def refund(self, request: RefundRequest) -> Answer:
         try:
-            refund = self._find_refund(repayment) or self._create_refund(repayment)
+            refund = self._find_refund(request) or self._create_refund(request)
         except InvalidRequestError as refusal:
             return declined(refusal)
         outcome = REFUNDS.get(refund.status or "", Outcome.PROCESSING)
@@ -134,21 +142,21 @@ class StripeGateway:
         yield from {charge.id: charge for charge in expanded if charge.created < moment}.values()
 
     def _booking(self, charge: stripe.Charge) -> StatementEntry:
-        unit, repayments = scale(charge.currency), Counter[str]()
+        unit, refunds = scale(charge.currency), Counter[str]()
         if charge.amount_refunded:
             for refund in self._refunds.list({"charge": charge.id, "limit": 100}).auto_paging_iter():
                 if refund.status == "succeeded":
-                    repayments[metadata(refund).get("refund", refund.id)] += refund.amount // unit
+                    refunds[metadata(refund).get("refund", refund.id)] += refund.amount // unit
         return StatementEntry(
             charge_key=charge.metadata["payment"],
             order_id=metadata(charge).get("order_id", ""),
             reference=str(charge.payment_intent),
             captured=money(charge.amount_captured, charge.currency),
             captured_at=datetime.fromtimestamp(charge.created, UTC),
-            repayments=repayments,
+            refunds=refunds,
         )
 
-    def _find(self, charge: Charge) -> PaymentIntent | None:
+    def _find(self, charge: ChargeRequest) -> PaymentIntent | None:
         if charge.reference:
             return self._retrieve(charge.reference)
         if charge.opened_at is None or self._clock() - charge.opened_at < KEYS_LAST:
@@ -161,7 +169,7 @@ class StripeGateway:
         with asking():
             return self._intents.retrieve(intent_id)
 
-    def _create(self, charge: Charge) -> PaymentIntent:
+    def _create(self, charge: ChargeRequest) -> PaymentIntent:
         with asking(InvalidRequestError):
             return self._intents.create(
                 {
@@ -173,7 +181,7 @@ class StripeGateway:
                 {"idempotency_key": charge.idempotency_key},
             )
 
-    def _confirm(self, intent: PaymentIntent, charge: Charge) -> Answer:
+    def _confirm(self, intent: PaymentIntent, charge: ChargeRequest) -> Answer:
         try:
             with asking(CardError, InvalidRequestError, moves=True):
                 confirmed = self._confirm_once(intent, charge)
@@ -182,7 +190,7 @@ class StripeGateway:
             return self._decline(present, code_of(refusal)) if is_untouched(present) else self._settle(present)
         return self._settle(confirmed)
 
-    def _confirm_once(self, intent: PaymentIntent, charge: Charge) -> PaymentIntent:
+    def _confirm_once(self, intent: PaymentIntent, charge: ChargeRequest) -> PaymentIntent:
         method, key = charge.payment_method, f"{charge.idempotency_key}-confirm"
         try:
             return self._intents.confirm(intent.id, {"payment_method": method}, {"idempotency_key": key})
@@ -213,21 +221,21 @@ class StripeGateway:
             return self._intents.cancel(intent.id, {"cancellation_reason": why})
         return self._retrieve(intent.id)
 
-    def _find_refund(self, repayment: RefundRequest) -> Refund | None:
+    def _find_refund(self, request: RefundRequest) -> Refund | None:
         with asking():
-            refunds = self._refunds.list({"payment_intent": repayment.charge_reference, "limit": 100})
+            refunds = self._refunds.list({"payment_intent": request.charge_reference, "limit": 100})
             for refund in refunds.auto_paging_iter():
-                if metadata(refund).get("refund") == repayment.idempotency_key:
+                if metadata(refund).get("refund") == request.idempotency_key:
                     return refund
         return None
 
-    def _create_refund(self, repayment: RefundRequest) -> Refund:
+    def _create_refund(self, request: RefundRequest) -> Refund:
         with asking(InvalidRequestError, moves=True):
             return self._refunds.create(
                 {
-                    "payment_intent": repayment.charge_reference,
-                    "amount": repayment.amount * scale(repayment.currency),
-                    "metadata": {"refund": repayment.idempotency_key},
+                    "payment_intent": request.charge_reference,
+                    "amount": request.amount * scale(request.currency),
+                    "metadata": {"refund": request.idempotency_key},
                 },
-                {"idempotency_key": repayment.idempotency_key},
+                {"idempotency_key": request.idempotency_key},
             )

@@ -11,7 +11,7 @@ import pytest
 from payments.gateway.calls import call_all
 from payments.gateway.protocol import (
     Answer,
-    Charge,
+    ChargeRequest,
     InvalidSignature,
     Money,
     Outcome,
@@ -26,14 +26,14 @@ from tests.payments.adapters.scripted_server import Asked, answering, hanging_up
 from tests.webhooks import DATA, event, signed
 
 NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
-CHARGE = Charge(
+CHARGE = ChargeRequest(
     idempotency_key="key-1", order_id="order-1", amount=4_500, currency="GBP", payment_method="tok_visa", reference="c"
 )
 REPAYMENT = RefundRequest(idempotency_key="key-2", charge_reference="ch_1", amount=500, currency="GBP")
 
 
-def charge_named(key: str) -> Charge:
-    return Charge(idempotency_key=key, order_id="o", amount=1, currency="GBP", payment_method="tok_visa")
+def charge_named(key: str) -> ChargeRequest:
+    return ChargeRequest(idempotency_key=key, order_id="o", amount=1, currency="GBP", payment_method="tok_visa")
 
 
 class TestCharge:
@@ -149,8 +149,8 @@ class TestStatement:
 
         known = {"order_id": "order-1", "reference": "ch_1", "captured": Money(4_500, "GBP"), "captured_at": NOON}
         assert bookings == [
-            StatementEntry(charge_key="key-1", repayments={"key-2": 500, "key-3": 4_000}, **known),
-            StatementEntry(charge_key="key-4", repayments={}, **known),
+            StatementEntry(charge_key="key-1", refunds={"key-2": 500, "key-3": 4_000}, **known),
+            StatementEntry(charge_key="key-4", refunds={}, **known),
         ]
 
     @pytest.mark.parametrize(("since", "query"), [(None, ""), (NOON, "?since=2030-06-01T12%3A00%3A00%2B00%3A00")])

@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 from payments.gateway.adapters.simulated import SimulatedGateway
-from payments.gateway.protocol import Charge, TimedOut, Unreachable
+from payments.gateway.protocol import ChargeRequest, TimedOut, Unreachable
 from tests.payments.adapters.scripted_server import answering, hanging, hanging_up
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
-CHARGE = Charge(idempotency_key="key-1", order_id="order-1", amount=4_500, currency="GBP", payment_method="tok_visa")
+CHARGE = ChargeRequest(
+    idempotency_key="key-1", order_id="order-1", amount=4_500, currency="GBP", payment_method="tok_visa"
+)
 
 
 class TestCall:

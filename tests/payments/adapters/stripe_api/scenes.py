@@ -5,18 +5,18 @@ A chair, what it costs, and when.
 from datetime import UTC, datetime
 from typing import Any
 
-from payments.gateway.protocol import Charge, RefundRequest
+from payments.gateway.protocol import ChargeRequest, RefundRequest
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECRET, OLD_SECRET = "whsec_new", "whsec_old"
 
 
-def chair(**changes: Any) -> Charge:
+def chair(**changes: Any) -> ChargeRequest:
     given = {"idempotency_key": "pay-1", "order_id": "order-1", "amount": 2500, "currency": "EUR", "opened_at": NOW}
-    return Charge(**(given | {"payment_method": "pm_card_visa"} | changes))
+    return ChargeRequest(**(given | {"payment_method": "pm_card_visa"} | changes))
 
 
-def repayment(reference: str, **changes: Any) -> RefundRequest:
+def refund_request(reference: str, **changes: Any) -> RefundRequest:
     given = {"idempotency_key": "refund-1", "charge_reference": reference, "amount": 2500, "currency": "EUR"}
     return RefundRequest(**(given | changes))
 

@@ -9,7 +9,7 @@ import pytest
 
 from payments.gateway.adapters.stripe import StripeGateway
 from payments.gateway.protocol import Answer, Money, Outcome, TimedOut, Unreachable
-from tests.payments.adapters.stripe_api.scenes import chair, only, repayment
+from tests.payments.adapters.stripe_api.scenes import chair, only, refund_request
 from tests.payments.adapters.stripe_api.server import Fault
 
 
@@ -65,25 +65,25 @@ class TestRefund:
     def test_gives_back_once_though_the_answer_was_lost_and_the_key_forgotten(self, gateway, server, reference):
         server.faults.append(Fault("POST /v1/refunds", after=True))
         with pytest.raises(TimedOut):
-            gateway.refund(repayment(reference, amount=1000))
+            gateway.refund(refund_request(reference, amount=1000))
         server.forget_keys()
 
-        answer = gateway.refund(repayment(reference, amount=1000))
+        answer = gateway.refund(refund_request(reference, amount=1000))
         assert answer == Answer(outcome=Outcome.SUCCEEDED, reference=only(server.refunds)["id"])
 
     def test_gives_back_once_for_many_callers_at_a_time(self, gateway, server, reference):
         with ThreadPoolExecutor(8) as pool:
-            answers = set(pool.map(gateway.refund, [repayment(reference, amount=100)] * 16))
+            answers = set(pool.map(gateway.refund, [refund_request(reference, amount=100)] * 16))
 
         assert answers == {Answer(outcome=Outcome.SUCCEEDED, reference=only(server.refunds)["id"])}
 
     def test_finds_its_own_among_many(self, gateway, server, reference):
         server.page_size = 2
         keys = [f"refund-{number}" for number in range(5)]
-        first = [gateway.refund(repayment(reference, idempotency_key=key, amount=100)) for key in keys]
+        first = [gateway.refund(refund_request(reference, idempotency_key=key, amount=100)) for key in keys]
         server.forget_keys()
 
-        assert [gateway.refund(repayment(reference, idempotency_key=key, amount=100)) for key in keys] == first
+        assert [gateway.refund(refund_request(reference, idempotency_key=key, amount=100)) for key in keys] == first
         assert len(server.refunds) == 5
 
     @pytest.mark.parametrize(
@@ -98,13 +98,13 @@ class TestRefund:
     def test_tells_how_far_it_came(self, gateway, server, status, outcome, reason):
         server.refund_status = status
 
-        answer = gateway.refund(repayment(gateway.charge(chair()).reference))
+        answer = gateway.refund(refund_request(gateway.charge(chair()).reference))
         assert (answer.outcome, answer.reason) == (outcome, reason)
 
     def test_declines_what_cannot_be_given_back(self, gateway, reference):
-        too_much = gateway.refund(repayment(reference, idempotency_key="too-much", amount=2501))
-        gateway.refund(repayment(reference))
-        again = gateway.refund(repayment(reference, idempotency_key="refund-2"))
+        too_much = gateway.refund(refund_request(reference, idempotency_key="too-much", amount=2501))
+        gateway.refund(refund_request(reference))
+        again = gateway.refund(refund_request(reference, idempotency_key="refund-2"))
 
         assert too_much == Answer(outcome=Outcome.DECLINED, reason="invalid_request_error")
         assert again == Answer(outcome=Outcome.DECLINED, reason="charge_already_refunded")
@@ -115,7 +115,7 @@ class TestRefund:
         server.faults.append(Fault("POST /v1/refunds", status, missing))
 
         with pytest.raises(Unreachable):
-            gateway.refund(repayment("pi_404"))
+            gateway.refund(refund_request("pi_404"))
 
 
 class TestErrors:

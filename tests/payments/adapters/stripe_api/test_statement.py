@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from payments.gateway.protocol import Money, StatementEntry, Unreachable
-from tests.payments.adapters.stripe_api.scenes import chair, only, repayment
+from tests.payments.adapters.stripe_api.scenes import chair, only, refund_request
 from tests.payments.adapters.stripe_api.server import Fault
 
 
@@ -16,7 +16,7 @@ class TestStatement:
         server.page_size = 2
         references = [gateway.charge(chair(idempotency_key=f"pay-{number}")).reference for number in range(5)]
         gateway.charge(chair(idempotency_key="declined", payment_method="pm_card_chargeDeclined"))
-        gateway.refund(repayment(references[0], amount=1000))
+        gateway.refund(refund_request(references[0], amount=1000))
 
         bookings = {booking.charge_key: booking for booking in gateway.statement(None)}
         assert sorted(bookings) == [f"pay-{number}" for number in range(5)]
@@ -26,31 +26,31 @@ class TestStatement:
             reference=references[0],
             captured=Money(2500, "EUR"),
             captured_at=datetime.fromtimestamp(server.now, UTC),
-            repayments={"refund-1": 1000},
+            refunds={"refund-1": 1000},
         )
 
     def test_lists_older_charges_with_all_their_refunds_if_one_is_new(self, gateway, server):
         refunded = gateway.charge(chair(idempotency_key="refunded")).reference
         gateway.charge(chair(idempotency_key="old"))
-        gateway.refund(repayment(refunded, amount=100, idempotency_key="old-refund"))
+        gateway.refund(refund_request(refunded, amount=100, idempotency_key="old-refund"))
         server.now += 1000
         new = gateway.charge(chair(idempotency_key="new")).reference
-        gateway.refund(repayment(refunded, amount=200, idempotency_key="new-refund"))
-        gateway.refund(repayment(new, amount=300, idempotency_key="refund-of-new"))
+        gateway.refund(refund_request(refunded, amount=200, idempotency_key="new-refund"))
+        gateway.refund(refund_request(new, amount=300, idempotency_key="refund-of-new"))
 
         bookings = list(gateway.statement(datetime.fromtimestamp(server.now, UTC)))
         assert [booking.charge_key for booking in bookings] == ["new", "refunded"]
-        assert bookings[0].repayments == {"refund-of-new": 300}
-        assert bookings[1].repayments == {"old-refund": 100, "new-refund": 200}
+        assert bookings[0].refunds == {"refund-of-new": 300}
+        assert bookings[1].refunds == {"old-refund": 100, "new-refund": 200}
 
     def test_leaves_out_what_is_not_ours_and_refunds_that_failed(self, gateway, server):
         reference = gateway.charge(chair()).reference
         server.refund_status = "failed"
-        gateway.refund(repayment(reference, amount=100))
+        gateway.refund(refund_request(reference, amount=100))
         gateway.charge(chair(idempotency_key="foreign"))
         list(server.charges.values())[-1]["metadata"] = {}
 
-        assert [(booking.charge_key, booking.repayments) for booking in gateway.statement(None)] == [("pay-1", {})]
+        assert [(booking.charge_key, booking.refunds) for booking in gateway.statement(None)] == [("pay-1", {})]
 
     def test_leaves_out_what_a_bank_has_not_paid_yet(self, gateway, server):
         gateway.charge(chair())
@@ -59,11 +59,11 @@ class TestStatement:
         assert list(gateway.statement(None)) == []
 
     def test_names_a_foreign_refund_by_stripe_s_name(self, gateway, server):
-        gateway.refund(repayment(gateway.charge(chair()).reference, amount=700))
+        gateway.refund(refund_request(gateway.charge(chair()).reference, amount=700))
         only(server.refunds)["metadata"] = {}
 
         (booking,) = gateway.statement(None)
-        assert booking.repayments == {only(server.refunds)["id"]: 700}
+        assert booking.refunds == {only(server.refunds)["id"]: 700}
 
     def test_cannot_be_read_while_stripe_fails(self, gateway, server):
         server.faults.append(Fault("/charges", 500, {"type": "api_error"}))
