@@ -8,7 +8,7 @@ to see whether the other side is back: after 1, 2, 4 ... 30 seconds. Every worke
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from .subscribers import Subscriber, Unavailable
+from .subscribers import OutageObserved, PartlyUnavailable, Subscriber, Unavailable
 
 PAUSES = [timedelta(seconds=seconds) for seconds in (1, 2, 4, 8, 16, 30)]
 PATIENCE = timedelta(seconds=1)
@@ -45,16 +45,22 @@ class Outages:
         if subscriber.transactional:
             return
         earlier = self._pauses.pop(subscriber.name, None)
-        if isinstance(error, Unavailable) and _is_down(error, size, took):
+        if _is_outage(error, size, took):
             number = earlier.number + 1 if earlier else 1
             pause = max(PAUSES[min(number, len(PAUSES)) - 1], SHARE * took if took > PATIENCE else timedelta())
             self._pauses[subscriber.name] = Pause(number, now + pause)
 
 
-def _is_down(error: Unavailable, size: int, took: timedelta) -> bool:
+def _is_outage(error: BaseException | None, size: int, took: timedelta) -> bool:
     """
-    Tell an outage from what concerns only some of a set: nothing was settled, or little and that took long.
+    Return whether this end of a batch of so many deliveries shows that the other side is down.
     """
-    unsettled = size if error.keys is None else len(error.keys)
-    settled_little = not unsettled or 2 * unsettled > size
-    return error.is_outage and (unsettled == size or (settled_little and took > PATIENCE))
+    match error:
+        case Unavailable():
+            return True
+        case PartlyUnavailable(keys=keys):
+            return len(keys) == size or (2 * len(keys) > size and took > PATIENCE)
+        case OutageObserved():
+            return took > PATIENCE
+        case _:
+            return False

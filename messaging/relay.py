@@ -27,7 +27,7 @@ from .contracts import Undecodable, decode
 from .models import Attempt, Delivery
 from .outages import Outages
 from .outbox import handling
-from .subscribers import Permanent, Unavailable
+from .subscribers import Deferral, NotReady, OutageObserved, PartlyUnavailable, Permanent, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -121,23 +121,38 @@ class Relay:
         self._outages.note(held.subscriber, error, size=len(held.deliveries), took=took, now=self.clock())
 
     def _recover(self, held: Claim, error: BaseException) -> None:
-        if isinstance(error, Unavailable) and error.keys is not None and not held.subscriber.transactional:
-            self._defer(held, error.keys, error)
-        elif len(held.deliveries) == 1:
+        if held.subscriber.transactional:
+            self._isolate(held, error)
+            return
+        match error:
+            case Unavailable():
+                self._defer(held, {delivery.key for delivery in held.deliveries}, error)
+            case PartlyUnavailable() | NotReady():
+                self._defer(held, error.keys, error)
+            case OutageObserved():
+                self._defer(held, (), error)
+            case _:
+                self._isolate(held, error)
+
+    def _defer(self, held: Claim, keys: Collection[str], error: Deferral) -> None:
+        """
+        Defer the deliveries of these keys, and record that the others took effect.
+        """
+        served = held.only(lambda delivery: delivery.key not in keys)
+        served.settle(self.clock())
+        self._count(served, "delivered")
+        for single in held.only(lambda delivery: delivery.key in keys).one_by_one():
+            with self._unless_lost(single):
+                self._record_failure(single, error)
+
+    def _isolate(self, held: Claim, error: BaseException) -> None:
+        """
+        Record the failure of a single delivery; deliver a failed batch one by one.
+        """
+        if len(held.deliveries) == 1:
             self._record_failure(held, error)
         else:
             self._deliver_one_by_one(held)
-
-    def _defer(self, held: Claim, unsettled: Collection[str], error: Unavailable) -> None:
-        """
-        Record that the other side left these keys unsettled, and that the rest took effect.
-        """
-        settled = held.only(lambda delivery: delivery.key not in unsettled)
-        settled.settle(self.clock())
-        self._count(settled, "delivered")
-        for single in held.only(lambda delivery: delivery.key in unsettled).one_by_one():
-            with self._unless_lost(single):
-                self._record_failure(single, error)
 
     def _react(self, held: Claim) -> None:
         if held.deliveries[0].is_worn_out:
@@ -216,11 +231,11 @@ def backoff(attempt: int) -> timedelta:
 
 
 def _verdict(delivery: Claimed, error: BaseException, now: datetime) -> tuple[str, dict[str, object]]:
-    if isinstance(error, Unavailable) and delivery.deferrals < DEFERRAL_LIMIT:
+    if isinstance(error, Deferral) and delivery.deferrals < DEFERRAL_LIMIT:
         deferrals = delivery.deferrals + 1
         changes = {"deferrals": deferrals, "attempts": delivery.earlier_attempts, "due_at": now + backoff(deferrals)}
         return "deferred", changes
-    hopeless = isinstance(error, (Permanent, Undecodable, Unavailable))
+    hopeless = isinstance(error, Permanent | Undecodable | Deferral)
     if hopeless or delivery.attempt >= settings.MESSAGING.max_attempts:
         return "dead", {"status": Delivery.Status.DEAD}
     return "failed", {"due_at": now + backoff(delivery.attempt)}

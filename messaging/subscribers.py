@@ -1,5 +1,5 @@
 """
-Who reacts to which event: the decorator, the registry and the two errors that steer the relay.
+Subscribers: the decorator, the registry, and the exceptions by which a subscriber steers the relay.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -13,24 +13,48 @@ Reaction = Callable[[Sequence[Any]], None]
 
 class Permanent(Exception):
     """
-    Raise it from a subscriber when trying again cannot help: the delivery is dead at once and a person looks at it.
+    Retrying cannot help: the delivery becomes a dead letter at once.
     """
+
+
+class _ByKey(Exception):
+    def __init__(self, detail: str, *, keys: Collection[str]) -> None:
+        super().__init__(detail)
+        self.keys = keys
 
 
 class Unavailable(Exception):
     """
-    Raise it from a subscriber when the other side is down: the delivery is deferred without using up its attempts.
-
-    A subscriber that calls the outside names the keys of the events that it could not settle, so that they alone are
-    deferred: the other side is down, and to ask it once more for each of them would only take longer. It may name none,
-    when all are settled and the other side is down nevertheless. And the other side may be up, but not done yet: then
-    it is no outage, which would pause the subscriber for everybody.
+    The other side is down and nothing of the batch took effect: all of it is deferred, and the subscriber is paused.
     """
 
-    def __init__(self, detail: str = "", *, keys: Collection[str] | None = None, is_outage: bool = True) -> None:
-        super().__init__(detail)
-        self.keys = keys
-        self.is_outage = is_outage
+
+class PartlyUnavailable(_ByKey):
+    """
+    The other side is down for the events of these keys, which are deferred; the others took effect.
+
+    The subscriber is paused if that is every key, or most of them after a long wait.
+    """
+
+
+class NotReady(_ByKey):
+    """
+    The other side is up and has no result yet for the events of these keys, which are deferred; the others took effect.
+    """
+
+
+class OutageObserved(Exception):
+    """
+    The whole batch took effect, yet the other side was seen to be down: the subscriber is paused after a long wait.
+    """
+
+
+Deferral = Unavailable | PartlyUnavailable | NotReady | OutageObserved
+"""
+How a subscriber that calls the outside (`transactional=False`) reports an outage or a missing result. A deferral uses
+up no attempt; the number of deferrals is bounded. A transactional subscriber is rolled back whatever it raises: its
+batch is delivered one by one, and each delivery that raises a deferral again is deferred.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

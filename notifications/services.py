@@ -24,7 +24,7 @@ from messaging.contracts import (
     PaymentDueSoon,
     PaymentRefunded,
 )
-from messaging.subscribers import Permanent, Unavailable
+from messaging.subscribers import PartlyUnavailable, Permanent, Unavailable
 
 from .models import Notification
 
@@ -47,7 +47,7 @@ def notify(events: Mapping[UUID, Notifiable], *, now: datetime) -> None:
     same event.
 
     :param events: by the id of the message that brought them.
-    :raises Unavailable: if the provider did not take one of them; the others are sent.
+    :raises PartlyUnavailable: if the provider did not take one of them; the others are sent.
     :raises Permanent: if the provider refused one of the addresses; the others are sent.
     """
     unsent = _record(events, now)
@@ -106,7 +106,7 @@ def _report(failures: Mapping[str, Exception]) -> None:
         if not isinstance(failure, Unavailable):
             raise failure
     if failures:
-        raise Unavailable(str(next(iter(failures.values()))), keys=failures)
+        raise PartlyUnavailable(str(next(iter(failures.values()))), keys=failures)
 
 
 def _send(notification: Notification) -> Exception | None:

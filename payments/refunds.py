@@ -82,7 +82,8 @@ def send(refund_ids: Collection[str], *, now: datetime) -> None:
     """
     Send refunds to the gateway. Call it outside a transaction; it may be called again for the same refund.
 
-    :raises Unavailable: if the gateway has not decided on some of them yet; the others are done.
+    :raises PartlyUnavailable: if the gateway did not answer for some of them; the others are done.
+    :raises NotReady: if the gateway has not decided on some of them yet; the others are done.
     """
     refunds = list(_open_refunds(refund_ids))
     replies = dict(zip(refunds, call_all(_send_one, refunds), strict=True))

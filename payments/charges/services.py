@@ -49,7 +49,8 @@ def collect(requests: Sequence[PaymentRequested], *, now: datetime) -> None:
     """
     Charge each order's amount. Call it outside a transaction; it may be called again for the same request.
 
-    :raises Unavailable: if the gateway could not be reached for some of them, or answered none; the others are done.
+    :raises PartlyUnavailable: if the gateway could not be reached for some of them; the others are done.
+    :raises OutageObserved: if the gateway answered none of several; all are done.
     """
     replies = query_gateway(charge, _open(requests, now))
     apply_replies(replies, now=now)
@@ -62,7 +63,7 @@ def ask_again(asks: Mapping[str, int], *, now: datetime) -> None:
     Query the gateway again about open payments, and withdraw those that their orders no longer want.
 
     :param asks: the number of this query by order id; outdated ones are skipped.
-    :raises Unavailable: if the gateway could not be reached for some of them; the others are done.
+    :raises PartlyUnavailable: if the gateway could not be reached for some of them; the others are done.
     :raises PaymentUnknown: if there is no answer to the last query about a payment.
     """
     intents = [intent for intent in _still_open(asks) if intent.asks == asks[str(intent.order_id)]]
@@ -83,7 +84,8 @@ def settle_overdue(dues: Mapping[str, Due], *, now: datetime) -> None:
     End overdue payments: captured after all, or withdrawn at the gateway and failed as expired.
 
     :param dues: by order id.
-    :raises Unavailable: if the gateway did not answer for some of them; the others are done.
+    :raises PartlyUnavailable: if the gateway did not answer for some of them; the others are done.
+    :raises NotReady: if the gateway has not decided on some of them yet; the others are done.
     """
     _expire_unopened(dues, now)
     replies = query_gateway(withdraw, _still_open(dues))

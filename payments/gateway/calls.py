@@ -9,7 +9,7 @@ from typing import Generic, TypeVar, assert_never
 
 from django.conf import settings
 
-from messaging.subscribers import Unavailable
+from messaging.subscribers import NotReady, OutageObserved, PartlyUnavailable
 
 from .protocol import Answer, Outcome, Reply, TimedOut, Undecided, Unreachable
 
@@ -72,18 +72,17 @@ def call_all(call: Callable[[T], Answer], arguments: Iterable[T]) -> list[Reply]
 
 def raise_unavailable(unanswered: Mapping[str, Reply], *, deferred_along: Iterable[str] = ()) -> None:
     """
-    Have the relay deliver the events with these keys again later, since their replies decide nothing.
+    Defer the events with these keys, since their replies decide nothing.
 
     :param deferred_along: keys of further events to deliver again, if there are any unanswered ones.
-    :raises Unavailable: if there are any.
+    :raises PartlyUnavailable: if there are any, and the gateway did not answer one of them.
+    :raises NotReady: if there are any, and the gateway answered them all but has not decided yet.
     """
     if unanswered:
         first = next(iter(unanswered.values()))
-        raise Unavailable(
-            f"No final answer from the gateway to {len(unanswered)} calls: {first}",
-            keys=[*unanswered, *deferred_along],
-            is_outage=any(_is_silence(reply) for reply in unanswered.values()),
-        )
+        case = PartlyUnavailable if any(map(_is_silence, unanswered.values())) else NotReady
+        detail = f"No final answer from the gateway to {len(unanswered)} calls: {first}"
+        raise case(detail, keys=[*unanswered, *deferred_along])
 
 
 def gateway_is_down(replies: Collection[Reply]) -> bool:
@@ -95,12 +94,12 @@ def gateway_is_down(replies: Collection[Reply]) -> bool:
 
 def pause_if_down(replies: Collection[Reply]) -> None:
     """
-    Have the relay pause the subscriber if the gateway is down, although the books have every reply.
+    Pause the subscriber if the gateway is down, although the books have every reply.
 
-    :raises Unavailable: if it is.
+    :raises OutageObserved: if it is.
     """
     if gateway_is_down(replies):
-        raise Unavailable("The gateway does not answer.", keys=())
+        raise OutageObserved("The gateway does not answer.")
 
 
 def _reply_of(future: Future[Answer]) -> Reply:

@@ -84,7 +84,7 @@ def process(webhook_ids: Collection[str], *, now: datetime, parking_is_over: boo
     Query the gateway about the payments of these webhooks, apply its answers, and return what became of each webhook.
     Call it outside a transaction; it may be called again for the same webhook.
 
-    :raises Unavailable: if the gateway did not answer for some of them; the others are processed.
+    :raises PartlyUnavailable: if the gateway did not answer for some of them; the others are processed.
     :raises WebhookDisputed: if one claims another amount than its order costs; the others are processed.
     :raises WebhookUnmatched: if one is about no payment of ours and `parking_is_over`; the others are processed.
     """
@@ -230,7 +230,7 @@ def _raise_unfinished(processed: Sequence[ProcessedWebhook]) -> None:
     """
     Report the webhooks that are not finished: to the relay, or else to an operator.
 
-    :raises Unavailable: if the gateway did not answer for some of them.
+    :raises PartlyUnavailable: if the gateway did not answer for some of them.
     :raises WebhookDisputed: if one is disputed.
     :raises WebhookUnmatched: if one is unmatched.
     """

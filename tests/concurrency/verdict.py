@@ -23,7 +23,7 @@ DISPUTES = {"wrong_amount", "wrong_currency", "short_paid", "paid_otherwise"}
 ENDINGS = ("payments.payment_succeeded", "payments.payment_failed", "orders.order_cancelled")
 """What is said when a payment ends, or is not wanted any more."""
 
-EXPLAINED = {"Unavailable", DISPUTED, UNMATCHED, "IntegrityError"}
+EXPLAINED = {"PartlyUnavailable", "NotReady", "OutageObserved", DISPUTED, UNMATCHED, "IntegrityError"}
 """Why an attempt may fail: the gateway, a claim that is wrong, or two who met and of whom one begins anew."""
 
 LATER = Q(subscriber="payments.ask_again", delayed=True)

@@ -3,8 +3,10 @@ import pytest
 from messaging.contracts import ProductAdded
 from messaging.models import Attempt, Delivery
 from messaging.relay import DEFERRAL_LIMIT
-from messaging.subscribers import Permanent, Unavailable
+from messaging.subscribers import NotReady, OutageObserved, PartlyUnavailable, Permanent, Unavailable
 from tests.messaging.scenes import added, announce, statuses, write_down, written
+
+CHAIRS = [f"CHAIR-{number}" for number in range(70)]
 
 
 @pytest.mark.django_db
@@ -110,16 +112,31 @@ class TestUnavailable:
         assert relay.drain() == {("tests.call_painter", "dead"): 1}
         assert Delivery.objects.get().error_class == "Unavailable"
 
-    def test_does_not_hide_that_others_of_the_set_succeeded(self, subscribe, relay):
+    def test_defers_the_whole_batch_without_another_call(self, subscribe, relay):
+        calls = []
+
         @subscribe(ProductAdded, transactional=False)
         def call_painter(events):
-            if "FAR-CHAIR" in [event.sku for event in events]:
-                raise Unavailable("too far")
+            calls.append(len(events))
+            raise Unavailable("the line is dead")
 
-        announce(added("RED-CHAIR"), added("FAR-CHAIR"))
-        relay.work_off()
+        announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
 
-        assert statuses() == {"RED-CHAIR": "delivered", "FAR-CHAIR": "pending"}
+        assert relay.drain() == {("tests.call_painter", "deferred"): 2}
+        assert calls == [2]
+
+    def test_in_a_transaction_defers_only_the_deliveries_that_raise_it_alone(self, subscribe, relay):
+        @subscribe(ProductAdded)
+        def paint(events):
+            write_down(events)
+            if "BLUE-CHAIR" in [event.sku for event in events]:
+                raise Unavailable("no blue today")
+
+        announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
+        relay.drain()
+
+        assert statuses() == {"RED-CHAIR": "delivered", "BLUE-CHAIR": "pending"}
+        assert written() == ["RED-CHAIR"]
 
 
 @pytest.mark.django_db
@@ -185,15 +202,16 @@ class TestExit:
 
 
 @pytest.mark.django_db
-class TestUnavailableKeys:
-    def test_defers_the_keys_it_names_and_lets_the_rest_stand_without_asking_again(self, subscribe, relay, clock):
+class TestDeferralByKey:
+    @pytest.mark.parametrize("case", [PartlyUnavailable, NotReady])
+    def test_defers_its_keys_and_records_the_rest_as_delivered_without_another_call(self, subscribe, relay, case):
         calls = []
 
         @subscribe(ProductAdded, transactional=False)
         def call_painter(events):
             calls.append([event.sku for event in events])
             write_down([event for event in events if event.sku == "RED-CHAIR"])
-            raise Unavailable("The painter is out.", keys=["BLUE-CHAIR", "OAK-TABLE"])
+            raise case("The painter is out.", keys=["BLUE-CHAIR", "OAK-TABLE"])
 
         announce(added("RED-CHAIR"), added("BLUE-CHAIR"), added("OAK-TABLE"))
         outcomes = relay.drain()
@@ -203,12 +221,12 @@ class TestUnavailableKeys:
         assert outcomes == {("tests.call_painter", "delivered"): 1, ("tests.call_painter", "deferred"): 2}
         assert written() == ["RED-CHAIR"]
 
-    def test_of_a_transaction_names_keys_in_vain_since_nothing_of_it_stands(self, subscribe, relay):
+    def test_in_a_transaction_has_its_batch_delivered_one_by_one(self, subscribe, relay):
         @subscribe(ProductAdded)
         def paint(events):
             write_down(events)
             if "BLUE-CHAIR" in [event.sku for event in events]:
-                raise Unavailable("No blue today.", keys=["BLUE-CHAIR"])
+                raise PartlyUnavailable("No blue today.", keys=["BLUE-CHAIR"])
 
         announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
         relay.drain()
@@ -241,7 +259,7 @@ class TestPause:
         def call_painter(events):
             calls.append(len(events))
             if down[0]:
-                raise Unavailable("The line is dead.", keys=[event.sku for event in events])
+                raise Unavailable("The line is dead.")
 
         @subscribe(ProductAdded)
         def paint(events):
@@ -264,7 +282,7 @@ class TestPause:
         @subscribe(ProductAdded, transactional=False)
         def call_painter(events):
             calls.append((clock() - began).seconds)
-            raise Unavailable("The line is dead.", keys=[event.sku for event in events])
+            raise PartlyUnavailable("The line is dead.", keys=[event.sku for event in events])
 
         announce(*(added(f"CHAIR-{number}") for number in range(200)))
         for _ in range(120):
@@ -281,7 +299,7 @@ class TestPause:
         def call_painter(events):
             calls.append(len(events))
             seconds[0] += 10
-            raise Unavailable("The line is busy.", keys=())
+            raise OutageObserved("The line is busy.")
 
         announce(*(added(f"CHAIR-{number}") for number in range(70)))
         relay.drain()
@@ -292,43 +310,28 @@ class TestPause:
 
         assert calls == [64, 1]
 
-    def test_is_not_made_for_a_side_that_is_up_and_not_done_yet(self, subscribe, relay):
-        calls = []
-
-        @subscribe(ProductAdded, transactional=False)
-        def call_painter(events):
-            calls.append(len(events))
-            raise Unavailable("Still painting.", keys=[event.sku for event in events], is_outage=False)
-
-        announce(*(added(f"CHAIR-{number}") for number in range(70)))
-        relay.drain()
-
-        assert calls == [64, 6]
-
-    def test_is_not_made_for_a_few_that_took_long(self, subscribe, relay, monkeypatch):
+    @pytest.mark.parametrize(
+        ("case", "names", "seconds_a_call"),
+        [
+            (NotReady, set(CHAIRS), 2),
+            (PartlyUnavailable, {"CHAIR-6", "CHAIR-7"}, 2),
+            (PartlyUnavailable, set(CHAIRS[:40]), 0),
+            (OutageObserved, None, 0),
+        ],
+        ids=["not ready", "few keys, slowly", "most keys, quickly", "outage observed quickly"],
+    )
+    def test_is_not_made_for_less_than_an_outage(self, subscribe, relay, monkeypatch, *, case, names, seconds_a_call):
         seconds, calls = [0.0], []
         monkeypatch.setattr("messaging.relay.time.monotonic", lambda: seconds[0])
 
         @subscribe(ProductAdded, transactional=False)
         def call_painter(events):
             calls.append(len(events))
-            seconds[0] += 2
-            raise Unavailable("Slow.", keys=[event.sku for event in events if event.sku in {"CHAIR-6", "CHAIR-7"}])
+            seconds[0] += seconds_a_call
+            keys = {} if names is None else {"keys": [event.sku for event in events if event.sku in names]}
+            raise case("Not now.", **keys)
 
-        announce(*(added(f"CHAIR-{number}") for number in range(70)))
-        relay.drain()
-
-        assert calls == [64, 6]
-
-    def test_is_not_made_for_what_concerns_only_some_of_a_set(self, subscribe, relay):
-        calls = []
-
-        @subscribe(ProductAdded, transactional=False)
-        def call_painter(events):
-            calls.append(len(events))
-            raise Unavailable("Too far.", keys=[event.sku for event in events if event.sku == "CHAIR-7"])
-
-        announce(*(added(f"CHAIR-{number}") for number in range(70)))
+        announce(*map(added, CHAIRS))
         relay.drain()
 
         assert calls == [64, 6]

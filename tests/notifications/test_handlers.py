@@ -54,7 +54,7 @@ def test_waits_for_a_provider_that_is_down_without_using_up_attempts(drain, sett
     delivery.refresh_from_db()
     assert (delivery.status, delivery.error_class, delivery.attempts, delivery.deferrals) == (
         "pending",
-        "Unavailable",
+        "PartlyUnavailable",
         0,
         1,
     )

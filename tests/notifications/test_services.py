@@ -6,7 +6,7 @@ import pytest
 from django.core import mail
 
 from messaging import contracts
-from messaging.subscribers import Permanent, Unavailable
+from messaging.subscribers import PartlyUnavailable, Permanent
 from notifications import services
 from notifications.models import Notification
 from tests.outbox import allowed_for_a_hundredfold, counting_statements
@@ -203,7 +203,7 @@ class TestNotify:
     def test_says_it_later_when_the_provider_is_down(self, settings):
         events = {uuid4(): confirmed()}
         settings.EMAIL_BACKEND = f"{PROVIDERS}.Down"
-        with pytest.raises(Unavailable, match="nobody listens"):
+        with pytest.raises(PartlyUnavailable, match="nobody listens"):
             services.notify(events, now=NOON)
         assert outcomes() == {"ada@example.com": "sending"}
 
@@ -214,7 +214,8 @@ class TestNotify:
         assert len(mail.outbox) == 1
 
     @pytest.mark.parametrize(
-        ("provider", "failure"), [("RefusesBob", Permanent), ("DownForBob", Unavailable), ("BreaksOnBob", ValueError)]
+        ("provider", "failure"),
+        [("RefusesBob", Permanent), ("DownForBob", PartlyUnavailable), ("BreaksOnBob", ValueError)],
     )
     def test_tells_the_others_when_one_cannot_be_told(self, settings, provider, failure):
         settings.EMAIL_BACKEND = f"{PROVIDERS}.{provider}"

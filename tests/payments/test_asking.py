@@ -8,7 +8,7 @@ from django.db import transaction
 from messaging import contracts
 from messaging.models import Delivery
 from messaging.outbox import publish
-from messaging.subscribers import Unavailable
+from messaging.subscribers import NotReady, PartlyUnavailable
 from payments.charges import services
 from payments.gateway.protocol import Answer, Outcome, TimedOut, Unreachable
 from tests.outbox import announced, published
@@ -98,7 +98,7 @@ class TestAskAgain:
     def test_defers_when_the_gateway_cannot_be_reached(self, lost, ledger):
         ledger.script.append(Unreachable("Connection refused."))
 
-        with pytest.raises(Unavailable):
+        with pytest.raises(PartlyUnavailable):
             services.ask_again({lost.order_id: 1}, now=NOON)
 
         assert status_of(lost) == "unknown"
@@ -109,7 +109,7 @@ class TestAskAgain:
         services.collect(both, now=NOON)
         ledger.script.append(Unreachable())
 
-        with pytest.raises(Unavailable):
+        with pytest.raises(PartlyUnavailable):
             services.ask_again({asked.order_id: 1 for asked in both}, now=NOON)
 
         assert sorted(map(status_of, both)) == ["succeeded", "unknown"]
@@ -143,10 +143,10 @@ class TestAGatewayThatCannotCancelYet:
         asked = request(payment_method="tok_pending")
         services.collect([asked], now=NOON)
 
-        with pytest.raises(Unavailable) as undecided:
+        with pytest.raises(NotReady) as undecided:
             services.settle_overdue(wanted(asked), now=NOON)
 
-        assert (list(undecided.value.keys), undecided.value.is_outage) == ([asked.order_id], False)
+        assert list(undecided.value.keys) == [asked.order_id]
         assert status_of(asked) == "processing"
 
     def test_is_asked_again_about_a_withdrawn_payment(self, ledger):
@@ -178,7 +178,7 @@ class TestAGatewayThatKnowsNothingOfWhatItWasAsked:
         asked = request()
         services.collect([asked], now=NOON)
 
-        with pytest.raises(Unavailable):
+        with pytest.raises(NotReady):
             services.settle_overdue(wanted(asked), now=NOON)
 
         assert status_of(asked) == "unknown"
@@ -192,10 +192,10 @@ class TestADeadGateway:
             silence_for_good(asked, ledger)
         ledger.script.extend([TimedOut()] * 3)
 
-        with pytest.raises(Unavailable) as outage:
+        with pytest.raises(PartlyUnavailable) as outage:
             services.ask_again({asked.order_id: 5 for asked in several}, now=NOON)
 
-        assert (sorted(outage.value.keys), outage.value.is_outage) == (sorted(it.order_id for it in several), True)
+        assert sorted(outage.value.keys) == sorted(it.order_id for it in several)
 
     def test_does_not_hold_a_worker_by_answers_without_end(self, ledger, settings, monkeypatch):
         settings.MESSAGING = replace(settings.MESSAGING, handler_limit_seconds=0.4)

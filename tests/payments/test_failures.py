@@ -146,7 +146,7 @@ class TestF4ExpiryOfAnOrderThatIsPaid:
         expiry.update(deferrals=DEFERRAL_LIMIT)
         drain(after=2 * DUE)
 
-        assert expiry.values_list("status", "error_class").get() == ("dead", "Unavailable")
+        assert expiry.values_list("status", "error_class").get() == ("dead", "PartlyUnavailable")
         assert (story(api, order), shelf()) == (["placed", "awaiting_payment"], (1, 1))
         ledger.approve(str(intent.pk))
         Delivery.objects.replay(timezone.now())

@@ -4,7 +4,7 @@ import pytest
 from django.core import mail
 
 from messaging import contracts
-from messaging.subscribers import Unavailable
+from messaging.subscribers import NotReady, PartlyUnavailable
 from payments import refunds
 from payments.charges import services
 from payments.gateway import protocol
@@ -192,7 +192,7 @@ class TestSendRefunds:
         refund = give_back(paid, 6_000)
         ledger.script.extend([silence, silence])
         for _ in range(2):
-            with pytest.raises(Unavailable):
+            with pytest.raises(PartlyUnavailable):
                 refunds.send([str(refund.pk)], now=NOON)
         assert statuses() == [(6_000, meanwhile)]
         with pytest.raises(refunds.RefundExceedsCapture):
@@ -208,7 +208,7 @@ class TestSendRefunds:
         halves = [give_back(paid, 1_000), give_back(paid, 1_000)]
         ledger.script.append(TimedOut())
 
-        with pytest.raises(Unavailable):
+        with pytest.raises(PartlyUnavailable):
             refunds.send([str(refund.pk) for refund in halves], now=NOON)
 
         assert sorted(statuses()) == [(1_000, "succeeded"), (1_000, "unknown")]
@@ -217,7 +217,7 @@ class TestSendRefunds:
         refund = give_back(paid, 6_000)
         monkeypatch.setattr(ledger, "refund", lambda _: Answer(outcome=Outcome.PROCESSING))
 
-        with pytest.raises(Unavailable) as undecided:
+        with pytest.raises(NotReady) as undecided:
             refunds.send([str(refund.pk)], now=NOON)
 
         assert list(undecided.value.keys) == [paid]

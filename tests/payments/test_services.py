@@ -4,7 +4,7 @@ from uuid import uuid4
 import pytest
 
 from messaging import contracts
-from messaging.subscribers import Unavailable
+from messaging.subscribers import PartlyUnavailable
 from payments.charges import services
 from payments.gateway.protocol import TimedOut, Unreachable
 from payments.models import PaymentIntent, Refund
@@ -100,7 +100,9 @@ class TestCollect:
         ledger.script.append(Unreachable("Connection refused."))
         requests = [request(), request(), request()]
 
-        with pytest.raises(Unavailable, match=r"No final answer from the gateway to 1 calls: Connection refused\."):
+        with pytest.raises(
+            PartlyUnavailable, match=r"No final answer from the gateway to 1 calls: Connection refused\."
+        ):
             services.collect(requests, now=NOON)
 
         assert sorted(map(status_of, requests)) == ["processing", "succeeded", "succeeded"]
@@ -162,7 +164,7 @@ class TestSettleOverdue:
         services.collect(requests, now=NOON)
         ledger.script.append(silence)
 
-        with pytest.raises(Unavailable):
+        with pytest.raises(PartlyUnavailable):
             services.settle_overdue(wanted(*requests), now=NOON)
 
         assert sorted(map(status_of, requests)) == ["cancelled", "cancelled", "processing"]

@@ -7,7 +7,7 @@ from django.conf import settings
 from standardwebhooks import Webhook
 
 from messaging import contracts
-from messaging.subscribers import Unavailable
+from messaging.subscribers import PartlyUnavailable
 from payments.charges import services
 from payments.gateway.adapters.simulated import SimulatedGateway
 from payments.gateway.protocol import InvalidSignature, Money, Outcome, TimedOut, TimestampOutOfTolerance, Unreachable
@@ -108,7 +108,7 @@ class TestSettle:
             call_back(ledger, claim_of(intent))
         ledger.script.append(silence)
 
-        with pytest.raises(Unavailable) as unanswered:
+        with pytest.raises(PartlyUnavailable) as unanswered:
             processing.process(stored(), now=NOON)
 
         (open_one,) = PaymentIntent.objects.filter(status="processing")
@@ -120,7 +120,7 @@ class TestSettle:
         call_back(ledger, claim_of(silent), claim_of(disputed, claimed=Money(1, "GBP")))
         ledger.script.append(TimedOut())
 
-        with pytest.raises(Unavailable) as unanswered:
+        with pytest.raises(PartlyUnavailable) as unanswered:
             processing.process(stored(), now=NOON)
 
         assert sorted(unanswered.value.keys) == sorted([str(silent.order_id), str(disputed.order_id)])

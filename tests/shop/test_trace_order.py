@@ -91,7 +91,7 @@ class TestTraceOrder:
             "subscriber": "payments.take_payment",
             "status": "pending",
             "attempts": 0,
-            "latest_error": "Unavailable: No final answer from the gateway to 1 calls: The line is dead.",
+            "latest_error": "PartlyUnavailable: No final answer from the gateway to 1 calls: The line is dead.",
         }
 
     def test_tells_how_money_went_back(self, drain, ledger):
