@@ -14,8 +14,9 @@ from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
-from messaging.kernel.admin import ReadOnly, WholeValueSearch, amount, link_to_rows, moment
+from messaging.kernel.admin import ReadOnly, WholeValueSearch, amount, moment
 from messaging.kernel.money import major_units, minor_units
+from shop.http.links import link_to
 
 from . import services
 from .drafts import MAX_AMOUNT, SKU
@@ -106,21 +107,15 @@ class HistoryEntryInline(ReadOnly, admin.TabularInline):
     readonly_fields = (AT,)
 
 
-def _about_order(name: str, model: str) -> Callable[[Order], str]:
+def _link(name: str) -> Callable[[Order], str]:
     @admin.display(description=name)
     def link(order: Order) -> str:
-        return link_to_rows(model, order.pk)
+        return link_to(f"admin: {name}", order.pk)
 
     return link
 
 
-ELSEWHERE = (
-    _about_order("payment", "payments_paymentintent"),
-    _about_order("reservation", "inventory_reservation"),
-    _about_order("notifications", "notifications_notification"),
-    _about_order("messages", "messaging_outboxmessage"),
-    _about_order("deliveries", "messaging_delivery"),
-)
+LINKS = tuple(_link(name) for name in ("payment", "reservation", "notifications", "messages", "deliveries"))
 
 
 @admin.register(Order)
@@ -134,10 +129,10 @@ class OrderAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     search_help_text = "The whole id, e-mail address, customer's name or idempotency key."
     show_full_result_count = False
     fields = (
-        *("status", "cancel_reason", TOTAL, REFUNDED, PLACED, *ELSEWHERE),
+        *("status", "cancel_reason", TOTAL, REFUNDED, PLACED, *LINKS),
         *("customer", "email", "payment_method", "idempotency_key", "fingerprint"),
     )
-    readonly_fields = (TOTAL, REFUNDED, PLACED, *ELSEWHERE)
+    readonly_fields = (TOTAL, REFUNDED, PLACED, *LINKS)
     inlines = (OrderLineInline, HistoryEntryInline)
     actions = ("cancel",)
 

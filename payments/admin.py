@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from messaging.kernel.admin import ReadOnly, WholeValueSearch, amount, link_to_rows, moment
 from messaging.kernel.money import minor_units, money
+from shop.http.links import link_to
 
 from . import refunds
 from .models import Capture, PaymentIntent, Refund, WebhookEvent
@@ -58,7 +59,7 @@ class PaymentIntentAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
 
     @admin.display(ordering="order_id")
     def order(self, intent: PaymentIntent) -> str:
-        return link_to_rows("orders_order", intent.order_id)
+        return link_to("admin: order", intent.order_id)
 
     def refunds(self, intent: PaymentIntent) -> str:
         return link_to_rows("payments_refund", intent.order_id)
@@ -135,7 +136,7 @@ class CaptureAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
 
     @admin.display(ordering="intent__order_id")
     def order(self, capture: Capture) -> str:
-        return link_to_rows("orders_order", capture.intent.order_id)
+        return link_to("admin: order", capture.intent.order_id)
 
 
 @admin.register(Refund)

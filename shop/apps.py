@@ -11,8 +11,10 @@ class ShopConfig(AppConfig):
 
     def ready(self) -> None:
         """
-        Register the checks of the settings, which run with `manage.py check` and before other commands.
+        Register the checks of the settings, which run with `manage.py check` and before other commands, and the links
+        between contexts.
         """
-        from . import checks
+        from . import checks, links
 
         checks.register()
+        links.register()

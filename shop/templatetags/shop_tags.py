@@ -1,5 +1,5 @@
 """
-What the pages of this house say of themselves.
+Tags and filters that the pages of every context use.
 """
 
 import re
@@ -10,8 +10,11 @@ from django.utils.dateparse import parse_datetime
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
+from shop.http import links
+
 register = template.Library()
 register.filter("moment", parse_datetime)
+register.simple_tag(links.url_of)
 
 
 @register.simple_tag
@@ -22,6 +25,6 @@ def shop_name() -> str:
 @register.filter
 def prose(text: str) -> SafeString:
     """
-    Set in code's letters what a text has between backticks.
+    Return the text as HTML, with what stands between backticks as code.
     """
-    return mark_safe(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S308  (what it has is escaped)
+    return mark_safe(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S308  (the text is escaped)

@@ -1,0 +1,63 @@
+"""
+No context knows where another's pages and tables are.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+
+from shop.http import links
+from shop.http.links import link_to, url_of
+
+CONTEXTS = ("orders", "inventory", "payments", "notifications")
+MESSAGING = ("messaging",)
+ORDER_ID = "0d5fd0f4-4c3b-4b5e-9a53-0b6f0ad6a4b7"
+
+
+def files_of(folder: str) -> Iterator[Path]:
+    for path in (settings.BASE_DIR / folder).rglob("*"):
+        if path.suffix in {".py", ".html", ".txt", ".js"} and "migrations" not in path.parts:
+            yield path
+
+
+def names_of(contexts: tuple[str, ...]) -> re.Pattern[str]:
+    """
+    Match a table, an admin page or a URL name of one of these contexts, or a URL of the API but for the webhooks.
+    """
+    tables = [model._meta.db_table for context in contexts for model in apps.get_app_config(context).get_models()]
+    return re.compile(
+        "|".join([r"/api/v1/(?!webhooks/)", *(rf"['\"]{name}:" for name in contexts), *(rf"\b{t}\b" for t in tables)])
+    )
+
+
+@pytest.mark.parametrize("folder", [*CONTEXTS, "shop/http"])
+def test_names_no_page_and_no_table_of_another_context(folder):
+    foreign = names_of(tuple(context for context in (*CONTEXTS, *MESSAGING) if context != folder))
+
+    found = {str(path): foreign.findall(path.read_text()) for path in files_of(folder)}
+
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+class TestLinks:
+    @pytest.mark.parametrize("page", links._pages)
+    def test_lead_somewhere(self, page):
+        try:
+            url = url_of(page)
+        except TypeError:
+            url = url_of(page, ORDER_ID)
+
+        assert url.startswith(("/api/v1/", "/admin/"))
+
+    def test_are_left_out_where_no_context_has_the_page(self):
+        assert url_of("invoices") == ""
+        assert link_to("invoices", "<7>") == "<7>"
+
+    def test_are_written_as_html(self, monkeypatch):
+        monkeypatch.setitem(links._pages, "invoice", "/invoices/{}/".format)
+
+        assert link_to("invoice", "<7>") == '<a href="/invoices/&lt;7&gt;/">&lt;7&gt;</a>'
