@@ -8,12 +8,8 @@ to see whether the other side is back: after 1, 2, 4 ... 30 seconds. Every worke
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from .backoff import SLOW_CALL, outage_pause
 from .subscribers import OutageObserved, PartlyUnavailable, Subscriber, Unavailable
-
-PAUSES = [timedelta(seconds=seconds) for seconds in (1, 2, 4, 8, 16, 30)]
-PATIENCE = timedelta(seconds=1)
-SHARE = 5
-"""What is slow to show itself down pauses so many times longer than that took: it costs a sixth of a worker's time."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +43,7 @@ class Outages:
         earlier = self._pauses.pop(subscriber.name, None)
         if _is_outage(error, size, took):
             number = earlier.number + 1 if earlier else 1
-            pause = max(PAUSES[min(number, len(PAUSES)) - 1], SHARE * took if took > PATIENCE else timedelta())
-            self._pauses[subscriber.name] = Pause(number, now + pause)
+            self._pauses[subscriber.name] = Pause(number, now + outage_pause(number, took=took))
 
 
 def _is_outage(error: BaseException | None, size: int, took: timedelta) -> bool:
@@ -59,8 +54,8 @@ def _is_outage(error: BaseException | None, size: int, took: timedelta) -> bool:
         case Unavailable():
             return True
         case PartlyUnavailable(keys=keys):
-            return len(keys) == size or (2 * len(keys) > size and took > PATIENCE)
+            return len(keys) == size or (2 * len(keys) > size and took > SLOW_CALL)
         case OutageObserved():
-            return took > PATIENCE
+            return took > SLOW_CALL
         case _:
             return False

@@ -3,11 +3,10 @@ The relay moves messages to their subscribers: claim, deliver, back off, give up
 
 Three promises, whoever is killed when: a delivery takes effect once (its effect commits together with its status, and
 only while its claim holds), deliveries of one key reach one subscriber in order, and nothing is tried for ever. A
-failing delivery is tried again after 1, 2, 4, 8 ... seconds, jittered, at most 5 minutes apart.
+failing delivery is tried again by the schedule of `backoff.retry_delay`.
 """
 
 import logging
-import random
 import threading
 import time
 import traceback
@@ -22,6 +21,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from . import wakeup
+from .backoff import MAX_DEFERRALS, RELAY_RESTART_SECONDS, retry_delay
 from .claims import Claim, Claimed, LeaseLost, batch_size, claim, subscribers_with_work
 from .contracts import Undecodable, decode
 from .models import Attempt, Delivery
@@ -31,8 +31,6 @@ from .subscribers import Deferral, NotReady, OutageObserved, PartlyUnavailable, 
 
 logger = logging.getLogger(__name__)
 
-BACKOFF_CAP_SECONDS = 300
-DEFERRAL_LIMIT = 300  # about a day, at the capped backoff
 TRACEBACK_CHARACTERS = 8_000
 
 
@@ -63,7 +61,7 @@ class Relay:
             except Exception:
                 logger.exception("The relay was interrupted and begins anew in a second.")
                 connection.close()
-                stop.wait(1)
+                stop.wait(RELAY_RESTART_SECONDS)
 
     def drain(self, *, timeout: float | None = None) -> Counter[tuple[str, str]]:
         """
@@ -222,23 +220,19 @@ def drain(*, clock: Callable[[], datetime] = timezone.now, timeout: float | None
     return Relay(clock=clock).drain(timeout=timeout)
 
 
-def backoff(attempt: int) -> timedelta:
-    """
-    Tell how long to wait after this many attempts: 1, 2, 4, 8 ... seconds up to 5 minutes, the last half of it random.
-    """
-    whole = min(2.0 ** (attempt - 1), BACKOFF_CAP_SECONDS)
-    return timedelta(seconds=whole * random.uniform(0.5, 1))
-
-
 def _verdict(delivery: Claimed, error: BaseException, now: datetime) -> tuple[str, dict[str, object]]:
-    if isinstance(error, Deferral) and delivery.deferrals < DEFERRAL_LIMIT:
+    if isinstance(error, Deferral) and delivery.deferrals < MAX_DEFERRALS:
         deferrals = delivery.deferrals + 1
-        changes = {"deferrals": deferrals, "attempts": delivery.earlier_attempts, "due_at": now + backoff(deferrals)}
+        changes = {
+            "deferrals": deferrals,
+            "attempts": delivery.earlier_attempts,
+            "due_at": now + retry_delay(deferrals),
+        }
         return "deferred", changes
     hopeless = isinstance(error, Permanent | Undecodable | Deferral)
     if hopeless or delivery.attempt >= settings.MESSAGING.max_attempts:
         return "dead", {"status": Delivery.Status.DEAD}
-    return "failed", {"due_at": now + backoff(delivery.attempt)}
+    return "failed", {"due_at": now + retry_delay(delivery.attempt)}
 
 
 def _storable(text: str) -> str:

@@ -6,10 +6,11 @@ Only open payments move. Captured money is recorded whatever became of its payme
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
 
+from messaging.backoff import PAYMENT_QUERY_DELAYS
 from messaging.contracts import PaymentFailed, PaymentSucceeded, PaymentUnsettled
 from messaging.outbox import publish_all
 from payments.gateway.calls import group_replies
@@ -17,8 +18,6 @@ from payments.gateway.protocol import Answer, Outcome, Reply
 from payments.models import PaymentIntent
 
 from .captures import MISMATCH, is_mismatch, record_captures
-
-ASK_AGAIN_AFTER = [timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 3600)]
 
 Status = PaymentIntent.Status
 
@@ -101,8 +100,8 @@ def _mark_unknown(intents: Sequence[PaymentIntent], now: datetime) -> None:
     PaymentIntent.move_to(Status.UNKNOWN, [intent for intent in intents if intent.status == Status.PROCESSING])
     queries: dict[int, list[PaymentUnsettled]] = defaultdict(list)
     for intent in intents:
-        if intent.asks < len(ASK_AGAIN_AFTER):
+        if intent.asks < len(PAYMENT_QUERY_DELAYS):
             intent.asks += 1
             queries[intent.asks].append(payment_unsettled(intent))
     for ask, events in queries.items():
-        publish_all(events, at=now + ASK_AGAIN_AFTER[ask - 1])
+        publish_all(events, at=now + PAYMENT_QUERY_DELAYS[ask - 1])

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from messaging.backoff import PAYMENT_QUERY_DELAYS
 from messaging.contracts import PaymentFailed, PaymentRequested
 from messaging.outbox import publish_all
 from messaging.subscribers import Permanent
@@ -22,7 +23,7 @@ from payments.models import PaymentIntent
 from payments.webhooks import inbox
 
 from .gateway_queries import charge, query_gateway, resolve, withdraw
-from .outcomes import ASK_AGAIN_AFTER, apply_replies, payment_unsettled
+from .outcomes import apply_replies, payment_unsettled
 
 Status = PaymentIntent.Status
 
@@ -71,7 +72,7 @@ def ask_again(asks: Mapping[str, int], *, now: datetime) -> None:
     apply_replies(replies, now=now)
     _raise_if_unreached(replies)
     unknown = group_replies(replies).unknown
-    exhausted = {order_id: replies[order_id] for order_id in unknown if asks[order_id] >= len(ASK_AGAIN_AFTER)}
+    exhausted = {order_id: replies[order_id] for order_id in unknown if asks[order_id] >= len(PAYMENT_QUERY_DELAYS)}
     if gateway_is_down(replies.values()):
         raise_unavailable(exhausted)  # an outage does not count as the last query
     pause_if_down(replies.values())

@@ -33,7 +33,7 @@ def provider(live_server, settings, tmp_path, monkeypatch) -> Iterator[Simulator
     A simulator that calls this shop back.
     """
     conduct = {"delay": 0.05, "slow_seconds": 0.3, "late_seconds": 1, "secrets": SECRETS}
-    monkeypatch.setattr(outcomes, "ASK_AGAIN_AFTER", [timedelta(seconds=0.1)] * 5)
+    monkeypatch.setattr(outcomes, "PAYMENT_QUERY_DELAYS", [timedelta(seconds=0.1)] * 5)
     callback_url = live_server.url + reverse("payments:webhook")
     with running(ledger=tmp_path / "ledger.sqlite3", callback_url=callback_url, **conduct) as simulator:
         settings.PAYMENTS = replace(

@@ -3,25 +3,46 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.relay import BACKOFF_CAP_SECONDS, backoff
+from messaging.backoff import LONGEST_RETRY_DELAY, PAYMENT_QUERY_DELAYS, outage_pause, retry_delay
 
-attempts = st.integers(min_value=1, max_value=1_000)
+SECOND = timedelta(seconds=1)
+
+counts = st.integers(min_value=1, max_value=1_000_000)
+durations = st.timedeltas(min_value=timedelta(), max_value=timedelta(hours=1))
 
 
-class TestBackoff:
-    @given(attempts)
-    def test_waits_between_half_and_all_of_a_doubling_time(self, attempt):
-        whole = min(timedelta(minutes=5), timedelta(seconds=2 ** min(attempt - 1, 20)))
+class TestRetryDelay:
+    @given(counts)
+    def test_is_between_half_and_all_of_a_doubling_time_up_to_five_minutes(self, attempt):
+        longest = min(LONGEST_RETRY_DELAY, SECOND * 2 ** min(attempt - 1, 20))
 
-        assert whole / 2 <= backoff(attempt) <= whole
+        assert longest / 2 <= retry_delay(attempt) <= longest <= timedelta(minutes=5)
 
-    @given(attempts)
-    def test_never_waits_shorter_than_half_of_what_an_earlier_attempt_may_wait(self, attempt):
-        assert backoff(attempt + 1) * 2 >= backoff(attempt)
-
-    @given(st.integers(min_value=10, max_value=1_000))
-    def test_never_waits_longer_than_the_cap(self, attempt):
-        assert backoff(attempt) <= timedelta(seconds=BACKOFF_CAP_SECONDS)
+    @given(counts)
+    def test_is_at_least_half_of_the_delay_before(self, attempt):
+        assert retry_delay(attempt + 1) * 2 >= retry_delay(attempt)
 
     def test_spreads_attempts_that_failed_together(self):
-        assert len({backoff(12) for _ in range(20)}) > 1
+        assert len({retry_delay(12) for _ in range(20)}) > 1
+
+
+class TestOutagePause:
+    def test_doubles_up_to_half_a_minute(self):
+        assert [outage_pause(number, took=SECOND) // SECOND for number in range(1, 9)] == [1, 2, 4, 8, 16, 30, 30, 30]
+
+    @given(counts, durations)
+    def test_is_bounded_by_half_a_minute_or_five_times_a_slow_detection(self, number, took):
+        pause = outage_pause(number, took=took)
+
+        assert SECOND <= pause <= max(30 * SECOND, 5 * took)
+        assert took <= SECOND or pause >= 5 * took
+
+    @given(counts, durations)
+    def test_is_never_shorter_than_the_pause_before(self, number, took):
+        assert outage_pause(number + 1, took=took) >= outage_pause(number, took=took)
+
+
+class TestPaymentQueryDelays:
+    def test_grow_and_end_after_about_an_hour(self):
+        assert sorted(set(PAYMENT_QUERY_DELAYS)) == PAYMENT_QUERY_DELAYS
+        assert timedelta(hours=1) < sum(PAYMENT_QUERY_DELAYS, timedelta()) < timedelta(hours=2)

@@ -1,8 +1,8 @@
 import pytest
 
+from messaging.backoff import MAX_DEFERRALS
 from messaging.contracts import ProductAdded
 from messaging.models import Attempt, Delivery
-from messaging.relay import DEFERRAL_LIMIT
 from messaging.subscribers import NotReady, OutageObserved, PartlyUnavailable, Permanent, Unavailable
 from tests.messaging.scenes import added, announce, statuses, write_down, written
 
@@ -107,7 +107,7 @@ class TestUnavailable:
             raise Unavailable("the line is dead")
 
         announce(added("RED-CHAIR"))
-        Delivery.objects.update(deferrals=DEFERRAL_LIMIT)
+        Delivery.objects.update(deferrals=MAX_DEFERRALS)
 
         assert relay.drain() == {("tests.call_painter", "dead"): 1}
         assert Delivery.objects.get().error_class == "Unavailable"

@@ -39,7 +39,7 @@ def silence_for_good(asked: contracts.PaymentRequested, ledger) -> None:
     """
     Leave every ask but the last without an answer.
     """
-    for ask in range(1, len(services.ASK_AGAIN_AFTER)):
+    for ask in range(1, len(services.PAYMENT_QUERY_DELAYS)):
         ledger.script.append(TimedOut())
         services.ask_again({asked.order_id: ask}, now=NOON)
 
@@ -172,7 +172,7 @@ class TestAGatewayThatKnowsNothingOfWhatItWasAsked:
         services.collect([asked], now=NOON)
 
         assert status_of(asked) == "unknown"
-        assert asks() == [NOON + services.ASK_AGAIN_AFTER[0]]
+        assert asks() == [NOON + services.PAYMENT_QUERY_DELAYS[0]]
 
     def test_is_asked_again_about_an_overdue_payment(self, ledger):
         asked = request()

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from messaging.backoff import MAX_DEFERRALS
 from messaging.models import Delivery
-from messaging.relay import DEFERRAL_LIMIT
 from payments.gateway.protocol import Answer, ChargeRequest, Money, Outcome, TimedOut, Unreachable
 from payments.models import PaymentIntent, WebhookEvent
 from tests.factories import make_stock
@@ -143,7 +143,7 @@ class TestF4ExpiryOfAnOrderThatIsPaid:
         assert expiry.values_list("status", "deferrals").get() == ("pending", 1)
         assert story(api, order) == ["placed", "awaiting_payment"]
 
-        expiry.update(deferrals=DEFERRAL_LIMIT)
+        expiry.update(deferrals=MAX_DEFERRALS)
         drain(after=2 * DUE)
 
         assert expiry.values_list("status", "error_class").get() == ("dead", "PartlyUnavailable")

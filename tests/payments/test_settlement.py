@@ -97,7 +97,7 @@ class TestApplyToAnOpenPayment:
         assert intent.page == ""
 
     def test_asks_no_more_after_the_last_ask(self):
-        last = len(outcomes.ASK_AGAIN_AFTER)
+        last = len(outcomes.PAYMENT_QUERY_DELAYS)
 
         intent = tell(intent_that_is("unknown", asks=last), TimedOut())
 
