@@ -12,7 +12,7 @@ from notifications.models import Notification
 from payments import reconciliation
 from payments.models import Refund
 from shop.operations import audit
-from shop.operations.audit import Result, Verdict
+from shop.operations.audit import CheckResult, Verdict
 
 from .books import FINAL, SOLD, Books, rows
 from .scene import Scene
@@ -57,7 +57,7 @@ def finish(scene: Scene, books: Books) -> None:
     assert not violated, violated
 
 
-def _is_explained(result: Result, refused: set[str]) -> bool:
+def _is_explained(result: CheckResult, refused: set[str]) -> bool:
     """
     Tell whether what the bank refused to give back is all that breaks a rule; O7 tells currencies, not orders.
     """

@@ -1,6 +1,7 @@
 import json
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -12,10 +13,10 @@ from shop.operations import audit
 
 class Command(BaseCommand):
     help = (
-        "Check what must always hold, over all contexts, on one consistent state of the database. It changes nothing "
-        "and holds up nobody, so run it at any time, also while orders are coming in. A check that found nothing to "
-        "look at is unknown. Exit status: 0 when all is well, 1 when a rule is violated, 2 when a check is unknown, "
-        "3 when it could not run. See docs/operations.md for what each rule means and what to do when it is violated."
+        "Check the invariants of all contexts on one consistent state of the database. It is read-only and blocks no "
+        "writers, so it may run at any time, also while orders are placed. A check that examined nothing is unknown, "
+        "and its reason is printed. Exit status: 0 if every check is ok, 1 if a rule is violated, 2 if a check is "
+        "unknown, 3 if the audit could not run. docs/operations.md explains each rule and what to do about a violation."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -26,20 +27,21 @@ class Command(BaseCommand):
             report = audit.run(now=timezone.now())
         except (DatabaseError, InterfaceError) as error:
             raise CommandError(f"The audit could not run: {error}", returncode=3) from error
-        self.stdout.write(json.dumps(report.as_dict()) if options["json"] else told(report))
+        self.stdout.write(json.dumps(report.as_dict()) if options["json"] else "\n".join(lines(report)))
         if report.verdict is not audit.Verdict.OK:
             sys.exit(report.verdict.exit_status)
 
 
-def told(report: audit.Report) -> str:
+def lines(report: audit.AuditReport) -> Iterator[str]:
     """
-    Tell it to a person, a line for each check.
+    Return the table for people: a line for each check, and one for violations or the reason of an unknown verdict.
     """
-    lines = []
     for result in report.results:
-        lines.append(f"{result.verdict:9}  {result.id:3}  {result.evaluated:>9} rows  {result.rule}")
+        yield f"{result.verdict:9}  {result.id:3}  {result.evaluated:>9} rows  {result.rule}"
         if result.violations:
-            lines.append(f"{'':9}  {result.violations} violations, for example {', '.join(result.examples)}")
+            yield f"{'':9}  {result.violations} violations, for example {', '.join(result.examples)}"
+        if result.reason:
+            yield f"{'':9}  because {result.reason}"
     if "O8" not in {result.id for result in report.results}:
-        lines.append(f"{'left out':9}  O8   the gateway in use keeps no books to compare ours with")
-    return "\n".join([*lines, f"The verdict: {report.verdict}."])
+        yield f"{'skipped':9}  O8   the gateway in use has no statement to compare with"
+    yield f"The verdict: {report.verdict}."

@@ -1,7 +1,7 @@
 """
-What must always hold, at every commit and over all contexts: the one place that looks across them, and never writes.
+Invariants over all contexts, which hold at every commit. The checks are read-only.
 """
 
-from .report import CHECKS, Report, Result, Verdict, run
+from .report import CHECKS, AuditReport, CheckResult, Verdict, run
 
-__all__ = ["CHECKS", "Report", "Result", "Verdict", "run"]
+__all__ = ["CHECKS", "AuditReport", "CheckResult", "Verdict", "run"]

@@ -1,5 +1,5 @@
 """
-What a check is, and how checks allow for news that is still on its way.
+The parts of a check, and the queries by which checks allow for deliveries in progress.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,41 +13,50 @@ from django.db.models.functions import Cast, Replace
 from messaging.models import Delivery
 
 LATE_AFTER = timedelta(hours=1)
-"""How long a busy shop, or a gateway that is down for a while, may delay a step."""
+"""How long a backlog or an outage of the gateway may delay a step."""
 
 ORDER_ID = Cast(Replace("key", Value("-"), Value("")), UUIDField())
-"""The order whose story a message belongs to; for keys that are no order's it fails on PostgreSQL."""
+"""The id of the order that a message is about. On PostgreSQL the cast fails for keys that are not UUIDs."""
 
 
 class Finding(NamedTuple):
+    """
+    What a check examined. Nothing examined is an unknown result, for which `unknown_because` gives the reason.
+    """
+
     evaluated: int
     violating: Iterable[object]
-    """What breaks the rule: skus, ids of orders, messages or deliveries, each once."""
+    """Distinct SKUs, or ids of orders, messages or deliveries that violate the rule."""
+    unknown_because: str = "there are no rows to check yet"
 
 
 class Check(NamedTuple):
+    """
+    A rule and the function that looks for rows violating it at a given time.
+    """
+
     id: str
     rule: str
     examine: Callable[[datetime], Finding]
 
 
-def under_way(*subscribers: str) -> QuerySet[Delivery, Any]:
+def awaiting_delivery(*subscribers: str) -> QuerySet[Delivery, Any]:
     """
-    List the orders of which one of these subscribers has not heard the latest yet, though it is due or a dead letter.
+    Return the ids of orders with a pending delivery or a dead letter for one of these subscribers.
     """
     undelivered = Delivery.objects.filter(status__in=[Delivery.Status.PENDING, Delivery.Status.DEAD])
     return undelivered.filter(subscriber__in=subscribers).values_list(ORDER_ID)
 
 
-def remembered_since(now: datetime) -> datetime:
+def retained_since(now: datetime) -> datetime:
     """
-    Tell from when on no message can have been pruned, so that a missing one was never written.
+    Return the start of the retention period: a message that is missing since then was never written.
     """
     return now - timedelta(days=settings.MESSAGING.retention_days)
 
 
 def only_in_one(left: QuerySet[Any, Any], right: QuerySet[Any, Any]) -> set[object]:
     """
-    Compare two sets of rows, and return the first columns of those that the other one lacks.
+    Return the first columns of rows that only one of two querysets has.
     """
     return {row[0] for rows in (left.difference(right), right.difference(left)) for row in rows}

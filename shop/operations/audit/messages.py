@@ -1,8 +1,8 @@
 """
-Messages: every change announced, every announcement delivered, and no effect without one.
+Messages: every change is announced, every announcement is delivered, and every effect has its delivery.
 
-Here the audit speaks SQL, for these are comparisons of everything that happened with everything that was said: one
-pass over both, grouped. Order ids are compared as text without dashes, which both databases can make of a UUID.
+These checks are SQL because they compare all changes with all messages in one grouped pass. Order ids are compared as
+text without dashes, the form to which both databases can convert a UUID.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from messaging.claims import lease
 from messaging.models import Attempt, Delivery, OutboxMessage
 from messaging.subscribers import all_subscribers
 
-from .checks import LATE_AFTER, Check, Finding, remembered_since
+from .checks import LATE_AFTER, Check, Finding, retained_since
 
 STEPS = "SELECT order_id, at FROM orders_historyentry WHERE status = '{}'"
 CANCELLED_FOR = """
@@ -39,7 +39,7 @@ PROMISES = """
 ENDED = "SELECT order_id, ended_at AS at FROM inventory_reservation WHERE status = '{}'"
 NOTIFICATIONS = "SELECT order_id, created_at AS at FROM notifications_notification WHERE kind = '{}'"
 
-ANNOUNCED_BY = {
+ANNOUNCED_CHANGES = {
     contracts.OrderPlaced: STEPS.format("placed"),
     contracts.PaymentRequested: STEPS.format("awaiting_payment"),
     contracts.PaymentDueSoon: STEPS.format("awaiting_payment"),
@@ -52,7 +52,7 @@ ANNOUNCED_BY = {
     contracts.RefundRequested: REFUNDS,
     contracts.PaymentRefunded: f"{REFUNDS} WHERE refund.status = 'succeeded'",
 }
-"""The changes that each event announces, once each."""
+"""The changes, as rows of order id and time, of which each must be announced by one event of this type."""
 
 EFFECTS_OF = {
     "inventory.reserve_stock": PROMISES,
@@ -72,7 +72,7 @@ EFFECTS_OF = {
     "notifications.send_refund_notice": NOTIFICATIONS.format("payment_refunded"),
     "notifications.alert_operator": NOTIFICATIONS.format("payment_anomaly"),
 }
-"""What each subscriber's deliveries leave behind."""
+"""The rows that deliveries to each subscriber write."""
 
 ONE_OF = """
     SELECT '{name}' AS name, replace(CAST(order_id AS text), '-', '') AS order_key, at FROM ({rows}) AS source
@@ -80,17 +80,17 @@ ONE_OF = """
 
 COUNT = "SELECT count(*) FROM ({happened}) AS happened"
 
-MISANNOUNCED = """
+MISSING_OR_REPEATED_EVENTS = """
     SELECT order_key FROM (
-        SELECT name, order_key, 0 AS said, CASE WHEN at >= %s THEN 1 ELSE 0 END AS due, 1 AS allowed
+        SELECT name, order_key, 0 AS announced, CASE WHEN at >= %s THEN 1 ELSE 0 END AS due, 1 AS allowed
         FROM ({happened}) AS happened
         UNION ALL
         SELECT type, replace(key, '-', ''), 1, 0, 0 FROM messaging_outboxmessage WHERE type IN ({types})
     ) AS compared
-    GROUP BY name, order_key HAVING sum(said) < sum(due) OR sum(said) > sum(allowed)
+    GROUP BY name, order_key HAVING sum(announced) < sum(due) OR sum(announced) > sum(allowed)
 """
 
-UNDELIVERED_EFFECTS = """
+EFFECTS_WITHOUT_DELIVERY = """
     SELECT order_key FROM (
         SELECT name, order_key FROM ({happened}) AS happened WHERE at >= %s
         EXCEPT
@@ -99,9 +99,9 @@ UNDELIVERED_EFFECTS = """
     ) AS unexplained
 """
 
-NOT_FANNED_OUT = """
+MISSING_DELIVERIES = """
     WITH demanded (type, subscriber) AS (VALUES {demanded}),
-    told AS MATERIALIZED (
+    subscribed AS MATERIALIZED (
         SELECT type, subscriber, (
             SELECT published_at FROM messaging_delivery AS delivery
             JOIN messaging_outboxmessage AS message ON message.id = delivery.message_id
@@ -109,44 +109,45 @@ NOT_FANNED_OUT = """
             ORDER BY delivery.id LIMIT 1
         ) AS since FROM demanded
     )
-    SELECT DISTINCT message.id FROM told
-    JOIN messaging_outboxmessage AS message ON message.type = told.type AND message.published_at >= told.since
+    SELECT DISTINCT message.id FROM subscribed
+    JOIN messaging_outboxmessage AS message
+    ON message.type = subscribed.type AND message.published_at >= subscribed.since
     LEFT JOIN messaging_delivery AS delivery
-    ON delivery.message_id = message.id AND delivery.subscriber = told.subscriber
+    ON delivery.message_id = message.id AND delivery.subscriber = subscribed.subscriber
     WHERE delivery.id IS NULL
 """
 
 
 def every_change_is_announced(now: datetime) -> Finding:
-    happened = _all_of({event.type: rows for event, rows in ANNOUNCED_BY.items()}.items())
-    sql = MISANNOUNCED.format(happened=happened, types=_quoted(event.type for event in ANNOUNCED_BY))
-    return Finding(_count(happened), _order_ids(sql, [_moment(remembered_since(now))]))
+    happened = _union({event.type: rows for event, rows in ANNOUNCED_CHANGES.items()}.items())
+    sql = MISSING_OR_REPEATED_EVENTS.format(happened=happened, types=_quoted(event.type for event in ANNOUNCED_CHANGES))
+    return Finding(_count(happened), _order_ids(sql, [_moment(retained_since(now))]))
 
 
 def every_message_is_fanned_out(now: datetime) -> Finding:
     """
-    Find what a subscriber was not told since its first message of a type; before that one it did not exist.
+    Find messages without a delivery for a subscriber. Each subscriber counts from its first message of a type.
     """
-    known = all_subscribers()
-    pairs = [(event.type, subscriber.name) for subscriber in known.values() for event in subscriber.events]
+    subscribers = all_subscribers()
+    pairs = [(event.type, subscriber.name) for subscriber in subscribers.values() for event in subscriber.events]
     demanded = ", ".join(f"({_quoted(pair)})" for pair in pairs)
-    missing = _ids(NOT_FANNED_OUT.format(demanded=demanded))
+    missing = _ids(MISSING_DELIVERIES.format(demanded=demanded))
     stray = Delivery.objects.filter(
-        Q(status=Delivery.Status.PENDING) & ~Q(subscriber__in=known) | ~Q(status__in=Delivery.Status.values)
+        Q(status=Delivery.Status.PENDING) & ~Q(subscriber__in=subscribers) | ~Q(status__in=Delivery.Status.values)
     )
     return Finding(OutboxMessage.objects.count(), {*missing, *stray.values_list("message_id", flat=True)})
 
 
 def no_effect_without_delivery(now: datetime) -> Finding:
-    happened = _all_of(EFFECTS_OF.items())
+    happened = _union(EFFECTS_OF.items())
     outside = [subscriber.name for subscriber in all_subscribers().values() if not subscriber.transactional]
-    sql = UNDELIVERED_EFFECTS.format(happened=happened, outside=_quoted(outside))
-    return Finding(_count(happened), _order_ids(sql, [_moment(remembered_since(now))]))
+    sql = EFFECTS_WITHOUT_DELIVERY.format(happened=happened, outside=_quoted(outside))
+    return Finding(_count(happened), _order_ids(sql, [_moment(retained_since(now))]))
 
 
-def nothing_lies_about(now: datetime) -> Finding:
+def no_delivery_is_overdue(now: datetime) -> Finding:
     """
-    Find what is due for longer than a lease, unless its subscriber is working off a backlog, or waits its turn.
+    Find deliveries overdue by more than a lease, unless their subscriber is making progress or an earlier one blocks.
     """
     earlier = Delivery.objects.filter(
         subscriber=OuterRef("subscriber"),
@@ -156,14 +157,14 @@ def nothing_lies_about(now: datetime) -> Finding:
         id__lt=OuterRef("id"),
     )
     delivered_lately = Delivery.objects.filter(delivered_at__gte=now - lease()).values_list("subscriber", flat=True)
-    tried_lately = Attempt.objects.filter(failed_at__gte=now - lease()).values_list("delivery__subscriber", flat=True)
-    at_work = {*delivered_lately.distinct(), *tried_lately.distinct()}
-    given_up_on = ~Q(subscriber__in=at_work) | Q(due_at__lt=now - LATE_AFTER)
-    overdue = Delivery.objects.due(now - lease()).filter(given_up_on, ~Exists(earlier))
+    failed_lately = Attempt.objects.filter(failed_at__gte=now - lease()).values_list("delivery__subscriber", flat=True)
+    active = {*delivered_lately.distinct(), *failed_lately.distinct()}
+    stalled = ~Q(subscriber__in=active) | Q(due_at__lt=now - LATE_AFTER)
+    overdue = Delivery.objects.due(now - lease()).filter(stalled, ~Exists(earlier))
     return Finding(Delivery.objects.count(), overdue.values_list("pk", flat=True))
 
 
-def _all_of(sources: Iterable[tuple[str, str]]) -> str:
+def _union(sources: Iterable[tuple[str, str]]) -> str:
     return " UNION ALL ".join(ONE_OF.format(name=name, rows=rows) for name, rows in sources)
 
 
@@ -191,8 +192,16 @@ def _ids(sql: str, parameters: Sequence[object] = ()) -> list[Any]:
 
 
 CHECKS = [
-    Check("M1", "each change that must be announced is, once, and nothing else is", every_change_is_announced),
-    Check("M2", "each message has a delivery for each of its subscribers", every_message_is_fanned_out),
-    Check("M3", "no effect without its delivery", no_effect_without_delivery),
-    Check("M4", "no delivery is overdue beyond a lease, but in a backlog that is worked off", nothing_lies_about),
+    Check(
+        "M1",
+        "every change is announced by exactly one event, and every event has its change",
+        every_change_is_announced,
+    ),
+    Check("M2", "every message has a delivery for each of its subscribers", every_message_is_fanned_out),
+    Check("M3", "every effect has its delivery", no_effect_without_delivery),
+    Check(
+        "M4",
+        "no delivery is overdue by more than a lease, unless its backlog makes progress",
+        no_delivery_is_overdue,
+    ),
 ]

@@ -1,5 +1,5 @@
 """
-Orders: each step one that is allowed, and in agreement with the stock.
+Orders: their history, totals, deadlines, and the stock that belongs to them.
 """
 
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from django.db.models.functions import Lag, Lead
 from inventory.models import Reservation
 from orders.models import HistoryEntry, Order, OrderLine
 
-from .checks import LATE_AFTER, Check, Finding, under_way
+from .checks import LATE_AFTER, Check, Finding, awaiting_delivery
 
 Status = Order.Status
 
@@ -28,8 +28,8 @@ def history_is_the_status(now: datetime) -> Finding:
     after = Window(Lead("status"), partition_by="order_id", order_by="id")
     entries = HistoryEntry.objects.annotate(before=before, after=after)
     wrong = entries.filter(~ALLOWED | ~Q(previous=F("before")) | Q(after=None) & ~Q(status=F("order__status")))
-    untold = Order.objects.filter(history=None)
-    violating = {*wrong.values_list("order_id", flat=True), *untold.values_list("pk", flat=True)}
+    without_history = Order.objects.filter(history=None)
+    violating = {*wrong.values_list("order_id", flat=True), *without_history.values_list("pk", flat=True)}
     return Finding(Order.objects.count(), violating)
 
 
@@ -50,11 +50,11 @@ def stock_follows_the_order(now: datetime) -> Finding:
         Order.objects.filter(status__in=statuses).values_list("pk")
         for statuses in (SOLD, SOLD | {Status.AWAITING_PAYMENT}, FINAL)
     )
-    settling = under_way("inventory.commit_reservation", "inventory.release_stock")
+    unfinished = awaiting_delivery("inventory.commit_reservation", "inventory.release_stock")
     shipped_unsold = committed.difference(sold)
     sold_without_stock = entitled.difference(held, committed)
-    held_for_ever = held.filter(order_id__in=final).difference(settling)
-    violating = {order_id for rows in (shipped_unsold, sold_without_stock, held_for_ever) for (order_id,) in rows}
+    held_after_the_end = held.filter(order_id__in=final).difference(unfinished)
+    violating = {order_id for rows in (shipped_unsold, sold_without_stock, held_after_the_end) for (order_id,) in rows}
     return Finding(Order.objects.exclude(status=Status.PLACED).count(), violating)
 
 
@@ -72,9 +72,9 @@ def none_past_its_deadline(now: datetime) -> Finding:
 
 
 CHECKS = [
-    Check("O1", "an order's history has only allowed steps and ends at its status", history_is_the_status),
+    Check("O1", "an order's history has only allowed transitions and ends at its status", history_is_the_status),
     Check("O2", "an order's total is the sum of price × quantity", totals_add_up),
     Check("O3", "a final order holds no stock, and confirmed ⇔ committed", stock_follows_the_order),
     Check("O9", "one order per customer and idempotency key", one_order_per_key),
-    Check("O10", "no order past its deadline is still moving", none_past_its_deadline),
+    Check("O10", "no order is open past its deadline", none_past_its_deadline),
 ]

@@ -1,5 +1,5 @@
 """
-Running the checks over one consistent state of the database, and what they say.
+Run all checks on one consistent state of the database.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,13 +17,13 @@ from .checks import Check
 EXAMPLES = 5
 
 
-def _place(check: Check) -> tuple[int, int]:
+def _rank(check: Check) -> tuple[int, int]:
     return "SOMN".index(check.id[0]), int(check.id[1:])
 
 
 CHECKS = sorted(
     chain(stock.CHECKS, orders.CHECKS, money.CHECKS, messages.CHECKS, notifications.CHECKS),
-    key=_place,
+    key=_rank,
 )
 
 BEGIN = {"sqlite": "BEGIN DEFERRED", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
@@ -33,7 +33,7 @@ class Verdict(StrEnum):
     OK = "ok"
     VIOLATION = "violation"
     UNKNOWN = "unknown"
-    """There was nothing to look at, so nothing is proven."""
+    """The check examined nothing; its result gives the reason."""
 
     @property
     def exit_status(self) -> int:
@@ -41,51 +41,60 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class CheckResult:
+    """
+    The outcome of one check: how many rows it examined, and how many violate the rule, with a few examples.
+    """
+
     id: str
     rule: str
     verdict: Verdict
     evaluated: int
     violations: int
     examples: Sequence[str]
+    reason: str
+    """Why the verdict is unknown; empty for the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    results: Sequence[Result]
+class AuditReport:
+    results: Sequence[CheckResult]
 
     @property
     def verdict(self) -> Verdict:
         """
-        Say the worst that any check says; a violation is worse than not knowing.
+        Return the worst verdict of any check; a violation is worse than unknown.
         """
         verdicts = {result.verdict for result in self.results}
         return next(worst for worst in (Verdict.VIOLATION, Verdict.UNKNOWN, Verdict.OK) if worst in verdicts)
 
     @property
     def violated(self) -> list[str]:
+        """
+        Return the ids of violated checks.
+        """
         return [result.id for result in self.results if result.verdict is Verdict.VIOLATION]
 
     def as_dict(self) -> dict[str, object]:
         return {"verdict": self.verdict, "checks": [asdict(result) for result in self.results]}
 
 
-def run(*, now: datetime) -> Report:
+def run(*, now: datetime) -> AuditReport:
     """
-    Examine every check on one consistent state of the database, without changing anything or holding up a writer. The
-    gateway's books, if it keeps any, are read first.
+    Run every check on one consistent state of the database, without blocking writers. The gateway's statement is read
+    first.
     """
-    checks = sorted([*CHECKS, *money.checks_of_the_gateway(now)], key=_place)
+    checks = sorted([*CHECKS, *money.checks_of_the_gateway(now)], key=_rank)
     with snapshot():
-        return Report(results=[_examine(check, now) for check in checks])
+        return AuditReport(results=[_examine(check, now) for check in checks])
 
 
 @contextmanager
 def snapshot() -> Iterator[None]:
     """
-    Read one and the same committed state inside the block; inside a transaction of the caller, what that one sees.
+    Read one committed state inside the block, or the state of the caller's transaction if there is one.
 
-    `transaction.atomic` would take SQLite's write lock, as settings have every transaction begin IMMEDIATE.
+    `transaction.atomic` would take SQLite's write lock, because every transaction begins IMMEDIATE.
     """
     if connection.in_atomic_block:
         yield
@@ -98,19 +107,20 @@ def snapshot() -> Iterator[None]:
             cursor.execute("ROLLBACK")
 
 
-def _examine(check: Check, now: datetime) -> Result:
-    evaluated, violating = check.examine(now)
+def _examine(check: Check, now: datetime) -> CheckResult:
+    evaluated, violating, unknown_because = check.examine(now)
     violations, examples = 0, []
-    for found in violating:
+    for violation in violating:
         violations += 1
         if violations <= EXAMPLES:
-            examples.append(str(found))
+            examples.append(str(violation))
     verdict = Verdict.VIOLATION if violations else Verdict.OK if evaluated else Verdict.UNKNOWN
-    return Result(
+    return CheckResult(
         id=check.id,
         rule=check.rule,
         verdict=verdict,
         evaluated=evaluated,
         violations=violations,
         examples=examples,
+        reason=unknown_because if verdict is Verdict.UNKNOWN else "",
     )

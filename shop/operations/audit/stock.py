@@ -1,5 +1,5 @@
 """
-The counters of the stock, the promises made of it, and the ledger that explains both.
+Stock: its counters, reservations and ledger agree.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def counters_in_bounds(now: datetime) -> Finding:
     return Finding(StockItem.objects.count(), broken.values_list("sku", flat=True))
 
 
-def promises_add_up(now: datetime) -> Finding:
+def reservations_add_up(now: datetime) -> Finding:
     return _compare("reserved", _totals(ReservationLine.objects.filter(reservation__status=Reservation.Status.HELD)))
 
 
@@ -26,7 +26,7 @@ def ledger_adds_up(now: datetime) -> Finding:
     return _compare("on_hand", _totals(StockMovement.objects.all()))
 
 
-def nothing_oversold(now: datetime) -> Finding:
+def nothing_is_oversold(now: datetime) -> Finding:
     balance = Window(Sum("quantity"), partition_by="sku", order_by="id")
     oversold = StockMovement.objects.annotate(balance=balance).filter(balance__lt=0)
     return Finding(StockMovement.objects.count(), set(oversold.values_list("sku", flat=True)))
@@ -34,19 +34,19 @@ def nothing_oversold(now: datetime) -> Finding:
 
 def all_lines_or_none(now: datetime) -> Finding:
     lines = ReservationLine.objects.filter(reservation=OuterRef("pk"))
-    promised = Reservation.objects.filter(~Q(status=Reservation.Status.RELEASED) | Exists(lines))
-    ordered = OrderLine.objects.filter(order__in=promised.values("order_id"))
+    reservations = Reservation.objects.filter(~Q(status=Reservation.Status.RELEASED) | Exists(lines))
+    ordered = OrderLine.objects.filter(order__in=reservations.values("order_id"))
     ordered_quantities = ordered.values_list("order_id", "sku").annotate(Sum("quantity"))
-    promised_quantities = ReservationLine.objects.values_list("reservation__order_id", "sku", "quantity")
-    return Finding(Reservation.objects.count(), only_in_one(ordered_quantities, promised_quantities))
+    reserved_quantities = ReservationLine.objects.values_list("reservation__order_id", "sku", "quantity")
+    return Finding(Reservation.objects.count(), only_in_one(ordered_quantities, reserved_quantities))
 
 
 def one_movement_each(now: datetime) -> Finding:
     committed = ReservationLine.objects.filter(reservation__status=Reservation.Status.COMMITTED)
     shipped = StockMovement.objects.filter(kind=StockMovement.Kind.SHIPPED)
-    promised_to_leave = committed.values_list("reservation__order_id", "sku", F("quantity") * -1)
-    left = shipped.values_list("order_id", "sku").annotate(Sum("quantity"))
-    return Finding(Reservation.objects.count(), only_in_one(promised_to_leave, left))
+    committed_quantities = committed.values_list("reservation__order_id", "sku", F("quantity") * -1)
+    shipped_quantities = shipped.values_list("order_id", "sku").annotate(Sum("quantity"))
+    return Finding(Reservation.objects.count(), only_in_one(committed_quantities, shipped_quantities))
 
 
 def _totals(rows: QuerySet) -> dict[str, int]:
@@ -60,10 +60,10 @@ def _compare(counter: str, totals: Mapping[str, int]) -> Finding:
 
 
 CHECKS = [
-    Check("S1", "of every sku, on hand ≥ reserved ≥ 0", counters_in_bounds),
-    Check("S2", "what is reserved is the sum of the held reservations", promises_add_up),
-    Check("S3", "what is on hand is the sum of the stock ledger", ledger_adds_up),
-    Check("S4", "no more ever left than had come in", nothing_oversold),
-    Check("S5", "an order is promised all of its lines or none", all_lines_or_none),
-    Check("S6", "what is committed left in one movement, and nothing else was shipped", one_movement_each),
+    Check("S1", "every SKU has on hand ≥ reserved ≥ 0", counters_in_bounds),
+    Check("S2", "reserved is the sum of the held reservations", reservations_add_up),
+    Check("S3", "on hand is the sum of the stock ledger", ledger_adds_up),
+    Check("S4", "the ledger never falls below zero", nothing_is_oversold),
+    Check("S5", "a reservation has all lines of its order or none", all_lines_or_none),
+    Check("S6", "every committed line was shipped in one movement, and nothing else was shipped", one_movement_each),
 ]

@@ -1,5 +1,5 @@
 """
-For each check a way to break the truth that it watches, and no other.
+For each check at least one change of data that violates its rule, and no other rule.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from notifications.models import Notification
 from orders.models import HistoryEntry, Order
 from payments.models import Capture, PaymentIntent, Refund
 from tests.factories import place_order
-from tests.shop.day import HOUR, Day, cancel
+from tests.shop.operations.audit.day import HOUR, Day, cancel
 
 Mutant = Callable[[Day], object]
 MUTANTS: list[tuple[str, Mutant]] = []
@@ -27,7 +27,7 @@ MUTANTS: list[tuple[str, Mutant]] = []
 
 def breaks(check: str) -> Callable[[Mutant], Mutant]:
     """
-    Register a way to break the truth that this check watches, and no other.
+    Register a mutant that violates this check alone.
     """
 
     def register(mutant: Mutant) -> Mutant:
@@ -39,18 +39,16 @@ def breaks(check: str) -> Callable[[Mutant], Mutant]:
 
 def unguard(model: type[Model]) -> None:
     """
-    Hide a table behind a copy of it that has no constraints, until the test rolls back.
-
-    What the database itself refuses, on both databases, could not be broken otherwise.
+    Hide a table behind a copy without constraints until the test rolls back, so that a mutant can break them.
     """
     table = connection.ops.quote_name(model._meta.db_table)
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE TEMPORARY TABLE {table} AS SELECT * FROM {table}")
 
 
-def wait_for_delivery(order: Order, subscriber: str, wait: timedelta) -> None:
-    heard = Delivery.objects.filter(key=str(order.pk), subscriber=subscriber)
-    heard.update(status="pending", delivered_at=None, due_at=timezone.now() - wait)
+def make_overdue(order: Order, subscriber: str, wait: timedelta) -> None:
+    delivery = Delivery.objects.filter(key=str(order.pk), subscriber=subscriber)
+    delivery.update(status="pending", delivered_at=None, due_at=timezone.now() - wait)
 
 
 def move_stock(quantity: int, kind: str) -> None:
@@ -58,14 +56,14 @@ def move_stock(quantity: int, kind: str) -> None:
 
 
 @breaks("S1")
-def more_is_promised_than_lies_there(day: Day) -> None:
+def more_is_reserved_than_on_hand(day: Day) -> None:
     unguard(StockItem)
     move_stock(-7, "withdrawn")
     StockItem.objects.filter(sku="RED-CHAIR").update(on_hand=0)
 
 
 @breaks("S2")
-def a_promise_is_counted_twice(day: Day) -> None:
+def a_reservation_is_counted_twice(day: Day) -> None:
     StockItem.objects.filter(sku="RED-CHAIR").update(reserved=F("reserved") + 1)
 
 
@@ -81,12 +79,12 @@ def stock_leaves_before_it_comes_in(day: Day) -> None:
 
 
 @breaks("S5")
-def another_quantity_was_promised(day: Day) -> None:
+def another_quantity_is_reserved(day: Day) -> None:
     ReservationLine.objects.filter(reservation__order_id=day.declined.pk).update(quantity=7)
 
 
 @breaks("S6")
-def stock_ships_for_nobodys_order(day: Day) -> None:
+def stock_ships_for_an_unknown_order(day: Day) -> None:
     StockMovement.objects.filter(order_id=day.ada.pk).update(order_id=uuid4())
 
 
@@ -115,7 +113,7 @@ def a_cancelled_order_keeps_its_stock(day: Day) -> None:
 def an_order_is_captured_twice(day: Day) -> None:
     unguard(Capture)
     capture = Capture.objects.get(intent__order_id=day.bob.pk)
-    # Of nothing, so that the books balance.
+    # An amount of 0 keeps O7 satisfied.
     capture.pk, capture.amount, capture.reference = uuid4(), 0, "again"
     capture.save(force_insert=True)
 
@@ -146,7 +144,7 @@ def a_penny_is_lost(day: Day) -> None:
 
 
 @breaks("O11")
-def what_went_back_is_not_counted(day: Day) -> None:
+def a_refund_is_not_counted(day: Day) -> None:
     Capture.objects.filter(intent__order_id=day.ada.pk).update(returned=0)
 
 
@@ -157,17 +155,17 @@ def a_key_belongs_to_two_orders(day: Day) -> None:
 
 
 @breaks("O10")
-def an_order_waits_for_ever(day: Day) -> None:
+def an_order_never_expires(day: Day) -> None:
     HistoryEntry.objects.filter(order=day.waiting, status="awaiting_payment").update(at=timezone.now() - 3 * HOUR)
 
 
 @breaks("M1")
-def an_announcement_is_missing(day: Day) -> None:
+def an_event_is_missing(day: Day) -> None:
     OutboxMessage.objects.filter(key=str(day.waiting.pk), type=PaymentDueSoon.type).delete()
 
 
 @breaks("M1")
-def something_is_announced_twice(day: Day) -> None:
+def an_event_is_published_twice(day: Day) -> None:
     again = PaymentDueSoon(order_id=str(day.waiting.pk), amount=4_500, currency="GBP", email="ada@example.com")
     publish(again, at=timezone.now() + HOUR)
 
@@ -190,18 +188,18 @@ def a_delivery_is_lost(day: Day) -> None:
 
 @breaks("M3")
 def stock_is_reserved_before_its_delivery(day: Day) -> None:
-    wait_for_delivery(day.ada, "inventory.reserve_stock", timedelta())
+    make_overdue(day.ada, "inventory.reserve_stock", timedelta())
 
 
 @breaks("M4")
-def nobody_delivers(day: Day) -> None:
+def no_worker_delivers(day: Day) -> None:
     reminder = Delivery.objects.filter(key=str(day.waiting.pk), subscriber="notifications.send_reminder")
     reminder.update(due_at=timezone.now() - timedelta(minutes=10))
 
 
 @breaks("M4")
-def one_delivery_is_passed_over(day: Day) -> None:
-    wait_for_delivery(day.bob, "notifications.send_confirmation", 2 * HOUR)
+def one_delivery_is_skipped(day: Day) -> None:
+    make_overdue(day.bob, "notifications.send_confirmation", 2 * HOUR)
 
 
 @breaks("N1")
@@ -210,7 +208,7 @@ def a_mail_stays_unsent(day: Day) -> None:
 
 
 @breaks("N2")
-def a_customer_is_told_twice(day: Day) -> None:
+def a_notification_is_sent_twice(day: Day) -> None:
     unguard(Notification)
     notification = Notification.objects.get(order_id=day.bob.pk, kind="order_confirmed")
     notification.pk = uuid4()

@@ -7,7 +7,7 @@ from notifications.models import Notification
 from orders.models import Order, OrderLine, Product
 from shop.management.commands import import_orders
 from tests.factories import make_stock
-from tests.feeds import HEADER, a_line, outcome_of, rejects, run, write
+from tests.shop.management.feeds import HEADER, a_line, outcome_of, rejects, run, write
 
 pytestmark = pytest.mark.django_db
 

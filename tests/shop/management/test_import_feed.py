@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from orders.models import Order
 from shop.management.commands import import_orders
 from tests.factories import make_stock
-from tests.feeds import HEADER, SAMPLE, a_line, outcome_of, rejects, run, write
+from tests.shop.management.feeds import HEADER, SAMPLE, a_line, outcome_of, rejects, run, write
 
 pytestmark = pytest.mark.django_db
 

@@ -1,5 +1,5 @@
 """
-A day in a shop that the audit looks at, and what its people do.
+A shop with orders in every state, which the audit's tests examine.
 """
 
 from dataclasses import dataclass
@@ -32,8 +32,7 @@ def give_back(order: Order, amount: int) -> None:
 @dataclass
 class Day:
     """
-    A day in a shop, delivered to the end: two orders confirmed, of the first a part refunded; one out of stock, one
-    declined, one waiting for its customer to pay.
+    Orders after a day: two confirmed, the first of them partly refunded; one out of stock, one declined, one unpaid.
     """
 
     ada: Order
@@ -45,7 +44,7 @@ class Day:
 
 def live_a_day() -> Day:
     """
-    Let such a day pass.
+    Place the orders and deliver every message.
     """
     make_stock(10)
     make_stock(1, sku="OAK-TABLE")

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from inventory.models import StockItem
 from orders.models import Order, Product
 from shop.management.commands import demo
-from tests.feeds import a_line, write
+from tests.shop.management.feeds import a_line, write
 
 pytestmark = pytest.mark.django_db
 

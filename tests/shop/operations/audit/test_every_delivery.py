@@ -1,5 +1,5 @@
 """
-The audit stays green after every single delivery of every journey, and lets others write while it looks.
+The audit finds no violation after any single delivery, and does not block writers.
 """
 
 from collections.abc import Callable
@@ -19,23 +19,23 @@ from orders.models import Order
 from shop.operations import audit
 from shop.operations.audit.report import snapshot
 from tests.factories import make_stock, place_order
-from tests.shop.day import HOUR, cancel, give_back, violated
+from tests.shop.operations.audit.day import HOUR, cancel, give_back, violated
 
 
 class AuditedRelay(Relay):
     """
-    A relay that is audited after every delivery.
+    A relay that audits after every delivery.
     """
 
-    def _deliver(self, held: Claim) -> None:
-        super()._deliver(held)
-        assert violated() == [], f"after {held.subscriber.name} got {held.messages}"
+    def _deliver(self, claim: Claim) -> None:
+        super()._deliver(claim)
+        assert violated() == [], f"after {claim.subscriber.name} got {claim.messages}"
 
 
 @pytest.fixture
 def drain_audited(settings) -> Callable[..., None]:
     """
-    Deliver everything due, one delivery at a time and audited between them.
+    Deliver everything due, one delivery at a time, with an audit after each.
     """
     settings.MESSAGING = replace(settings.MESSAGING, batch_size=1)
 
@@ -49,7 +49,7 @@ def drain_audited(settings) -> Callable[..., None]:
 
 
 @pytest.mark.django_db
-class TestAuditStaysGreenAfterEveryDeliveryWhen:
+class TestAuditFindsNoViolationWhen:
     @pytest.fixture(autouse=True)
     def _chairs(self):
         make_stock(3)
@@ -123,7 +123,7 @@ class TestAuditStaysGreenAfterEveryDeliveryWhen:
         assert Order.objects.get().status == "cancelled"
         assert len(ledger.refunded) == refunds
 
-    def test_money_is_given_back(self, drain_audited, ledger):
+    def test_money_is_refunded(self, drain_audited, ledger):
         order = place_order({"RED-CHAIR": 2})
         drain_audited()
 
@@ -137,18 +137,18 @@ class TestAuditStaysGreenAfterEveryDeliveryWhen:
 
 @pytest.mark.django_db(transaction=True)
 class TestSnapshot:
-    def test_shows_one_state_and_lets_others_write_meanwhile(self):
+    def test_shows_one_state_while_others_write(self):
         make_stock(10)
 
         with snapshot():
             before = StockItem.objects.get().on_hand
-            elsewhere(lambda: StockItem.objects.update(on_hand=11))
+            on_another_connection(lambda: StockItem.objects.update(on_hand=11))
             after = StockItem.objects.get().on_hand
 
         assert (before, after) == (10, 10)
         assert StockItem.objects.get().on_hand == 11
 
-    def test_keeps_nothing_that_is_written_inside(self):
+    def test_discards_writes(self):
         make_stock(10)
 
         with suppress(DatabaseError), snapshot():
@@ -157,9 +157,9 @@ class TestSnapshot:
         assert StockItem.objects.get().on_hand == 10
 
 
-def elsewhere(write: Callable[[], object]) -> None:
+def on_another_connection(write: Callable[[], object]) -> None:
     """
-    Write on a connection of its own, and come back when that is committed.
+    Run a write on another connection, and return when it is committed.
     """
 
     def commit() -> None:

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from shop.management.commands.import_orders import Command
-from tests.feeds import SAMPLE, a_line, write
 from tests.processes import Process, manage, run
+from tests.shop.management.feeds import SAMPLE, a_line, write
 from tests.waiting import eventually
 
 INVOICES, ORDERS = 100, 94

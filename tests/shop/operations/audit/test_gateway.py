@@ -1,0 +1,104 @@
+"""
+O8, the comparison with the gateway's statement: it detects each kind of difference, and allows for recent payments.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+
+from payments.gateway.protocol import ChargeRequest, RefundRequest, TimedOut, Unreachable
+from payments.models import Capture, Refund
+from shop.operations import audit
+from tests.gateways import LedgerGateway
+from tests.shop.operations.audit.day import HOUR, Day, live_a_day, violated
+
+pytestmark = pytest.mark.django_db
+
+LATER = 3 * HOUR
+
+
+@pytest.fixture
+def day(ledger) -> Day:
+    return live_a_day()
+
+
+def o8_verdict(*, after: timedelta = timedelta()) -> str:
+    report = audit.run(now=timezone.now() + after)
+    [verdict] = [result.verdict for result in report.results if result.id == "O8"]
+    return verdict
+
+
+def charge_of(order, ledger: LedgerGateway) -> ChargeRequest:
+    [charge] = [charge for charge in ledger.captured.values() if charge.order_id == str(order.pk)]
+    return charge
+
+
+class TestStatement:
+    def test_agrees_at_the_end_of_a_day(self, day):
+        assert violated() == []
+        assert o8_verdict(after=LATER) == "ok"
+
+    def test_is_skipped_if_the_gateway_has_none(self):
+        assert "O8" not in {result.id for result in audit.run(now=timezone.now()).results}
+
+    @pytest.mark.parametrize("error", [TimedOut("No answer after 5 s."), Unreachable("Connection refused.")])
+    def test_is_unknown_with_the_reason_if_the_gateway_does_not_answer(self, day, ledger, monkeypatch, error):
+        def fail(since):
+            raise error
+
+        monkeypatch.setattr(ledger, "statement", fail)
+
+        [result] = [result for result in audit.run(now=timezone.now()).results if result.id == "O8"]
+
+        reason = f"the gateway's statement could not be read: {error}"
+        assert (result.verdict, result.evaluated, result.reason) == ("unknown", 0, reason)
+
+    def test_may_have_a_recent_payment_that_is_not_recorded_yet(self, day, ledger):
+        key = str(uuid4())
+        ledger.captured[key] = replace(charge_of(day.ada, ledger), idempotency_key=key)
+
+        assert o8_verdict() == "ok"
+        assert o8_verdict(after=LATER) == "violation"
+
+    def test_may_lack_a_payment_that_was_just_recorded(self, day, ledger):
+        del ledger.captured[charge_of(day.bob, ledger).idempotency_key]
+
+        assert o8_verdict() == "ok"
+
+    def test_differs_by_a_payment_for_an_unknown_order(self, day, ledger):
+        key = str(uuid4())
+        ledger.captured[key] = replace(charge_of(day.ada, ledger), idempotency_key=key, order_id=str(uuid4()))
+
+        assert o8_verdict(after=LATER) == "violation"
+
+    def test_differs_by_a_missing_payment(self, day, ledger):
+        del ledger.captured[charge_of(day.bob, ledger).idempotency_key]
+
+        assert o8_verdict(after=LATER) == "violation"
+
+    def test_differs_by_an_amount(self, day, ledger):
+        charge = charge_of(day.bob, ledger)
+        ledger.captured[charge.idempotency_key] = replace(charge, amount=charge.amount - 1)
+
+        assert o8_verdict(after=LATER) == "violation"
+
+    def test_differs_by_an_unrequested_refund(self, day, ledger):
+        reference = Capture.objects.get(intent__order_id=day.bob.pk).reference
+        unrequested = RefundRequest(idempotency_key=str(uuid4()), charge_reference=reference, amount=1, currency="GBP")
+        ledger.refunded[unrequested.idempotency_key] = unrequested
+
+        assert o8_verdict(after=LATER) == "violation"
+
+    def test_differs_by_a_missing_refund(self, day, ledger):
+        ledger.refunded.clear()
+
+        assert o8_verdict(after=LATER) == "violation"
+
+    def test_may_have_a_refund_whose_answer_is_outstanding(self, day):
+        Refund.objects.update(status="unknown", settled_at=None)
+
+        assert o8_verdict() == "ok"
+        assert o8_verdict(after=LATER) == "violation"
