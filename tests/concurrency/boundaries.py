@@ -1,5 +1,5 @@
 """
-Boundaries: the moments when something of a process outlives it, for it committed or called the outside.
+Boundaries: the moments at which a process commits or calls the outside, whose effects outlive the process.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,14 +19,14 @@ from tests.gateways import LedgerGateway
 
 class Crash(BaseException):
     """
-    The process is gone: no `except Exception` sees it, as none would see a SIGKILL.
+    The end of the process: like SIGKILL, it is caught by no `except Exception`.
     """
 
 
 @dataclass
 class Boundaries:
     """
-    Write down every boundary that is crossed, and crash before or after one of them.
+    Record every boundary that is crossed, and crash before or after one of them.
     """
 
     crash_at: tuple[int, str] | None = None
@@ -42,16 +42,16 @@ class Boundaries:
 
     def execute(self, execute: Callable, sql: str, params: object, many: bool, context: dict) -> object:  # noqa: FBT001
         """
-        Take a write outside of every transaction for the commit that it is.
+        Treat a write outside of every transaction as a commit.
         """
         if context["connection"].in_atomic_block or not sql.startswith(("INSERT", "UPDATE", "DELETE")):
             return execute(sql, params, many, context)
         with self.crossing("commit"):
             return execute(sql, params, many, context)
 
-    def excuses_a_second_mail(self) -> bool:
+    def crashed_after_mail(self) -> bool:
         """
-        Tell whether the crash fell between the hand-over of a mail and its record.
+        Return whether the crash fell between a mail and its record, so that the mail is sent twice.
         """
         here, moment = self.crash_at or (0, "before")
         return self.crossed[here if moment == "after" else here - 1] == "mail"
@@ -108,7 +108,7 @@ class Gateway(LedgerGateway):
 @contextmanager
 def watched(boundaries: Boundaries, outside: Gateway) -> Iterator[None]:
     """
-    Let every commit, call to the gateway and mail inside the block cross a boundary.
+    Make every commit, call to the gateway and mail inside the block cross a boundary.
     """
     commit, send = BaseDatabaseWrapper._commit, EmailMessage.send
 

@@ -11,7 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 @pytest.fixture(scope="class")
 def database_url(tmp_path_factory, django_db_blocker) -> Iterator[str]:
     """
-    Work on a database that other processes can see too, and that is gone afterwards; yield its address.
+    Use a database of its own, which other processes can open, too; yield its URL.
     """
     usual = connections[DEFAULT_DB_ALIAS]
     if usual.vendor == "postgresql":

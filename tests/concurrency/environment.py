@@ -1,8 +1,11 @@
 """
-The environment of the processes under test: short times, and mail that goes nowhere.
+The environment of the processes under test: short times, and mail that is not sent.
 """
 
+from pathlib import Path
+
 from tests.gateways import INSTANT
+from tests.programs import Cluster
 
 WORKERS = 2
 LEASE_SECONDS = 3
@@ -19,3 +22,11 @@ ENVIRONMENT = {
     "MESSAGING_LEASE_SECONDS": str(LEASE_SECONDS),
     "MESSAGING_HANDLER_LIMIT_SECONDS": str(LIMIT_SECONDS),
 }
+
+
+def cluster_on(database_url: str, folder: Path, **changes: str) -> Cluster:
+    """
+    Return a cluster of two workers on this database, with these changes of its environment.
+    """
+    environment = ENVIRONMENT | {"DATABASE_URL": database_url} | changes
+    return Cluster(folder / "cluster.log", workers=WORKERS, environment=environment)

@@ -1,5 +1,5 @@
 """
-The simulator's own ledger, read from its file: what really happened to the money, whatever our books say.
+The simulator's own ledger, read from its file: what really happened to the money, whatever the shop recorded.
 """
 
 import sqlite3
@@ -28,8 +28,8 @@ FIRST_ENDS = """
 """
 FAULTS = "SELECT reason, count(*) FROM entries WHERE kind IN ('faulted', 'declined') GROUP BY reason"
 FAULTED = "SELECT charge, reason FROM entries WHERE kind = 'faulted'"
-REPAID = "SELECT count(*), coalesce(sum(amount), 0) FROM entries WHERE kind = 'refunded'"
-FAILED_CALLS = "SELECT count(*) FROM entries WHERE kind = 'answered' AND reason = 'failed'"
+REFUNDED = "SELECT count(*), coalesce(sum(amount), 0) FROM entries WHERE kind = 'refunded'"
+FAILED_CALLBACKS = "SELECT count(*) FROM entries WHERE kind = 'answered' AND reason = 'failed'"
 OPEN = """
     SELECT count(*) FROM entries AS open WHERE due IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM entries AS closing WHERE closing.about = open.seq)
@@ -39,9 +39,9 @@ DECLINES = {behaviour.declines_by: name for name, behaviour in BEHAVIOURS.items(
 
 
 @dataclass(frozen=True)
-class Money:
+class CapturedMoney:
     """
-    One movement of money to the shop, and what of it went back, in minor units.
+    One capture, and how much of it was refunded, in minor units.
     """
 
     order_id: str
@@ -49,66 +49,66 @@ class Money:
     reference: str
     amount: int
     currency: str
-    returned: int
+    refunded: int
 
     @property
-    def left(self) -> int:
-        return self.amount - self.returned
+    def kept(self) -> int:
+        return self.amount - self.refunded
 
 
 @dataclass(frozen=True)
-class Ledger:
+class SimulatorLedger:
     path: Path
 
     def is_idle(self) -> bool:
         """
-        Tell whether nothing is left to happen: no money to move, nobody to call back.
+        Return whether no movement of money and no callback is outstanding.
         """
         return not self._number(OPEN)
 
-    def captures(self) -> dict[str, list[Money]]:
+    def captures(self) -> dict[str, list[CapturedMoney]]:
         """
-        List all money that came, by order id.
+        Return every capture, by order id.
         """
-        found: dict[str, list[Money]] = defaultdict(list)
+        captures: dict[str, list[CapturedMoney]] = defaultdict(list)
         for row in self._rows(CAPTURES):
-            money = Money(*row)
-            found[money.order_id].append(money)
-        return found
+            money = CapturedMoney(*row)
+            captures[money.order_id].append(money)
+        return captures
 
     def first_ends(self) -> dict[str, set[str]]:
         """
-        Tell by order id what became of its charges: captured, declined or cancelled, whichever was first.
+        Return by order id how its charges ended first: captured, declined or cancelled.
         """
-        found: dict[str, set[str]] = defaultdict(set)
+        ends: dict[str, set[str]] = defaultdict(set)
         for order_id, kind in self._rows(FIRST_ENDS):
-            found[order_id].add(kind)
-        return found
+            ends[order_id].add(kind)
+        return ends
 
     def faults(self) -> Counter[str]:
         """
-        Count how often each fault took effect, and each way to decline.
+        Return how often each fault took effect, and each way to decline.
         """
         return Counter({DECLINES.get(reason, reason): times for reason, times in self._rows(FAULTS)})
 
     def faulted(self) -> dict[str, str]:
         """
-        Name by its key what went wrong with a charge.
+        Return the fault of each charge that met one, by the charge's key.
         """
         return dict(self._rows(FAULTED))
 
-    def repaid(self) -> tuple[int, int]:
+    def refunded(self) -> tuple[int, int]:
         """
-        Count the refunds and what they gave back, in minor units.
+        Return the number of refunds and their sum, in minor units.
         """
-        [(times, amount)] = self._rows(REPAID)
+        [(times, amount)] = self._rows(REFUNDED)
         return times, amount
 
-    def failed_calls(self) -> int:
+    def failed_callbacks(self) -> int:
         """
-        Count how often the shop could not be called back.
+        Return how many callbacks the shop did not acknowledge.
         """
-        return self._number(FAILED_CALLS)
+        return self._number(FAILED_CALLBACKS)
 
     def _number(self, query: str) -> int:
         [(number,)] = self._rows(query)

@@ -1,5 +1,5 @@
 """
-What came of the torture, in a table: what happened, and what is wrong, of which there has to be nothing.
+The result of a torture run as two tables: what happened, and the violations, all of which have to be zero.
 """
 
 from collections import Counter
@@ -15,22 +15,22 @@ from rich.table import Table
 
 from orders.models import Order
 from shop.operations import audit
-from tests.concurrency import accounts, verdict
-from tests.concurrency.saboteur import Saboteur
+from tests.concurrency import consistency, verdict
+from tests.concurrency.fault_injector import FaultInjector
 from tests.concurrency.torture import Torture
 
 Rows = dict[str, object]
 
 
 @dataclass(frozen=True)
-class Report:
+class TortureReport:
     happened: Rows
-    wrong: Mapping[str, int]
+    violations: Mapping[str, int]
 
     def show(self, tell: Callable[[str], None]) -> None:
         out = StringIO()
         console = Console(file=out, width=110)
-        for title, rows in (("what happened", self.happened), ("what is wrong", self.wrong)):
+        for title, rows in (("what happened", self.happened), ("violations", self.violations)):
             table = Table(title, "", title_justify="left", min_width=70)
             for name, value in rows.items():
                 table.add_row(name, str(value))
@@ -38,78 +38,69 @@ class Report:
         tell(out.getvalue().rstrip())
 
 
-def judge(torture: Torture) -> Report:
-    """
-    Count, and audit.
-    """
-    return Report(what_happened(torture), wrongs(torture) | audits())
+def report_on(torture: Torture) -> TortureReport:
+    return TortureReport(what_happened(torture), violations(torture) | audit_violations())
 
 
 def what_happened(torture: Torture) -> Rows:
     ledger, faults = torture.shop.ledger, torture.shop.ledger.faults()
-    times, amount = ledger.repaid()
+    times, amount = ledger.refunded()
     ends = Order.objects.values_list("status", "cancel_reason").annotate(Count("pk")).order_by("status")
     return {
         "orders placed": len(torture.customer.placed),
         **{" ".join(filter(None, ["ended", status, reason])): count for status, reason, count in ends},
-        **{f"fault: {name}": times for name, times in sorted(faults.items())},
-        **recoveries(torture.saboteur),
-        "calls back that failed and were repeated": ledger.failed_calls(),
+        **{f"gateway fault: {name}": times for name, times in sorted(faults.items())},
+        **recoveries(torture.injector),
+        "callbacks that failed and were repeated": ledger.failed_callbacks(),
         "refunds granted by the operator": len(torture.operator.granted),
         "refunds by status": listed(verdict.refunds_by_status()),
-        "refunds tried again by the operator": torture.operator.retries,
+        "refunds repeated by the operator": torture.operator.repeated_refunds,
         "refunds in the gateway's ledger": f"{times}, of {amount} minor units",
-        "money kept, in minor units": listed(verdict.kept(ledger)),
-        "attempts that failed": listed(verdict.failures()),
+        "money kept, in minor units": listed(verdict.kept_money(ledger)),
+        "attempts that failed": listed(verdict.failed_attempts()),
         "dead letters, expected": listed(torture.dead_letters.expected),
         "dead letters, replayed": torture.replayed,
-        "repaired by reconciliation": listed(kinds(torture.reconciled["repaired"])),
+        "repaired by reconciliation": listed(Counter(it["kind"] for it in torture.reconciled["repaired"])),
     }
 
 
-def wrongs(torture: Torture) -> dict[str, int]:
-    customer, operator, ledger = torture.customer, torture.operator, torture.shop.ledger
-    failures = verdict.failures()
-    replayed_in_vain = torture.left_dead.expected[verdict.DISPUTED]
-    unexpected = torture.dead_letters.unexpected + torture.left_dead.unexpected
+def violations(torture: Torture) -> dict[str, int]:
+    ledger, failed = torture.shop.ledger, verdict.failed_attempts()
+    unexpected = torture.dead_letters.unexpected + torture.dead_after_replay.unexpected
     return {
-        "lost": verdict.lost(customer),
-        **verdict.wrongs_of_money(customer, operator, ledger),
+        "orders lost": verdict.lost(torture.customer),
+        **verdict.money_violations(torture.customer, torture.operator, ledger),
         "stuck": verdict.stuck(),
         "dead letters, unexpected": unexpected.total(),
-        "dead letters, replayed in vain": replayed_in_vain,
+        "dead letters, replayed in vain": torture.dead_after_replay.expected[verdict.DISPUTED],
         "disputes overlooked": verdict.overlooked_disputes(ledger),
-        "attempts that failed for no reason": sum(failures[error] for error in failures.keys() - verdict.EXPLAINED),
-        "attempts burnt by outages": torture.outages.burnt_attempts(),
+        "attempts that failed without a reason": sum(failed[error] for error in failed.keys() - verdict.EXPLAINED),
+        "attempts used by outages": torture.server_faults.attempts_used_by_outages(),
         "differences left to a person": len(torture.reconciled["left"] + torture.reconciled_again["left"]),
         "differences repaired by a second reconciliation": len(torture.reconciled_again["repaired"]),
-        **accounts.disorder(),
-        "complaints of a locked database": torture.shop.logs().count("database is locked"),
+        **consistency.violations_for_any_end(),
+        "errors of a locked database": torture.shop.logs().count("database is locked"),
     }
 
 
-def audits() -> dict[str, int]:
+def audit_violations() -> dict[str, int]:
     """
-    Audit the shop as of now, and its orders and money as of tomorrow, when nothing is excused by being recent.
+    Audit as of now, and the checks of stock and orders as of tomorrow, when no row is excused by being recent.
     """
     now = timezone.now()
     checks = audit.run(now=now).results
     later = [result for result in audit.run(now=now + timedelta(days=1)).results if result.id[0] in "SO"]
-    found = {f"audit: {result.id}": result.violations for result in checks if result.verdict != audit.Verdict.OK}
+    today = {f"audit: {it.id}": it.violations for it in checks if it.verdict != audit.Verdict.OK}
     tomorrow = {f"audit of tomorrow: {it.id}": it.violations for it in later if it.verdict != audit.Verdict.OK}
-    unheard = {"audit: O8 was not checked": 0 if any(result.id == "O8" for result in checks) else 1}
-    return {"audit": len(found), "audit of tomorrow": len(tomorrow), **found, **tomorrow, **unheard}
+    unchecked = {"audit: O8 was not checked": 0 if any(result.id == "O8" for result in checks) else 1}
+    return {"audit": len(today), "audit of tomorrow": len(tomorrow), **today, **tomorrow, **unchecked}
 
 
-def recoveries(saboteur: Saboteur) -> Rows:
+def recoveries(injector: FaultInjector) -> Rows:
     return {
-        f"harm: {name}": f"{len(seconds)} times, served again after at most {max(seconds):.1f} s"
-        for name, seconds in saboteur.recoveries.items()
+        f"process fault: {name}": f"{len(seconds)} times, served again after at most {max(seconds):.1f} s"
+        for name, seconds in injector.recoveries.items()
     }
-
-
-def kinds(differences: list[dict[str, str]]) -> Counter[str]:
-    return Counter(difference["kind"] for difference in differences)
 
 
 def listed(counts: Mapping[str, int]) -> str:

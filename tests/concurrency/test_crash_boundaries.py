@@ -1,10 +1,9 @@
 """
-Every commit and every call to the outside is a boundary. Each journey of an order is told once undisturbed, and then
-again and again with a crash before and after each of its boundaries; it must always end the same.
+Every commit and every call to the outside is a boundary. Each journey of an order runs once without a crash, and then
+with a crash before and after each of its boundaries; it must always end the same.
 
-A crash throws away all that a process has in mind: its relay, its connection, the wake-ups that it owed. What the
-database committed stays, and so does the outside world: the gateway's ledger, and the mails that went out. Whoever
-waited for an answer asks again.
+A crash loses the memory of a process: its relay, its connection, its `on_commit` hooks. What the database committed
+stays, and so do the gateway's ledger and the mails that were sent. The caller of the crashed process calls again.
 """
 
 from collections import Counter
@@ -33,12 +32,12 @@ from tests.concurrency.boundaries import Boundaries, Crash, Gateway, watched
 from tests.factories import make_draft, make_stock, told
 
 MOMENTS = [timedelta(), timedelta(minutes=1), timedelta(minutes=12), timedelta(hours=1)]
-"""When the relay runs: at once, when a lost answer is asked for again, when the reminder is due, after the expiry."""
+"""When the relay runs: at once, when a lost answer is queried, when the reminder is due, after the expiry."""
 
 
 def cancel_by_customer(charge: ChargeRequest) -> None:
     """
-    Cancel the order while its money moves, in the customer's own process.
+    Cancel the order during its charge, in the customer's own process.
     """
     intent = PaymentIntent.objects.get(pk=charge.idempotency_key)
     try:
@@ -49,9 +48,9 @@ def cancel_by_customer(charge: ChargeRequest) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class End:
+class JourneyEnd:
     """
-    All that is left of a journey when everything is delivered.
+    The state after a journey, when everything is delivered.
     """
 
     steps: list[str]
@@ -64,7 +63,7 @@ class End:
     captured: list[int] = field(default_factory=list)
     refunded: list[int] = field(default_factory=list)
     refunds: list[str] = field(default_factory=list)
-    told: list[tuple[str, str]]
+    notifications: list[tuple[str, str]]
     mails: list[str]
     undelivered: dict[str, int] = field(default_factory=dict)
 
@@ -77,65 +76,65 @@ class Journey:
 
     payment_method: str = "tok_visa"
     on_hand: int = 10
-    meanwhile: Callable[[ChargeRequest], None] | None = None
+    during_charge: Callable[[ChargeRequest], None] | None = None
     paid_after: timedelta | None = None
-    """After which of the moments the money comes, and the gateway calls back."""
-    end: End
+    """After which of the moments the gateway captures the money and calls back."""
+    end: JourneyEnd
 
 
 JOURNEYS = {
     "happy": Journey(
         on_hand=2,
-        end=End(
+        end=JourneyEnd(
             steps=["placed", "awaiting_payment", "confirmed"],
             stock=(0, 0),
             reservation="committed",
             shipped=[-2],
             payment="succeeded",
             captured=[9_000],
-            told=[("order_confirmed", "accepted"), ("payment_due_soon", "suppressed")],
+            notifications=[("order_confirmed", "accepted"), ("payment_due_soon", "suppressed")],
             mails=["Your order # is confirmed"],
         ),
     ),
     "out of stock": Journey(
         on_hand=1,
-        end=End(
+        end=JourneyEnd(
             steps=["placed", "cancelled"],
             reason="out_of_stock",
             stock=(1, 0),
             reservation="released",
             payment=None,
-            told=[("order_cancelled", "accepted")],
+            notifications=[("order_cancelled", "accepted")],
             mails=["Your order # is cancelled"],
         ),
     ),
     "declined": Journey(
         payment_method="tok_declined",
-        end=End(
+        end=JourneyEnd(
             steps=["placed", "awaiting_payment", "cancelled"],
             reason="payment_failed",
             stock=(10, 0),
             reservation="released",
             payment="failed",
-            told=[("order_cancelled", "accepted"), ("payment_due_soon", "suppressed")],
+            notifications=[("order_cancelled", "accepted"), ("payment_due_soon", "suppressed")],
             mails=["Your order # is cancelled"],
         ),
     ),
     "expired": Journey(
         payment_method="tok_pending",
-        end=End(
+        end=JourneyEnd(
             steps=["placed", "awaiting_payment", "cancelled"],
             reason="expired",
             stock=(10, 0),
             reservation="released",
             payment="cancelled",
-            told=[("order_cancelled", "accepted"), ("payment_due_soon", "accepted")],
+            notifications=[("order_cancelled", "accepted"), ("payment_due_soon", "accepted")],
             mails=["Your order # is cancelled", "Your order # still awaits its payment"],
         ),
     ),
     "cancelled while paying": Journey(
-        meanwhile=cancel_by_customer,
-        end=End(
+        during_charge=cancel_by_customer,
+        end=JourneyEnd(
             steps=["placed", "awaiting_payment", "cancelled"],
             reason="by_customer",
             stock=(10, 0),
@@ -144,7 +143,7 @@ JOURNEYS = {
             captured=[9_000],
             refunded=[9_000],
             refunds=["succeeded"],
-            told=[
+            notifications=[
                 ("order_cancelled", "accepted"),
                 ("payment_due_soon", "suppressed"),
                 ("payment_refunded", "accepted"),
@@ -155,21 +154,21 @@ JOURNEYS = {
     "called back": Journey(
         payment_method="tok_pending",
         paid_after=MOMENTS[1],
-        end=End(
+        end=JourneyEnd(
             steps=["placed", "awaiting_payment", "confirmed"],
             stock=(8, 0),
             reservation="committed",
             shipped=[-2],
             payment="succeeded",
             captured=[9_000],
-            told=[("order_confirmed", "accepted"), ("payment_due_soon", "accepted")],
+            notifications=[("order_confirmed", "accepted"), ("payment_due_soon", "accepted")],
             mails=["Your order # is confirmed", "Your order # still awaits its payment"],
         ),
     ),
     "paid late": Journey(
         payment_method="tok_pending",
         paid_after=MOMENTS[-1],
-        end=End(
+        end=JourneyEnd(
             steps=["placed", "awaiting_payment", "cancelled"],
             reason="expired",
             stock=(10, 0),
@@ -178,7 +177,7 @@ JOURNEYS = {
             captured=[9_000],
             refunded=[9_000],
             refunds=["succeeded"],
-            told=[
+            notifications=[
                 ("order_cancelled", "accepted"),
                 ("payment_anomaly", "accepted"),
                 ("payment_due_soon", "accepted"),
@@ -194,47 +193,47 @@ JOURNEYS = {
     ),
     "answer lost": Journey(
         payment_method="tok_timeout",
-        end=End(
+        end=JourneyEnd(
             steps=["placed", "awaiting_payment", "confirmed"],
             stock=(8, 0),
             reservation="committed",
             shipped=[-2],
             payment="succeeded",
             captured=[9_000],
-            told=[("order_confirmed", "accepted"), ("payment_due_soon", "suppressed")],
+            notifications=[("order_confirmed", "accepted"), ("payment_due_soon", "suppressed")],
             mails=["Your order # is confirmed"],
         ),
     ),
 }
 
 
-class Telling:
+class JourneyRun:
     """
-    One telling of a journey, with a sku and a gateway of its own, and at most one crash.
+    One run of a journey, with a sku and a gateway of its own, and at most one crash.
     """
 
     def __init__(self, journey: Journey, boundaries: Boundaries, number: int) -> None:
         self.journey, self.boundaries, self.sku = journey, boundaries, f"RED-CHAIR-{number}"
-        self.gateway = Gateway(boundaries, journey.meanwhile)
+        self.gateway = Gateway(boundaries, journey.during_charge)
         self.down_for = timedelta()
 
-    def tell(self) -> End:
+    def run(self) -> JourneyEnd:
         mail.outbox.clear()
         make_stock(self.journey.on_hand, sku=self.sku)
         draft = make_draft({self.sku: 2}, idempotency_key=self.sku, payment_method=self.journey.payment_method)
         relay.drain()
         with watched(self.boundaries, self.gateway):
-            self._insist_on(lambda: placing.place_order(draft, now=timezone.now(), answer=told))
+            self._retry_after_crash(lambda: placing.place_order(draft, now=timezone.now(), answer=told))
             for moment in MOMENTS:
-                self._insist_on(lambda moment=moment: self._deliver(moment))
+                self._retry_after_crash(lambda moment=moment: self._deliver(moment))
                 if moment == self.journey.paid_after:
-                    self._insist_on(self._call_back)
-            self._insist_on(lambda: self._deliver(MOMENTS[-1]))
+                    self._retry_after_crash(self._call_back)
+            self._retry_after_crash(lambda: self._deliver(MOMENTS[-1]))
         return self._end()
 
-    def _insist_on(self, step: Callable[[], object]) -> None:
+    def _retry_after_crash(self, step: Callable[[], object]) -> None:
         """
-        Take the step; if the process dies of it, take it again in a new one, when the old one's lease is over.
+        Take the step; if the process crashes, take it again in a new one, when the lease of the old one is over.
         """
         try:
             step()
@@ -246,7 +245,7 @@ class Telling:
 
     def _call_back(self) -> None:
         """
-        Capture the money, and call back about it until that is acknowledged.
+        Capture the money, and call back until the callback is acknowledged.
         """
         [key] = self.gateway.charges
         self.gateway.approve(key)
@@ -255,45 +254,45 @@ class Telling:
     def _deliver(self, moment: timedelta) -> None:
         relay.drain(clock=lambda: timezone.now() + moment + self.down_for)
 
-    def _end(self) -> End:
+    def _end(self) -> JourneyEnd:
         (order,) = Order.objects.filter(idempotency_key=self.sku)
         item = StockItem.objects.get(sku=self.sku)
-        about = {"order_id": order.pk}
-        return End(
+        of_order = {"order_id": order.pk}
+        return JourneyEnd(
             steps=list(order.history.order_by("id").values_list("status", flat=True)),
             reason=order.cancel_reason,
             stock=(item.on_hand, item.reserved),
-            reservation=Reservation.objects.filter(**about).values_list("status", flat=True).first(),
-            shipped=list(StockMovement.objects.filter(**about).values_list("quantity", flat=True)),
-            payment=PaymentIntent.objects.filter(**about).values_list("status", flat=True).first(),
+            reservation=Reservation.objects.filter(**of_order).values_list("status", flat=True).first(),
+            shipped=list(StockMovement.objects.filter(**of_order).values_list("quantity", flat=True)),
+            payment=PaymentIntent.objects.filter(**of_order).values_list("status", flat=True).first(),
             captured=[charge.amount for charge in self.gateway.captured.values()],
             refunded=[refund.amount for refund in self.gateway.refunded.values()],
             refunds=list(Refund.objects.filter(capture__intent__order_id=order.pk).values_list("status", flat=True)),
-            told=sorted(Notification.objects.filter(**about).values_list("kind", "status")),
+            notifications=sorted(Notification.objects.filter(**of_order).values_list("kind", "status")),
             mails=self._mails(order),
             undelivered=Counter(Delivery.objects.exclude(status="delivered").values_list("subscriber", flat=True)),
         )
 
     def _mails(self, order: Order) -> list[str]:
         subjects = [message.subject.replace(str(order.pk), "#") for message in mail.outbox]
-        return sorted(set(subjects) if self.boundaries.excuses_a_second_mail() else subjects)
+        return sorted(set(subjects) if self.boundaries.crashed_after_mail() else subjects)
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", JOURNEYS)
 class TestJourney:
-    def test_ends_the_same_wherever_a_process_crashes(self, name, tell):
+    def test_ends_the_same_after_a_crash_at_any_boundary(self, name, tell):
         journey, boundaries = JOURNEYS[name], Boundaries()
-        undisturbed = Telling(journey, boundaries, 0).tell()
+        without_crash = JourneyRun(journey, boundaries, 0).run()
         crashes = [(place, moment) for place in range(len(boundaries.crossed)) for moment in ("before", "after")]
 
         ends = {
-            (boundaries.crossed[place], place, moment): Telling(journey, Boundaries((place, moment)), number).tell()
+            (boundaries.crossed[place], place, moment): JourneyRun(journey, Boundaries((place, moment)), number).run()
             for number, (place, moment) in enumerate(crashes, start=1)
         }
 
         report = audit.run(now=timezone.now() + MOMENTS[-1])
         tell(f"{name}: {len(crashes)} crashes around {dict(Counter(boundaries.crossed))}")
-        assert undisturbed == journey.end
+        assert without_crash == journey.end
         assert {crash: end for crash, end in ends.items() if end != journey.end} == {}
         assert report.violated == []

@@ -8,8 +8,8 @@ from django.utils import timezone
 from shop.accounts import services
 from shop.accounts.models import Nonce, SigningKey, Token
 from shop.accounts.services import LimitReached
-from tests.concurrency.crowd import at_once
 from tests.factories import CustomerFactory
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,7 +34,7 @@ def test_a_key_is_rotated_once():
     assert SigningKey.objects.count() == 2
 
 
-def test_nobody_gets_one_token_more_than_there_may_be(settings):
+def test_the_limit_of_tokens_holds(settings):
     settings.ACCOUNTS = replace(settings.ACCOUNTS, tokens_per_user=3)
     issue = partial(
         services.issue_token, user=CustomerFactory(), name="till", expires_in=timedelta(1), now=timezone.now()

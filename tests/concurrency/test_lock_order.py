@@ -1,5 +1,5 @@
 """
-Deadlocks are too rare to wait for, so these tests look at the order in which rows are taken.
+Deadlocks are too rare to provoke, so these tests check the order in which rows are locked.
 """
 
 import pytest
@@ -20,7 +20,7 @@ def test_stock_is_locked_by_sku_whatever_the_order_of_the_lines():
     assert 'ORDER BY "inventory_stockitem"."sku" ASC' in statements[0]["sql"]
 
 
-def test_keys_are_taken_in_one_order_whatever_the_order_of_the_drafts():
+def test_idempotency_keys_are_inserted_in_one_order_whatever_the_order_of_the_drafts():
     make_stock()
     drafts = [make_draft(idempotency_key=key) for key in ("basket-c", "basket-a", "basket-b")]
 

@@ -5,7 +5,7 @@ import pytest
 from messaging.models import OutboxMessage
 from orders import services
 from orders.models import Product
-from tests.concurrency.crowd import at_once
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

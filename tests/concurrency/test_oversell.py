@@ -12,8 +12,8 @@ from messaging.models import Attempt
 from orders import placing
 from orders.drafts import Draft, DraftLine
 from orders.models import Order
-from tests.concurrency.crowd import at_once, workers
 from tests.factories import make_draft, make_stock, place_order, told
+from tests.threads import at_once, workers
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def ends() -> Counter:
 
 @pytest.mark.django_db(transaction=True)
 class TestOversell:
-    def test_sells_the_last_chair_once_to_fifty_who_want_it(self, ledger):
+    def test_sells_the_last_chair_to_one_of_fifty_orders(self, ledger):
         make_stock(1)
 
         place_all([make_draft() for _ in range(50)])
@@ -51,7 +51,7 @@ class TestOversell:
         assert len(ledger.captured) == 1
 
     @pytest.mark.parametrize("seed", [5])
-    def test_sells_ten_chairs_to_whoever_fits_among_a_hundred(self, ledger, seed):
+    def test_sells_ten_chairs_among_a_hundred_orders(self, ledger, seed):
         make_stock(10)
         choose = random.Random(seed)
 

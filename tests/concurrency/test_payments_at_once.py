@@ -1,5 +1,5 @@
 """
-Webhooks, refunds, openings and expiries that meet: each in a thread with a connection of its own.
+Webhooks, refunds, openings and expiries at the same moment, each in a thread with a connection of its own.
 """
 
 from collections import Counter
@@ -16,34 +16,34 @@ from payments.charges import services
 from payments.models import PaymentIntent, Refund, WebhookEvent
 from payments.refunds import RefundExceedsCapture
 from payments.webhooks import processing
-from tests.concurrency.crowd import at_once, workers
 from tests.gateways import LedgerGateway
 from tests.outbox import announced, published
 from tests.payments.scenes import NOON, call_back, captured, charge_again, claim_of, given_back
 from tests.payments.test_services import request, wanted
+from tests.threads import at_once, workers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 KEPT, RETURNED = (4_500, "GBP", "", 0), (4_500, "GBP", "", 4_500)
 SURPLUS = (4_500, "GBP", "surplus", 4_500)
-IN_HASTE = 0.3
-"""Seconds in which somebody who does not wait for his turn is done."""
+OVERTAKE_SECONDS = 0.3
+"""Enough for the other thread to overtake, if no lock stops it."""
 
 ENDS = {"succeeded": ([(4_500, 0)], [], 1), "cancelled": ([(4_500, 4_500)], ["expired"], 0)}
 
 
 def pending() -> tuple[contracts.PaymentRequested, PaymentIntent]:
     """
-    Ask for a payment that waits for its customer.
+    Open a payment that waits for its customer.
     """
-    asked = request(payment_method="tok_pending")
-    services.collect([asked], now=NOON)
-    return asked, PaymentIntent.objects.get(order_id=asked.order_id)
+    requested = request(payment_method="tok_pending")
+    services.collect([requested], now=NOON)
+    return requested, PaymentIntent.objects.get(order_id=requested.order_id)
 
 
-def story_of(intent: PaymentIntent) -> tuple[list[tuple[int, bool]], list[str], int]:
+def end_of(intent: PaymentIntent) -> tuple[list[tuple[int, bool]], list[str], int]:
     """
-    Tell what of a payment's money went back, why it failed if it did, and how often it succeeded.
+    Return the refunded amounts of a payment, the reasons of its failures, and how often it succeeded.
     """
     order_id = str(intent.order_id)
     failures = [it.reason for it in published(contracts.PaymentFailed) if it.order_id == order_id]
@@ -53,7 +53,7 @@ def story_of(intent: PaymentIntent) -> tuple[list[tuple[int, bool]], list[str], 
 
 def pay_and_call_back(ledger: LedgerGateway, intent: PaymentIntent) -> None:
     """
-    Have the gateway call back, and the customer agree before we ask what became of that.
+    Receive a callback, and let the customer approve the charge before we query it.
     """
     claim = claim_of(intent)
     call_back(ledger, claim)
@@ -63,12 +63,12 @@ def pay_and_call_back(ledger: LedgerGateway, intent: PaymentIntent) -> None:
 
 def called_back_too_early(ledger: LedgerGateway) -> contracts.PaymentRequested:
     """
-    Have the gateway call back about a charge for an order whose payment will be opened only now.
+    Receive a callback for an order whose payment is not open yet.
     """
-    asked = request()
-    unopened = PaymentIntent(order_id=asked.order_id, amount=4_500, currency="GBP", created_at=NOON)
-    call_back(ledger, charge_again(ledger, unopened, key=f"second-of-{asked.order_id}"), now=timezone.now())
-    return asked
+    requested = request()
+    unopened = PaymentIntent(order_id=requested.order_id, amount=4_500, currency="GBP", created_at=NOON)
+    call_back(ledger, charge_again(ledger, unopened, key=f"second-of-{requested.order_id}"), now=timezone.now())
+    return requested
 
 
 def settle(*webhook_ids: str) -> None:
@@ -107,11 +107,11 @@ class TestWebhooks:
 
     def test_one_and_our_own_ask_settle_the_payment_once(self, ledger):
         for _ in range(10):
-            asked = request(payment_method="tok_timeout")
-            services.collect([asked], now=NOON)
-            call_back(ledger, claim_of(PaymentIntent.objects.get(order_id=asked.order_id)))
+            requested = request(payment_method="tok_timeout")
+            services.collect([requested], now=NOON)
+            call_back(ledger, claim_of(PaymentIntent.objects.get(order_id=requested.order_id)))
 
-            answers = at_once(settle_latest, partial(services.ask_again, {asked.order_id: 1}, now=NOON))
+            answers = at_once(settle_latest, partial(services.ask_again, {requested.order_id: 1}, now=NOON))
 
             assert answers == [None, None]
         assert (captured(), len(published(contracts.PaymentSucceeded))) == ([KEPT] * 10, 10)
@@ -134,9 +134,9 @@ class TestWebhooks:
 class TestRefunds:
     def test_of_two_of_60_on_100_one_is_refused(self, ledger):
         for _ in range(10):
-            asked = request(amount=100)
-            services.collect([asked], now=NOON)
-            give_back = partial(refunds.refund, asked.order_id, amount=60, reason="a scratch", now=NOON)
+            requested = request(amount=100)
+            services.collect([requested], now=NOON)
+            give_back = partial(refunds.refund, requested.order_id, amount=60, reason="a scratch", now=NOON)
 
             answers = at_once(give_back, give_back)
 
@@ -144,25 +144,25 @@ class TestRefunds:
         assert captured() == [(100, "GBP", "", 60)] * 10
         assert Refund.objects.count() == 10
 
-    def test_of_all_that_is_left_and_for_a_cancelled_order_give_it_back_once(self, ledger):
-        asked = request()
-        services.collect([asked], now=NOON)
+    def test_of_the_rest_and_for_a_cancelled_order_refund_it_once(self, ledger):
+        requested = request()
+        services.collect([requested], now=NOON)
 
         at_once(
-            partial(refunds.refund, asked.order_id, reason="by the shop", now=NOON),
-            partial(services.stop, wanted(asked), now=NOON),
+            partial(refunds.refund, requested.order_id, reason="by the shop", now=NOON),
+            partial(services.stop, wanted(requested), now=NOON),
         )
 
         assert captured() == [RETURNED]
         assert [(amount, status) for amount, status, _ in given_back()] == [(4_500, "pending")]
 
 
-class TestAnOpening:
-    def test_races_with_its_webhook_and_loses_it_never(self, ledger, drain):
+class TestOpening:
+    def test_that_races_with_its_webhook_never_loses_it(self, ledger, drain):
         for _ in range(10):
-            asked = called_back_too_early(ledger)
+            requested = called_back_too_early(ledger)
 
-            answers = at_once(settle_latest, partial(services.collect, [asked], now=NOON))
+            answers = at_once(settle_latest, partial(services.collect, [requested], now=NOON))
 
             assert answers == [None, None]
         drain()
@@ -170,14 +170,14 @@ class TestAnOpening:
         assert not WebhookEvent.objects.exclude(status="settled").exists()
         assert sorted(captured()) == sorted([KEPT, SURPLUS] * 10)
 
-    def test_is_waited_for_before_its_webhook_is_parked(self, ledger):
-        asked, opened, parked = called_back_too_early(ledger), Event(), Event()
+    def test_is_finished_before_its_webhook_is_parked(self, ledger):
+        requested, opened, parked = called_back_too_early(ledger), Event(), Event()
 
         def open_slowly() -> None:
             with transaction.atomic():
-                services.collect([asked], now=NOON)
+                services.collect([requested], now=NOON)
                 opened.set()
-                parked.wait(IN_HASTE)
+                parked.wait(OVERTAKE_SECONDS)
 
         def park() -> None:
             opened.wait(20)
@@ -187,18 +187,18 @@ class TestAnOpening:
         assert at_once(open_slowly, park) == [None, None]
         assert WebhookEvent.objects.get().status == "settled"
 
-    def test_waits_for_its_webhook_that_is_being_parked(self, ledger, drain):
-        asked, opened, parked = called_back_too_early(ledger), Event(), Event()
+    def test_waits_while_its_webhook_is_parked(self, ledger, drain):
+        requested, opened, parked = called_back_too_early(ledger), Event(), Event()
 
         def park_slowly() -> None:
             with transaction.atomic():
                 settle_latest()
                 parked.set()
-                opened.wait(IN_HASTE)
+                opened.wait(OVERTAKE_SECONDS)
 
         def open_() -> None:
             parked.wait(20)
-            services.collect([asked], now=NOON)
+            services.collect([requested], now=NOON)
             opened.set()
 
         assert at_once(park_slowly, open_) == [None, None]
@@ -211,8 +211,8 @@ class TestExpiry:
     def test_and_a_success_agree_on_one_end_fifty_times(self, ledger, tell):
         ends = Counter()
         for race in range(50):
-            asked, intent = pending()
-            expire = partial(services.settle_overdue, wanted(asked), now=NOON)
+            requested, intent = pending()
+            expire = partial(services.settle_overdue, wanted(requested), now=NOON)
             start = [expire, partial(pay_and_call_back, ledger, intent)]
 
             answers = at_once(*start[:: 1 if race % 2 else -1])
@@ -220,17 +220,17 @@ class TestExpiry:
             assert answers == [None, None]
             intent.refresh_from_db()
             ends[intent.status] += 1
-            assert story_of(intent) == ENDS[intent.status]
+            assert end_of(intent) == ENDS[intent.status]
         tell(f"expiry against success: {dict(ends)}")
         assert ends.total() == 50
 
-    def test_and_a_cancelled_order_leave_no_money_with_us(self, ledger):
+    def test_and_a_cancelled_order_refund_all_money(self, ledger):
         for _ in range(10):
-            asked, intent = pending()
+            requested, intent = pending()
 
             answers = at_once(
-                partial(services.settle_overdue, wanted(asked), now=NOON),
-                partial(services.stop, wanted(asked), now=NOON),
+                partial(services.settle_overdue, wanted(requested), now=NOON),
+                partial(services.stop, wanted(requested), now=NOON),
                 partial(pay_and_call_back, ledger, intent),
             )
 

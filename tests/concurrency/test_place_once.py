@@ -11,8 +11,8 @@ from orders import placing
 from orders.drafts import Draft
 from orders.models import Order
 from orders.placing import IdempotencyKeyReused, Placement
-from tests.concurrency.crowd import at_once
 from tests.factories import api_of, make_draft, make_stock, told
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,8 +50,8 @@ def test_of_two_different_requests_with_one_key_one_is_refused():
     assert Order.objects.count() == OutboxMessage.objects.count() == 10
 
 
-def test_a_request_that_is_being_worked_on_is_not_begun_again():
-    wish = {
+def test_a_request_in_progress_is_not_started_again():
+    order = {
         "lines": [{"sku": "RED-CHAIR", "quantity": 1}],
         "payment_method": "tok_visa",
         "expected_total": 4_500,
@@ -66,7 +66,7 @@ def test_a_request_that_is_being_worked_on_is_not_begun_again():
 
     def repeat() -> Any:
         working.wait(20)
-        meanwhile = api.post("/api/v1/orders/", wish, format="json", headers={"Idempotency-Key": "basket-1"})
+        meanwhile = api.post("/api/v1/orders/", order, format="json", headers={"Idempotency-Key": "basket-1"})
         done.set()
         return meanwhile
 

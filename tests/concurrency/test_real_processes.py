@@ -1,30 +1,28 @@
 """
-Real processes, really killed. `make test` strikes once, in each way that its time allows; `make torture` strikes five
-times in each way at least, and goes on until TORTURE_ORDERS are placed and each fault of the payment gateway has
-happened. It strikes no more after TORTURE_SECONDS, and fails if a fault has not happened then.
+Real processes, really killed. `make test` injects each fault once that its time allows. `make torture` injects each at
+least five times, and goes on until TORTURE_ORDERS are placed and each fault of the payment gateway has happened; it
+stops injecting after TORTURE_SECONDS, and fails if a fault is then still missing.
 
-On SQLite a worker that is frozen in mid-transaction keeps everybody from writing until it goes on: there is one writer,
-and no server that could take the lock away. PostgreSQL ends such a session when the lease is over.
+On SQLite a worker that is frozen in mid-transaction blocks every writer until it continues: there is no server that
+could take its lock away. PostgreSQL ends such a session when the lease is over.
 """
 
 import os
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
 from shop.operations import audit
-from tests.concurrency.accounts import is_quiet
-from tests.concurrency.environment import ENVIRONMENT, LEASE_SECONDS, STOP_SECONDS, WORKERS
-from tests.concurrency.premises import SEED, Plan, open_shop
-from tests.concurrency.report import judge, recoveries
-from tests.concurrency.stage import ask_for, outcome, performers
-from tests.concurrency.torture import Torture, torment
+from tests.concurrency.consistency import all_delivered
+from tests.concurrency.environment import LEASE_SECONDS, STOP_SECONDS, cluster_on
+from tests.concurrency.report import recoveries, report_on
+from tests.concurrency.running_shop import SEED, Plan, running_shop
+from tests.concurrency.scripted.requests import Outcome, outcome, pids_of_scripts, request
+from tests.concurrency.torture import Torture, inject_cluster_faults
 from tests.processes import freeze, kill, thaw
-from tests.programs import Cluster
 from tests.waiting import eventually
 
 LONG = Plan(
@@ -33,7 +31,7 @@ LONG = Plan(
     rounds=5,
     seconds=float(os.environ.get("TORTURE_SECONDS", "480")),
     rate=0.025,
-    takes_back=0.25,
+    refund_share=0.25,
     environment={
         "ORDER_REMINDER_SECONDS": "10",
         "ORDER_PAYMENT_DUE_SECONDS": "20",
@@ -42,17 +40,17 @@ LONG = Plan(
         "MESSAGING_HANDLER_LIMIT_SECONDS": "6",
         "MESSAGING_LEASE_SECONDS": "8",
     },
-    conduct={"delay": 0.2, "slow_seconds": 2.5, "late_seconds": 30},
+    simulator_options={"delay": 0.2, "slow_seconds": 2.5, "late_seconds": 30},
 )
 SHORT = Plan(
     orders=150,
     burst=15,
     rounds=1,
     seconds=0,
-    harms=["kill_simulator", "kill_web_server", "kill_busy_worker"],
+    faults=["kill_simulator", "kill_web_server", "kill_busy_worker"],
     rate=0.03,
     of_each=3,
-    takes_back=0.9,
+    refund_share=0.9,
     environment={
         "ORDER_REMINDER_SECONDS": "2",
         "ORDER_PAYMENT_DUE_SECONDS": "5",
@@ -61,119 +59,127 @@ SHORT = Plan(
         "MESSAGING_HANDLER_LIMIT_SECONDS": "3",
         "MESSAGING_LEASE_SECONDS": "4",
     },
-    conduct={"delay": 0.1, "slow_seconds": 1.3, "late_seconds": 6},
+    simulator_options={"delay": 0.1, "slow_seconds": 1.3, "late_seconds": 6},
 )
 
 
-def run(plan: Plan, folder, database_url, settings, tell) -> None:
+@pytest.fixture
+def torture(database_url, tmp_path, settings, tell):
     """
-    Torture a shop as planned, and find nothing wrong in the end.
+    Run a shop as planned, and expect no violation.
     """
-    tell(f"torture with TORTURE_SEED={SEED}; the same again: TORTURE_SEED={SEED} TORTURE_ORDERS={plan.orders}")
-    with open_shop(plan, folder, database_url) as shop:
-        settings.PAYMENTS = replace(settings.PAYMENTS, **shop.payments())
-        torture = Torture(shop, plan)
-        torture.harm()
-        torture.finish()
-        report = judge(torture)
-    report.show(tell)
-    assert {kind: number for kind, number in report.wrong.items() if number} == {}
-    assert torture.missing() == [], "this run is void: these faults never happened"
+
+    def run(plan: Plan) -> None:
+        tell(f"torture with TORTURE_SEED={SEED}; the same again: TORTURE_SEED={SEED} TORTURE_ORDERS={plan.orders}")
+        with running_shop(plan, tmp_path, database_url) as shop:
+            settings.PAYMENTS = replace(settings.PAYMENTS, **shop.payment_settings())
+            torture = Torture(shop, plan)
+            torture.inject_faults()
+            torture.finish()
+            report = report_on(torture)
+        report.show(tell)
+        assert {kind: number for kind, number in report.violations.items() if number} == {}
+        assert torture.missing_faults() == [], "this run is void: these faults never happened"
+
+    return run
 
 
-def cluster_on(folder: Path, database_url: str, **changes: str) -> Cluster:
-    """
-    Return a cluster of two workers on this database, with these changes of its environment.
-    """
-    environment = ENVIRONMENT | {"DATABASE_URL": database_url} | changes
-    return Cluster(folder / "cluster.log", workers=WORKERS, environment=environment)
+class TestShop:
+    def test_survives_its_payment_gateway(self, torture):
+        torture(SHORT)
+
+    @pytest.mark.torture
+    def test_loses_and_duplicates_nothing(self, torture):
+        torture(LONG)
 
 
 class TestCluster:
-    def test_survives_a_bad_minute(self, database_url, tmp_path, tell):
-        with cluster_on(tmp_path, database_url) as cluster:
-            saboteur, found = torment(cluster)
+    def test_survives_every_fault(self, database_url, tmp_path, tell):
+        with cluster_on(database_url, tmp_path) as cluster:
+            injector, violations = inject_cluster_faults(cluster)
 
-        for harm, recovery in recoveries(saboteur).items():
-            tell(f"{harm}: {recovery}")
-        assert {kind: number for kind, number in found.items() if number} == {}
+        for fault, recovery in recoveries(injector).items():
+            tell(f"{fault}: {recovery}")
+        assert {kind: number for kind, number in violations.items() if number} == {}
         assert audit.run(now=timezone.now()).violated == []
         assert "database is locked" not in cluster.output
 
 
-class TestShop:
-    def test_survives_its_payment_gateway(self, database_url, tmp_path, settings, tell):
-        run(SHORT, tmp_path, database_url, settings, tell)
+@pytest.fixture(scope="class")
+def running_cluster(database_url, tmp_path_factory):
+    with cluster_on(database_url, tmp_path_factory.mktemp("cluster"), MESSAGING_MAX_ATTEMPTS="3") as cluster:
+        yield cluster
 
 
-@pytest.mark.torture
-class TestTorture:
-    def test_loses_and_doubles_nothing(self, database_url, tmp_path, settings, tell):
-        run(LONG, tmp_path, database_url, settings, tell)
+@pytest.fixture
+def cluster(running_cluster):
+    """
+    A cluster for all tests of a class, restarted if one of them left it incomplete.
+    """
+    if not running_cluster.is_ready():
+        running_cluster.restart()
+    return running_cluster
 
 
 class TestWorker:
-    def test_finishes_the_batch_in_hand_when_asked_to_stop(self, database_url, tmp_path, tell):
-        with cluster_on(tmp_path, database_url) as cluster:
-            (long,) = ask_for({"sleep": 1.5})
-            eventually(lambda: performers(cluster))
+    def test_finishes_its_batch_when_it_is_terminated(self, cluster, tell):
+        began = len(pids_of_scripts(cluster))
+        (long,) = request({"sleep": 1.5})
+        eventually(lambda: pids_of_scripts(cluster)[began:])
 
-            seconds = cluster.stop(within=STOP_SECONDS)
+        seconds = cluster.stop(within=STOP_SECONDS)
 
-        tell(f"a cluster with a handler of 1.5 s in hand stopped after {seconds:.1f} s")
-        assert outcome(long) == ("delivered", 1, 1)
+        tell(f"a cluster whose handler took 1.5 s stopped after {seconds:.1f} s")
+        assert outcome(long) == Outcome("delivered", attempts=1)
         assert cluster.status == 0
 
-    def test_ends_itself_when_its_supervisor_is_gone(self, database_url, tmp_path, tell):
-        with cluster_on(tmp_path, database_url) as cluster:
-            kill(*cluster.pids("sentinel"))
+    def test_ends_itself_when_its_supervisor_is_gone(self, cluster, tell):
+        kill(*cluster.pids("sentinel"))
 
-            seconds = eventually(lambda: not cluster.pids("worker"), within=3)
+        seconds = eventually(lambda: not cluster.pids("worker"), within=3)
 
         tell(f"orphaned workers ended themselves after {seconds:.1f} s")
 
-    def test_is_ended_by_a_handler_that_hangs_or_crashes_but_not_for_ever(self, database_url, tmp_path, tell):
-        with cluster_on(tmp_path, database_url, MESSAGING_MAX_ATTEMPTS="3"):
-            hanging, crashing, *good = ask_for({"sleep": 60}, {"die": True}, *[{}] * 200)
+    def test_is_ended_by_a_handler_that_hangs_or_crashes_until_the_message_is_dead(self, cluster, tell):
+        hanging, crashing, *good = request({"sleep": 60}, {"die": True}, *[{}] * 200)
 
-            served = eventually(lambda: all(outcome(delivery)[0] == "delivered" for delivery in good))
-            eventually(lambda: outcome(hanging)[0] == outcome(crashing)[0] == "dead")
+        seconds = eventually(lambda: {outcome(delivery).status for delivery in good} == {"delivered"})
+        eventually(lambda: outcome(hanging).status == outcome(crashing).status == "dead")
 
-        tell(f"200 neighbours of a hanging and a crashing message were served after {served:.1f} s")
-        assert (outcome(hanging), outcome(crashing)) == (("dead", 4, 0), ("dead", 4, 0))
-        assert {outcome(delivery)[::2] for delivery in good} == {("delivered", 1)}
+        tell(f"200 neighbours of a hanging and a crashing message were served after {seconds:.1f} s")
+        assert outcome(hanging) == outcome(crashing) == Outcome("dead", attempts=4, completed=0)
+        assert {outcome(delivery).completed for delivery in good} == {1}
 
-    def test_leaves_its_work_to_another_when_frozen_beyond_its_lease(self, database_url, tmp_path):
-        with cluster_on(tmp_path, database_url) as cluster:
-            (slow,) = ask_for({"sleep": 1})
-            eventually(lambda: performers(cluster))
-            frozen = performers(cluster)[0]
+    def test_leaves_its_work_to_another_when_it_is_frozen_beyond_its_lease(self, cluster):
+        began = len(pids_of_scripts(cluster))
+        (slow,) = request({"sleep": 1})
+        eventually(lambda: pids_of_scripts(cluster)[began:])
+        pid = pids_of_scripts(cluster)[began]
 
-            freeze(frozen)
-            if connection.vendor == "postgresql":
-                eventually(lambda: outcome(slow)[0] == "delivered")
-            else:
-                time.sleep(LEASE_SECONDS + 1)
-            thaw(frozen)
+        freeze(pid)
+        if connection.vendor == "postgresql":
+            eventually(lambda: outcome(slow).status == "delivered")
+        else:
+            time.sleep(LEASE_SECONDS + 1)
+        thaw(pid)
 
-            eventually(lambda: outcome(slow)[0] == "delivered")
-            eventually(is_quiet)
-        assert outcome(slow)[::2] == ("delivered", 1)
+        eventually(lambda: outcome(slow).status == "delivered")
+        eventually(all_delivered)
+        assert outcome(slow).completed == 1
 
-    def test_outlives_the_connections_that_its_database_drops(self, database_url, tmp_path):
-        with cluster_on(tmp_path, database_url) as cluster:
-            workers = cluster.pids("worker")
-            drop_other_connections()
+    def test_reconnects_when_its_database_drops_its_connections(self, cluster):
+        workers = cluster.pids("worker")
+        drop_other_connections()
 
-            (asked,) = ask_for({})
+        (script,) = request({})
 
-            eventually(lambda: outcome(asked) == ("delivered", 1, 1))
-            assert cluster.pids("worker") == workers
+        eventually(lambda: outcome(script) == Outcome("delivered", attempts=1))
+        assert cluster.pids("worker") == workers
 
 
 def drop_other_connections() -> None:
     """
-    Do what a server does that is restarted; SQLite has none.
+    End every other session, as a server does that is restarted; SQLite has none.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:

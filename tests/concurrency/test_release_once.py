@@ -11,9 +11,9 @@ from messaging.models import Delivery
 from orders import services
 from orders.models import Order
 from orders.services import AlreadyCancelled
-from tests.concurrency.crowd import at_once, workers
 from tests.factories import make_stock, place_order
 from tests.outbox import published
+from tests.threads import at_once, workers
 
 ORDERS = 8
 

@@ -1,5 +1,5 @@
 """
-The verdict finds each wrong that it is there to find, when somebody does it behind the shop's back.
+The verdict finds each violation that it is there to find.
 """
 
 import random
@@ -16,9 +16,9 @@ from payments.simulator.dealings import RefundWish, Wish
 from payments.simulator.server import Simulator, running
 from shop.settings.groups import SIMULATED_GATEWAY
 from tests.concurrency import verdict
-from tests.concurrency.ledger import Ledger
-from tests.concurrency.people import Customer, Operator
-from tests.concurrency.premises import SECRET
+from tests.concurrency.customers import Customer, Operator
+from tests.concurrency.ledger import SimulatorLedger
+from tests.concurrency.running_shop import SECRET
 from tests.programs import LOCALHOST, free_port
 from tests.waiting import eventually
 
@@ -34,7 +34,7 @@ class Day:
     """
 
     simulator: Simulator
-    ledger: Ledger
+    ledger: SimulatorLedger
     customer: Customer
     operator: Operator
 
@@ -42,8 +42,8 @@ class Day:
     def paid(self) -> Order:
         return Order.objects.get(payment_method="tok_visa")
 
-    def wrongs(self) -> set[str]:
-        money = verdict.wrongs_of_money(self.customer, self.operator, self.ledger)
+    def violations(self) -> set[str]:
+        money = verdict.money_violations(self.customer, self.operator, self.ledger)
         others = {
             "lost": verdict.lost(self.customer),
             "stuck": verdict.stuck(),
@@ -53,7 +53,7 @@ class Day:
 
     def charge(self, order_id: str) -> None:
         """
-        Charge as much as was paid, and call nobody.
+        Charge the paid order's total, without a callback.
         """
         wish = Wish(key="key", order_id=order_id, amount=self.paid.total, currency="GBP", payment_method="tok_never")
         self.simulator.bank.charge(wish)
@@ -62,13 +62,13 @@ class Day:
 
 @pytest.fixture
 def day(drain, settings, tmp_path) -> Iterator[Day]:
-    path, nowhere = tmp_path / "ledger.sqlite3", f"http://{LOCALHOST}:{free_port()}/"
-    with running(ledger=path, callback_url=nowhere, secrets=[SECRET], delay=0.05) as simulator:
+    path, closed = tmp_path / "ledger.sqlite3", f"http://{LOCALHOST}:{free_port()}/"
+    with running(ledger=path, callback_url=closed, secrets=[SECRET], delay=0.05) as simulator:
         settings.PAYMENTS = replace(
             settings.PAYMENTS, gateway=SIMULATED_GATEWAY, simulator_url=simulator.address, webhook_secrets=(SECRET,)
         )
-        dice = random.Random(2)
-        day = Day(simulator, Ledger(path), Customer(dice, ["tok_visa"]), Operator(dice, takes_back=0))
+        rng = random.Random(2)
+        day = Day(simulator, SimulatorLedger(path), Customer(rng, ["tok_visa"]), Operator(rng, refund_share=0))
         day.customer.order(token="tok_visa")
         day.customer.order(token="tok_declined")
         drain()
@@ -81,20 +81,20 @@ def charge_again(day: Day) -> None:
     day.charge(str(day.paid.pk))
 
 
-def charge_for_nobody(day: Day) -> None:
+def charge_an_unknown_order(day: Day) -> None:
     day.charge(UNKNOWN)
 
 
-def forget_a_capture(day: Day) -> None:
+def delete_a_capture(day: Day) -> None:
     Capture.objects.all().delete()
 
 
-def give_back_unasked(day: Day) -> None:
+def refund_unrequested(day: Day) -> None:
     [[money]] = day.ledger.captures().values()
-    day.simulator.refunds.refund(money.charge, RefundWish(key="unasked", amount=1, currency=money.currency))
+    day.simulator.refunds.refund(money.charge, RefundWish(key="unrequested", amount=1, currency=money.currency))
 
 
-def grant_in_vain(day: Day) -> None:
+def grant_without_refunding(day: Day) -> None:
     day.operator.granted[str(day.paid.pk)] = 1
 
 
@@ -102,15 +102,15 @@ def confirm_unpaid(day: Day) -> None:
     Order.objects.filter(payment_method="tok_declined").update(status="confirmed", cancel_reason="")
 
 
-def cancel_for_nothing(day: Day) -> None:
+def cancel_a_paid_order(day: Day) -> None:
     Order.objects.filter(payment_method="tok_visa").update(status="cancelled", cancel_reason="expired")
 
 
-def leave_open(day: Day) -> None:
+def reopen(day: Day) -> None:
     Order.objects.filter(payment_method="tok_declined").update(status="placed", cancel_reason="")
 
 
-def give_up(day: Day) -> None:
+def bury_a_delivery(day: Day) -> None:
     Delivery.objects.filter(pk=Delivery.objects.latest("pk").pk).update(
         status=Delivery.Status.DEAD, delivered_at=None, error_class="KeyError"
     )
@@ -118,29 +118,29 @@ def give_up(day: Day) -> None:
 
 MONEY = "money difference"
 KEPT = "orders that kept the wrong money"
-ENDS = "ends that nothing explains"
+ENDS = "ends without a reason"
 REFUNDED = "orders refunded otherwise than granted"
 
 
 class TestVerdict:
-    def test_finds_nothing_where_nothing_is_wrong(self, day):
-        assert day.wrongs() == set()
+    def test_finds_nothing_without_a_violation(self, day):
+        assert day.violations() == set()
 
     @pytest.mark.parametrize(
-        ("do", "found"),
+        ("corrupt", "violations"),
         [
             (charge_again, {"double charges", "orphan charges", MONEY, KEPT}),
-            (charge_for_nobody, {"orphan charges", MONEY}),
-            (forget_a_capture, {"orphan charges"}),
-            (give_back_unasked, {"orphan charges", MONEY, KEPT}),
-            (grant_in_vain, {MONEY, KEPT, REFUNDED}),
+            (charge_an_unknown_order, {"orphan charges", MONEY}),
+            (delete_a_capture, {"orphan charges"}),
+            (refund_unrequested, {"orphan charges", MONEY, KEPT}),
+            (grant_without_refunding, {MONEY, KEPT, REFUNDED}),
             (confirm_unpaid, {MONEY, KEPT, ENDS}),
-            (cancel_for_nothing, {MONEY, KEPT, ENDS}),
-            (leave_open, {"lost", "stuck", ENDS}),
-            (give_up, {"dead letters"}),
+            (cancel_a_paid_order, {MONEY, KEPT, ENDS}),
+            (reopen, {"lost", "stuck", ENDS}),
+            (bury_a_delivery, {"dead letters"}),
         ],
     )
-    def test_finds_what_was_done_behind_the_shops_back(self, day, do: Callable[[Day], None], found):
-        do(day)
+    def test_finds_a_corruption(self, day, corrupt: Callable[[Day], None], violations):
+        corrupt(day)
 
-        assert day.wrongs() == found
+        assert day.violations() == violations

@@ -1,5 +1,5 @@
 """
-The torture: customers order while everything fails that can, and when all is over the books agree to the penny.
+Customers place orders while every fault is injected; in the end the shop's records agree with the gateway's ledger.
 """
 
 import json
@@ -12,54 +12,54 @@ from itertools import count
 from django.core.management import call_command
 
 from payments.simulator.behaviours import CHAOS, PREFIX
-from tests.concurrency import accounts, verdict
-from tests.concurrency.outages import Outages
-from tests.concurrency.people import Customer, Operator
-from tests.concurrency.premises import SEED, Plan, Shop
-from tests.concurrency.saboteur import Saboteur, Vandal
+from tests.concurrency import consistency, verdict
+from tests.concurrency.customers import Customer, Operator
+from tests.concurrency.fault_injector import FaultInjector
+from tests.concurrency.faults import ClusterFaults, ServerFaults
+from tests.concurrency.running_shop import SEED, Plan, RunningShop
 from tests.programs import Cluster
 from tests.waiting import eventually
 
 PATIENCE_SECONDS = 300
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 
-def torment(cluster: Cluster) -> tuple[Saboteur, dict[str, int]]:
+def inject_cluster_faults(cluster: Cluster) -> tuple[FaultInjector, dict[str, int]]:
     """
-    Strike the workers once in every way, and return how they recovered and what is wrong then.
+    Inject each fault of the cluster once. Return the injector, and the number of violations by kind.
     """
-    dice = random.Random(SEED)
-    customer = Customer(dice, ["tok_visa", "tok_visa", "tok_declined"])
-    vandal = Vandal(cluster, dice)
-    saboteur = Saboteur(customer, vandal.is_over)
-    for harm in dice.sample(vandal.harms(), len(vandal.harms())):
-        saboteur.strike(harm)
-    eventually(accounts.are_ready, within=PATIENCE_SECONDS)
-    return saboteur, accounts.findings(customer.expected)
+    rng = random.Random(SEED)
+    customer = Customer(rng, ["tok_visa", "tok_visa", "tok_declined"])
+    faults = ClusterFaults(cluster, rng)
+    injector = FaultInjector(customer, faults.are_over)
+    for fault in rng.sample(faults.every_fault(), len(faults.every_fault())):
+        injector.inject(fault)
+    eventually(consistency.all_ended, within=PATIENCE_SECONDS)
+    return injector, consistency.violations(customer.expected)
 
 
 class Torture:
     """
-    One run of it, in the order of the methods.
+    One run: `inject_faults`, then `finish`.
     """
 
-    def __init__(self, shop: Shop, plan: Plan) -> None:
-        self.shop, self.plan, self.dice = shop, plan, random.Random(SEED)
-        self.customer = Customer(self.dice, [f"{PREFIX}visa"], regrets=plan.regrets)
-        self.operator = Operator(self.dice, takes_back=plan.takes_back)
-        self.outages = Outages(shop, self.customer, burst=plan.burst)
-        self.vandal = Vandal(shop.cluster, self.dice)
-        self.saboteur = Saboteur(self.customer, self._is_whole, burst=plan.burst)
+    def __init__(self, shop: RunningShop, plan: Plan) -> None:
+        self.shop, self.plan, self.rng = shop, plan, random.Random(SEED)
+        self.customer = Customer(self.rng, [f"{PREFIX}visa"], cancel_share=plan.cancel_share)
+        self.operator = Operator(self.rng, refund_share=plan.refund_share)
+        self.server_faults = ServerFaults(shop, self.customer, burst=plan.burst)
+        self.cluster_faults = ClusterFaults(shop.cluster, self.rng)
+        self.injector = FaultInjector(self.customer, self._is_complete, burst=plan.burst)
 
-    def harm(self) -> None:
+    def inject_faults(self) -> None:
         """
-        Have customers order, and do harm, until enough has happened.
+        Place orders and inject faults until the plan is fulfilled.
         """
         end = time.monotonic() + self.plan.seconds
         for name in CHAOS * self.plan.of_each:
             self.customer.order(token=f"{PREFIX}{name}")
         for rounds in count(1):
-            self._strike()
+            self._inject_each_fault()
             if self._has_enough(rounds) or time.monotonic() > end:
                 break
         while len(self.customer.placed) < self.plan.orders:
@@ -67,46 +67,50 @@ class Torture:
 
     def finish(self) -> None:
         """
-        Let everything come to its end, whatever a person has to do for that included.
+        Wait until nothing is outstanding, with the operator's work, a replay of disputed webhooks and reconciliation.
         """
-        eventually(self._is_over, within=PATIENCE_SECONDS, every=LOOK_SECONDS)
+        self._wait_until_over()
         self.dead_letters = verdict.dead_letters(self.shop.ledger)
         self.replayed = self.operator.replay(verdict.DISPUTED)
-        eventually(self._is_over, within=PATIENCE_SECONDS, every=LOOK_SECONDS)
-        self.left_dead = verdict.dead_letters(self.shop.ledger)
+        self._wait_until_over()
+        self.dead_after_replay = verdict.dead_letters(self.shop.ledger)
         self.reconciled = reconcile()
-        eventually(self._is_over, within=PATIENCE_SECONDS, every=LOOK_SECONDS)
+        self._wait_until_over()
         self.reconciled_again = reconcile()
 
-    def missing(self) -> list[str]:
+    def missing_faults(self) -> list[str]:
         """
-        Name the kinds of fault that never happened.
+        Return the gateway's faults that never happened.
         """
         faults = self.shop.ledger.faults()
         return [name for name in CHAOS if not faults[name]]
 
-    def _is_whole(self) -> bool:
-        return self.vandal.is_over() and self.shop.is_whole()
+    def _wait_until_over(self) -> None:
+        eventually(self._is_over, within=PATIENCE_SECONDS, every=POLL_SECONDS)
+
+    def _is_complete(self) -> bool:
+        return self.cluster_faults.are_over() and self.shop.is_complete()
 
     def _is_over(self) -> bool:
         return not self.operator.work() and verdict.is_over(self.shop.ledger)
 
     def _has_enough(self, rounds: int) -> bool:
-        return rounds >= self.plan.rounds and len(self.customer.placed) >= self.plan.orders and not self.missing()
+        placed = len(self.customer.placed)
+        return rounds >= self.plan.rounds and placed >= self.plan.orders and not self.missing_faults()
 
-    def _strike(self) -> None:
-        harms = [*self.vandal.harms(), *self.outages.harms()]
-        chosen = [harm for harm in harms if not self.plan.harms or harm.__name__ in self.plan.harms]
-        for harm in self.dice.sample(chosen, len(chosen)):
-            self.saboteur.strike(harm)
+    def _inject_each_fault(self) -> None:
+        faults = [*self.cluster_faults.every_fault(), *self.server_faults.every_fault()]
+        chosen = [fault for fault in faults if not self.plan.faults or fault.__name__ in self.plan.faults]
+        for fault in self.rng.sample(chosen, len(chosen)):
+            self.injector.inject(fault)
             self.operator.work()
 
 
 def reconcile() -> dict[str, list[dict[str, str]]]:
     """
-    Reconcile by the command, and return what it tells of `repaired` and of `left`.
+    Run the command, and return its lists `repaired` and `left`.
     """
     out = StringIO()
-    with suppress(SystemExit):  # something is left to a person, which `left` says too
+    with suppress(SystemExit):  # a difference is left to a person, and listed in `left`
         call_command("reconcile_payments", json=True, stdout=out)
     return json.loads(out.getvalue())

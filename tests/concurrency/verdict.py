@@ -1,5 +1,6 @@
 """
-The shop's books beside the simulator's own ledger, when all is over. Nothing here asks `payments.reconciliation`.
+Compares the shop's records with the simulator's own ledger at the end of a run. An oracle: it uses nothing of
+`payments.reconciliation` or `shop.operations.audit`.
 """
 
 from collections import Counter
@@ -13,33 +14,33 @@ from messaging.contracts import decode
 from messaging.models import Attempt, Delivery, OutboxMessage
 from orders.models import Order
 from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
-from tests.concurrency.ledger import Ledger, Money
-from tests.concurrency.people import Customer, Operator
+from tests.concurrency.customers import Customer, Operator
+from tests.concurrency.ledger import CapturedMoney, SimulatorLedger
 
 DISPUTED, UNMATCHED = "WebhookDisputed", "WebhookUnmatched"
 DISPUTES = {"wrong_amount", "wrong_currency", "short_paid", "paid_otherwise"}
 """Faults whose callback claims another amount than the order costs."""
 
 ENDINGS = ("payments.payment_succeeded", "payments.payment_failed", "orders.order_cancelled")
-"""What is said when a payment ends, or is not wanted any more."""
+"""Events after which a payment has ended or is no longer wanted."""
 
 EXPLAINED = {"PartlyUnavailable", "NotReady", "OutageObserved", DISPUTED, UNMATCHED, "IntegrityError"}
-"""Why an attempt may fail: the gateway, a claim that is wrong, or two who met and of whom one begins anew."""
+"""Why an attempt may fail: the gateway, a webhook with a wrong claim, or two transactions that collided."""
 
 LATER = Q(subscriber="payments.ask_again", delayed=True)
-"""Asks about payments that were in doubt wait for minutes, though these are settled meanwhile."""
+"""Queries for unknown outcomes wait for minutes, though their payments have ended meanwhile."""
 
 
-def is_over(ledger: Ledger) -> bool:
+def is_over(ledger: SimulatorLedger) -> bool:
     """
-    Tell whether nothing will happen any more, with the gateway or with us.
+    Return whether nothing is outstanding, neither at the gateway nor in the shop.
     """
     return ledger.is_idle() and not stuck() and ledger.is_idle()
 
 
 def stuck() -> int:
     """
-    Count what is not final, and not delayed on purpose either.
+    Return how many rows are neither final nor delayed on purpose.
     """
     waiting = Delivery.objects.filter(status=Delivery.Status.PENDING).exclude(LATER)
     intents = PaymentIntent.objects.filter(status__in=PaymentIntent.OPEN)
@@ -51,72 +52,70 @@ def stuck() -> int:
 @dataclass(frozen=True)
 class DeadLetters:
     """
-    What was given up, by whether a fault explains it.
+    The number of dead letters by error, by whether a fault of the gateway explains them.
     """
 
     expected: Counter[str]
     unexpected: Counter[str]
 
 
-def dead_letters(ledger: Ledger) -> DeadLetters:
+def dead_letters(ledger: SimulatorLedger) -> DeadLetters:
     """
-    Count the dead letters by their error. A webhook about nobody's payment is one, each time; one that claims another
-    amount at most once for its charge, and only if its payment was still open.
+    Count the dead letters. Each webhook about an unknown payment is one; a webhook that claims another amount is one at
+    most once for its charge, and only if its payment was still open.
     """
     faulted, claimed = ledger.faulted(), Counter(_charges(DISPUTED))
-    found = Counter(Delivery.objects.dead().values_list("error_class", flat=True))
+    dead = Counter(Delivery.objects.dead().values_list("error_class", flat=True))
     disputed = sum(faulted.get(charge) in DISPUTES for charge in claimed)
-    unmatched = min(found[UNMATCHED], ledger.faults()["unknown_payment"])
+    unmatched = min(dead[UNMATCHED], ledger.faults()["unknown_payment"])
     expected = Counter({DISPUTED: disputed, UNMATCHED: unmatched})
     missing = Counter({f"no {UNMATCHED}": ledger.faults()["unknown_payment"] - unmatched})
-    return DeadLetters(+expected, (found - expected) + missing)
+    return DeadLetters(+expected, (dead - expected) + missing)
 
 
-def overlooked_disputes(ledger: Ledger) -> int:
+def overlooked_disputes(ledger: SimulatorLedger) -> int:
     """
-    Count the webhooks that claimed another amount than was asked for, and were settled while their payment was open.
+    Return how many webhooks claimed another amount than was asked for, and were processed while their payment was open.
     """
     wrong = [charge for charge, fault in ledger.faulted().items() if fault in DISPUTES]
     disputed = set(Attempt.objects.filter(error_class=DISPUTED).values_list("delivery__key", flat=True))
     claims = WebhookEvent.objects.filter(charge_key__in=wrong, outcome="succeeded").exclude(order_id__in=disputed)
-    said = OutboxMessage.objects.filter(type__in=ENDINGS).values_list("key")
-    ended = dict(said.annotate(Min("published_at")))
-    settled = [(ended.get(str(claim.order_id)), claim.settled_at) for claim in claims]
-    return sum(end is None or end > settled_at for end, settled_at in settled)
+    endings = OutboxMessage.objects.filter(type__in=ENDINGS).values_list("key")
+    ended_at = dict(endings.annotate(Min("published_at")))
+    processed = [(ended_at.get(str(claim.order_id)), claim.settled_at) for claim in claims]
+    return sum(end is None or end > settled_at for end, settled_at in processed)
 
 
-def failures() -> Mapping[str, int]:
+def failed_attempts() -> Mapping[str, int]:
     """
-    Count the attempts that failed, by their error.
+    Return how many attempts failed, by their error.
     """
     return dict(Attempt.objects.values_list("error_class").annotate(Count("pk")).order_by("error_class"))
 
 
 def lost(customer: Customer) -> int:
     """
-    Count the orders that were placed and are not there, or not at their end.
+    Return how many placed orders are missing or not final.
     """
     final = Order.objects.exclude(status__in=Order.OPEN).values_list("pk", flat=True)
     return len(customer.placed.keys() - set(map(str, final)))
 
 
-def wrongs_of_money(customer: Customer, operator: Operator, ledger: Ledger) -> dict[str, int]:
+def money_violations(customer: Customer, operator: Operator, ledger: SimulatorLedger) -> dict[str, int]:
     """
-    Count what is wrong with the money, by kind: a confirmed order has exactly its total, less what the operator gave
-    back, and no other order has anything.
+    Return the number of violations by kind: a confirmed order keeps exactly its total less what the operator refunded,
+    and any other order keeps nothing.
     """
     orders, captures = list(Order.objects.all()), ledger.captures()
-    left = {order_id: [it for it in came if it.left] for order_id, came in captures.items()}
-    gap = difference(orders, operator, ledger)
     ends = ledger.first_ends()
     return {
-        "double charges": sum(len(staying) > 1 for staying in left.values()),
+        "double charges": sum(sum(money.kept != 0 for money in of_order) > 1 for of_order in captures.values()),
         "orphan charges": _orphans(orders, captures),
-        "money difference": sum(map(abs, gap.values())),
+        "money difference": sum(map(abs, _difference(orders, operator, ledger).values())),
         "orders that kept the wrong money": sum(
-            _left(left.get(str(order.pk), [])) != +_due(order, operator) for order in orders
+            _kept(captures.get(str(order.pk), [])) != +_due(order, operator) for order in orders
         ),
-        "ends that nothing explains": sum(
+        "ends without a reason": sum(
             not _is_explained(order, customer, captures.get(str(order.pk), []), ends.get(str(order.pk), set()))
             for order in orders
         ),
@@ -124,65 +123,68 @@ def wrongs_of_money(customer: Customer, operator: Operator, ledger: Ledger) -> d
     }
 
 
-def difference(orders: Sequence[Order], operator: Operator, ledger: Ledger) -> Counter[str]:
+def kept_money(ledger: SimulatorLedger) -> Counter[str]:
     """
-    Tell by currency how much more stays with the gateway than confirmed orders keep.
+    Return what the gateway keeps for the shop, in minor units by currency.
     """
-    gap = kept(ledger)
-    for order in orders:
-        gap.subtract(_due(order, operator))
-    return gap
-
-
-def kept(ledger: Ledger) -> Counter[str]:
-    """
-    Add up by currency what stays with the gateway, in minor units.
-    """
-    return sum((_left(came) for came in ledger.captures().values()), Counter())
+    return sum((_kept(of_order) for of_order in ledger.captures().values()), Counter())
 
 
 def refunds_by_status() -> Mapping[str, int]:
     return dict(Refund.objects.values_list("status").annotate(Count("pk")).order_by("status"))
 
 
-def _orphans(orders: Sequence[Order], captures: Mapping[str, Sequence[Money]]) -> int:
+def _difference(orders: Sequence[Order], operator: Operator, ledger: SimulatorLedger) -> Counter[str]:
     """
-    Count the charges for no order of ours, and those that our books lack or have otherwise.
+    Return by currency how much more the gateway keeps than confirmed orders cost.
     """
-    ours = {str(order.pk) for order in orders}
-    booked = Capture.objects.values_list("intent__order_id", "reference", "amount", "currency", "returned")
-    known = {(str(order_id), *booking) for order_id, *booking in booked}
-    came = [it for money in captures.values() for it in money]
-    theirs = {(it.order_id, it.reference, it.amount, it.currency, it.returned) for it in came}
-    return len(captures.keys() - ours) + len(theirs ^ known)
+    difference = kept_money(ledger)
+    for order in orders:
+        difference.subtract(_due(order, operator))
+    return difference
 
 
-def _left(captures: Sequence[Money]) -> Counter[str]:
-    left: Counter[str] = Counter()
+def _orphans(orders: Sequence[Order], captures: Mapping[str, Sequence[CapturedMoney]]) -> int:
+    """
+    Return how many captures are for no order of ours, or are missing or different in our records.
+    """
+    order_ids = {str(order.pk) for order in orders}
+    rows = Capture.objects.values_list("intent__order_id", "reference", "amount", "currency", "returned")
+    ours = {(str(order_id), *row) for order_id, *row in rows}
+    theirs = {
+        (money.order_id, money.reference, money.amount, money.currency, money.refunded)
+        for of_order in captures.values()
+        for money in of_order
+    }
+    return len(captures.keys() - order_ids) + len(theirs ^ ours)
+
+
+def _kept(captures: Sequence[CapturedMoney]) -> Counter[str]:
+    kept: Counter[str] = Counter()
     for money in captures:
-        left[money.currency] += money.left
-    return +left
+        kept[money.currency] += money.kept
+    return +kept
 
 
 def _due(order: Order, operator: Operator) -> Counter[str]:
     """
-    Tell what an order has to keep, by currency.
+    Return what an order has to keep, by currency.
     """
     is_sold = order.status in {Order.Status.CONFIRMED, Order.Status.REFUNDED}
     return Counter({order.currency: order.total - operator.granted[str(order.pk)] if is_sold else 0})
 
 
-def _is_explained(order: Order, customer: Customer, came: Sequence[Money], ends: set[str]) -> bool:
+def _is_explained(order: Order, customer: Customer, captures: Sequence[CapturedMoney], ends: set[str]) -> bool:
     """
-    Tell whether somebody, or the gateway by its first word, gave a reason for this order's end.
+    Return whether the customer, or the gateway by the first end of a charge, gave a reason for this order's end.
     """
     order_id = str(order.pk)
-    is_paid = any((money.amount, money.currency) == (order.total, order.currency) for money in came)
+    is_paid = any((money.amount, money.currency) == (order.total, order.currency) for money in captures)
     explained = {
         "": is_paid,
         Order.CancelReason.OUT_OF_STOCK: customer.placed.get(order_id) == "",
         Order.CancelReason.BY_CUSTOMER: order_id in customer.cancelled,
-        Order.CancelReason.PAYMENT_FAILED: "declined" in ends or (bool(came) and not is_paid),
+        Order.CancelReason.PAYMENT_FAILED: "declined" in ends or (bool(captures) and not is_paid),
         Order.CancelReason.EXPIRED: "captured" not in ends,
     }
     return order_id in customer.placed and explained.get(order.cancel_reason, False)
@@ -196,7 +198,7 @@ def _misrefunded(orders: Sequence[Order], operator: Operator) -> int:
 
 def _charges(error: str) -> list[str]:
     """
-    List the charges that dead letters of this error are about, once for each of them.
+    Return the charge of each dead letter with this error.
     """
     letters = Delivery.objects.matching(error=error).dead().select_related("message")
     webhooks = [decode(letter.message.type, letter.message.payload).webhook_id for letter in letters]

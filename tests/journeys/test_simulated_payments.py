@@ -18,8 +18,8 @@ from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
 from payments.simulator.server import Simulator, running
 from shop.operations import audit
 from shop.settings.groups import SIMULATED_GATEWAY
-from tests.concurrency.crowd import workers
 from tests.factories import make_stock, place_order
+from tests.threads import workers
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from orders import long_polling, services
 from orders.models import Order
-from tests.concurrency.crowd import at_once
 from tests.factories import api_of, make_stock, place_order
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

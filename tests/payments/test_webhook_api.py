@@ -17,10 +17,10 @@ from standardwebhooks import Webhook
 from messaging.contracts import PaymentAnomalyFound, WebhookReceived
 from messaging.models import Delivery, OutboxMessage
 from payments.models import WebhookEvent
-from tests.concurrency.crowd import at_once
 from tests.outbox import full_disk_at, published
 from tests.refusals import problem_of, send
 from tests.snapshot import snapshot
+from tests.threads import at_once
 from tests.webhooks import DATA, SECRET, SIMULATED, WEBHOOKS, event, signed, told
 
 pytestmark = pytest.mark.django_db

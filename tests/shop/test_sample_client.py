@@ -17,9 +17,9 @@ from django.conf import settings
 from orders.models import Order
 from shop.accounts.models import Account, Nonce, Token
 from tests import processes
-from tests.concurrency.crowd import workers
 from tests.factories import CustomerFactory, make_stock
 from tests.signing import Signer, signer_of
+from tests.threads import workers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

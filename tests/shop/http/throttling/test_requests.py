@@ -6,8 +6,8 @@ from rest_framework.test import APIClient
 from shop.http import throttling
 from shop.http.throttling import REQUESTS_OF_ADDRESS
 from tests.callers import ORDERS, PRODUCTS, throttled
-from tests.concurrency.crowd import at_once
 from tests.factories import api_of
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 

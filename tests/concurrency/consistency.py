@@ -1,5 +1,5 @@
 """
-Counting, when all is quiet, what was lost, doubled or put out of order.
+Counts what was lost, duplicated or reordered, once everything is delivered.
 """
 
 from collections import Counter, defaultdict
@@ -13,20 +13,20 @@ from messaging.models import Attempt, Delivery, OutboxMessage
 from notifications.models import Notification
 from orders.models import HistoryEntry, Order, OrderLine
 
-STORIES = {
+HISTORIES = {
     ("placed", "awaiting_payment", "confirmed"),
     ("placed", "awaiting_payment", "confirmed", "refunded"),
     ("placed", "awaiting_payment", "cancelled"),
     ("placed", "cancelled"),
 }
-SAID_OFTEN = (
+REPEATABLE = (
     "payments.payment_unsettled",
     "payments.webhook_received",
     "inventory.stock_depleted",
     "inventory.stock_replenished",
 )
-SAID_OF_PARTS = ("payments.refund_requested", "payments.payment_refunded", "payments.payment_anomaly_found")
-"""An order may have several of these, each about something else."""
+ONE_PER_PART = ("payments.refund_requested", "payments.payment_refunded", "payments.payment_anomaly_found")
+"""An order may have several of these, with different payloads."""
 NOTIFIABLE = (
     "orders.order_confirmed",
     "orders.order_cancelled",
@@ -35,42 +35,42 @@ NOTIFIABLE = (
 )
 
 
-def findings(expected: Mapping[str, tuple[str, str]]) -> dict[str, int]:
+def violations(expected: Mapping[str, tuple[str, str]]) -> dict[str, int]:
     """
-    Count what is wrong, by kind.
+    Return the number of violations by kind.
 
     :param expected: status and cancel reason by order id.
     """
-    return disorder() | {
-        "orders lost, doubled or ended wrongly": _wrong_ends(expected),
-        "deliveries given up": Delivery.objects.dead().count(),
+    return violations_for_any_end() | {
+        "orders lost, duplicated or ended wrongly": _wrong_ends(expected),
+        "dead deliveries": Delivery.objects.dead().count(),
     }
 
 
-def disorder() -> dict[str, int]:
+def violations_for_any_end() -> dict[str, int]:
     """
-    Count what is wrong whatever the orders' ends are, by kind.
+    Return the number of violations by kind, of the rules that hold whichever way the orders end.
     """
     return {
-        "stories with a step too many, too few or in disorder": _wrong_stories(),
-        "facts announced twice": _announced_twice(),
+        "histories with an impossible order of statuses": _wrong_histories(),
+        "events published twice": _published_twice(),
         "lines not shipped exactly once": _wrong_shipments(),
-        "products miscounted": _miscounted(),
-        "people not told exactly once": _told_wrongly(),
+        "stock items that differ from their movements": _wrong_stock(),
+        "notifications not sent exactly once": _wrong_notifications(),
         "deliveries out of order": _out_of_order(),
     }
 
 
-def are_ready() -> bool:
+def all_ended() -> bool:
     """
-    Tell whether every order met its end and everything is delivered.
+    Return whether every order ended and everything is delivered.
     """
-    return is_quiet() and not Order.objects.filter(status__in=Order.OPEN).exists()
+    return all_delivered() and not Order.objects.filter(status__in=Order.OPEN).exists()
 
 
-def is_quiet() -> bool:
+def all_delivered() -> bool:
     """
-    Tell whether nothing is to be delivered before a later moment that was asked for.
+    Return whether no delivery is pending, except those delayed until later.
     """
     later = Q(delayed=True, due_at__gt=timezone.now())
     return not Delivery.objects.filter(~later, status=Delivery.Status.PENDING).exists()
@@ -83,17 +83,17 @@ def _wrong_ends(expected: Mapping[str, tuple[str, str]]) -> int:
     return sum(ends.get(order_id) != expected.get(order_id) for order_id in ends.keys() | expected.keys())
 
 
-def _wrong_stories() -> int:
-    stories: dict[object, tuple[str, ...]] = defaultdict(tuple)
+def _wrong_histories() -> int:
+    histories: dict[object, tuple[str, ...]] = defaultdict(tuple)
     for order_id, status in HistoryEntry.objects.order_by("id").values_list("order_id", "status"):
-        stories[order_id] += (status,)
-    return sum(story not in STORIES for story in stories.values())
+        histories[order_id] += (status,)
+    return sum(history not in HISTORIES for history in histories.values())
 
 
-def _announced_twice() -> int:
-    whole = OutboxMessage.objects.exclude(type__in=SAID_OFTEN + SAID_OF_PARTS).values("type", "key")
-    parts = OutboxMessage.objects.filter(type__in=SAID_OF_PARTS).values("type", "key", "payload")
-    return sum(facts.annotate(times=Count("pk")).filter(times__gt=1).count() for facts in (whole, parts))
+def _published_twice() -> int:
+    whole = OutboxMessage.objects.exclude(type__in=REPEATABLE + ONE_PER_PART).values("type", "key")
+    parts = OutboxMessage.objects.filter(type__in=ONE_PER_PART).values("type", "key", "payload")
+    return sum(events.annotate(times=Count("pk")).filter(times__gt=1).count() for events in (whole, parts))
 
 
 def _wrong_shipments() -> int:
@@ -106,34 +106,34 @@ def _wrong_shipments() -> int:
     return ((sold - left) + (left - sold)).total()
 
 
-def _miscounted() -> int:
+def _wrong_stock() -> int:
     ledger = dict(StockMovement.objects.values_list("sku").annotate(Sum("quantity")))
     items = StockItem.objects.values_list("sku", "on_hand", "reserved")
     return sum((on_hand, reserved) != (ledger.get(sku, 0), 0) for sku, on_hand, reserved in items)
 
 
-def _told_wrongly() -> int:
+def _wrong_notifications() -> int:
     due = Counter(OutboxMessage.objects.filter(type__in=NOTIFIABLE).values_list("pk", flat=True))
     accepted = Notification.objects.filter(status=Notification.Status.ACCEPTED).exclude(kind="payment_due_soon")
-    told = Counter(accepted.values_list("message_id", flat=True))
-    return ((due - told) + (told - due)).total()
+    sent = Counter(accepted.values_list("message_id", flat=True))
+    return ((due - sent) + (sent - due)).total()
 
 
 def _out_of_order() -> int:
     """
-    Count the deliveries that were delivered before an earlier one of the same subscriber and key.
+    Return how many deliveries were delivered before an earlier one of the same subscriber and key.
 
-    What waits for a moment, or for a person, may be overtaken: asks for a payment that is unknown, and webhooks that
-    were parked or disputed.
+    Those that wait for a later moment or for a person may be overtaken: queries for a payment whose outcome is unknown,
+    and webhooks that were parked or disputed.
     """
     waited = Q(subscriber="payments.ask_again") | Q(message__payload__contains='"parking_is_over":true')
     delivered = Delivery.objects.filter(status=Delivery.Status.DELIVERED).exclude(waited | Q(pk__in=_disputed()))
     latest: dict[tuple[str, str], object] = {}
-    found = 0
+    overtaken = 0
     for subscriber, key, at in delivered.order_by("id").values_list("subscriber", "key", "delivered_at"):
-        found += at < latest.get((subscriber, key), at)
+        overtaken += at < latest.get((subscriber, key), at)
         latest[subscriber, key] = at
-    return found
+    return overtaken
 
 
 def _disputed() -> QuerySet:

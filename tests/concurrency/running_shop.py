@@ -1,5 +1,5 @@
 """
-A shop of real processes, workers, web server and payment simulator, and how badly it is to be treated.
+A shop of real processes: workers, web server and payment simulator.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from payments.simulator.behaviours import CHAOS
 from shop.settings.groups import SIMULATED_GATEWAY
 from tests.concurrency.environment import ENVIRONMENT, WORKERS
-from tests.concurrency.ledger import Ledger
+from tests.concurrency.ledger import SimulatorLedger
 from tests.programs import Cluster, PaymentSimulator, WebServer
 from tests.waiting import eventually
 
@@ -22,44 +22,42 @@ SECRET = "whsec_" + "dG9ydHVyZSBpcyBub3Qgc2VjcmV0LCBidXQgc2lnbmVk"
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """
-    How many orders, how much harm, and how short the times are.
+    How many orders are placed, which faults are injected, and which limits of time apply.
     """
 
     orders: int
     burst: int
-    """How many of them come at once, before each harm."""
+    """How many orders are placed at once before each fault."""
     rounds: int
-    """How often each harm is done, at least."""
+    """How often each fault is injected, at least."""
     seconds: float
-    """How long harm may be done; each is done once in any case."""
-    harms: Sequence[str] = ()
-    """Which harm to do; all of it, if none is named."""
+    """For how long faults are injected; each is injected once in any case."""
+    faults: Sequence[str] = ()
+    """Which faults of processes to inject; all of them if empty."""
     rate: float
-    """The share of payments that each fault of the gateway spoils."""
+    """The share of payments that meets each fault of the gateway."""
     of_each: int = 0
-    """How many orders ask for each fault by its token, for too few are drawn in a short time."""
-    regrets: float = 0.03
-    """The share of orders that their customers cancel."""
-    takes_back: float
+    """How many orders request each fault of the gateway by its token, since a short run draws too few."""
+    cancel_share: float = 0.03
+    refund_share: float
     """The share of confirmed orders that the operator refunds."""
     environment: Mapping[str, str]
-    conduct: Mapping[str, object]
-    """How the gateway behaves apart from its faults."""
+    simulator_options: Mapping[str, object]
 
 
 @dataclass(frozen=True)
-class Shop:
+class RunningShop:
     cluster: Cluster
     web: WebServer
     simulator: PaymentSimulator
-    ledger: Ledger
+    ledger: SimulatorLedger
 
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         return self.cluster.is_ready() and self.web.is_ready() and self.simulator.is_ready()
 
-    def payments(self) -> dict[str, object]:
+    def payment_settings(self) -> dict[str, object]:
         """
-        Write down the settings by which this process finds the same gateway.
+        Return the settings with which this process uses the same gateway.
         """
         address = self.simulator.address
         return {"gateway": SIMULATED_GATEWAY, "simulator_url": address, "webhook_secrets": (SECRET,)}
@@ -69,14 +67,14 @@ class Shop:
 
 
 @contextmanager
-def open_shop(plan: Plan, folder: Path, database_url: str) -> Iterator[Shop]:
+def running_shop(plan: Plan, folder: Path, database_url: str) -> Iterator[RunningShop]:
     """
-    Run the processes for the time of the block.
+    Run the processes during the block.
     """
     ledger, chaos = folder / "ledger.sqlite3", ",".join(f"{name}={plan.rate}" for name in CHAOS)
     web = WebServer(folder / "web.log")
-    conduct = {"ledger": ledger, "callback_url": web.webhook_url, "seed": SEED, "chaos": chaos, **plan.conduct}
-    simulator = PaymentSimulator(folder / "simulator.log", **conduct)
+    options = {"ledger": ledger, "callback_url": web.webhook_url, "seed": SEED, "chaos": chaos}
+    simulator = PaymentSimulator(folder / "simulator.log", **options, **plan.simulator_options)
     web.environment = simulator.environment = ENVIRONMENT | {
         "DATABASE_URL": database_url,
         "PAYMENT_GATEWAY": SIMULATED_GATEWAY,
@@ -86,6 +84,6 @@ def open_shop(plan: Plan, folder: Path, database_url: str) -> Iterator[Shop]:
         **plan.environment,
     }
     with web, simulator, Cluster(folder / "cluster.log", workers=WORKERS, environment=web.environment) as cluster:
-        shop = Shop(cluster, web, simulator, Ledger(ledger))
-        eventually(shop.is_whole)
+        shop = RunningShop(cluster, web, simulator, SimulatorLedger(ledger))
+        eventually(shop.is_complete)
         yield shop

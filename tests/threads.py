@@ -1,5 +1,5 @@
 """
-Many at once: callers and workers in threads with connections of their own, on whichever database.
+Calls and workers in threads, each with a database connection of its own.
 """
 
 import threading
@@ -19,32 +19,32 @@ from tests.waiting import eventually
 
 def at_once(*calls: Callable[[], object]) -> list[object]:
     """
-    Make these calls at the same instant, and return what each returned or raised.
+    Make these calls at the same moment, and return what each returned or raised.
     """
     start = threading.Barrier(len(calls))
     with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(lambda call: _answer(call, start), calls))
+        return list(pool.map(lambda call: _result(call, start), calls))
 
 
 @contextmanager
 def workers(number: int, *, clock: Callable[[], datetime] = timezone.now) -> Iterator[None]:
     """
-    Have so many relays at work during the block, and until nothing is left to deliver.
+    Run so many relays during the block, and until nothing is left to deliver.
     """
     stop = threading.Event()
-    threads = [threading.Thread(target=_work, args=(stop, clock)) for _ in range(number)]
+    threads = [threading.Thread(target=_deliver, args=(stop, clock)) for _ in range(number)]
     for thread in threads:
         thread.start()
     try:
         yield
-        _wait_until_quiet(clock)
+        _wait_until_delivered(clock)
     finally:
         stop.set()
         for thread in threads:
             thread.join()
 
 
-def _answer(call: Callable[[], object], start: threading.Barrier) -> object:
+def _result(call: Callable[[], object], start: threading.Barrier) -> object:
     try:
         start.wait()
         return call()
@@ -54,14 +54,14 @@ def _answer(call: Callable[[], object], start: threading.Barrier) -> object:
         connections.close_all()
 
 
-def _work(stop: threading.Event, clock: Callable[[], datetime]) -> None:
+def _deliver(stop: threading.Event, clock: Callable[[], datetime]) -> None:
     try:
         Relay(clock=clock).run(stop)
     finally:
         connections.close_all()
 
 
-def _wait_until_quiet(clock: Callable[[], datetime]) -> None:
-    unfinished = Delivery.objects.filter(status=Delivery.Status.PENDING)
+def _wait_until_delivered(clock: Callable[[], datetime]) -> None:
+    pending = Delivery.objects.filter(status=Delivery.Status.PENDING)
     is_due = Q(delayed=False) | Q(claim_token__isnull=False)
-    eventually(lambda: not unfinished.filter(is_due | Q(due_at__lte=clock())).exists())
+    eventually(lambda: not pending.filter(is_due | Q(due_at__lte=clock())).exists())

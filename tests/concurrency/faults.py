@@ -1,0 +1,163 @@
+"""
+Faults of processes: of the cluster of workers, and of the payment gateway and the web server beside it.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+
+from messaging.models import Delivery
+from orders.models import Order
+from payments.models import PaymentIntent
+from tests.concurrency.consistency import all_delivered
+from tests.concurrency.customers import Customer
+from tests.concurrency.environment import STOP_SECONDS
+from tests.concurrency.fault_injector import Fault
+from tests.concurrency.running_shop import RunningShop
+from tests.processes import freeze, kill, thaw
+from tests.programs import Cluster
+from tests.waiting import eventually
+
+OUTAGE_SECONDS = 6
+
+
+class ClusterFaults:
+    def __init__(self, cluster: Cluster, rng: random.Random) -> None:
+        self.cluster, self.rng = cluster, rng
+        self._thaws: list[threading.Timer] = []
+
+    def every_fault(self) -> Sequence[Fault]:
+        return [
+            self.kill_busy_worker,
+            self.kill_idle_worker,
+            self.kill_all_workers,
+            self.kill_pusher,
+            self.kill_monitor,
+            self.kill_sentinel,
+            self.kill_master,
+            self.freeze_worker,
+            self.terminate,
+        ]
+
+    def are_over(self) -> bool:
+        """
+        Return whether the cluster is complete again.
+        """
+        for thaw_timer in self._thaws:
+            thaw_timer.join()
+        return self.cluster.is_ready()
+
+    def kill_busy_worker(self) -> float:
+        return kill(self.rng.choice(self.cluster.pids("worker")))
+
+    def kill_idle_worker(self) -> float:
+        eventually(all_delivered)
+        return kill(self.rng.choice(self.cluster.pids("worker")))
+
+    def kill_all_workers(self) -> float:
+        """
+        Kill the holder of the lock of django-q2's queue, too: the lock is lost, and SIGTERM no longer ends the cluster.
+        """
+        return kill(*self.cluster.pids("worker"))
+
+    def kill_pusher(self) -> float:
+        return kill(*self.cluster.pids("pusher"))
+
+    def kill_monitor(self) -> float:
+        return kill(*self.cluster.pids("monitor"))
+
+    def kill_sentinel(self) -> float:
+        """
+        Kill the parent of the workers, which finish their batch and end when they next look for it.
+        """
+        killed_at = kill(*self.cluster.pids("sentinel"))
+        limit = self._seconds("MESSAGING_HANDLER_LIMIT_SECONDS")
+        eventually(lambda: not self.cluster.pids("worker"), within=limit + 2)
+        self.cluster.restart()
+        return killed_at
+
+    def kill_master(self) -> float:
+        killed_at = kill(self.cluster.pid)
+        self.cluster.restart()
+        return killed_at
+
+    def freeze_worker(self) -> float:
+        """
+        Freeze a worker for longer than its lease. On SQLite it may hold the write lock meanwhile.
+        """
+        pid = self.rng.choice(self.cluster.pids("worker"))
+        freeze(pid)
+        self._thaws.append(threading.Timer(self._seconds("MESSAGING_LEASE_SECONDS") + 1, thaw, [pid]))
+        self._thaws[-1].start()
+        return time.monotonic()
+
+    def terminate(self) -> float:
+        terminated_at = time.monotonic()
+        self.cluster.stop(within=STOP_SECONDS)
+        self.cluster.start()
+        return terminated_at
+
+    def _seconds(self, variable: str) -> int:
+        return int(self.cluster.environment[variable])
+
+
+class ServerFaults:
+    """
+    Faults of the payment gateway, and of the web server that it calls back, while orders are placed.
+    """
+
+    def __init__(self, shop: RunningShop, customer: Customer, *, burst: int) -> None:
+        self.simulator, self.web, self.ledger = shop.simulator, shop.web, shop.ledger
+        self.customer, self.burst = customer, burst
+        self.placed_in_outages: list[str] = []
+
+    def every_fault(self) -> Sequence[Fault]:
+        return [self.kill_simulator, self.gateway_down, self.hang_simulator, self.kill_web_server]
+
+    def kill_simulator(self) -> float:
+        killed_at = time.monotonic()
+        self.simulator.kill()
+        self.simulator.start()
+        return killed_at
+
+    def gateway_down(self) -> float:
+        """
+        Stop the gateway for some seconds. Stock is reserved all the same.
+        """
+        end = time.monotonic() + OUTAGE_SECONDS
+        self.simulator.kill()
+        placed = self.customer.order(self.burst)
+        eventually(lambda: not Order.objects.filter(pk__in=placed, status=Order.Status.PLACED).exists())
+        self.placed_in_outages += placed + self.customer.order_until(end)
+        self.simulator.start()
+        return time.monotonic()
+
+    def hang_simulator(self) -> float:
+        """
+        Let the gateway accept requests and answer none, until the outcome of some payments is unknown.
+        """
+        freeze(self.simulator.pid)
+        placed = self.customer.order(self.burst)
+        unknown = PaymentIntent.objects.filter(order_id__in=placed, status=PaymentIntent.Status.UNKNOWN)
+        eventually(unknown.exists)
+        thaw(self.simulator.pid)
+        return time.monotonic()
+
+    def kill_web_server(self) -> float:
+        """
+        Stop the web server until about half of the callbacks for a burst of orders have failed.
+        """
+        enough = self.ledger.failed_callbacks() + self.burst // 2
+        self.web.kill()
+        self.customer.order(self.burst)
+        eventually(lambda: self.ledger.failed_callbacks() >= enough)
+        self.web.start()
+        return time.monotonic()
+
+    def attempts_used_by_outages(self) -> int:
+        """
+        Return how many payments an outage of the gateway alone has cost an attempt.
+        """
+        repeated = Delivery.objects.filter(subscriber="payments.take_payment", suspect=False, attempts__gt=1)
+        return repeated.filter(key__in=self.placed_in_outages).count()
