@@ -1,8 +1,8 @@
 """
 Measure this shop: `make bench`, or `python -m tests.bench [--quick | --http | --gateway]`.
 
-On SQLite, and on PostgreSQL when DATABASE_URL names one, in databases of its own. Prints a table and writes bench.json.
-The figures are of this machine at this moment: compare them within one run only.
+Measures on SQLite, and on PostgreSQL if DATABASE_URL names one, in databases of its own. Prints a table and writes
+bench.json. Figures depend on the machine and its load: compare those of one run only.
 """
 
 import argparse
@@ -26,21 +26,21 @@ RUN_SECONDS = 4 * 3600
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--quick", action="store_true", help="grow to 2,000 orders instead of 50,000")
-    arguments.add_argument("--http", action="store_true", help="measure only orders that come over HTTP")
+    arguments.add_argument("--http", action="store_true", help="measure only orders placed over HTTP")
     arguments.add_argument("--gateway", action="store_true", help="measure only payments at a slow gateway")
     arguments.add_argument("--log", type=Path, default=SAMPLE, help="the order log to import (the shipped sample)")
     arguments.add_argument("--out", type=Path, default=Path("bench.json"))
-    chosen = arguments.parse_args()
+    options = arguments.parse_args()
     postgres = os.environ.get("DATABASE_URL", "")
     urls = ["", postgres] if postgres.startswith("postgres") else [""]
     report = {"python": platform.python_version(), "cores": os.cpu_count(), "databases": {}}
     for url in urls:
-        report["databases"]["PostgreSQL" if url else "SQLite"] = _measure_apart(url, chosen)
-    chosen.out.write_text(json.dumps(report, indent=2) + "\n")
+        report["databases"]["PostgreSQL" if url else "SQLite"] = _measure(url, options)
+    options.out.write_text(json.dumps(report, indent=2) + "\n")
     _print(report)
 
 
-def _measure_apart(url: str, chosen: argparse.Namespace) -> dict[str, Any]:
+def _measure(url: str, options: argparse.Namespace) -> dict[str, Any]:
     """
     Measure in a process of its own, since Django knows one database for life.
     """
@@ -56,14 +56,14 @@ def _measure_apart(url: str, chosen: argparse.Namespace) -> dict[str, Any]:
             "PAYMENT_GATEWAY": "payments.gateway.adapters.instant.InstantGateway",
             "PAYMENT_WEBHOOK_SECRETS": f"whsec_{secrets.token_hex(32)}",
             "LOG_LEVEL": "ERROR",
-            # It is the shop that is measured, not how it holds back.
+            # Limits are not measured.
             "ORDER_MAX_OPEN_ORDERS": "1000000000",
             "THROTTLE_ACCOUNT_PER_MINUTE": "0",
             "THROTTLE_ADDRESS_PER_MINUTE": "0",
         }
-        parts = ["http"] if chosen.http else ["gateway"] if chosen.gateway else ["http", "gateway", "workers"]
-        sizes = ["1000", "2000"] if chosen.quick else ["1000", "10000", "50000"]
-        measure = [sys.executable, "-m", "tests.bench.measure", str(chosen.log.resolve()), ",".join(parts), *sizes]
+        parts = ["http"] if options.http else ["gateway"] if options.gateway else ["http", "gateway", "workers"]
+        sizes = ["1000", "2000"] if options.quick else ["1000", "10000", "50000"]
+        measure = [sys.executable, "-m", "tests.bench.measure", str(options.log.resolve()), ",".join(parts), *sizes]
         finished = run(measure, within=RUN_SECONDS, **environment)
         if finished.status:
             sys.exit(finished.output + finished.errors)
@@ -78,7 +78,7 @@ def _print(report: dict[str, Any]) -> None:
     figures = list(report["databases"].values())
     for name in figures[0]:
         for unit in figures[0][name]:
-            table.add_row(f"{name}: {unit}", *(f"{found[name][unit]:,.1f}" for found in figures))
+            table.add_row(f"{name}: {unit}", *(f"{measured[name][unit]:,.1f}" for measured in figures))
     Console().print(table)
 
 

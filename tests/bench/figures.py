@@ -1,5 +1,5 @@
 """
-The figures, each measured on a running cluster.
+The figures, each measured while a cluster runs.
 """
 
 import random
@@ -21,6 +21,7 @@ from messaging.outbox import publish
 from orders import placing, services
 from orders.drafts import Draft, DraftLine
 from orders.models import Order, OrderLine, Product
+from tests.waiting import eventually
 
 from .handlers import ARRIVALS, Ping
 from .programs import FOLDER, cpu_seconds
@@ -28,11 +29,12 @@ from .programs import FOLDER, cpu_seconds
 SKUS = [f"SKU-{number:03}" for number in range(500)]
 PRICE = 100
 SEED = 20261123
+PATIENCE_SECONDS = 3600
 
 
 def open_shop() -> None:
     """
-    Offer 500 products with plenty of stock.
+    Add 500 products, with more stock than any run sells.
     """
     services.add_products([Product(sku=sku, name=f"Product {sku}", price=PRICE) for sku in SKUS])
     open_stock_items(SKUS, opening=10**9, now=timezone.now())
@@ -42,40 +44,40 @@ def place(number: int) -> None:
     """
     Place orders of one to three lines, 200 a transaction.
     """
-    chance = random.Random(SEED + Order.objects.count())
+    rng = random.Random(SEED + Order.objects.count())
     customer, _ = get_user_model().objects.get_or_create(username="bench")
     for _ in range(0, number, 200):
-        placing.place_orders([_draft(customer.pk, chance) for _ in range(200)], now=timezone.now())
+        placing.place_orders([_draft(customer.pk, rng) for _ in range(200)], now=timezone.now())
 
 
-def await_quiet() -> None:
+def wait_until_delivered() -> None:
     """
     Wait until everything due is delivered.
     """
-    while subscribers_with_work(timezone.now() + 2 * lease()):  # what is claimed is due when its lease ends
-        time.sleep(0.02)
+    horizon = 2 * lease()  # a claimed delivery is due when its lease ends
+    eventually(lambda: not subscribers_with_work(timezone.now() + horizon), within=PATIENCE_SECONDS)
 
 
 def grow(size: int) -> None:
     """
-    Place orders until there are so many, and let the database tidy up as it would have over the months that takes.
+    Place orders until there are so many, and vacuum the database as its autovacuum would over time.
     """
     place(max(0, size - Order.objects.count()))
-    await_quiet()
+    wait_until_delivered()
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "PRAGMA optimize")
 
 
 def throughput(orders: int = 1_000, rounds: int = 5) -> dict[str, float]:
     """
-    Orders per second from the first one placed to the last delivery of them all: the median of some rounds.
+    Orders per second, from the first one placed to the last delivery of all of them: the median of some rounds.
     """
     rates, deliveries = [], Delivery.objects.filter(status="delivered").count()
     began = time.perf_counter()
     for _ in range(rounds):
         start = time.perf_counter()
         place(orders)
-        await_quiet()
+        wait_until_delivered()
         rates.append(orders / (time.perf_counter() - start))
     delivered = Delivery.objects.filter(status="delivered").count() - deliveries
     return {"orders/s": median(rates), "deliveries/s": delivered / (time.perf_counter() - began)}
@@ -88,7 +90,7 @@ def order_log(path: Path) -> dict[str, float]:
     start = time.perf_counter()
     options = ["--create-products", "--opening-stock=1000000", f"--rejects={FOLDER / 'rejects.csv'}"]
     call_command("import_orders", str(path), *options, stdout=StringIO())
-    await_quiet()
+    wait_until_delivered()
     seconds = time.perf_counter() - start
     lines = OrderLine.objects.filter(order__customer__username="order-feed").count()
     return {"lines": lines, "lines/s": lines / seconds}
@@ -96,7 +98,7 @@ def order_log(path: Path) -> dict[str, float]:
 
 def commit_to_handler(pings: int = 200) -> dict[str, float]:
     """
-    Milliseconds from the return of a commit to the start of its handler, on a system idle before each.
+    Milliseconds from the return of a commit to the start of its handler, each time on an idle system.
     """
     ARRIVALS.write_text("")
     committed = {}
@@ -105,25 +107,24 @@ def commit_to_handler(pings: int = 200) -> dict[str, float]:
         with transaction.atomic():
             publish(Ping(number))
         committed[number] = time.time()
-    await_quiet()
+    wait_until_delivered()
     arrived = dict(map(float, line.split()) for line in ARRIVALS.read_text().splitlines())
     return _percentiles([(arrived[number] - committed[number]) * 1000 for number in committed])
 
 
 def place_to_confirmed(orders: int = 50) -> dict[str, float]:
     """
-    Milliseconds from the call that places a single order to its confirmation, on a system idle before each.
+    Milliseconds from placing an order to its confirmation, each time on an idle system.
     """
     customer, _ = get_user_model().objects.get_or_create(username="bench")
     spans = []
     for _ in range(orders):
-        await_quiet()
+        wait_until_delivered()
         time.sleep(random.uniform(0.03, 0.08))
         start = time.perf_counter()
         draft = _draft(customer.pk, random)
         order = placing.place_order(draft, now=timezone.now(), answer=lambda placed: placed.pk.bytes).order
-        while not Order.objects.filter(pk=order.pk, status="confirmed").exists():
-            time.sleep(0.001)
+        eventually(Order.objects.filter(pk=order.pk, status="confirmed").exists, every=0.001)
         spans.append((time.perf_counter() - start) * 1000)
     return _percentiles(spans)
 
@@ -132,15 +133,15 @@ def idle_cpu(workers: Sequence[int], seconds: float = 8) -> dict[str, float]:
     """
     Per cent of one core that an idle worker uses.
     """
-    await_quiet()
+    wait_until_delivered()
     before = [cpu_seconds(pid) for pid in workers]
     time.sleep(seconds)
     used = [cpu_seconds(pid) - start for pid, start in zip(workers, before, strict=True)]
     return {"% of a core": 100 * max(used) / seconds}
 
 
-def _draft(customer: int, chance: random.Random) -> Draft:
-    skus = chance.sample(SKUS, chance.randint(1, 3))
+def _draft(customer: int, rng: random.Random) -> Draft:
+    skus = rng.sample(SKUS, rng.randint(1, 3))
     lines = [DraftLine(sku=sku, quantity=1) for sku in skus]
     return Draft(customer_id=customer, lines=lines, payment_method="tok_visa", email="bench@example.com")
 

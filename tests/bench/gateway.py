@@ -7,7 +7,7 @@ import time
 from payments.models import PaymentIntent, WebhookEvent
 from tests.waiting import eventually
 
-from .figures import await_quiet, place
+from .figures import place, wait_until_delivered
 
 PATIENCE_SECONDS = 600
 
@@ -27,7 +27,7 @@ def charges(orders: int = 1_000) -> dict[str, float]:
     eventually(lambda: charged.count() >= expected, within=PATIENCE_SECONDS)
     charging_seconds = time.perf_counter() - start
     eventually(lambda: paid.count() >= expected, within=PATIENCE_SECONDS)
-    await_quiet()
+    wait_until_delivered()
     paying_seconds = time.perf_counter() - start
     eventually(lambda: processed.count() >= expected, within=PATIENCE_SECONDS)
     return {

@@ -1,5 +1,5 @@
 """
-A subscriber that notes when it was called, to time the way from a commit to its handler.
+A subscriber that records when it was called, to time the way from a commit to its handler.
 """
 
 import os
@@ -22,7 +22,7 @@ class Ping(Event, frozen=True):
 
 
 @subscriber(Ping)
-def note_arrival(events: Sequence[Ping]) -> None:
+def record_arrival(events: Sequence[Ping]) -> None:
     now = time.time()
     with ARRIVALS.open("a") as arrivals:
         arrivals.writelines(f"{event.number} {now}\n" for event in events)

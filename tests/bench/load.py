@@ -1,9 +1,9 @@
 """
-A load generator: places orders over HTTP as fast as they are taken, or at times that were fixed beforehand.
+A load generator: places orders over HTTP as fast as they are accepted (closed loop), or at a fixed rate (open loop).
 
-It runs in a process of its own, reads a `Plan` from its input, renders and signs every request before the clock starts,
-and writes to its output what became of them. Where times are fixed, an answer's latency counts from when its request
-was due, not from when a connection was free for it: who comes while the shop is stuck waits, too.
+It runs in a process of its own, reads a `LoadPlan` from its input, renders and signs every request before the clock
+starts, and writes the figures to its output. In an open loop latency counts from when a request was due, not from when
+a connection was free, so that it includes waiting for a stalled server (no coordinated omission).
 """
 
 import json
@@ -17,19 +17,17 @@ from dataclasses import dataclass
 from statistics import quantiles
 from typing import NamedTuple
 
-from .wire import Caller, orders
+from .http_requests import Caller, orders
 
-TAKEN = 201
+ACCEPTED = 201
 LEAD_SECONDS = 0.2
-"""For the connections to be made."""
+"""Time to open the connections."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class LoadPlan:
     """
-    What to place, and how.
-
-    :param per_second: how many fall due a second, whatever became of those before; 0 for as fast as they are taken.
+    :param per_second: the rate of an open loop; 0 for a closed loop.
     """
 
     port: int
@@ -41,9 +39,9 @@ class Plan:
     per_second: float = 0
 
 
-class Shot(NamedTuple):
+class ScheduledRequest(NamedTuple):
     due: float
-    """By the clock; 0 for now."""
+    """A moment of `time.perf_counter`; in the past for at once."""
     request: bytes
 
 
@@ -53,46 +51,47 @@ class Answer(NamedTuple):
 
 
 def main() -> None:
-    told = json.load(sys.stdin)
-    plan = Plan(**told | {"callers": [Caller(*caller) for caller in told["callers"]]})
-    json.dump(carry_out(plan), sys.stdout)
+    plan = json.load(sys.stdin)
+    callers = [Caller(*caller) for caller in plan["callers"]]
+    json.dump(generate_load(LoadPlan(**plan | {"callers": callers})), sys.stdout)
 
 
-def carry_out(plan: Plan) -> Mapping[str, float]:
+def generate_load(plan: LoadPlan) -> Mapping[str, float]:
     """
-    Place the orders of a plan; tell how many a second were taken, and how long the answers took.
+    Place the orders of a plan. Return the accepted orders per second, and percentiles of the latency in ms.
     """
     requests = list(orders(plan.orders, plan.callers, plan.skus, plan.price))
     cpu, began = time.process_time(), time.perf_counter() + LEAD_SECONDS
     every = 1 / plan.per_second if plan.per_second else 0
-    answers = _fire([Shot(began + at * every, request) for at, request in enumerate(requests)], plan)
+    schedule = [ScheduledRequest(began + at * every, request) for at, request in enumerate(requests)]
+    answers = _send_all(schedule, plan)
     seconds = time.perf_counter() - began
-    taken = Counter(answer.status for answer in answers)[TAKEN]
+    accepted = Counter(answer.status for answer in answers)[ACCEPTED]
     percentiles = quantiles([answer.seconds * 1000 for answer in answers], n=100)
     return {
-        "orders/s": taken / seconds,
+        "orders/s": accepted / seconds,
         "p50 ms": percentiles[49],
         "p99 ms": percentiles[98],
-        "not taken": len(answers) - taken,
+        "not accepted": len(answers) - accepted,
         "load generator, % of a core": 100 * (time.process_time() - cpu) / seconds,
     }
 
 
-def _fire(shots: Sequence[Shot], plan: Plan) -> list[Answer]:
-    waiting = iter(shots)  # each connection takes the next one
-    with ThreadPoolExecutor(plan.connections) as connections:
-        conversations = [connections.submit(_converse, plan, waiting) for _ in range(plan.connections)]
-        return [answer for conversation in conversations for answer in conversation.result()]
+def _send_all(schedule: Sequence[ScheduledRequest], plan: LoadPlan) -> list[Answer]:
+    waiting = iter(schedule)  # shared: each connection takes the next request
+    with ThreadPoolExecutor(plan.connections) as pool:
+        connections = [pool.submit(_send_over_one_connection, plan, waiting) for _ in range(plan.connections)]
+        return [answer for connection in connections for answer in connection.result()]
 
 
-def _converse(plan: Plan, waiting: Iterator[Shot]) -> list[Answer]:
+def _send_over_one_connection(plan: LoadPlan, waiting: Iterator[ScheduledRequest]) -> list[Answer]:
     answers = []
     with socket.create_connection(("127.0.0.1", plan.port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for shot in waiting:
-            time.sleep(max(0, shot.due - time.perf_counter()))
-            began = shot.due if plan.per_second else time.perf_counter()
-            connection.sendall(shot.request)
+        for scheduled in waiting:
+            time.sleep(max(0, scheduled.due - time.perf_counter()))
+            began = scheduled.due if plan.per_second else time.perf_counter()
+            connection.sendall(scheduled.request)
             status = _read_status(connection)
             answers.append(Answer(status, time.perf_counter() - began))
     return answers
@@ -100,7 +99,7 @@ def _converse(plan: Plan, waiting: Iterator[Shot]) -> list[Answer]:
 
 def _read_status(connection: socket.socket) -> int:
     """
-    Read an answer to its end, for the next one to begin there.
+    Read a response to its end, and return its status.
     """
     head, _, body = _receive(connection).partition(b"\r\n\r\n")
     fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
@@ -113,7 +112,7 @@ def _read_status(connection: socket.socket) -> int:
 def _receive(connection: socket.socket) -> bytes:
     received = connection.recv(65_536)
     if not received:
-        raise ConnectionError("The shop closed the connection instead of answering.")
+        raise ConnectionError("The server closed the connection without a response.")
     return received
 
 

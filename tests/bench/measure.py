@@ -1,5 +1,5 @@
 """
-All figures of one database, in the order in which its tables grow.
+All figures of one database, measured while its tables grow.
 """
 
 import json
@@ -21,19 +21,19 @@ from .web import make_callers, place_over_http  # noqa: E402
 
 def main(log: str, parts: str, *sizes: str) -> None:
     """
-    Measure these parts, separated by commas; the workers at these sizes.
+    Measure these parts, separated by commas, and the workers at these numbers of orders.
     """
     call_command("migrate", verbosity=0)
     figures.open_shop()
-    measured = {
+    measure = {
         "http": lambda: dict(_over_http()),
         "gateway": lambda: dict(_at_a_slow_gateway()),
         "workers": lambda: _of_the_workers(log, sizes),
     }
-    found = {}
+    measured = {}
     for part in parts.split(","):
-        found |= measured[part]()
-    (FOLDER / "figures").write_text(json.dumps(found))
+        measured |= measure[part]()
+    (FOLDER / "figures").write_text(json.dumps(measured))
 
 
 def _over_http():
@@ -43,9 +43,9 @@ def _over_http():
             "token and signature": make_callers(20, signing=True),
         }.items():
             place_over_http(web.port, callers, orders=200, connections=8)
-            most = place_over_http(web.port, callers, orders=3_000, connections=8)
-            yield f"POST /orders/, {name}, 8 connections", most
-            half = most["orders/s"] / 2
+            closed_loop = place_over_http(web.port, callers, orders=3_000, connections=8)
+            yield f"POST /orders/, {name}, 8 connections", closed_loop
+            half = closed_loop["orders/s"] / 2
             yield (
                 f"POST /orders/, {name}, at half that rate",
                 place_over_http(web.port, callers, orders=int(half * 12), connections=16, per_second=half),
@@ -61,22 +61,22 @@ def _at_a_slow_gateway():
 
 
 def _of_the_workers(log: str, sizes: Sequence[str]):
-    found = {}
+    measured = {}
     with cluster(2) as processes:
         _warm_up()
         for size in map(int, sizes):
             figures.grow(size)
-            found |= {f"{name}, {size:,} orders": figure for name, figure in _at_this_size(processes.pids("worker"))}
-        found["real order log, 2 workers"] = figures.order_log(Path(log))
+            measured |= {f"{name}, {size:,} orders": figure for name, figure in _at_this_size(processes.pids("worker"))}
+        measured["real order log, 2 workers"] = figures.order_log(Path(log))
     with cluster(1):
         _warm_up()
-        found["1 worker, most orders"] = figures.throughput()
-    return found
+        measured["1 worker, most orders"] = figures.throughput()
+    return measured
 
 
 def _warm_up() -> None:
     figures.place(200)
-    figures.await_quiet()
+    figures.wait_until_delivered()
 
 
 def _at_this_size(workers: list[int]):

@@ -1,5 +1,5 @@
 """
-The shop under measurement: mail is rendered and handed to a backend that drops it, and nothing falls due meanwhile.
+The settings of a measured shop: mail is rendered and dropped, and no order falls due during a run.
 """
 
 from dataclasses import replace
@@ -8,7 +8,7 @@ from shop.settings import *  # noqa: F403
 from shop.settings import INSTALLED_APPS, LOGGING, ORDERS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.bench"]
-# Names the role of each process of the cluster.
+# The log names the role of each process of the cluster.
 LOGGING["loggers"]["django-q"]["level"] = "INFO"
 # The gateway calls back from this machine, with no proxy between.
 SECURE_SSL_REDIRECT = False

@@ -15,15 +15,15 @@ from shop.accounts.services import create_key, issue_token
 from tests.processes import run
 
 from .figures import PRICE, SKUS
-from .load import Plan
-from .wire import Caller
+from .http_requests import Caller
+from .load import LoadPlan
 
 LOAD_SECONDS = 1800
 
 
 def make_callers(number: int, *, signing: bool) -> list[Caller]:
     """
-    Give so many customers a token each, and those who sign a key.
+    Create so many customers with a token each, and with a key each if they sign.
     """
     now, callers = timezone.now(), []
     for at in range(number):
@@ -41,9 +41,9 @@ def place_over_http(
     port: int, callers: Sequence[Caller], *, orders: int, connections: int, per_second: float = 0
 ) -> Mapping[str, float]:
     """
-    Have a load generator place so many orders, and tell how it went.
+    Place so many orders by a load generator, and return its figures.
     """
-    plan = Plan(
+    plan = LoadPlan(
         port=port,
         callers=callers,
         skus=SKUS,

@@ -1,5 +1,5 @@
 """
-What these tests import of Selenium is not in requirements.txt, so nothing but a fixture may import it.
+Selenium is not in requirements.txt, so only a fixture may import it.
 """
 
 from collections.abc import Callable, Iterator
@@ -7,39 +7,39 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.browser.shopfront import LOGIN, Shopfront
+from tests.browser.demo_shop import LOGIN, DemoShop
 from tests.processes import database_url
 
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory, django_db_setup) -> Iterator[str]:
     """
-    Open a shop on the tests' database, and tell where it is.
+    Run a shop on the tests' database; yield its address.
     """
-    with Shopfront(tmp_path_factory.mktemp("shop"), database_url()) as shop:
+    with DemoShop(tmp_path_factory.mktemp("shop"), database_url()) as shop:
         yield shop.address
 
 
 @pytest.fixture
 def visit(address) -> Iterator[Callable[..., object]]:
     """
-    Let a visitor come; `visit(javascript=False)` lets one come whose browser runs no scripts.
+    Open a browser; `visit(javascript=False)` opens one that runs no scripts.
     """
-    from tests.browser.visitor import Visitor
+    from tests.browser.browser import Browser
 
-    with ExitStack() as visits:
-        yield lambda **traits: visits.enter_context(Visitor(address, **traits))
+    with ExitStack() as browsers:
+        yield lambda **options: browsers.enter_context(Browser(address, **options))
 
 
 @pytest.fixture
 def ada(visit) -> Callable[..., object]:
     """
-    Let Ada come, and log in.
+    Open a browser and log in as Ada.
     """
 
-    def come(**traits: object):
-        visitor = visit(**traits)
-        visitor.log_in(**LOGIN)
-        return visitor
+    def open_(**options: object):
+        browser = visit(**options)
+        browser.log_in(**LOGIN)
+        return browser
 
-    return come
+    return open_

@@ -15,34 +15,34 @@ PAGES = (
 )
 
 
-def tour(visitor) -> list[str]:
+def tour(browser) -> list[str]:
     """
-    List the addresses of a page of each kind, an order's among them.
+    Return the address of a page of each kind, an order's among them.
     """
-    visitor.open("/api/v1/quote/?quantity[RED-CHAIR]=2")
-    visitor.choose("A bank transfer, which leaves you time to pay, or to cancel")
-    visitor.press("Place this order")
-    return [*PAGES, visitor.address]
+    browser.open("/api/v1/quote/?quantity[RED-CHAIR]=2")
+    browser.choose("A bank transfer, which leaves you time to pay, or to cancel")
+    browser.press("Place this order")
+    return [*PAGES, browser.address]
 
 
 class TestPages:
     @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-    def test_raise_no_barriers(self, ada, dark):
-        visitor = ada(dark=dark)
-        found = {}
+    def test_follow_the_accessibility_rules(self, ada, dark):
+        browser = ada(dark=dark)
+        violations = {}
 
-        for address in tour(visitor):
-            visitor.open(address)
-            found[address] = visitor.barriers()
+        for address in tour(browser):
+            browser.open(address)
+            violations[address] = browser.accessibility_violations()
 
-        assert {address: barriers for address, barriers in found.items() if barriers} == {}
+        assert {address: rules for address, rules in violations.items() if rules} == {}
 
     def test_fit_on_a_phone(self, ada):
-        visitor = ada(screen="phone")
+        browser = ada(screen="phone")
         too_wide = []
 
-        for address in tour(visitor):
-            visitor.open(address)
-            too_wide += [address] * visitor.is_wider_than_its_screen()
+        for address in tour(browser):
+            browser.open(address)
+            too_wide += [address] * browser.overflows()
 
         assert too_wide == []

@@ -1,5 +1,5 @@
 """
-A page at another port of the same host is of the same site, so the browser sends the shop's cookies along from there.
+A page at another port of the same host is same-site, so the browser sends the shop's cookies with its requests.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ PAGE = """
 <form method="post" action="{action}" enctype="{encoding}">{fields}<button>Collect</button></form>
 """
 FIELD = '<input type="hidden" name="{}" value="{}">'
-WISH = {
+ORDER = {
     "quantity[RED-CHAIR]": "7",
     "expected_total": "31500",
     "payment_method": "tok_visa",
@@ -31,7 +31,7 @@ JSON = {'{"lines": [{"sku": "RED-CHAIR", "quantity": 7}], "payment_method": "tok
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """
-    Serve a page with a form from another origin, and tell its address.
+    Serve a page with a form from another origin; yield a function that returns its address.
     """
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path)))
     Thread(target=server.serve_forever, daemon=True).start()
@@ -48,41 +48,41 @@ def elsewhere(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 class TestForeignPage:
     def test_cancels_nothing(self, ada, elsewhere):
-        visitor = ada()
-        visitor.open("/api/v1/quote/?quantity[DOOR-MAT]=1")
-        visitor.choose("A bank transfer, which leaves you time to pay, or to cancel")
-        visitor.press("Place this order")
-        order = visitor.address
+        browser = ada()
+        browser.open("/api/v1/quote/?quantity[DOOR-MAT]=1")
+        browser.choose("A bank transfer, which leaves you time to pay, or to cancel")
+        browser.press("Place this order")
+        order = browser.address
 
-        visitor.open(elsewhere(f"{order}cancel/", {}))
-        visitor.press("Collect")
-        refusal = visitor.headline
-        visitor.open(order)
+        browser.open(elsewhere(f"{order}cancel/", {}))
+        browser.press("Collect")
+        refusal = browser.headline
+        browser.open(order)
 
         assert refusal == "The form did not come from our page"
-        visitor.watch_until("Your order awaits its payment")
+        browser.wait_for_headline("Your order awaits its payment")
 
     @pytest.mark.parametrize(
         ("fields", "encoding"),
-        [(WISH, "application/x-www-form-urlencoded"), (WISH, "multipart/form-data"), (JSON, "text/plain")],
+        [(ORDER, "application/x-www-form-urlencoded"), (ORDER, "multipart/form-data"), (JSON, "text/plain")],
     )
     def test_orders_nothing(self, ada, elsewhere, fields, encoding):
-        visitor = ada()
-        visitor.open("/api/v1/orders/")
-        before = visitor.text
+        browser = ada()
+        browser.open("/api/v1/orders/")
+        before = browser.text
 
-        visitor.open(elsewhere(visitor.address, fields, encoding))
-        visitor.press("Collect")
-        refusal = visitor.headline
-        visitor.open("/api/v1/orders/")
+        browser.open(elsewhere(browser.address, fields, encoding))
+        browser.press("Collect")
+        refusal = browser.headline
+        browser.open("/api/v1/orders/")
 
-        assert (refusal, visitor.text) == ("The form did not come from our page", before)
+        assert (refusal, browser.text) == ("The form did not come from our page", before)
 
-    def test_logs_nobody_out(self, ada, address, elsewhere):
-        visitor = ada()
+    def test_does_not_log_out(self, ada, address, elsewhere):
+        browser = ada()
 
-        visitor.open(elsewhere(f"{address}/api/auth/logout/", {}))
-        visitor.press("Collect")
-        visitor.open("/api/v1/orders/")
+        browser.open(elsewhere(f"{address}/api/auth/logout/", {}))
+        browser.press("Collect")
+        browser.open("/api/v1/orders/")
 
-        assert visitor.headline == "Your orders"
+        assert browser.headline == "Your orders"

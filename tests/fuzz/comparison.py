@@ -20,22 +20,22 @@ RUN_SECONDS = 4 * 3600
 
 
 @dataclass(frozen=True)
-class Report:
+class FuzzReport:
     statuses: Counter[int]
     faults: Sequence[str]
 
-    def written(self) -> str:
+    def summary(self) -> str:
         """
-        Write down how often there was which status, and what was wrong.
+        Return the number of responses by status, and the first faults.
         """
         counted = ", ".join(f"{number} × {status}" for status, number in sorted(self.statuses.items()))
         shown = [*self.faults[:SHOWN], *(["…"] if len(self.faults) > SHOWN else [])]
         return "\n".join([f"{self.statuses.total()} requests: {counted}", f"{len(self.faults)} faults", *shown])
 
 
-def compare(number: int, *, seed: int, database_url: str) -> Report:
+def compare(number: int, *, seed: int, database_url: str) -> FuzzReport:
     """
-    Make up requests, and send them to this database and to a fresh one of SQLite.
+    Generate requests, and send them to this database and to a fresh one of SQLite.
     """
     requests = generate(number, seed_number=seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -44,23 +44,23 @@ def compare(number: int, *, seed: int, database_url: str) -> Report:
             sending = [pool.submit(_send, Path(folder) / name, requests, url) for name, url in urls.items()]
             here, there = (run.result() for run in sending)
     pairs = list(zip(requests, here, there, strict=True))
-    faults = [f"{found['fault']}: {request}" for request, *both in pairs for found in both if found["fault"]]
+    faults = [f"{result['fault']}: {request}" for request, *both in pairs for result in both if result["fault"]]
     differences = [
         f"{one['status']} here, {other['status']} on SQLite: {request}"
         for request, one, other in pairs
         if one["status"] != other["status"]
     ]
-    return Report(statuses=Counter(found["status"] for found in here), faults=[*faults, *differences])
+    return FuzzReport(statuses=Counter(result["status"] for result in here), faults=[*faults, *differences])
 
 
 def _send(name: Path, requests: Sequence[Request], database_url: str) -> list[dict[str, Any]]:
     """
-    Send the requests from a process of its own, since Django knows one database for life, and return the findings.
+    Send the requests from a process of its own, since Django has one database per process, and return the results.
     """
-    sent, found = name.with_suffix(".requests"), name.with_suffix(".findings")
+    sent, results = name.with_suffix(".requests"), name.with_suffix(".results")
     sent.write_text(json.dumps([asdict(request) for request in requests]))
     environment = {"DATABASE_URL": database_url} if database_url else {}
-    command = [sys.executable, "-m", "tests.fuzz.sending", sent, found]
+    command = [sys.executable, "-m", "tests.fuzz.sending", sent, results]
     finished = run(command, within=RUN_SECONDS, **environment)
     assert finished.status == 0, finished.errors
-    return json.loads(found.read_text())
+    return json.loads(results.read_text())

@@ -1,5 +1,5 @@
 """
-Requests that are almost right: a good one to some route, changed in up to three ways.
+Mutated requests: a valid one to some route, changed in up to three ways.
 """
 
 import json
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.access.routes import BODIES, FORMS, QUERIES, Route, every_route
-from tests.fuzz.scene import CSRF, CUSTOMERS, THINGS, session_of, token_of
+from tests.fuzz.fixed_rows import CSRF, CUSTOMERS, IDS, session_of, token_of
 
 OFTEN, BASKETS = 5, 100
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
@@ -21,7 +21,7 @@ JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 @dataclass(frozen=True)
 class Request:
     """
-    A request as it goes over the wire, each byte of it a character of Latin-1.
+    A request as it is sent, each byte as a character of Latin-1.
     """
 
     method: str
@@ -62,7 +62,7 @@ WORDS = (
     *("Token", "Token x", "Bearer x", *(f"Token {token_of(name)}" for name in CUSTOMERS)),
     *(f"sessionid={session_of(name)}; csrftoken={CSRF}" for name in CUSTOMERS),
     *('sessionid="\\000abcdefgh"', 'csrftoken="\\000"', "sessionid=x"),
-    *THINGS.values(),
+    *IDS.values(),
 )
 NUMBERS = (0, 1, -1, 2, 1_000, 1_001, 2**31 - 1, 2**31, 2**53, 2**63 - 1, 2**63, 10**20, 4_500, 9_000, 0.5, 1.0, 1e300)
 
@@ -75,9 +75,9 @@ values = st.recursive(
 
 def generate(number: int, *, seed_number: int) -> list[Request]:
     """
-    Make up so many requests, the same for the same seed.
+    Return so many requests, the same for the same seed.
     """
-    found: list[Request] = []
+    generated: list[Request] = []
 
     @seed(seed_number)
     @settings(
@@ -89,15 +89,15 @@ def generate(number: int, *, seed_number: int) -> list[Request]:
     )
     @given(requests())
     def collect(request: Request) -> None:
-        found.append(request)
+        generated.append(request)
 
     collect()
-    return found
+    return generated
 
 
 @st.composite
 def requests(draw: Any) -> Request:
-    request = _good(draw(st.sampled_from(ROUTES)), draw(st.sampled_from(CALLERS)), draw(st.integers(0, BASKETS)))
+    request = _valid(draw(st.sampled_from(ROUTES)), draw(st.sampled_from(CALLERS)), draw(st.integers(0, BASKETS)))
     for mutation in draw(st.lists(st.sampled_from(MUTATIONS), max_size=3)):
         request = mutation(draw, request)
     return request
@@ -105,7 +105,7 @@ def requests(draw: Any) -> Request:
 
 def _routes() -> Iterator[Route]:
     """
-    List what anybody can reach: all but the operators' admin, of which the door is enough.
+    Return every route except those of the admin; of these only the login is sent requests.
     """
     for route in every_route():
         if not route.pattern.startswith("/admin/") or route.pattern == "/admin/login/":
@@ -114,7 +114,7 @@ def _routes() -> Iterator[Route]:
 
 def _callers() -> Iterator[dict[str, str]]:
     """
-    List who may ask, programs more often than people, and people more often than strangers.
+    Return the credentials to choose from: tokens more often than sessions, and sessions more often than none.
     """
     for name in CUSTOMERS:
         yield from [{"Authorization": f"Token {token_of(name)}"}] * OFTEN
@@ -122,11 +122,11 @@ def _callers() -> Iterator[dict[str, str]]:
     yield {}
 
 
-def _good(route: Route, caller: dict[str, str], basket: int) -> Request:
-    path, _, query = route.address(THINGS).partition("?")
-    # Whoever logs out is a stranger for the rest of the run.
-    known = caller if "logout" not in route.pattern else {}
-    headers = {"Host": "testserver", "Idempotency-Key": f"basket-{basket}", "X-CSRFToken": CSRF, **known}
+def _valid(route: Route, caller: dict[str, str], basket: int) -> Request:
+    path, _, query = route.address(IDS).partition("?")
+    # A logout would end the session for the rest of the run.
+    credentials = caller if "logout" not in route.pattern else {}
+    headers = {"Host": "testserver", "Idempotency-Key": f"basket-{basket}", "X-CSRFToken": CSRF, **credentials}
     headers.setdefault("Cookie", f"csrftoken={CSRF}")
     if not route.is_unsafe:
         return Request(route.method, path, query, headers)
@@ -152,8 +152,8 @@ def _change_path(draw: Any, request: Request) -> Request:
 
 
 def _change_query(draw: Any, request: Request) -> Request:
-    kept = request.query if draw(st.booleans()) else ""
-    return replace(request, query="&".join(filter(None, [kept, draw(queries(st.sampled_from(PARAMETERS)))])))
+    prefix = request.query if draw(st.booleans()) else ""
+    return replace(request, query="&".join(filter(None, [prefix, draw(queries(st.sampled_from(PARAMETERS)))])))
 
 
 def _change_header(draw: Any, request: Request) -> Request:
@@ -162,8 +162,8 @@ def _change_header(draw: Any, request: Request) -> Request:
 
 
 def _change_accept(draw: Any, request: Request) -> Request:
-    wanted = draw(st.sampled_from(["text/html", JSON, "*/*", "x"]))
-    return replace(request, headers=request.headers | {"Accept": wanted})
+    media_type = draw(st.sampled_from(["text/html", JSON, "*/*", "x"]))
+    return replace(request, headers=request.headers | {"Accept": media_type})
 
 
 def _change_value(draw: Any, request: Request) -> Request:
@@ -176,7 +176,7 @@ def _change_value(draw: Any, request: Request) -> Request:
 
 def _changed(draw: Any, value: Any) -> Any:
     """
-    Put another value somewhere within this one.
+    Replace or add a value somewhere within this one.
     """
     if isinstance(value, dict) and value and draw(st.booleans()):
         name = draw(st.sampled_from(sorted(value)))
@@ -190,13 +190,13 @@ def _changed(draw: Any, value: Any) -> Any:
 
 def _change_bytes(draw: Any, request: Request) -> Request:
     at = draw(st.integers(0, len(request.body)))
-    put = draw(st.binary(max_size=8)).decode("latin-1") * draw(st.sampled_from([1, 1, 1, 20_000]))
-    return replace(request, body=request.body[:at] + put + request.body[at + draw(st.integers(0, 8)) :])
+    inserted = draw(st.binary(max_size=8)).decode("latin-1") * draw(st.sampled_from([1, 1, 1, 20_000]))
+    return replace(request, body=request.body[:at] + inserted + request.body[at + draw(st.integers(0, 8)) :])
 
 
 def _write_as_form(draw: Any, request: Request) -> Request:
-    written = draw(queries(st.sampled_from(FIELDS)))
-    return replace(request, body=written, headers=request.headers | {"Content-Type": FORM})
+    form = draw(queries(st.sampled_from(FIELDS)))
+    return replace(request, body=form, headers=request.headers | {"Content-Type": FORM})
 
 
 @st.composite

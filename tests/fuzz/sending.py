@@ -1,6 +1,6 @@
 """
-One run: `python -m tests.fuzz.sending REQUESTS FINDINGS` sends a list of requests to a shop on a database of its own,
-which is gone afterwards, and writes down what it was answered.
+One run: `python -m tests.fuzz.sending REQUESTS RESULTS` sends a list of requests to the WSGI application on a temporary
+database, and writes the status and the fault of each response.
 """
 
 import json
@@ -18,29 +18,29 @@ import django
 MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 
 
-def main(requests: Path, findings: Path) -> None:
+def main(requests: Path, results: Path) -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.fuzz.settings"
     django.setup()
     from django.db import connection
 
     created = connection.creation.create_test_db(verbosity=0, serialize=False)
     try:
-        findings.write_text(json.dumps(_send_all(json.loads(requests.read_text()))))
+        results.write_text(json.dumps(_send_all(json.loads(requests.read_text()))))
     finally:
         connection.creation.destroy_test_db(created, verbosity=0)
 
 
 def _send_all(requests: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     from shop.wsgi import application
-    from tests.fuzz import scene
+    from tests.fuzz import fixed_rows
 
-    scene.build()
+    fixed_rows.build()
     return [_send(application, _signed(request)) for request in requests]
 
 
 def _signed(request: dict[str, Any]) -> dict[str, Any]:
     """
-    Sign what is to be sent as the payment gateway's, which cannot be done any sooner.
+    Sign a webhook, whose timestamp must be recent.
     """
     from django.conf import settings
 
@@ -50,26 +50,26 @@ def _signed(request: dict[str, Any]) -> dict[str, Any]:
     if headers.get("webhook-signature") != "good":
         return request
     secret, body = settings.PAYMENTS.webhook_secrets[0], request["body"].encode("latin-1")
-    good = signed(body, secret=secret, event_id=headers["webhook-id"])
-    return request | {"headers": good | headers | {"webhook-signature": good["webhook-signature"]}}
+    signature = signed(body, secret=secret, event_id=headers["webhook-id"])
+    return request | {"headers": signature | headers | {"webhook-signature": signature["webhook-signature"]}}
 
 
 def _send(application: Callable[..., Iterable[bytes]], request: dict[str, Any]) -> dict[str, Any]:
     """
-    Send a request, and tell the status of its answer and what is wrong with it.
+    Send a request, and return the status of its response and its fault, if any.
     """
-    begun: list[Any] = []
+    started: list[Any] = []
     try:
-        body = b"".join(application(_environ(**request), lambda *told: begun.extend(told)))
-    except Exception:  # noqa: BLE001  (whatever it is, it is a finding)
+        body = b"".join(application(_environ(**request), lambda *arguments: started.extend(arguments)))
+    except Exception:  # noqa: BLE001  (any exception is a fault)
         return {"status": 500, "fault": traceback.format_exc()}
-    status, headers = int(begun[0][:3]), {name.lower(): value for name, value in begun[1]}
+    status, headers = int(started[0][:3]), {name.lower(): value for name, value in started[1]}
     return {"status": status, "fault": _fault(request, status, headers, body)}
 
 
 def _environ(method: str, path: str, query: str, headers: dict[str, str], body: str) -> dict[str, Any]:
     """
-    Write a request as the web server does.
+    Return the WSGI environment of a request.
     """
     named = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
     plain = {name: named.pop(f"HTTP_{name}") for name in ("CONTENT_TYPE", "CONTENT_LENGTH") if f"HTTP_{name}" in named}
@@ -95,21 +95,21 @@ def _environ(method: str, path: str, query: str, headers: dict[str, str], body: 
 def _fault(request: dict[str, Any], status: int, headers: dict[str, str], body: bytes) -> str:
     from shop.http.error_codes import CATALOGUE
 
-    kind = headers.get("content-type", "")
+    media_type = headers.get("content-type", "")
     if status >= 500:
-        return "it failed"
+        return "server error"
     wants_page = "text/" in request["headers"].get("Accept", "") or "format=api" in request["query"]
-    if status < 400 or (wants_page and kind.startswith("text/html")):
+    if status < 400 or (wants_page and media_type.startswith("text/html")):
         return ""
-    if kind != "application/problem+json":
-        return f"an error as {kind}"
+    if media_type != "application/problem+json":
+        return f"an error as {media_type}"
     if request["method"] == "HEAD":
         return ""
-    told = json.loads(body)
-    known = CATALOGUE.get(told["code"])
-    if told.keys() - {"errors"} != MEMBERS or told["request_id"] != headers["x-request-id"]:
-        return f"no problem: {told}"
-    return "" if known and known.status == told["status"] == status else f"{status} with {told['code']}"
+    problem = json.loads(body)
+    entry = CATALOGUE.get(problem["code"])
+    if problem.keys() - {"errors"} != MEMBERS or problem["request_id"] != headers["x-request-id"]:
+        return f"malformed problem: {problem}"
+    return "" if entry and entry.status == problem["status"] == status else f"{status} with {problem['code']}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """
-The shop's settings for a run of the fuzz: nobody is throttled or waited for, logging in is cheap, and the database is
-one of its own.
+The settings of a fuzz run: no throttling, no long polling, a fast password hasher and a database of its own.
 """
 
 import os

@@ -1,5 +1,5 @@
 """
-A shop whose rows have the same ids in every run, so that one list of requests fits all of them.
+Rows with the same ids in every run, so that one list of requests fits each database.
 """
 
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ CUSTOMERS = ("ada", "olga")
 CSRF = "c" * 32
 
 
-def id_of(thing: str) -> UUID:
-    return uuid5(UUID(int=0), thing)
+def id_of(name: str) -> UUID:
+    return uuid5(UUID(int=0), name)
 
 
 def token_of(username: str) -> str:
@@ -36,14 +36,14 @@ def session_of(username: str) -> str:
     return id_of(f"session of {username}").hex
 
 
-THINGS: Mapping[str, str] = {
+IDS: Mapping[str, str] = {
     resource: str(id_of(resource)) for resource in ("orders", "payments", "notifications", "tokens", "signing-keys")
 } | {"products": "RED-CHAIR", "stock": "RED-CHAIR"}
 
 
 def build() -> None:
     """
-    Let Ada, a customer, and Olga, who runs the shop, have one of each resource between them.
+    Create Ada, a customer with one row of each resource, and Olga, a superuser.
     """
     create_user = get_user_model().objects.create_user
     ada = create_user("ada", "ada@example.com", PASSWORD)
@@ -52,11 +52,11 @@ def build() -> None:
     Product.objects.create(sku="OLD-LAMP", name="Old lamp", price=900, active=False)
     open_stock_items(["RED-CHAIR"], opening=100, now=timezone.now())
     for user in (ada, olga):
-        _open_the_door_to(user)
-    _give_one_of_each_to(ada)
+        _create_credentials(user)
+    _create_one_of_each(ada)
 
 
-def _open_the_door_to(user: AbstractUser) -> None:
+def _create_credentials(user: AbstractUser) -> None:
     expiry = timezone.now() + timedelta(days=30)
     Token.objects.bulk_create(
         [Token(user=user, name="a program", digest=hash_token(token_of(user.username)), expiry=expiry)]
@@ -69,8 +69,8 @@ def _open_the_door_to(user: AbstractUser) -> None:
     session.save(must_create=True)
 
 
-def _give_one_of_each_to(user: AbstractUser) -> None:
-    now, known = timezone.now(), {"customer_id": str(user.pk), "order_id": id_of("orders")}
+def _create_one_of_each(user: AbstractUser) -> None:
+    now, owner = timezone.now(), {"customer_id": str(user.pk), "order_id": id_of("orders")}
     order = Order.objects.create(
         id=id_of("orders"),
         customer=user,
@@ -83,9 +83,9 @@ def _give_one_of_each_to(user: AbstractUser) -> None:
     )
     OrderLine.objects.create(order=order, sku="RED-CHAIR", name="Red chair", quantity=2, unit_price=4_500)
     HistoryEntry.objects.create(order=order, status=order.status, at=now)
-    PaymentIntent.objects.create(id=id_of("payments"), amount=9_000, currency="GBP", created_at=now, **known)
+    PaymentIntent.objects.create(id=id_of("payments"), amount=9_000, currency="GBP", created_at=now, **owner)
     Notification.objects.create(
-        id=id_of("notifications"), kind="order_confirmed", message_id=id_of("message"), created_at=now, **known
+        id=id_of("notifications"), kind="order_confirmed", message_id=id_of("message"), created_at=now, **owner
     )
     Token.objects.bulk_create(
         [Token(id=id_of("tokens"), user=user, name="spare", digest="d", expiry=now + timedelta(days=30))]

@@ -1,5 +1,5 @@
 """
-Requests that place orders, as the bytes that go over the wire: plain, or signed as docs/examples shows.
+HTTP requests that place orders, as bytes: with a token, or signed as docs/examples shows.
 """
 
 import json
@@ -19,7 +19,7 @@ COVERED = ("@method", "@authority", "@path", "@query", "content-type", "idempote
 
 class Caller(NamedTuple):
     """
-    A customer's program: its token, and the key that signs its requests, if it signs.
+    A customer's program: its token, and the key that signs its requests, if any.
     """
 
     token: str
@@ -29,9 +29,9 @@ class Caller(NamedTuple):
 
 
 @dataclass
-class Message:
+class SignedMessage:
     """
-    A request as it is signed.
+    What the signer reads of a request.
     """
 
     method: str
@@ -41,24 +41,24 @@ class Message:
 
 def orders(number: int, callers: Sequence[Caller], skus: Sequence[str], price: int) -> Iterator[bytes]:
     """
-    Write down so many orders of one to three lines, by one caller after the other, each under a key of its own.
+    Return requests for so many orders of one to three lines, by each caller in turn, each with a key of its own.
     """
-    chance = random.Random(number)
+    rng = random.Random(number)
     for at in range(number):
-        wanted = chance.sample(skus, chance.randint(1, 3))
-        yield _request(callers[at % len(callers)], wanted, price)
+        chosen = rng.sample(skus, rng.randint(1, 3))
+        yield _request(callers[at % len(callers)], chosen, price)
 
 
 def _request(caller: Caller, skus: Sequence[str], price: int) -> bytes:
-    wish = {
+    order = {
         "lines": [{"sku": sku, "quantity": 1} for sku in skus],
         "payment_method": "tok_visa",
         "expected_total": price * len(skus),
     }
-    body = json.dumps(wish).encode()
+    body = json.dumps(order).encode()
     headers = {
         "Host": HOST,
-        "X-Forwarded-Proto": "https",  # says the proxy that a shop in production stands behind
+        "X-Forwarded-Proto": "https",  # as the proxy of a production shop sets it
         "Authorization": f"Token {caller.token}",
         "Idempotency-Key": str(uuid4()),
         "Content-Type": "application/json",
@@ -76,7 +76,7 @@ def _sign(headers: dict[str, str], body: bytes, caller: Caller) -> None:
         signature_algorithm=HMAC_SHA256, key_resolver=MappingKeyResolver(public_keys={}, private_keys=secrets)
     )
     signer.sign(
-        Message("POST", f"https://{HOST}{PATH}", headers),
+        SignedMessage("POST", f"https://{HOST}{PATH}", headers),
         key_id=caller.key_id,
         nonce=uuid4().hex,
         label="sig1",

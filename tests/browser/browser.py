@@ -1,5 +1,5 @@
 """
-A person at a browser, who finds fields by their labels and buttons by their words.
+A browser whose user finds fields by their labels, and links and buttons by their texts.
 """
 
 import base64
@@ -25,7 +25,7 @@ SCREENS = {
     "phone": {"width": 390, "height": 800, "mobile": True},
 }
 
-# Headless, in a container, as root, and without a word to the outside.
+# Headless, in a container, as root, without connections to the outside.
 SWITCHES = (
     "--headless=new",
     "--no-sandbox",
@@ -44,29 +44,29 @@ FIELD = """
         @aria-label = {0} or @id = //label[normalize-space() = {0}]/@for or parent::label[normalize-space() = {0}]
     ]
 """
-WAY = "//*[self::a or self::button][normalize-space() = {0} or starts-with(normalize-space(), {0})]"
+LINK = "//*[self::a or self::button][normalize-space() = {0} or starts-with(normalize-space(), {0})]"
 
 
 class NoBrowser(Exception):
     """
-    There is no Chromium, or no ChromeDriver, on this machine. Install both, such as Debian's packages: apt-get install
-    chromium chromium-driver.
+    Chromium or ChromeDriver is missing. Install both, for example the packages of Debian: apt-get install chromium
+    chromium-driver.
     """
 
 
-class Visitor:
+class Browser:
     """
-    A visitor of the shop at an address, until the `with` block ends.
+    A browser with a fresh profile, open during the `with` block. Paths are relative to the shop's address.
     """
 
     def __init__(self, shop: str, *, screen: str = "desktop", dark: bool = False, javascript: bool = True) -> None:
         self.shop = shop
         self._profile = TemporaryDirectory()
         self._chrome = _start(self._profile.name)
-        self._tell("Emulation.setDeviceMetricsOverride", **SCREENS[screen], deviceScaleFactor=1)
+        self._command("Emulation.setDeviceMetricsOverride", **SCREENS[screen], deviceScaleFactor=1)
         theme = "dark" if dark else "light"
-        self._tell("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
-        self._tell("Emulation.setScriptExecutionDisabled", value=not javascript)
+        self._command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+        self._command("Emulation.setScriptExecutionDisabled", value=not javascript)
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +77,7 @@ class Visitor:
 
     def open(self, address: str) -> None:
         """
-        Go to an address, of the shop unless it is a whole one.
+        Open a path of the shop, or a URL.
         """
         self._chrome.get(address if "://" in address else self.shop + address)
 
@@ -89,7 +89,7 @@ class Visitor:
 
     def fill(self, label: str, value: str) -> None:
         """
-        Write into the field of this label.
+        Replace the text of the field with this label.
         """
         field = self._find(FIELD, label)
         field.clear()
@@ -100,23 +100,23 @@ class Visitor:
 
     def press(self, words: str) -> None:
         """
-        Follow the link or press the button, in the page's main part if there is one, and wait for the next page.
+        Click a link or button, preferably in the page's main part, and wait for the next page.
         """
         page = self._chrome.find_element(By.TAG_NAME, "html")
-        self._find(f"//main{WAY}" if self.offers(words) else WAY, words).click()
+        self._find(f"//main{LINK}" if self.offers(words) else LINK, words).click()
         _wait_until(lambda: _is_gone(page))
 
-    def push(self, words: str) -> None:
+    def click(self, words: str) -> None:
         """
-        Press a button that changes the page, but does not leave it.
+        Click a button that changes the page without leaving it.
         """
-        self._find(WAY, words).click()
+        self._find(LINK, words).click()
 
     def offers(self, words: str) -> bool:
         """
-        Tell whether the page's main part has such a link or button.
+        Return whether the page's main part has this link or button.
         """
-        return bool(self._chrome.find_elements(By.XPATH, f"//main{WAY}".format(_quoted(words))))
+        return bool(self._chrome.find_elements(By.XPATH, f"//main{LINK}".format(_quoted(words))))
 
     @property
     def headline(self) -> str:
@@ -130,53 +130,53 @@ class Visitor:
     def address(self) -> str:
         return self._chrome.current_url
 
-    def watch_until(self, headline: str) -> None:
+    def wait_for_headline(self, headline: str) -> None:
         """
-        Keep looking at the page, without touching anything, until this is its headline.
+        Wait until the page changes its headline to this one by itself.
         """
         _wait_until(lambda: self.headline == headline)
 
-    def watch_for(self, words: str) -> None:
+    def wait_for_text(self, words: str) -> None:
         """
-        Keep looking until the page says this somewhere.
+        Wait until the page's text contains these words.
         """
         _wait_until(lambda: words in self.text)
 
-    def look_again_until(self, words: str) -> None:
+    def reload_until(self, words: str) -> None:
         """
-        Load the page again and again until it says this somewhere.
+        Reload the page until its text contains these words.
         """
         _wait_until(lambda: self.open(self.address) or words in self.text)
 
-    def barriers(self) -> list[str]:
+    def accessibility_violations(self) -> list[str]:
         """
-        List what on this page keeps people out who see, hear or move otherwise, as axe-core finds it.
+        Return the page's violations of accessibility rules, as axe-core reports them.
         """
-        found = Axe().run(self._chrome)["violations"]
-        return [f"{rule['id']}: {node['html']}" for rule in found for node in rule["nodes"]]
+        violations = Axe().run(self._chrome)["violations"]
+        return [f"{rule['id']}: {node['html']}" for rule in violations for node in rule["nodes"]]
 
-    def is_wider_than_its_screen(self) -> bool:
+    def overflows(self) -> bool:
         return self._chrome.execute_script("return document.documentElement.scrollWidth > innerWidth")
 
-    def photograph(self, file: Path) -> None:
+    def save_screenshot(self, file: Path) -> None:
         """
-        Keep a picture of the whole page.
+        Save a screenshot of the whole page.
         """
-        size = self._tell("Page.getLayoutMetrics")["cssContentSize"]
+        size = self._command("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        picture = self._tell("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
+        picture = self._command("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
         file.write_bytes(base64.b64decode(picture["data"]))
 
     def _find(self, pattern: str, words: str) -> WebElement:
         return self._chrome.find_element(By.XPATH, pattern.format(_quoted(words)))
 
-    def _tell(self, command: str, **arguments: Any) -> Any:
+    def _command(self, command: str, **arguments: Any) -> Any:
         return self._chrome.execute_cdp_cmd(command, arguments)
 
 
 def _wait_until(condition: Callable[[], object]) -> None:
     """
-    Wait until the condition is true, while the page may change under it.
+    Wait until the condition is true; an error of a page that changes meanwhile counts as false.
     """
     eventually(condition, within=PATIENCE_SECONDS, ignoring=WebDriverException)
 
@@ -191,7 +191,7 @@ def _is_gone(page: WebElement) -> bool:
 
 def _start(profile: str) -> webdriver.Chrome:
     """
-    Start a browser that knows nothing yet.
+    Start a browser with this folder as its profile.
 
     :raises NoBrowser: if there is none.
     """
@@ -208,6 +208,6 @@ def _start(profile: str) -> webdriver.Chrome:
 
 def _quoted(words: str) -> str:
     """
-    Write a text as XPath does.
+    Return a text as an XPath literal.
     """
     return f'"{words}"'

@@ -1,5 +1,5 @@
 """
-A real shop, open for visitors: web server, worker and demo data, as `manage.py up --demo` starts them.
+A running shop with demo data, as `manage.py up --demo` starts it.
 """
 
 from pathlib import Path
@@ -10,9 +10,9 @@ from tests.programs import Up
 LOGIN = {"name": "ada", "password": "ada-counts-chairs"}
 
 
-class Shopfront(Up):
+class DemoShop(Up):
     """
-    Open within the `with` block, with goods in stock.
+    Running during the `with` block, with its demo products in stock.
     """
 
     def __init__(self, folder: Path, database_url: str) -> None:
@@ -25,7 +25,7 @@ class Shopfront(Up):
 
     def is_ready(self) -> bool:
         """
-        Return whether the shop is open, and knows that its demo products are in stock.
+        Return whether the shop serves, and shows its demo products as in stock.
         """
         self.wait_until_open()
         with urlopen(f"{self.address}/api/v1/products/?search=CANDLES-12&sold_out=false") as answer:
