@@ -1,10 +1,9 @@
 """
-Money to collect, money that came, money to give back, and what the gateway called back with.
+Payment intents, captures, refunds, and the webhooks that the gateway sent.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
-from uuid import UUID
 
 from django.db import models
 from django.db.models import F, Q
@@ -14,27 +13,18 @@ from messaging.kernel.money import money
 from messaging.kernel.state_machine import StateMachineModel
 
 
-def as_id(text: str) -> UUID | None:
-    """
-    Read an id of ours, if that is what a gateway tells.
-    """
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
 class PaymentIntentQuerySet(models.QuerySet["PaymentIntent"]):
     def locked(self, order_ids: Iterable[str]) -> list["PaymentIntent"]:
         """
-        Fetch these orders' intents and hold them until the transaction ends, in one order for everybody. Whoever moves
-        an intent's captures or refunds holds the intent.
+        Lock these orders' intents until the transaction ends and return them. Every transaction locks in the same
+        order, and locks an intent before it changes the intent's captures or refunds.
         """
         return list(self.filter(order_id__in=list(order_ids)).select_for_update().order_by("order_id"))
 
     def write_back(self, intents: Iterable["PaymentIntent"]) -> None:
         """
-        Store what changes beside the status of locked intents (an upsert, for a portable update of many rows).
+        Store the changes of locked intents other than their status, in one statement: an upsert, which works on both
+        databases.
         """
         fields = ["provider_reference", "page", "failure_reason", "withdrawn_at", "asks"]
         self.bulk_create(intents, update_conflicts=True, unique_fields=["id"], update_fields=fields)
@@ -42,22 +32,22 @@ class PaymentIntentQuerySet(models.QuerySet["PaymentIntent"]):
 
 class PaymentIntent(StateMachineModel):
     """
-    The money that one order asks for. Its id is the idempotency key of every call to the gateway.
+    The amount that one order requests. Its id is the idempotency key of every call to the gateway.
     """
 
     class Status(models.TextChoices):
         CREATED = "created"
-        """Nobody has asked the gateway yet."""
+        """The gateway has not been called. -> processing, cancelled"""
         PROCESSING = "processing"
-        """The gateway was or is being asked; the money may move at any moment."""
+        """The gateway was called; the money may move at any moment. -> unknown, succeeded, failed, cancelled"""
         UNKNOWN = "unknown"
-        """We asked, and do not know: the answer was lost. We ask again until we know."""
+        """The gateway's answer was lost; it is queried again. -> processing, succeeded, failed, cancelled"""
         SUCCEEDED = "succeeded"
-        """The money is captured. Final; giving it back is a refund."""
+        """The money is captured. Final; what goes back is a refund."""
         FAILED = "failed"
-        """The gateway declined, or captured something else than was asked for. Final."""
+        """The gateway declined, or captured another amount than requested. Final."""
         CANCELLED = "cancelled"
-        """Withdrawn, by us or for being overdue. Final; money that comes all the same goes back."""
+        """Withdrawn because the order was cancelled or the payment overdue. Final; money captured later is refunded."""
 
     OPEN: ClassVar = frozenset({Status.CREATED, Status.PROCESSING, Status.UNKNOWN})
     ENDS: ClassVar = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
@@ -72,20 +62,20 @@ class PaymentIntent(StateMachineModel):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     order_id = models.UUIDField(unique=True)
-    customer_id = models.CharField(
-        max_length=64, blank=True, help_text="Whose it is; empty if an older release announced the order."
-    )
+    customer_id = models.CharField(max_length=64, blank=True, help_text="Empty if an earlier release placed the order.")
     amount = models.BigIntegerField(help_text="In minor units, such as pence.")
     currency = models.CharField(max_length=3)
     payment_method = models.CharField(max_length=64)
     email = models.EmailField(blank=True)
     status = models.CharField(max_length=10, choices=Status, default=Status.CREATED)
-    gateway = models.CharField(max_length=200, blank=True, help_text="The adapter by which it was opened.")
+    gateway = models.CharField(max_length=200, blank=True, help_text="The dotted path of the adapter that opened it.")
     provider_reference = models.CharField(max_length=100, blank=True)
-    page = models.CharField(max_length=500, blank=True, help_text="Where the customer may still agree to pay.")
-    failure_reason = models.CharField(max_length=100, blank=True, help_text="In the gateway's word.")
-    withdrawn_at = models.DateTimeField(null=True, help_text="When the order stopped wanting this money.")
-    asks = models.PositiveSmallIntegerField(default=0, help_text="How often we had to ask again, or will next.")
+    page = models.CharField(
+        max_length=500, blank=True, help_text="The address where the customer may still authorize the payment."
+    )
+    failure_reason = models.CharField(max_length=100, blank=True, help_text="The gateway's code for the failure.")
+    withdrawn_at = models.DateTimeField(null=True, help_text="When the order no longer needed the payment.")
+    asks = models.PositiveSmallIntegerField(default=0, help_text="Repeated queries to the gateway, made or scheduled.")
     created_at = models.DateTimeField()
 
     objects = PaymentIntentQuerySet.as_manager()
@@ -104,24 +94,26 @@ class PaymentIntent(StateMachineModel):
     @property
     def is_wanted(self) -> bool:
         """
-        Tell whether its order still waits for this money, or has it.
+        Return whether its order still needs this payment.
         """
         return not self.withdrawn_at and (self.is_open or self.status == self.Status.SUCCEEDED)
 
 
 class Capture(models.Model):
     """
-    Money that came: one movement in the gateway's books. Whatever became of the order, it is here or it went back.
+    Captured money: one movement in the gateway's books. Whatever became of the order, it is kept or refunded.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     intent = models.ForeignKey(PaymentIntent, on_delete=models.PROTECT, related_name="captures", db_index=False)
-    reference = models.CharField(max_length=100, blank=True, help_text="The gateway's own name for it.")
+    reference = models.CharField(max_length=100, blank=True, help_text="The gateway's id.")
     amount = models.BigIntegerField(help_text="In minor units, such as pence.")
     currency = models.CharField(max_length=3)
-    surplus = models.BooleanField(default=False, help_text="Not what the order asked for: it came twice, or wrong.")
-    returned = models.BigIntegerField(default=0, help_text="Of it, what went back or is on its way, in minor units.")
-    captured_at = models.DateTimeField(help_text="When we learned of it.")
+    surplus = models.BooleanField(
+        default=False, help_text="Not what the order requested: a duplicate, or another amount."
+    )
+    returned = models.BigIntegerField(default=0, help_text="Refunded or being refunded, in minor units.")
+    captured_at = models.DateTimeField(help_text="When it was recorded.")
 
     class Meta:
         constraints: ClassVar = [
@@ -146,18 +138,18 @@ class Capture(models.Model):
 
 class Refund(StateMachineModel):
     """
-    Money on its way back. Its id is the idempotency key of the call to the gateway.
+    An amount of a capture that goes back. Its id is the idempotency key of the call to the gateway.
     """
 
     class Status(models.TextChoices):
         PENDING = "pending"
-        """Owed, and the gateway is or will be asked. -> unknown, succeeded, failed"""
+        """Requested; the gateway is or will be called. -> unknown, succeeded, failed"""
         UNKNOWN = "unknown"
-        """We asked, and do not know. We ask again by the same key until we know. -> succeeded, failed"""
+        """The gateway's answer was lost; it is called again with the same key. -> succeeded, failed"""
         SUCCEEDED = "succeeded"
-        """Given back. Final."""
+        """The money went back. Final."""
         FAILED = "failed"
-        """The gateway refused; its amount is free to be refunded again. Final."""
+        """The gateway refused; the amount is refundable again. Final."""
 
     OPEN: ClassVar = frozenset({Status.PENDING, Status.UNKNOWN})
     TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]] = {
@@ -171,8 +163,8 @@ class Refund(StateMachineModel):
     capture = models.ForeignKey(Capture, on_delete=models.PROTECT, related_name="refunds")
     amount = models.BigIntegerField(help_text="In minor units, such as pence.")
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
-    reason = models.CharField(max_length=100, help_text="The customer reads it.")
-    failure_reason = models.CharField(max_length=100, blank=True, help_text="In the gateway's word.")
+    reason = models.CharField(max_length=100, help_text="Shown to the customer.")
+    failure_reason = models.CharField(max_length=100, blank=True, help_text="The gateway's code for the failure.")
     provider_reference = models.CharField(max_length=100, blank=True)
     requested_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True)
@@ -193,30 +185,30 @@ class Refund(StateMachineModel):
 
 class WebhookEvent(models.Model):
     """
-    A genuine webhook as it came. That it is here is all that its sender was told.
+    A genuine webhook as received. The response to its sender says only that it was stored.
     """
 
     class Status(models.TextChoices):
         RECEIVED = "received"
-        """Stored; the payment that it means will be asked about. -> parked, disputed, settled"""
+        """Stored; the gateway will be queried about its payment. -> parked, disputed, settled"""
         PARKED = "parked"
-        """It means no payment of ours yet. -> settled, or a dead letter when the parking is over"""
+        """It is about no payment of ours yet. -> settled, or a dead letter when its parking is over"""
         DISPUTED = "disputed"
-        """It claims another amount than its order costs: a dead letter. -> settled, when a person replays that"""
+        """It claims another amount than its order costs: a dead letter. -> settled, when an operator replays that"""
         SETTLED = "settled"
-        """Our books have what the gateway says of its payment. Final."""
+        """The gateway's answer about its payment is applied. Final."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    event_id = models.CharField(max_length=255, unique=True, help_text="The gateway's.")
+    event_id = models.CharField(max_length=255, unique=True, help_text="The gateway's id.")
     body = models.BinaryField()
     fingerprint = models.CharField(max_length=64)
-    conflicts = models.PositiveIntegerField(default=0, help_text="How often something else came under this id.")
+    conflicts = models.PositiveIntegerField(default=0, help_text="Later webhooks with this id and other content.")
     charge_key = models.CharField(max_length=100)
     order_id = models.UUIDField(null=True)
     reference = models.CharField(max_length=100, blank=True)
-    outcome = models.CharField(max_length=10, help_text="As claimed.")
-    amount = models.BigIntegerField(help_text="As claimed, in minor units.")
-    currency = models.CharField(max_length=3, help_text="As claimed.")
+    outcome = models.CharField(max_length=10, help_text="As the webhook claims.")
+    amount = models.BigIntegerField(help_text="As the webhook claims, in minor units.")
+    currency = models.CharField(max_length=3, help_text="As the webhook claims.")
     status = models.CharField(max_length=10, choices=Status, default=Status.RECEIVED)
     received_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True)

@@ -16,3 +16,13 @@ def new_id() -> UUID:
     Return a UUIDv7 (RFC 9562), which sorts by its creation time.
     """
     return uuid7()
+
+
+def parse_id(text: str) -> UUID | None:
+    """
+    Return the UUID that a text from outside writes, or None if it writes none.
+    """
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from django.conf import settings
 from django.db import transaction
 
 from messaging.backoff import PAYMENT_QUERY_DELAYS
@@ -16,7 +17,6 @@ from messaging.contracts import PaymentFailed, PaymentRequested
 from messaging.outbox import publish_all
 from messaging.subscribers import Permanent
 from payments import refunds
-from payments.gateway import protocol
 from payments.gateway.calls import gateway_is_down, group_replies, pause_if_down, raise_unavailable
 from payments.gateway.protocol import Reply
 from payments.models import PaymentIntent
@@ -163,7 +163,7 @@ def _intent(request: PaymentRequested, now: datetime) -> PaymentIntent:
         payment_method=request.payment_method,
         email=request.email,
         customer_id=request.customer_id,
-        gateway=protocol.current_path(),
+        gateway=settings.PAYMENTS.gateway,
         created_at=now,
     )
 

@@ -20,7 +20,7 @@ EVENT_ID = re.compile(r"[!-~]{1,255}", re.ASCII)
 NAME = re.compile(r"[!-~]{1,100}", re.ASCII)
 CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 EARLIER_PACKAGE, PRESENT_PACKAGE = "payments.adapters.", "payments.gateway.adapters."
-"""Payments and settings of earlier releases name adapters by the former package."""
+"""Payments of earlier releases were stored with the former package of the adapters."""
 
 
 class Outcome(StrEnum):
@@ -231,7 +231,7 @@ def current() -> Gateway:
     """
     Return the gateway in use, at which new payments are opened.
     """
-    return _gateway(current_path())
+    return _gateway(settings.PAYMENTS.gateway)
 
 
 def at(path: str) -> Gateway:
@@ -240,25 +240,16 @@ def at(path: str) -> Gateway:
 
     :param path: the dotted path that is stored with the payment; empty for the gateway in use.
     """
-    return current() if _present_path(path) in ("", current_path()) else _gateway(_present_path(path))
-
-
-def current_path() -> str:
-    """
-    Return the dotted path of the adapter in use.
-    """
-    return _present_path(settings.PAYMENTS.gateway)
+    path = path.replace(EARLIER_PACKAGE, PRESENT_PACKAGE)
+    return current() if path in ("", settings.PAYMENTS.gateway) else _gateway(path)
 
 
 def stored_paths() -> list[str]:
     """
     Return the dotted paths that payments opened at the gateway in use may be stored with.
     """
-    return [current_path(), current_path().replace(PRESENT_PACKAGE, EARLIER_PACKAGE)]
-
-
-def _present_path(path: str) -> str:
-    return path.replace(EARLIER_PACKAGE, PRESENT_PACKAGE)
+    path = settings.PAYMENTS.gateway
+    return [path, path.replace(PRESENT_PACKAGE, EARLIER_PACKAGE)]
 
 
 @cache

@@ -12,10 +12,11 @@ from django.db.models import F, Q
 
 from messaging.contracts import PaymentAnomalyFound, WebhookReceived
 from messaging.kernel.databases import advisory_lock
+from messaging.kernel.ids import parse_id
 from messaging.outbox import publish, publish_all
 from payments.gateway import protocol
 from payments.gateway.protocol import WebhookPayload
-from payments.models import PaymentIntent, WebhookEvent, as_id
+from payments.models import PaymentIntent, WebhookEvent
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def _store(payload: WebhookPayload, body: bytes, now: datetime) -> bool:
                 "body": body,
                 "fingerprint": payload.fingerprint,
                 "charge_key": payload.charge_key,
-                "order_id": as_id(payload.order_id),
+                "order_id": parse_id(payload.order_id),
                 "reference": payload.reference,
                 "outcome": payload.outcome,
                 "amount": payload.claimed.amount,

@@ -6,26 +6,23 @@ A webhook may be duplicated, late, out of order or wrong; the answer is right in
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
-from django.conf import settings
 from django.db import transaction
 
 from messaging.contracts import PaymentAnomalyFound
-from messaging.kernel.databases import advisory_lock
 from messaging.outbox import publish_all
 from messaging.subscribers import Permanent
 from payments.charges.captures import record_captures
-from payments.charges.gateway_queries import charge_request, withdraw
 from payments.charges.outcomes import apply_replies
-from payments.gateway import protocol
 from payments.gateway.calls import call_all, group_replies, raise_unavailable
-from payments.gateway.protocol import Answer, Outcome, Reply
-from payments.models import PaymentIntent, WebhookEvent, as_id
+from payments.gateway.protocol import Answer, Reply
+from payments.models import PaymentIntent, WebhookEvent
 
-from .inbox import PARKING_LOCK, webhook_received
+from .inbox import webhook_received
+from .matching import Match, match_or_park
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +86,7 @@ def process(webhook_ids: Collection[str], *, now: datetime, parking_is_over: boo
     :raises WebhookUnmatched: if one is about no payment of ours and `parking_is_over`; the others are processed.
     """
     webhooks = list(WebhookEvent.objects.filter(pk__in=webhook_ids).exclude(status=Status.SETTLED).order_by("pk"))
-    matches, unmatched = _match_or_park(webhooks, now)
+    matches, unmatched = match_or_park(webhooks, now)
     disputed = [match for match in matches if match.is_disputed]
     processed = [
         *_apply_answers([match for match in matches if not match.is_disputed], now),
@@ -105,94 +102,12 @@ def process(webhook_ids: Collection[str], *, now: datetime, parking_is_over: boo
     return processed
 
 
-@dataclass(frozen=True)
-class _Match:
-    """
-    A webhook and the payment that it is about.
-    """
-
-    webhook: WebhookEvent
-    intent: PaymentIntent
-
-    @property
-    def is_about_our_charge(self) -> bool:
-        """
-        Return whether it is about the charge that we requested, not another one for the same order.
-        """
-        return self.webhook.charge_key == str(self.intent.pk)
-
-    @property
-    def is_disputed(self) -> bool:
-        """
-        Return whether it claims a payment of another amount than its order, which still wants the money, costs.
-        """
-        is_awaited = self.intent.is_open and self.intent.is_wanted and self.is_about_our_charge
-        claimed, requested = (self.webhook.amount, self.webhook.currency), (self.intent.amount, self.intent.currency)
-        return is_awaited and self.webhook.outcome == Outcome.SUCCEEDED and claimed != requested
-
-    @property
-    def is_already_known(self) -> bool:
-        """
-        Return whether our books have what it claims.
-        """
-        if self.webhook.outcome != Outcome.SUCCEEDED:
-            return not self.intent.is_open and self.webhook.outcome != Outcome.PROCESSING
-        claimed = (self.webhook.reference, self.webhook.amount, self.webhook.currency)
-        captures = self.intent.captures.all()
-        return claimed in {(capture.reference, capture.amount, capture.currency) for capture in captures}
-
-    def query(self) -> Answer:
-        if self.is_about_our_charge and not self.intent.is_wanted:
-            return withdraw(self.intent)
-        request = charge_request(self.intent)
-        request = replace(request, idempotency_key=self.webhook.charge_key, reference=self.webhook.reference)
-        return protocol.at(self.intent.gateway).look_up(request)
-
-
-def _match(webhooks: Sequence[WebhookEvent]) -> list[_Match]:
-    """
-    Return the webhooks that are about payments of ours: the one with their charge, or else the one of their order.
-    """
-    intents = PaymentIntent.objects.prefetch_related("captures")
-    by_key = intents.in_bulk([key for webhook in webhooks if (key := as_id(webhook.charge_key))])
-    by_order = intents.in_bulk([webhook.order_id for webhook in webhooks if webhook.order_id], field_name="order_id")
-    return [
-        _Match(webhook, intent)
-        for webhook in webhooks
-        if (intent := by_key.get(as_id(webhook.charge_key)) or by_order.get(webhook.order_id))
-    ]
-
-
-def _match_or_park(webhooks: Sequence[WebhookEvent], now: datetime) -> tuple[list[_Match], list[WebhookEvent]]:
-    """
-    Return the webhooks that are about payments of ours, and the others, which are parked unless they have been before.
-    """
-    matches = _match(webhooks)
-    unmatched = _without(webhooks, matches)
-    if not unmatched:
-        return matches, []
-    with transaction.atomic():
-        advisory_lock(PARKING_LOCK)
-        matches += _match(unmatched)  # their payments were opened since
-        unmatched = _without(webhooks, matches)
-        new = [webhook for webhook in unmatched if webhook.status == Status.RECEIVED]
-        WebhookEvent.objects.filter(pk__in=[webhook.pk for webhook in new]).update(status=Status.PARKED)
-        end = now + timedelta(seconds=settings.PAYMENTS.webhook_parking_seconds)
-        publish_all([webhook_received(webhook, parking_is_over=True) for webhook in new], at=end)
-    return matches, unmatched
-
-
-def _without(webhooks: Sequence[WebhookEvent], matches: Sequence[_Match]) -> list[WebhookEvent]:
-    matched = {match.webhook for match in matches}
-    return [webhook for webhook in webhooks if webhook not in matched]
-
-
-def _apply_answers(matches: Sequence[_Match], now: datetime) -> list[ProcessedWebhook]:
+def _apply_answers(matches: Sequence[Match], now: datetime) -> list[ProcessedWebhook]:
     """
     Query the gateway where our books do not have what a webhook claims, and apply what it answers.
     """
     queried = [match for match in matches if not match.is_already_known]
-    replies: Mapping[_Match, Reply] = dict(zip(queried, call_all(_Match.query, queried), strict=True))
+    replies: Mapping[Match, Reply] = dict(zip(queried, call_all(Match.query, queried), strict=True))
     answers = group_replies(replies).answers
     with transaction.atomic():
         _apply(answers, now)
@@ -201,7 +116,7 @@ def _apply_answers(matches: Sequence[_Match], now: datetime) -> list[ProcessedWe
     return [_processed(match, replies.get(match)) for match in matches]
 
 
-def _apply(answers: Mapping[_Match, Answer], now: datetime) -> None:
+def _apply(answers: Mapping[Match, Answer], now: datetime) -> None:
     """
     Apply answers about charges of ours to their payments; of other charges for the same orders, record the captures.
     """
@@ -219,7 +134,7 @@ def _apply(answers: Mapping[_Match, Answer], now: datetime) -> None:
     record_captures(other_charges, now=now)
 
 
-def _processed(match: _Match, reply: Reply | None) -> ProcessedWebhook:
+def _processed(match: Match, reply: Reply | None) -> ProcessedWebhook:
     if reply is None:
         return ProcessedWebhook(match.webhook, WebhookResult.ALREADY_KNOWN)
     result = WebhookResult.APPLIED if isinstance(reply, Answer) else WebhookResult.UNANSWERED
@@ -248,7 +163,7 @@ def _raise_unfinished(processed: Sequence[ProcessedWebhook]) -> None:
         raise WebhookUnmatched("It is about no payment of ours, and none was opened while it was parked.")
 
 
-def _record_disputes(matches: Sequence[_Match]) -> None:
+def _record_disputes(matches: Sequence[Match]) -> None:
     """
     Mark these webhooks as disputed, and alert the operator once about each.
     """
@@ -262,7 +177,7 @@ def _record_disputes(matches: Sequence[_Match]) -> None:
     logger.error("Webhooks claim other amounts than their orders cost: %s", [str(match.webhook) for match in matches])
 
 
-def _dispute_event(match: _Match) -> PaymentAnomalyFound:
+def _dispute_event(match: Match) -> PaymentAnomalyFound:
     webhook = match.webhook
     return PaymentAnomalyFound(
         order_id=str(match.intent.order_id),

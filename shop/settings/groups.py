@@ -7,17 +7,21 @@ concern Django's own settings, are in `shop.checks`.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from babel.numbers import is_currency
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from shop.environment import Environment
 from shop.settings.variables import SettingsGroup, error, variable, warning
 
 SIMULATED_GATEWAY = "payments.gateway.adapters.simulated.SimulatedGateway"
 INSTANT_GATEWAY = "payments.gateway.adapters.instant.InstantGateway"
+EARLIER_ADAPTERS, ADAPTERS = "payments.adapters.", "payments.gateway.adapters."
+"""The packages of the gateway adapters in earlier releases and now."""
 
 INSECURE_WEBHOOK_SECRET = "whsec_b25seS1mb3ItdHJ5aW5nLXRoZS1zaG9wLW9uLXlvdXItb3duLW1hY2hpbmU="
 WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{32,}={0,2}", re.ASCII)
@@ -121,6 +125,14 @@ class PaymentSettings(SettingsGroup):
     simulator_in_web: bool = variable("PAYMENT_SIMULATOR_IN_WEB", default=False)
     stripe_api_key: str = variable("STRIPE_API_KEY", "")
     stripe_api_base: str = variable("STRIPE_API_BASE", "")
+
+    @classmethod
+    def from_environment(cls, env: Environment, **defaults: object) -> Self:
+        """
+        Return the group as the environment sets it. A gateway may be named by its path in earlier releases.
+        """
+        group = super().from_environment(env, **defaults)
+        return replace(group, gateway=group.gateway.replace(EARLIER_ADAPTERS, ADAPTERS))
 
     @property
     def uses_simulator(self) -> bool:

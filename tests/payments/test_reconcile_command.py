@@ -12,9 +12,10 @@ from django_q.models import Schedule
 
 from payments import reconciliation
 from payments.charges import services
+from payments.differences import DifferenceKind
 from payments.gateway.protocol import StatementEntry, TimedOut, Unreachable
 from payments.models import PaymentIntent
-from payments.reconciliation import Kind, Report
+from payments.reconciliation import ReconciliationReport
 from tests.gateways import LedgerGateway
 from tests.messaging.scenes import Terminal, run, run_json
 from tests.payments.scenes import NOON, captured
@@ -78,13 +79,16 @@ def missing(gateway) -> PaymentIntent:
     return PaymentIntent.objects.get()
 
 
-def reconcile(since: datetime | None) -> Report:
+def reconcile(since: datetime | None) -> ReconciliationReport:
     return reconciliation.reconcile(since=since, now=NOON + timedelta(hours=1))
 
 
-def told_of(kind: str, intent: PaymentIntent, detail: str) -> dict[str, str]:
-    reference = f"instant-{intent.pk}"
-    return {"kind": kind, "reference": reference, "order": str(intent.order_id), "detail": detail}
+def row(kind: str, intent: PaymentIntent, *, detail: str, description: str) -> dict[str, str]:
+    """
+    Return how JSON writes a difference about an intent's own charge.
+    """
+    known = {"reference": f"instant-{intent.pk}", "order": str(intent.order_id)}
+    return {"kind": kind, **known, "detail": detail, "description": description}
 
 
 class TestReconcilePayments:
@@ -92,14 +96,14 @@ class TestReconcilePayments:
         services.collect([request()], now=timezone.now())
 
         assert run("reconcile_payments") == (
-            "Captures at the gateway: 1; in our books: 1. Differences repaired: 0; left to a person: 0.\n"
+            "Captures at the gateway: 1; in our books: 1. Differences repaired: 0; left to an operator: 0.\n"
         )
 
     def test_shows_what_it_repaired(self, unbooked):
         assert run("reconcile_payments").splitlines() == [
             "kind\tstate\treference\torder\tdetail",
-            f"unbooked\trepaired\tinstant-{unbooked.pk}\t{unbooked.order_id}\t4500 GBP by {unbooked.pk}",
-            "Captures at the gateway: 1; in our books: 1. Differences repaired: 1; left to a person: 0.",
+            f"unbooked\trepaired\tinstant-{unbooked.pk}\t{unbooked.order_id}\t45.00 GBP by {unbooked.pk}",
+            "Captures at the gateway: 1; in our books: 1. Differences repaired: 1; left to an operator: 0.",
         ]
         assert captured() == [(4_500, "GBP", "", 0)]
 
@@ -112,8 +116,8 @@ class TestReconcilePayments:
         assert end.value.code == 1
         assert out.getvalue().splitlines() == [
             "kind\tstate\treference\torder\tdetail",
-            f"missing\tleft\tinstant-{missing.pk}\t{missing.order_id}\t4500 GBP",
-            "Captures at the gateway: 0; in our books: 1. Differences repaired: 0; left to a person: 1.",
+            f"missing\tleft\tinstant-{missing.pk}\t{missing.order_id}\t45.00 GBP",
+            "Captures at the gateway: 0; in our books: 1. Differences repaired: 0; left to an operator: 1.",
         ]
 
     def test_ends_with_2_when_the_gateway_keeps_no_books(self):
@@ -126,13 +130,18 @@ class TestReconcilePayments:
     def test_ends_with_3_when_the_gateway_could_not_be_asked(self, gateway, problem):
         gateway.problem = problem
 
-        with pytest.raises(CommandError, match=f"The gateway could not be asked: {problem}") as failure:
+        with pytest.raises(CommandError, match=f"The gateway could not be queried: {problem}") as failure:
             run("reconcile_payments")
 
         assert failure.value.returncode == 3
 
     def test_prints_one_json_object(self, unbooked):
-        difference = told_of("unbooked", unbooked, f"4500 GBP by {unbooked.pk}")
+        difference = row(
+            "unbooked",
+            unbooked,
+            detail=f"4500 GBP by {unbooked.pk}",
+            description=f"45.00 GBP by {unbooked.pk}",
+        )
 
         assert run_json("reconcile_payments") == {"bookings": 1, "captures": 1, "repaired": [difference], "left": []}
         assert run_json("reconcile_payments") == {"bookings": 1, "captures": 1, "repaired": [], "left": []}
@@ -143,7 +152,7 @@ class TestReconcilePayments:
         with pytest.raises(SystemExit):
             run("reconcile_payments", "--json", out=out)
 
-        difference = told_of("missing", missing, "4500 GBP")
+        difference = row("missing", missing, detail="4500 GBP", description="45.00 GBP")
         assert json.loads(out.getvalue()) == {"bookings": 0, "captures": 1, "repaired": [], "left": [difference]}
 
     def test_frames_its_table_on_a_terminal(self, unbooked):
@@ -214,17 +223,17 @@ class TestReconcileSince:
     def test_leaves_out_what_both_books_had_before(self, dated):
         services.collect([request()], now=NOON - timedelta(days=30))
 
-        assert reconcile(NOON) == Report(bookings=0, captures=0, repaired=[], left=[])
+        assert reconcile(NOON) == ReconciliationReport(entries=0, captures=0, repaired=[], left=[])
 
     def test_looks_further_back_for_money_that_we_learned_of_lately(self, dated):
         services.collect([request(payment_method="tok_timeout")], now=NOON - timedelta(days=30))
         reconcile(None)
 
-        assert reconcile(NOON - timedelta(days=2)) == Report(bookings=1, captures=1, repaired=[], left=[])
+        assert reconcile(NOON - timedelta(days=2)) == ReconciliationReport(entries=1, captures=1, repaired=[], left=[])
 
     def test_finds_money_that_only_we_have_since_then(self, dated):
         services.collect([request()], now=NOON)
         dated.captured.clear()
 
-        assert [it.kind for it in reconcile(NOON - timedelta(days=2)).left] == [Kind.MISSING]
+        assert [it.kind for it in reconcile(NOON - timedelta(days=2)).left] == [DifferenceKind.MISSING]
         assert reconcile(NOON + timedelta(minutes=1)).left == []

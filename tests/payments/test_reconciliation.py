@@ -7,9 +7,10 @@ import pytest
 from messaging import contracts
 from payments import reconciliation, refunds
 from payments.charges import services
+from payments.differences import REPAIRABLE, DifferenceKind
 from payments.gateway.protocol import Answer, NoStatement, Outcome, RefundRequest, StatementEntry, TimedOut, Unreachable
 from payments.models import Capture, PaymentIntent
-from payments.reconciliation import REPAIRABLE, Kind, Report
+from payments.reconciliation import ReconciliationReport
 from tests.outbox import announced, published
 from tests.payments.scenes import NOON, capture_instead, captured, charge_again, given_back
 from tests.payments.test_services import request, status_of, wanted
@@ -40,11 +41,11 @@ def pending() -> PaymentIntent:
     return PaymentIntent.objects.get(status="processing")
 
 
-def reconcile(since: datetime | None = None) -> Report:
+def reconcile(since: datetime | None = None) -> ReconciliationReport:
     return reconciliation.reconcile(since=since, now=LATER)
 
 
-def found(report: Report) -> list[tuple[str, str, str]]:
+def found(report: ReconciliationReport) -> list[tuple[str, str, str]]:
     """
     List what differed: its kind, the gateway's reference, and whether it is repaired.
     """
@@ -76,20 +77,20 @@ class TestReconcile:
 
         report = reconcile()
 
-        assert report == Report(bookings=1, captures=1, repaired=[], left=[])
+        assert report == ReconciliationReport(entries=1, captures=1, repaired=[], left=[])
         assert announced() == before
 
     def test_finds_nothing_wrong_with_money_that_is_not_there(self, ledger):
         services.collect([request(payment_method="tok_declined"), request(amount=0)], now=NOON)
         pending()
 
-        assert reconcile() == Report(bookings=0, captures=0, repaired=[], left=[])
+        assert reconcile() == ReconciliationReport(entries=0, captures=0, repaired=[], left=[])
 
     def test_takes_payments_that_were_opened_elsewhere_for_none_of_this_gateways(self, paid, ledger):
         PaymentIntent.objects.update(gateway="payments.gateway.adapters.of_old.Gateway")
         ledger.captured.clear()
 
-        assert reconcile() == Report(bookings=0, captures=0, repaired=[], left=[])
+        assert reconcile() == ReconciliationReport(entries=0, captures=0, repaired=[], left=[])
 
     def test_leaves_out_what_it_learned_after_it_asked(self, paid, ledger):
         ledger.captured.clear()
@@ -190,7 +191,7 @@ class TestRepair:
 
 
 class TestWhatIsLeftToAPerson:
-    def assert_left(self, kind: Kind, reference: str) -> None:
+    def assert_left(self, kind: DifferenceKind, reference: str) -> None:
         """
         See that it is found, and found again, and that nothing is done about it.
         """
@@ -202,30 +203,30 @@ class TestWhatIsLeftToAPerson:
         stranger = PaymentIntent(order_id=paid.pk, amount=4_500, currency="GBP", created_at=NOON)
         charge_again(ledger, stranger, key="strange")
 
-        self.assert_left(Kind.STRANGE, "instant-strange")
+        self.assert_left(DifferenceKind.STRANGE, "instant-strange")
 
     def test_is_money_that_the_gateway_does_not_have(self, paid, ledger):
         ledger.captured.clear()
 
-        self.assert_left(Kind.MISSING, f"instant-{paid.pk}")
+        self.assert_left(DifferenceKind.MISSING, f"instant-{paid.pk}")
 
     @pytest.mark.parametrize(("amount", "currency"), [(4_499, "GBP"), (4_500, "USD")])
     def test_is_money_of_another_amount_or_currency(self, paid, ledger, amount, currency):
         capture_instead(ledger, paid, amount, currency)
 
-        self.assert_left(Kind.DIFFERENT, f"instant-{paid.pk}")
+        self.assert_left(DifferenceKind.DIFFERENT, f"instant-{paid.pk}")
 
     def test_is_a_refund_that_we_did_not_ask_for(self, paid, ledger):
         charge = f"instant-{paid.pk}"
         ledger.refunded["by-hand"] = RefundRequest(idempotency_key="by-hand", charge_reference=charge, **HALF)
 
-        self.assert_left(Kind.REFUND_STRANGE, charge)
+        self.assert_left(DifferenceKind.REFUND_STRANGE, charge)
 
     def test_is_a_refund_of_another_amount(self, paid, ledger):
         (key,) = ledger.refunded
         ledger.refunded[key] = replace(ledger.refunded[key], amount=1_999)
 
-        self.assert_left(Kind.REFUND_STRANGE, f"instant-{paid.pk}")
+        self.assert_left(DifferenceKind.REFUND_STRANGE, f"instant-{paid.pk}")
 
     def test_is_a_refund_that_was_first_refused(self, paid, ledger):
         (refund,) = refunds.refund(str(paid.order_id), amount=2_000, reason="a dent", now=NOON)
@@ -233,12 +234,12 @@ class TestWhatIsLeftToAPerson:
         charge = f"instant-{paid.pk}"
         ledger.refunded[str(refund.pk)] = RefundRequest(idempotency_key=str(refund.pk), charge_reference=charge, **HALF)
 
-        self.assert_left(Kind.REFUND_STRANGE, charge)
+        self.assert_left(DifferenceKind.REFUND_STRANGE, charge)
 
     def test_is_a_refund_that_the_gateway_does_not_have(self, paid, ledger):
         ledger.refunded.clear()
 
-        self.assert_left(Kind.REFUND_MISSING, f"instant-{paid.pk}")
+        self.assert_left(DifferenceKind.REFUND_MISSING, f"instant-{paid.pk}")
 
     def test_is_every_other_kind_than_those_that_are_repaired(self):
-        assert {Kind.UNBOOKED, Kind.REFUND_UNSETTLED} == REPAIRABLE
+        assert {DifferenceKind.UNBOOKED, DifferenceKind.REFUND_UNSETTLED} == REPAIRABLE

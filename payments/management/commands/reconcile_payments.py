@@ -9,17 +9,19 @@ from django.utils import timezone
 
 from messaging.kernel import tables
 from messaging.kernel.argument_types import moment
+from payments.differences import Difference
 from payments.gateway.protocol import NoStatement, TimedOut, Unreachable
-from payments.reconciliation import Difference, Report, reconcile
+from payments.reconciliation import ReconciliationReport, reconcile
 
 
 class Command(BaseCommand):
     help = (
-        "Compare our books with the payment gateway's, both ways, and repair what is safe: money that came and that "
-        "nobody told us of is booked, and goes back if no order wants it; refunds whose answer was lost are settled. "
-        "What differs otherwise is left to a person. It may run at any time, be killed and be run again; a running "
-        "cluster does it once an hour. Exit status: 0 when the books agree, be it after repair, 1 when something is "
-        "left to a person, 2 when asked wrongly or the gateway keeps no books, 3 when it could not be asked."
+        "Compare our books with the payment gateway's, both ways, and repair what is safe: captures that were not "
+        "recorded are recorded, and refunded if no order wants them; refunds whose answers were lost are completed. "
+        "Every other difference is left to an operator. The command may run at any time, be killed and be repeated; a "
+        "running cluster runs it every hour. Exit status: 0 if the books agree, if need be after repair; 1 if a "
+        "difference is left to an operator; 2 on invalid arguments, or if the gateway keeps no books; 3 if the gateway "
+        "could not be queried."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -29,46 +31,54 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         try:
             report = reconcile(since=options["since"], now=timezone.now())
-        except NoStatement as refusal:
-            raise CommandError(str(refusal), returncode=2) from refusal
-        except (TimedOut, Unreachable) as problem:
-            raise CommandError(f"The gateway could not be asked: {problem}", returncode=3) from problem
+        except NoStatement as error:
+            raise CommandError(str(error), returncode=2) from error
+        except (TimedOut, Unreachable) as error:
+            raise CommandError(f"The gateway could not be queried: {error}", returncode=3) from error
         if options["json"]:
             self.stdout.write(json.dumps(as_dict(report)))
         else:
-            self._tell(report)
+            self._write_table(report)
         if report.left:
             sys.exit(1)
 
-    def _tell(self, report: Report) -> None:
+    def _write_table(self, report: ReconciliationReport) -> None:
         rows = [
-            *([row["kind"], "repaired", *list(row.values())[1:]] for row in told(report.repaired)),
-            *([row["kind"], "left", *list(row.values())[1:]] for row in told(report.left)),
+            (difference.kind, state, difference.reference, difference.order_id, difference.description)
+            for state, differences in (("repaired", report.repaired), ("left", report.left))
+            for difference in differences
         ]
         if rows:
             tables.show(self.stdout, ["kind", "state", "reference", "order", "detail"], rows)
         self.stdout.write(
-            f"Captures at the gateway: {report.bookings}; in our books: {report.captures}. "
-            f"Differences repaired: {len(report.repaired)}; left to a person: {len(report.left)}."
+            f"Captures at the gateway: {report.entries}; in our books: {report.captures}. "
+            f"Differences repaired: {len(report.repaired)}; left to an operator: {len(report.left)}."
         )
 
 
-def as_dict(report: Report) -> dict[str, object]:
+def as_dict(report: ReconciliationReport) -> dict[str, object]:
     """
-    Write a report as JSON has it.
+    Return a report as it is written in JSON.
     """
     return {
-        "bookings": report.bookings,
+        "bookings": report.entries,
         "captures": report.captures,
-        "repaired": told(report.repaired),
-        "left": told(report.left),
+        "repaired": _as_dicts(report.repaired),
+        "left": _as_dicts(report.left),
     }
 
 
-def told(differences: Iterable[Difference]) -> list[dict[str, str]]:
+def _as_dicts(differences: Iterable[Difference]) -> list[dict[str, str]]:
     """
-    Tell of each difference what a person needs to find it.
+    Return differences as they are written in JSON: the amounts of `detail` are in minor units.
     """
     return [
-        {"kind": it.kind, "reference": it.reference, "order": it.order_id, "detail": it.detail} for it in differences
+        {
+            "kind": difference.kind,
+            "reference": difference.reference,
+            "order": difference.order_id,
+            "detail": difference.detail,
+            "description": difference.description,
+        }
+        for difference in differences
     ]

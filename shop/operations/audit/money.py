@@ -13,9 +13,9 @@ from django.db.models import Count, F, Q, Sum
 
 from messaging.claims import lease
 from orders.models import Order
+from payments.differences import REPAIRABLE, DifferenceKind, compare, statement
 from payments.gateway.protocol import NoStatement, StatementEntry, TimedOut, Unreachable
 from payments.models import Capture, Refund
-from payments.reconciliation import REPAIRABLE, Kind, compare, statement
 
 from .checks import Check, Finding, awaiting_delivery
 from .orders import SOLD
@@ -91,7 +91,7 @@ def statement_agrees(entries: Sequence[StatementEntry], now: datetime) -> Findin
     payment that is newer than the statement.
     """
     differences = compare(entries, since=None, before=now)
-    allowed = {kind: RECONCILED_WITHIN if kind in REPAIRABLE else lease() for kind in Kind}
+    allowed = {kind: RECONCILED_WITHIN if kind in REPAIRABLE else lease() for kind in DifferenceKind}
     late = [difference for difference in differences if difference.happened_at < now - allowed[difference.kind]]
     names = {f"{difference.kind} {difference.reference}" for difference in late}
     return Finding(len(entries) + captures.count(), sorted(names))
