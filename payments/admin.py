@@ -1,5 +1,5 @@
 """
-Payments, captures, refunds and webhooks to look at, and money to give back. Their states move by services only.
+Read-only pages of payments, captures, refunds and webhooks, and the actions that refund. Only services change states.
 """
 
 import re
@@ -24,14 +24,14 @@ from .models import Capture, PaymentIntent, Refund, WebhookEvent
 
 AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,4})?", re.ASCII)
 
-ASKED_FOR = amount("amount", lambda intent: intent.currency)
+REQUESTED = amount("amount", lambda intent: intent.currency)
 CAPTURED, RETURNED = (amount(field, lambda capture: capture.currency) for field in ("amount", "returned"))
-GIVEN_BACK = amount("amount", lambda refund: refund.capture.currency)
+REFUNDED = amount("amount", lambda refund: refund.capture.currency)
 CLAIMED = amount("amount", lambda webhook: webhook.currency)
 
 
 class AmountForm(ActionForm):
-    # Checked by the action: the form's own errors would only be shown as "No action selected".
+    # Validated by the action, because Django shows errors of this form as "No action selected".
     amount = forms.Field(required=False, widget=forms.TextInput(attrs={"inputmode": "decimal", "size": 8}))
 
 
@@ -44,15 +44,15 @@ class CaptureInline(ReadOnly, admin.TabularInline):
 
 @admin.register(PaymentIntent)
 class PaymentIntentAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
-    list_display = ("id", "status", ASKED_FOR, moment("created_at"), "order", "payment_method", moment("withdrawn_at"))
+    list_display = ("id", "status", REQUESTED, moment("created_at"), "order", "payment_method", moment("withdrawn_at"))
     list_filter = ("status",)
     date_hierarchy = "created_at"
     ordering = ("-id",)
     search_fields = ("id", "order_id", "customer_id", "provider_reference", "email")
-    search_help_text = "The whole id of a payment, order or customer, the gateway's reference or an e-mail address."
+    search_help_text = "The complete id of a payment, order or customer, the gateway's reference or an e-mail address."
     show_full_result_count = False
     exclude = ("order_id", "amount", "currency")
-    readonly_fields = ("order", ASKED_FOR, "refunds", "webhooks")
+    readonly_fields = ("order", REQUESTED, "refunds", "webhooks")
     inlines = (CaptureInline,)
     action_form = AmountForm
     actions = ("refund_rest", "refund_amount")
@@ -70,41 +70,43 @@ class PaymentIntentAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     def has_refund_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("payments.add_refund")
 
-    @admin.action(description="Refund what is left of payments", permissions=["refund"])
-    def refund_rest(self, request: HttpRequest, chosen: QuerySet[PaymentIntent]) -> None:
+    @admin.action(description="Refund the rest of the selected payments", permissions=["refund"])
+    def refund_rest(self, request: HttpRequest, selected: QuerySet[PaymentIntent]) -> None:
         if request.POST.get("amount", "").strip():
-            self.message_user(request, "Amount: leave it empty to refund all that is left.", messages.ERROR)
+            self.message_user(request, "Amount: leave it empty to refund the rest.", messages.ERROR)
         else:
-            self._refund(request, chosen, "")
+            self._refund(request, selected, "")
 
-    @admin.action(description="Refund the amount of each", permissions=["refund"])
-    def refund_amount(self, request: HttpRequest, chosen: QuerySet[PaymentIntent]) -> None:
-        wanted = request.POST.get("amount", "").strip()
-        if wanted:
-            self._refund(request, chosen, wanted)
+    @admin.action(description="Refund this amount of each selected payment", permissions=["refund"])
+    def refund_amount(self, request: HttpRequest, selected: QuerySet[PaymentIntent]) -> None:
+        text = request.POST.get("amount", "").strip()
+        if text:
+            self._refund(request, selected, text)
         else:
-            self.message_user(request, "Amount: say how much of each is to be refunded.", messages.ERROR)
+            self.message_user(request, "Amount: enter the amount to refund of each payment.", messages.ERROR)
 
-    def _refund(self, request: HttpRequest, chosen: QuerySet[PaymentIntent], wanted: str) -> None:
-        refunded = sum([self._refund_one(request, intent, wanted) for intent in chosen.order_by("order_id")])
+    def _refund(self, request: HttpRequest, selected: QuerySet[PaymentIntent], text: str) -> None:
+        refunded = sum([self._refund_one(request, intent, text) for intent in selected.order_by("order_id")])
         if refunded:
             self.message_user(request, f"Requested {refunded} refund{pluralize(refunded)}.")
 
-    def _refund_one(self, request: HttpRequest, intent: PaymentIntent, wanted: str) -> int:
+    def _refund_one(self, request: HttpRequest, intent: PaymentIntent, text: str) -> int:
         """
-        Refund so much of a payment, or all that is left, record who did, and return how many refunds that takes.
+        Refund this amount of a payment, or the rest if it is empty, log who did, and return the number of refunds.
         """
         try:
-            part = minor_units(read_amount(wanted), intent.currency) if wanted else None
+            amount = minor_units(read_amount(text), intent.currency) if text else None
             with transaction.atomic():
-                # The customer reads the reason; which operator it was stands in the log of the admin.
-                requested = refunds.refund(str(intent.order_id), amount=part, reason="by the shop", now=timezone.now())
+                # The customer reads the reason; the admin's log names the operator.
+                requested = refunds.refund(
+                    str(intent.order_id), amount=amount, reason="by the shop", now=timezone.now()
+                )
                 for refund in requested:
                     self.log_change(request, intent, f"Refunded {money(refund.amount, refund.capture.currency)}.")
-        except forms.ValidationError as problem:
-            self.message_user(request, f"Amount: {' '.join(problem.messages)}", messages.ERROR)
-        except (ValueError, refunds.RefundExceedsCapture) as refusal:
-            self.message_user(request, f"{intent}: {refusal}", messages.WARNING)
+        except forms.ValidationError as error:
+            self.message_user(request, f"Amount: {' '.join(error.messages)}", messages.ERROR)
+        except (ValueError, refunds.RefundExceedsCapture) as error:
+            self.message_user(request, f"{intent}: {error}", messages.WARNING)
         else:
             return len(requested)
         return 0
@@ -112,12 +114,12 @@ class PaymentIntentAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
 
 def read_amount(text: str) -> Decimal:
     """
-    Read an amount as people write it, such as 12.50.
+    Return the amount that a text such as 12.50 writes, in the currency's main unit.
 
-    :raises ValidationError: if it is none, or could be meant otherwise.
+    :raises ValidationError: if it is malformed or ambiguous.
     """
     if not AMOUNT.fullmatch(text):
-        raise forms.ValidationError("write it like 12.50, without a currency and without separators of thousands.")
+        raise forms.ValidationError("write it like 12.50, without a currency and without thousands separators.")
     return Decimal(text)
 
 
@@ -129,7 +131,7 @@ class CaptureAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     date_hierarchy = "captured_at"
     ordering = ("-id",)
     search_fields = ("id", "intent__order_id", "reference")
-    search_help_text = "The whole id of a capture or an order, or the gateway's reference."
+    search_help_text = "The complete id of a capture or an order, or the gateway's reference."
     show_full_result_count = False
     exclude = ("amount", "returned")
     readonly_fields = (CAPTURED, RETURNED, "order")
@@ -141,15 +143,15 @@ class CaptureAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
 
 @admin.register(Refund)
 class RefundAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
-    list_display = ("id", "status", GIVEN_BACK, "reason", moment("requested_at"), moment("settled_at"), "payment")
+    list_display = ("id", "status", REFUNDED, "reason", moment("requested_at"), moment("settled_at"), "payment")
     list_filter = ("status", "reason")
     list_select_related = ("capture__intent",)
     date_hierarchy = "requested_at"
     ordering = ("-id",)
     search_fields = ("id", "capture__intent__order_id", "provider_reference")
-    search_help_text = "The whole id of a refund or an order, or the gateway's reference."
+    search_help_text = "The complete id of a refund or an order, or the gateway's reference."
     exclude = ("amount",)
-    readonly_fields = (GIVEN_BACK, "payment")
+    readonly_fields = (REFUNDED, "payment")
     show_full_result_count = False
 
     def payment(self, refund: Refund) -> str:
@@ -163,10 +165,10 @@ class WebhookEventAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     date_hierarchy = "received_at"
     ordering = ("-id",)
     search_fields = ("event_id", "charge_key", "order_id", "reference")
-    search_help_text = "The whole id of an event, payment or order, or the gateway's reference."
+    search_help_text = "The complete id of an event, payment or order, or the gateway's reference."
     exclude = ("amount", "body")
-    readonly_fields = (CLAIMED, "as_it_came")
+    readonly_fields = (CLAIMED, "raw_body")
     show_full_result_count = False
 
-    def as_it_came(self, webhook: Any) -> str:
+    def raw_body(self, webhook: Any) -> str:
         return bytes(webhook.body).decode("utf-8", "backslashreplace")

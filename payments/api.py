@@ -1,5 +1,5 @@
 """
-The payments of the customer who asks, and what of them went back. And where the gateway calls back.
+The payments of the authenticated customer with their refunds, and the endpoint for the gateway's webhooks.
 """
 
 from django.db.models import Prefetch, QuerySet
@@ -59,7 +59,7 @@ class PaymentOutput(serializers.ModelSerializer[PaymentIntent]):
 
 class PaymentViewSet(ShopView, viewsets.ReadOnlyModelViewSet[PaymentIntent]):
     """
-    Your payments, one for each order whose stock was there. Amounts are in minor units, such as pence.
+    Your payments, one for each order whose stock was reserved. Amounts are in minor units, such as pence.
     """
 
     serializer_class = PaymentOutput
@@ -75,9 +75,9 @@ class WebhookOutput(serializers.Serializer[None]):
     received = serializers.BooleanField()
 
 
-class Webhook(ShopView):
+class WebhookView(ShopView):
     """
-    Where the payment gateway calls back, signed as Standard Webhooks wants it, or as its own adapter does.
+    The endpoint for the payment gateway's webhooks, signed by Standard Webhooks or as the gateway's adapter verifies.
     """
 
     authentication_classes = ()
@@ -101,18 +101,19 @@ class Webhook(ShopView):
     @extend_schema(request={"application/json": OpenApiTypes.OBJECT}, responses=WebhookOutput)
     def post(self, request: Request) -> Response:
         """
-        Take a webhook. It is stored when you get a 200, and what it means is found out afterwards; repeat it otherwise.
+        Receive a webhook. Status 200 means that it is stored; it is processed later. After any other status, send it
+        again.
         """
-        body = raw_json(request._request, max_bytes=MAX_WEBHOOK_BYTES)  # noqa: SLF001  (its raw bytes are what was signed)
+        body = raw_json(request._request, max_bytes=MAX_WEBHOOK_BYTES)  # noqa: SLF001  (the raw bytes are signed)
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
             inbox.receive(body, headers, now=timezone.now())
-        except protocol.InvalidSignature as refusal:
-            raise AuthenticationFailed("Nobody whom we trust has signed this.", code="invalid_signature") from refusal
-        except protocol.TimestampOutOfTolerance as refusal:
-            raise AuthenticationFailed(str(refusal), code="timestamp_out_of_tolerance") from refusal
-        except protocol.MalformedPayload as refusal:
-            raise ParseError(str(refusal), code="malformed_event") from refusal
-        except inbox.EventIdReused as refusal:
-            raise Conflict(str(refusal), code="event_id_conflict") from refusal
+        except protocol.InvalidSignature as error:
+            raise AuthenticationFailed("No webhook secret verifies the signature.", code="invalid_signature") from error
+        except protocol.TimestampOutOfTolerance as error:
+            raise AuthenticationFailed(str(error), code="timestamp_out_of_tolerance") from error
+        except protocol.MalformedPayload as error:
+            raise ParseError(str(error), code="malformed_event") from error
+        except inbox.EventIdReused as error:
+            raise Conflict(str(error), code="event_id_conflict") from error
         return Response({"received": True})

@@ -20,7 +20,7 @@ from tests.refusals import JSON, refused
 from tests.signing import signer_of
 from tests.webhooks import SECRET, WEBHOOKS, event, signed, told
 
-NOBODY = ("invalid_signature", "Nobody whom we trust has signed this.")
+NOBODY = ("invalid_signature", "No webhook secret verifies the signature.")
 OTHER_SECRET = "whsec_" + b64encode(b"another gateway's secret").decode()
 
 

@@ -111,7 +111,7 @@ class TestRefundRest:
     def test_refuses_an_amount_since_it_would_give_all_back(self, admin_client, paid):
         told = act(admin_client, "refund_rest", paid, amount="5")
 
-        assert "Amount: leave it empty to refund all that is left." in told
+        assert "Amount: leave it empty to refund the rest." in told
         assert given_back() == []
 
     def test_gives_back_what_is_left_and_names_the_operator_only_to_the_shop(self, admin_client, paid, ledger, drain):
@@ -170,7 +170,7 @@ class TestRefundAmount:
     def test_asks_how_much(self, admin_client, paid, typed):
         told = act(admin_client, "refund_amount", paid, amount=typed)
 
-        assert "Amount: say how much of each is to be refunded." in told
+        assert "Amount: enter the amount to refund of each payment." in told
         assert given_back() == []
 
     @pytest.mark.parametrize(
