@@ -82,6 +82,7 @@ def process(webhook_ids: Collection[str], *, now: datetime, parking_is_over: boo
     Call it outside a transaction; it may be called again for the same webhook.
 
     :raises PartlyUnavailable: if the gateway did not answer for some of them; the others are processed.
+    :raises NotReady: if the gateway has not decided on some of them yet; the others are processed.
     :raises WebhookDisputed: if one claims another amount than its order costs; the others are processed.
     :raises WebhookUnmatched: if one is about no payment of ours and `parking_is_over`; the others are processed.
     """
@@ -146,6 +147,7 @@ def _raise_unfinished(processed: Sequence[ProcessedWebhook]) -> None:
     Report the webhooks that are not finished: to the relay, or else to an operator.
 
     :raises PartlyUnavailable: if the gateway did not answer for some of them.
+    :raises NotReady: if the gateway has not decided on some of them yet.
     :raises WebhookDisputed: if one is disputed.
     :raises WebhookUnmatched: if one is unmatched.
     """
