@@ -8,7 +8,7 @@ from django.db import OperationalError, ProgrammingError
 
 def main() -> None:
     """
-    Run the command that is asked for, and say in a sentence why the database does not let it.
+    Run a command; report a database error in one sentence, or with --traceback in full.
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
     try:
@@ -17,16 +17,16 @@ def main() -> None:
         if "--traceback" in sys.argv:
             raise
         reason, _, _ = str(error).partition("\n")
-        sys.exit(f"The database says: {reason}. {advice(error)}")
+        sys.exit(f"Database error: {reason}. {advice(error)}")
 
 
 def advice(error: OperationalError | ProgrammingError) -> str:
     """
-    Tell a table that is missing from a database that cannot be had: PostgreSQL and SQLite call them differently.
+    Return advice for a missing table or an unreachable database; PostgreSQL and SQLite raise different errors.
     """
     if isinstance(error, ProgrammingError) or str(error).startswith("no such"):
         return "Run manage.py migrate."
-    return "See that DATABASE_URL names a database that runs and may be opened."
+    return "Check that DATABASE_URL names a database that is running and accessible."
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """
-The environment as the settings read it: a value that cannot be meant is refused, by the name of its variable.
+Environment variables for settings. A value that cannot be parsed is rejected with the name of its variable.
 """
 
 import logging
@@ -14,12 +14,12 @@ ENGINES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
 
 class Environment(environ.Env):
     """
-    Every reader raises ImproperlyConfigured if the variable is set to what it cannot read.
+    Every method raises ImproperlyConfigured if the value cannot be parsed.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # A secret may begin with a dollar sign, which otherwise names another variable.
+        # Lets a secret begin with a dollar sign, which otherwise refers to another variable.
         self.escape_proxy = True
 
     def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
@@ -35,38 +35,38 @@ class Environment(environ.Env):
         if cast is not bool:
             return super().parse_value(value, cast)
         if value.lower() not in SWITCHES:
-            raise ValueError(f"{value!r} is none of {', '.join(SWITCHES)}")
+            raise ValueError(f"{value!r} is not one of {', '.join(SWITCHES)}")
         return SWITCHES[value.lower()]
 
     def json_object(self, var: str) -> dict[str, Any]:
         """
-        Read a JSON object, empty when the variable is not set.
+        Return a JSON object, empty if the variable is not set.
         """
-        read = self.json(var, default={})
-        if not isinstance(read, dict):
-            raise ImproperlyConfigured(f'{var} is no JSON object, such as {{"KEY": "value"}}.')
-        return read
+        parsed = self.json(var, default={})
+        if not isinstance(parsed, dict):
+            raise ImproperlyConfigured(f'{var} is not a JSON object such as {{"KEY": "value"}}.')
+        return parsed
 
     def log_level(self, var: str, *, default: str) -> str:
         """
-        Read the name of a log level, in any case.
+        Return the name of a log level in capitals.
         """
         level = self.str(var, default=default).upper()
         if level not in logging.getLevelNamesMapping():
-            raise ImproperlyConfigured(f"{var} is {level}, which is none of DEBUG, INFO, WARNING and ERROR.")
+            raise ImproperlyConfigured(f"{var} is {level}, which is not one of DEBUG, INFO, WARNING and ERROR.")
         return level
 
     def database(self, var: str, *, default: str) -> dict[str, Any]:
         """
-        Read the address of a database of SQLite or PostgreSQL, as a value for DATABASES.
+        Return a value for DATABASES from the URL of an SQLite or PostgreSQL database.
         """
         try:
-            read = self.db(var, default=default)
+            parsed = self.db(var, default=default)
         except ValueError:
-            read = {}
-        if read.get("ENGINE") not in ENGINES:
+            parsed = {}
+        if parsed.get("ENGINE") not in ENGINES:
             raise ImproperlyConfigured(
-                f"{var} is no address of a database. Write sqlite:////folder/shop.sqlite3, or "
+                f"{var} is not the URL of a database. Write sqlite:////folder/shop.sqlite3, or "
                 "postgres://user:password@host:5432/name with special characters percent-encoded."
             )
-        return read
+        return parsed

@@ -1,5 +1,5 @@
 """
-The form of an order feed: a CSV with a line for each line of an invoice; and the same with reasons, for the rejected.
+The format of an order feed: a CSV with one row per invoice line. The rejects file has the same rows with reasons.
 """
 
 import csv
@@ -26,7 +26,7 @@ INVOICE_NUMBER = re.compile(r"[!-~]{1,64}")  # printable ASCII without blanks
 QUANTITY = re.compile(r"0*[1-9][0-9]{0,11}")
 PRICE = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,2})?")
 
-IN_ORDER_OF_FIRST_LINES = """
+BY_FIRST_ROW = """
     SELECT invoice, fields FROM line ORDER BY min(number) OVER (PARTITION BY invoice), number
 """
 
@@ -40,7 +40,7 @@ class UnusableFeed(Exception):
 @dataclass(frozen=True, kw_only=True)
 class Invoice:
     """
-    What the feed says under one invoice number, field by field as it came.
+    The rows of one invoice number, with fields as the feed has them.
     """
 
     number: str
@@ -48,13 +48,13 @@ class Invoice:
 
     def faults(self) -> set[str]:
         """
-        Tell, by stable codes, why this cannot be read as an order; by none if it can.
+        Return stable codes for why this is not an order; empty if it is one.
         """
         return {*_number_faults(self.number), *(fault for row in self.rows for fault in _row_faults(row))}
 
     def draft_lines(self) -> list[DraftLine]:
         """
-        Read a faultless invoice's lines, those of equal sku and price as one.
+        Return the lines of an invoice without faults; rows of equal SKU and price are merged.
         """
         quantities: Counter[tuple[str, int]] = Counter()
         for _, sku, _, quantity, _, price, *_ in self.rows:
@@ -65,21 +65,21 @@ class Invoice:
 
     def products(self) -> Iterator[Product]:
         """
-        Read what a faultless invoice tells of products: a description, which may be missing, and a price.
+        Return unsaved products of an invoice without faults; the SKU is the name where the description is empty.
         """
         for _, sku, description, _, _, price, *_ in self.rows:
             name = " ".join(description.split())[:200]
             yield Product(sku=sku, name=name or sku, price=_minor_units(price))
 
 
-class Feed:
+class OrderFeed:
     """
-    The invoices of a file, in the order of their first lines; the lines of one may stand scattered.
+    The invoices of a file, in the order of their first rows; rows of one invoice need not be adjacent.
 
-    They wait in a private database on disk that vanishes with the process: memory does not grow with the file, and a
-    file that proves unusable at its very end has changed nothing.
+    The rows are staged in a temporary database on disk: memory does not grow with the file, and an error at its end is
+    found before anything is imported.
 
-    :raises UnusableFeed: if the file is none.
+    :raises UnusableFeed: if the file cannot be read as a feed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -93,7 +93,7 @@ class Feed:
         return int(invoices)
 
     def __iter__(self) -> Iterator[Invoice]:
-        lines = self._stage.execute(IN_ORDER_OF_FIRST_LINES)
+        lines = self._stage.execute(BY_FIRST_ROW)
         for number, of_invoice in groupby(lines, key=itemgetter(0)):
             yield Invoice(number=number, rows=[json.loads(fields) for _, fields in of_invoice])
 
@@ -101,16 +101,18 @@ class Feed:
 @contextmanager
 def rejects_file(path: Path) -> Iterator[Callable[[Invoice, Collection[str]], None]]:
     """
-    Write rejected invoices with their reasons; the file appears whole when the block ends, or not at all.
+    Yield a function that writes a rejected invoice with its reasons; the file appears only when the block succeeds.
 
-    The reasons are always the ninth column, and what a malformed line has beyond eight follows them.
+    The reasons are always the ninth column; surplus fields of a malformed row follow them.
 
     :raises UnusableFeed: if the file cannot be written.
     """
     try:
         handle, name = mkstemp(dir=path.parent, prefix=f"{path.name}.")
     except OSError as error:
-        raise UnusableFeed(f"Rejects cannot go to {path}: {error.strerror}. Choose a place with --rejects.") from error
+        raise UnusableFeed(
+            f"Rejects cannot be written to {path}: {error.strerror}. Choose another file with --rejects."
+        ) from error
     part = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
@@ -129,13 +131,13 @@ def _read(path: Path) -> Iterator[list[str]]:
     except OSError as error:
         raise UnusableFeed(f"Cannot read {path}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise UnusableFeed(f"{path} is not UTF-8: convert it and import it again.") from error
+        raise UnusableFeed(f"{path} is not UTF-8. Convert it and import it again.") from error
 
 
 def _rows(path: Path, reader: "csv._reader") -> Iterator[list[str]]:
     try:
         if next(reader, []) != list(COLUMNS):
-            raise UnusableFeed(f"{path} is no order feed: its first line must be {','.join(COLUMNS)}")
+            raise UnusableFeed(f"{path} is not an order feed: its first line must be {','.join(COLUMNS)}")
         yield from filter(None, reader)  # a blank line has no fields
     except csv.Error as error:
         raise UnusableFeed(f"{path}, line {reader.line_num}: {error}. Repair it and import it again.") from error

@@ -1,5 +1,5 @@
 """
-The story of one order over all contexts: what it became, what was said about it and why, and who has heard.
+The timeline of one order over all contexts: its states, its messages with their causes, and their deliveries.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,12 +19,12 @@ from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
 
 class UnknownOrder(LookupError):
     """
-    No order has this id or idempotency key, or several customers have used the key.
+    No order has this id or idempotency key, or several customers used the key.
     """
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hearing:
+class TracedDelivery:
     """
     One subscriber's delivery of a message, as it stands now.
     """
@@ -32,35 +32,43 @@ class Hearing:
     subscriber: str
     status: str
     at: datetime
-    """When it was delivered; before that, when it is due."""
+    """When it was delivered, or is due."""
     attempts: int
     latest_error: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class TimelineEntry:
+    """
+    One change, or one message with its deliveries.
+    """
+
     at: datetime
     context: str
     what: str
     because: str = ""
-    """The type of the message whose handling published this one; empty for what is no message."""
-    deliveries: Sequence[Hearing] = field(default_factory=tuple)
+    """Messages: the type of the message whose delivery published this one."""
+    deliveries: Sequence[TracedDelivery] = field(default_factory=tuple)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trace:
+class OrderTrace:
+    """
+    An order with its timeline, sorted by time. The total is formatted for people, such as "12.50 GBP".
+    """
+
     order: UUID
     idempotency_key: str
     status: str
     total: str
-    timeline: Sequence[Entry]
+    timeline: Sequence[TimelineEntry]
 
 
-def of(reference: str) -> Trace:
+def trace_order(reference: str) -> OrderTrace:
     """
-    Tell the story of the order with this id or idempotency key (for an imported order, its invoice number).
+    Return the timeline of the order with this id or idempotency key (for an imported order, its invoice number).
 
-    :raises UnknownOrder: if there is none, or more than one.
+    :raises UnknownOrder: if no order has it, or more than one.
     """
     order = _find(reference)
     entries = [
@@ -68,7 +76,7 @@ def of(reference: str) -> Trace:
         for source in (_steps, _stock, _money, _webhooks, _refunds, _notifications, _messages)
         for entry in source(order)
     ]
-    return Trace(
+    return OrderTrace(
         order=order.pk,
         idempotency_key=order.idempotency_key,
         status=order.status,
@@ -95,72 +103,74 @@ def _uuid(reference: str) -> UUID | None:
         return None
 
 
-def _steps(order: Order) -> Iterator[Entry]:
+def _steps(order: Order) -> Iterator[TimelineEntry]:
     for step in order.history.order_by("id"):
         reason = f": {order.cancel_reason}" if step.status == Order.Status.CANCELLED else ""
-        yield Entry(at=step.at, context="orders", what=f"{step.status}{reason}")
+        yield TimelineEntry(at=step.at, context="orders", what=f"{step.status}{reason}")
 
 
-def _stock(order: Order) -> Iterator[Entry]:
+def _stock(order: Order) -> Iterator[TimelineEntry]:
     for reservation in Reservation.objects.filter(order_id=order.pk).prefetch_related("lines"):
         lines = ", ".join(str(line) for line in reservation.lines.all())
         if lines:
-            yield Entry(at=reservation.created_at, context="inventory", what=f"stock held: {lines}")
+            yield TimelineEntry(at=reservation.created_at, context="inventory", what=f"stock held: {lines}")
         if reservation.ended_at:
             what = f"stock {reservation.status}" if lines else "no stock will be held"
-            yield Entry(at=reservation.ended_at, context="inventory", what=what)
+            yield TimelineEntry(at=reservation.ended_at, context="inventory", what=what)
 
 
-def _money(order: Order) -> Iterator[Entry]:
+def _money(order: Order) -> Iterator[TimelineEntry]:
     for intent in PaymentIntent.objects.filter(order_id=order.pk):
         what = f"payment of {money(intent.amount, intent.currency)} opened, now {intent.status}"
-        yield Entry(at=intent.created_at, context="payments", what=what)
+        yield TimelineEntry(at=intent.created_at, context="payments", what=what)
         if intent.withdrawn_at:
-            yield Entry(at=intent.withdrawn_at, context="payments", what="payment withdrawn")
+            yield TimelineEntry(at=intent.withdrawn_at, context="payments", what="payment withdrawn")
 
     for capture in Capture.objects.filter(intent__order_id=order.pk):
-        what = f"captured {money(capture.amount, capture.currency)}{', which nobody asked for' * capture.surplus}"
-        yield Entry(at=capture.captured_at, context="payments", what=what)
+        what = f"captured {money(capture.amount, capture.currency)}{', surplus' * capture.surplus}"
+        yield TimelineEntry(at=capture.captured_at, context="payments", what=what)
 
 
-def _webhooks(order: Order) -> Iterator[Entry]:
+def _webhooks(order: Order) -> Iterator[TimelineEntry]:
     keys = [str(key) for key in PaymentIntent.objects.filter(order_id=order.pk).values_list("pk", flat=True)]
     for webhook in WebhookEvent.objects.filter(Q(charge_key__in=keys) | Q(order_id=order.pk)):
         amount = money(webhook.amount, webhook.currency)
-        what = f"webhook claims {amount} {webhook.outcome}, now {webhook.status}"
-        yield Entry(at=webhook.received_at, context="payments", what=what)
+        what = f"webhook reports {amount} {webhook.outcome}, now {webhook.status}"
+        yield TimelineEntry(at=webhook.received_at, context="payments", what=what)
 
 
-def _refunds(order: Order) -> Iterator[Entry]:
+def _refunds(order: Order) -> Iterator[TimelineEntry]:
     for refund in Refund.objects.filter(capture__intent__order_id=order.pk).select_related("capture"):
         amount = money(refund.amount, refund.capture.currency)
-        yield Entry(at=refund.requested_at, context="payments", what=f"refund of {amount} requested: {refund.reason}")
+        yield TimelineEntry(
+            at=refund.requested_at, context="payments", what=f"refund of {amount} requested: {refund.reason}"
+        )
         if refund.settled_at:
-            yield Entry(at=refund.settled_at, context="payments", what=f"refund of {amount} {refund.status}")
+            yield TimelineEntry(at=refund.settled_at, context="payments", what=f"refund of {amount} {refund.status}")
 
 
-def _notifications(order: Order) -> Iterator[Entry]:
+def _notifications(order: Order) -> Iterator[TimelineEntry]:
     for notification in Notification.objects.filter(order_id=order.pk).order_by("pk"):
         what = f"{notification.channel} {notification}"
-        yield Entry(at=notification.accepted_at or notification.created_at, context="notifications", what=what)
+        yield TimelineEntry(at=notification.accepted_at or notification.created_at, context="notifications", what=what)
 
 
-def _messages(order: Order) -> Iterator[Entry]:
+def _messages(order: Order) -> Iterator[TimelineEntry]:
     messages = OutboxMessage.objects.filter(key=str(order.pk)).order_by("published_at", "id")
     types = {message.pk: message.type for message in messages}
     for message in messages.prefetch_related("deliveries__failures"):
-        yield Entry(
+        yield TimelineEntry(
             at=message.published_at,
             context="messaging",
             what=message.type,
             because=types.get(message.causation_id) or str(message.causation_id or ""),
-            deliveries=[_hearing(delivery) for delivery in message.deliveries.all()],
+            deliveries=[_traced(delivery) for delivery in message.deliveries.all()],
         )
 
 
-def _hearing(delivery: Delivery) -> Hearing:
+def _traced(delivery: Delivery) -> TracedDelivery:
     failures = sorted(delivery.failures.all(), key=lambda failure: failure.number)
-    return Hearing(
+    return TracedDelivery(
         subscriber=delivery.subscriber,
         status=delivery.status,
         at=delivery.delivered_at or delivery.due_at,

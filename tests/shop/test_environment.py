@@ -13,7 +13,7 @@ SECRET = "a-secret-of-this-shop-of-forty-characters"
 @pytest.fixture
 def env(monkeypatch) -> Environment:
     """
-    The environment, with one variable to set.
+    An empty environment.
     """
     environment = Environment()
     monkeypatch.setattr(environment, "ENVIRON", {})
@@ -23,14 +23,14 @@ def env(monkeypatch) -> Environment:
 @pytest.mark.filterwarnings("ignore:Engine not recognized")
 class TestEnvironment:
     @pytest.mark.parametrize(
-        ("value", "meant"), [("on", True), ("True", True), ("1", True), ("off", False), ("No", False), ("0", False)]
+        ("value", "expected"), [("on", True), ("True", True), ("1", True), ("off", False), ("No", False), ("0", False)]
     )
-    def test_reads_a_switch(self, env, value, meant):
+    def test_reads_a_switch(self, env, value, expected):
         env.ENVIRON["DEBUG"] = value
 
-        assert env.bool("DEBUG", default=not meant) is meant
+        assert env.bool("DEBUG", default=not expected) is expected
 
-    def test_takes_a_dollar_sign_that_is_marked_for_one(self, env):
+    def test_reads_an_escaped_dollar_sign(self, env):
         env.ENVIRON["EMAIL_HOST_PASSWORD"] = r"\$ecret"
 
         assert env("EMAIL_HOST_PASSWORD", default="") == "$ecret"
@@ -38,29 +38,29 @@ class TestEnvironment:
     @pytest.mark.parametrize(
         ("read", "value", "complaint"),
         [
-            (Environment.bool, "maybe", "X cannot be read: 'maybe' is none of on, true, yes, 1, off, false, no, 0"),
+            (Environment.bool, "maybe", "X cannot be read: 'maybe' is not one of on, true, yes, 1, off, false, no, 0"),
             (Environment.int, "many", "X cannot be read: .*'many'"),
             (Environment.json_object, "key", "X cannot be read"),
-            (Environment.json_object, "[]", "X is no JSON object"),
+            (Environment.json_object, "[]", "X is not a JSON object"),
         ],
     )
-    def test_refuses_by_name_what_it_cannot_read(self, env, read, value, complaint):
+    def test_rejects_an_invalid_value_by_name(self, env, read, value, complaint):
         env.ENVIRON["X"] = value
 
         with pytest.raises(ImproperlyConfigured, match=complaint):
             read(env, "X")
 
-    def test_refuses_an_unknown_log_level(self, env):
+    def test_rejects_an_unknown_log_level(self, env):
         env.ENVIRON["LOG_LEVEL"] = "loud"
 
         with pytest.raises(ImproperlyConfigured, match="LOG_LEVEL is LOUD"):
             env.log_level("LOG_LEVEL", default="INFO")
 
     @pytest.mark.parametrize("address", ["foo", "", "mysql://localhost/shop", "postgres://db:port/shop"])
-    def test_refuses_an_address_of_no_database(self, env, address):
+    def test_rejects_another_database_url(self, env, address):
         env.ENVIRON["DATABASE_URL"] = address
 
-        with pytest.raises(ImproperlyConfigured, match="DATABASE_URL is no address of a database"):
+        with pytest.raises(ImproperlyConfigured, match="DATABASE_URL is not the URL of a database"):
             env.database("DATABASE_URL", default="sqlite://:memory:")
 
 

@@ -3,9 +3,9 @@ import pytest
 from tests.processes import manage, run
 
 
-def said(*arguments: str, database: str) -> tuple[int, list[str]]:
+def run_manage(*arguments: str, database: str) -> tuple[int, list[str]]:
     """
-    Run manage.py as its user would, and return its exit status and what it complains of, line by line.
+    Run manage.py as a process and return its exit status and the lines of its errors.
     """
     finished = run(manage(*arguments), DATABASE_URL=database, DEBUG="on")
     return finished.status, finished.errors.splitlines()
@@ -15,9 +15,9 @@ class TestManage:
     def test_advises_to_migrate_a_database_without_tables(self, tmp_path):
         database = f"sqlite:///{tmp_path}/young.sqlite3"
 
-        assert said("list_dead_letters", database=database) == (
+        assert run_manage("list_dead_letters", database=database) == (
             1,
-            ["The database says: no such table: messaging_delivery. Run manage.py migrate."],
+            ["Database error: no such table: messaging_delivery. Run manage.py migrate."],
         )
 
     @pytest.mark.parametrize(
@@ -27,15 +27,15 @@ class TestManage:
             ("postgres://shop@127.0.0.1:1/shop", "connection failed: "),
         ],
     )
-    def test_advises_to_look_at_a_database_that_cannot_be_had(self, database, reason):
-        status, [complaint] = said("up", "--port=0", database=database)
+    def test_advises_to_check_an_unreachable_database(self, database, reason):
+        status, [complaint] = run_manage("up", "--port=0", database=database)
 
         assert status == 1
-        assert complaint.startswith(f"The database says: {reason}")
-        assert complaint.endswith("See that DATABASE_URL names a database that runs and may be opened.")
+        assert complaint.startswith(f"Database error: {reason}")
+        assert complaint.endswith("Check that DATABASE_URL names a database that is running and accessible.")
 
-    def test_tells_everything_with_traceback(self, tmp_path):
-        status, lines = said("drain", "--traceback", database=f"sqlite:///{tmp_path}/young.sqlite3")
+    def test_prints_everything_with_traceback(self, tmp_path):
+        status, lines = run_manage("drain", "--traceback", database=f"sqlite:///{tmp_path}/young.sqlite3")
 
         assert status == 1
         assert lines[0] == "Traceback (most recent call last):"

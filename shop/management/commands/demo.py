@@ -41,7 +41,7 @@ PRODUCTS = {
 }
 RARITY = Product(sku="MING-VASE", name="Ming vase", price=880_000)
 
-# (key, sku, quantity, payment method): one for each way an order can go; see payments.gateway.protocol.InstantGateway.
+# (key, SKU, quantity, payment method): one for each possible outcome.
 ORDERS = [
     ("approved", "RED-CHAIR", 4, "tok_visa"),
     ("approved-too", "CANDLES-12", 10, "tok_mastercard"),
@@ -54,37 +54,37 @@ ORDERS = [
 
 class Command(BaseCommand):
     help = (
-        "Fill in demo data: a customer, an operator, products with stock, orders that go every way, and a real "
-        "retailer's order log. Prints the logins and a command that places an order. Safe to run again; refused when "
-        "DEBUG is off, for the passwords are in the source. Exit status: 0 when done, 1 when refused."
+        "Fill in demo data: a customer, an operator, products with stock, an order for each possible outcome, and a "
+        "real retailer's order log. Prints the logins and a command that places an order. Running it again changes "
+        "nothing. Refused if DEBUG is off, because the passwords are public. Exit status: 0 if done, 1 if refused."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--address", default="http://127.0.0.1:8000", help="where the shop will be (default: %(default)s)"
+            "--address", default="http://127.0.0.1:8000", help="address of the shop (default: %(default)s)"
         )
 
     def handle(self, *, address: str, **options: Any) -> None:
         if not settings.DEBUG:
-            raise CommandError("Demo passwords are in the source, so there is no demo data with DEBUG off.")
-        ada = have_user("ada", CUSTOMER_PASSWORD)
-        have_user("olga", OPERATOR_PASSWORD, is_staff=True, is_superuser=True)
-        offer_products()
+            raise CommandError("Demo data has public passwords, so it is refused if DEBUG is off.")
+        ada = ensure_user("ada", CUSTOMER_PASSWORD)
+        ensure_user("olga", OPERATOR_PASSWORD, is_staff=True, is_superuser=True)
+        add_demo_products()
         place_demo_orders(ada)
         self._import_sample()
         _, token = issue_token(user=ada, name="demo", expires_in=timedelta(days=1), now=timezone.now())
-        self._tell(address, token)
+        self._print_logins(address, token)
 
     def _import_sample(self) -> None:
         outcome = StringIO()
         with TemporaryDirectory() as folder:
             options = {"create_products": True, "opening_stock": 100_000, "rejects": Path(folder, "rejects.csv")}
             call_command("import_orders", SAMPLE, json=True, stdout=outcome, stderr=self.stderr, **options)
-        told = json.loads(outcome.getvalue())
-        taken = told["accepted"] + told["already_imported"]
-        self.stdout.write(f"Imported a real retailer's log: {taken} orders; {told['rejected']} invoices rejected.\n")
+        report = json.loads(outcome.getvalue())
+        orders = report["accepted"] + report["already_imported"]
+        self.stdout.write(f"Imported a real retailer's log: {orders} orders; {report['rejected']} invoices rejected.\n")
 
-    def _tell(self, address: str, token: str) -> None:
+    def _print_logins(self, address: str, token: str) -> None:
         self.stdout.write("\nLogins:\n")
         self.stdout.write(f"  ada   {CUSTOMER_PASSWORD}   a customer\n")
         self.stdout.write(f"  olga  {OPERATOR_PASSWORD}  an operator\n")
@@ -92,12 +92,12 @@ class Command(BaseCommand):
         self.stdout.write(f"  {curl(address, token)}\n")
 
 
-def have_user(username: str, password: str, **rights: bool) -> AbstractUser:
+def ensure_user(username: str, password: str, **flags: bool) -> AbstractUser:
     """
-    Find or create this user, and see to it that the password is the one we tell.
+    Return this user, created if missing, with this password.
     """
     user, _ = get_user_model().objects.get_or_create(
-        username=username, defaults={"email": f"{username}@example.com", **rights}
+        username=username, defaults={"email": f"{username}@example.com", **flags}
     )
     if not user.check_password(password):
         user.set_password(password)
@@ -105,9 +105,9 @@ def have_user(username: str, password: str, **rights: bool) -> AbstractUser:
     return user
 
 
-def offer_products() -> None:
+def add_demo_products() -> None:
     """
-    Offer a dozen products: a hundred on the shelf of each, and two of the rarity.
+    Add a dozen products with a stock of 100 each, but 2 of the vase.
     """
     common = [Product(sku=sku, name=name, price=price) for sku, (name, price) in PRODUCTS.items()]
     add_products([*common, RARITY])
@@ -117,7 +117,7 @@ def offer_products() -> None:
 
 def place_demo_orders(customer: AbstractUser) -> None:
     """
-    Place an order of each kind, once.
+    Place one order for each possible outcome, unless it exists.
     """
     drafts = [
         Draft(
@@ -134,9 +134,9 @@ def place_demo_orders(customer: AbstractUser) -> None:
 
 def curl(address: str, token: str) -> str:
     """
-    Write a command that places one order, however often it is sent.
+    Return a command that places one order, even if run several times.
     """
-    wish = {
+    order = {
         "lines": [{"sku": "RED-CHAIR", "quantity": 1}],
         "payment_method": "tok_visa",
         "expected_total": Product.objects.get(sku="RED-CHAIR").price,
@@ -146,5 +146,5 @@ def curl(address: str, token: str) -> str:
         "Content-Type": "application/json",
         "Idempotency-Key": secrets.token_hex(8),
     }
-    wanted = " ".join(f"-H '{name}: {value}'" for name, value in headers.items())
-    return f"curl {address}/api/v1/orders/ {wanted} -d '{json.dumps(wish)}'"
+    options = " ".join(f"-H '{name}: {value}'" for name, value in headers.items())
+    return f"curl {address}/api/v1/orders/ {options} -d '{json.dumps(order)}'"

@@ -22,7 +22,7 @@ from orders.drafts import Draft
 from orders.models import Product
 from orders.placing import Placement, place_orders
 from orders.services import add_products
-from shop.operations.order_feed import Feed, Invoice, UnusableFeed, rejects_file
+from shop.operations.order_feed import Invoice, OrderFeed, UnusableFeed, rejects_file
 
 ACCOUNT = "order-feed"
 PAYMENT_METHOD = "tok_feed"
@@ -35,51 +35,57 @@ MAX_OPENING_STOCK = 10**12
 
 class Command(BaseCommand):
     help = (
-        "Import an order feed: one order per invoice, at the feed's prices. Invoices that cannot be taken are rejected "
-        "whole and go to a CSV with their reasons, the others go on. An invoice is imported once, so it is safe to run "
-        "again, and to kill. Exit status: 0 when the whole file was gone through, 1 when it or the place for the "
-        "rejects cannot be used, which changes nothing, 130 after Ctrl-C. See docs/operations.md for the format and "
-        "the reasons."
+        "Import an order feed: one order per invoice, at the feed's prices. Invalid invoices are rejected whole and "
+        "written to a CSV with their reasons. Each invoice is imported once, so the command may be killed and run "
+        "again. Exit status: 0 if the whole file was processed, 1 if it cannot be read or the rejects cannot be "
+        "written (nothing is imported), 130 after Ctrl-C. docs/operations.md describes the format and the reasons."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="the feed, a CSV in UTF-8")
         parser.add_argument(
-            "--create-products", action="store_true", help="offer unknown skus, at the price that comes first"
+            "--create-products", action="store_true", help="add products for unknown SKUs, at their first price"
         )
         parser.add_argument(
-            "--opening-stock", type=_stock, default=0, metavar="N", help="put N on the shelf of skus never opened"
+            "--opening-stock", type=_stock, default=0, metavar="N", help="opening stock of SKUs without a stock item"
         )
-        parser.add_argument("--rejects", type=Path, metavar="PATH", help="where to (default: FILE.rejects.csv)")
-        parser.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
+        parser.add_argument(
+            "--rejects", type=Path, metavar="PATH", help="CSV of rejected invoices (default: FILE.rejects.csv)"
+        )
+        parser.add_argument("--json", action="store_true", help="print one JSON object instead of sentences")
 
     def handle(self, *, file: Path, create_products: bool, opening_stock: int, **options: Any) -> None:
         rejects = options["rejects"] or file.with_name(f"{file.name}.rejects.csv")
         started = time.monotonic()
         try:
-            feed = Feed(file)
+            feed = OrderFeed(file)
             _check(file, rejects)
             with rejects_file(rejects) as reject:
-                run = Import(reject=reject, create_products=create_products, opening_stock=opening_stock)
-                for batch in _batches(self._watched(feed)):
-                    run.take(batch)
+                feed_import = FeedImport(reject=reject, create_products=create_products, opening_stock=opening_stock)
+                for batch in _batches(self._with_progress(feed)):
+                    feed_import.take(batch)
         except UnusableFeed as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            raise CommandError("Stopped. Run it again: no invoice is imported twice.", returncode=130) from None
-        run.report.seconds = round(time.monotonic() - started, 3)
-        self.stdout.write(json.dumps(vars(run.report)) if options["json"] else run.report.told(rejects))
+            raise CommandError("Interrupted. Run it again: no invoice is imported twice.", returncode=130) from None
+        report = feed_import.report
+        report.seconds = round(time.monotonic() - started, 3)
+        self.stdout.write(json.dumps(vars(report)) if options["json"] else report.as_text(rejects))
 
-    def _watched(self, feed: Feed) -> Iterator[Invoice]:
+    def _with_progress(self, feed: OrderFeed) -> Iterator[Invoice]:
         """
-        Go through the feed with a progress bar, if anybody is there to see it.
+        Yield the invoices, with a progress bar if standard error is a terminal.
         """
         with Progress(console=Console(file=sys.stderr), disable=not self.stderr.isatty()) as progress:
             yield from progress.track(feed, total=len(feed), description="Importing")
 
 
 @dataclass
-class Report:
+class ImportReport:
+    """
+    Counts of invoices, of order lines of accepted invoices, and of rejected invoices by reason.
+    """
+
     accepted: int = 0
     already_imported: int = 0
     rejected: int = 0
@@ -87,30 +93,30 @@ class Report:
     lines: int = 0
     seconds: float = 0.0
 
-    def told(self, rejects: Path) -> str:
+    def as_text(self, rejects: Path) -> str:
         """
-        Tell it to a person.
+        Return a summary in sentences.
         """
         return "\n".join(
             [
                 f"Accepted {self.accepted} invoices with {self.lines} order lines in {self.seconds:.1f} s.",
-                f"{self.already_imported} were imported before.",
+                f"{self.already_imported} had been imported before.",
                 f"Rejected {self.rejected}, see {rejects}",
-                *(["Reasons, of which an invoice may have several:"] if self.reasons else []),
+                *(["Reasons (an invoice may have several):"] if self.reasons else []),
                 *(f"  {reason}: {invoices}" for reason, invoices in self.reasons.most_common()),
             ]
         )
 
 
-class Import:
+class FeedImport:
     """
-    One run over a feed, batch by batch. Each batch is one call of `place_orders`, so one transaction.
+    One run over a feed. Each batch is one call of `place_orders`, so one transaction.
     """
 
     def __init__(
         self, *, reject: Callable[[Invoice, Collection[str]], None], create_products: bool, opening_stock: int
     ) -> None:
-        self.report = Report()
+        self.report = ImportReport()
         self._write_reject = reject
         self._create_products = create_products
         self._opening_stock = opening_stock
@@ -118,24 +124,24 @@ class Import:
 
     def take(self, invoices: Sequence[Invoice]) -> None:
         """
-        Place the orders of these invoices, and reject those that cannot be taken.
+        Place the orders of valid invoices, and reject the others.
         """
-        readable = [invoice for invoice in invoices if not self._reject(invoice, invoice.faults())]
-        self._stock_up(readable)
-        drafts = [self._draft(invoice) for invoice in readable]
+        valid = [invoice for invoice in invoices if not self._reject(invoice, invoice.faults())]
+        self._stock_up(valid)
+        drafts = [self._draft(invoice) for invoice in valid]
         placements = place_orders(drafts, now=timezone.now())
-        for invoice, draft, placement in zip(readable, drafts, placements, strict=True):
+        for invoice, draft, placement in zip(valid, drafts, placements, strict=True):
             self._record(invoice, draft, placement)
 
     def _stock_up(self, invoices: Iterable[Invoice]) -> None:
-        mentioned: dict[str, Product] = {}
+        products: dict[str, Product] = {}
         for invoice in invoices:
             for product in invoice.products():
-                mentioned.setdefault(product.sku, product)
+                products.setdefault(product.sku, product)
         if self._create_products:
-            add_products(list(mentioned.values()))
+            add_products(list(products.values()))
         if self._opening_stock:
-            offered = Product.objects.filter(sku__in=mentioned).values_list("sku", flat=True)
+            offered = Product.objects.filter(sku__in=products).values_list("sku", flat=True)
             open_stock_items(list(offered), opening=self._opening_stock, now=timezone.now())
 
     def _draft(self, invoice: Invoice) -> Draft:
@@ -159,7 +165,7 @@ class Import:
 
     def _reject(self, invoice: Invoice, reasons: Collection[str]) -> bool:
         """
-        Reject the invoice if there are reasons to, and tell whether there were.
+        Reject the invoice if there are reasons, and return whether there were any.
         """
         if reasons:
             self._write_reject(invoice, reasons)
@@ -171,9 +177,9 @@ class Import:
 def _check(file: Path, rejects: Path) -> None:
     currency = settings.ORDERS.currency
     if get_currency_precision(currency) != 2:
-        raise UnusableFeed(f"A feed's prices have two decimals, those of {currency} have not.")
+        raise UnusableFeed(f"Prices of a feed have two decimals, but prices in {currency} do not.")
     if rejects.exists() and (not rejects.is_file() or rejects.samefile(file)):
-        raise UnusableFeed(f"Rejects cannot replace {rejects}. Choose another place with --rejects.")
+        raise UnusableFeed(f"Rejects cannot replace {rejects}. Choose another file with --rejects.")
 
 
 def _batches(invoices: Iterable[Invoice]) -> Iterator[list[Invoice]]:
@@ -191,7 +197,7 @@ def _batches(invoices: Iterable[Invoice]) -> Iterator[list[Invoice]]:
 
 def _account_id() -> int:
     """
-    Find the customer in whose name feeds order; nobody can log in as it.
+    Return the id of the customer of imported orders, which has no usable password.
     """
     users = get_user_model().objects
     account, _ = users.get_or_create(username=ACCOUNT, defaults={"password": make_password(None)})
@@ -200,5 +206,5 @@ def _account_id() -> int:
 
 def _stock(text: str) -> int:
     if not text.isdecimal() or int(text) > MAX_OPENING_STOCK:
-        raise ArgumentTypeError(f"{text!r} is not a number between 0 and {MAX_OPENING_STOCK}.")
+        raise ArgumentTypeError(f"{text!r} is not a whole number between 0 and {MAX_OPENING_STOCK}.")
     return int(text)

@@ -11,10 +11,10 @@ from shop.accounts import services, signatures
 
 class Command(BaseCommand):
     help = (
-        "Delete tokens that have expired, nonces of signatures that are too old to come again, and signing keys that "
-        "ended a month ago. While SECRET_KEY_FALLBACKS is set, encrypt the secrets of signing keys anew by SECRET_KEY. "
-        "It may run beside the workers, be killed and be run again. A running cluster (manage.py qcluster) does it "
-        "once an hour; without one, call this from cron. Exit status: 0 when done."
+        "Delete expired tokens, nonces of signatures too old to be accepted again, and signing keys that ended a month "
+        "ago. While SECRET_KEY_FALLBACKS is set, re-encrypt the secrets of signing keys with SECRET_KEY. It may run "
+        "beside the workers, be killed and be run again. A running cluster (manage.py qcluster) does this every hour; "
+        "without one, call it from cron. Exit status: 0 if done."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -27,5 +27,5 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(pruned | {"resealed": resealed}))
         else:
-            told = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in pruned.items())
-            self.stdout.write(f"Pruned {told}; encrypted {resealed} secrets anew.")
+            counts = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in pruned.items())
+            self.stdout.write(f"Pruned {counts}; re-encrypted {resealed} secrets.")

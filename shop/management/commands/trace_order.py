@@ -21,45 +21,44 @@ COLOURS = {
 
 class Command(BaseCommand):
     help = (
-        "Tell the story of one order over all contexts, in order of time: its states, stock, money and notifications, "
-        "the messages about it with what caused them, and for each message who has heard it, after how many attempts "
-        "and with which latest error. It changes nothing. "
-        "Exit status: 0 when told, 1 when there is no such order, 2 when asked wrongly."
+        "Print the timeline of one order over all contexts: its states, stock, payments and notifications, its "
+        "messages with their causes, and the deliveries of each message with attempts and latest error. Read-only. "
+        "Exit status: 0 if printed, 1 if there is no such order, 2 for wrong arguments."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("order", help="its id, or its idempotency key, which for imported orders is the invoice")
+        parser.add_argument("order", help="its id or idempotency key; for imported orders the invoice number")
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
     def handle(self, *, order: str, **options: Any) -> None:
         try:
-            story = trace.of(order)
+            order_trace = trace.trace_order(order)
         except trace.UnknownOrder as error:
             raise CommandError(str(error)) from error
         if options["json"]:
-            self.stdout.write(json.dumps(asdict(story), cls=DjangoJSONEncoder))
+            self.stdout.write(json.dumps(asdict(order_trace), cls=DjangoJSONEncoder))
             return
         console = Console(file=self.stdout, highlight=False)
-        for line in lines(story):
+        for line in lines(order_trace):
             console.print(line, soft_wrap=True)
 
 
-def lines(story: trace.Trace) -> Iterator[Text]:
+def lines(order_trace: trace.OrderTrace) -> Iterator[Text]:
     """
-    Write the story down, a line for each entry and each delivery; colours show on a terminal only.
+    Return a line for each entry and each delivery; colours show on a terminal only.
     """
-    key = "" if story.idempotency_key == str(story.order) else f" ({story.idempotency_key})"
-    yield Text(f"Order {story.order}{key}: {story.status}, {story.total}", style="bold")
-    for entry in story.timeline:
-        because = f"  because of {entry.because}" if entry.because else ""
+    key = "" if order_trace.idempotency_key == str(order_trace.order) else f" ({order_trace.idempotency_key})"
+    yield Text(f"Order {order_trace.order}{key}: {order_trace.status}, {order_trace.total}", style="bold")
+    for entry in order_trace.timeline:
+        because = f"  caused by {entry.because}" if entry.because else ""
         yield Text.assemble(
             (f"{entry.at:%Y-%m-%d %H:%M:%S.%f}"[:-3], "dim"), f"  {entry.context:13}  {entry.what}", (because, "dim")
         )
         for delivery in entry.deliveries:
-            yield _heard(delivery)
+            yield _delivery_line(delivery)
 
 
-def _heard(delivery: trace.Hearing) -> Text:
+def _delivery_line(delivery: trace.TracedDelivery) -> Text:
     moment = f"{'at' if delivery.status == 'delivered' else 'due'} {delivery.at:%Y-%m-%d %H:%M:%S}"
     error = " ".join(delivery.latest_error.split())
     return Text.assemble(

@@ -24,17 +24,17 @@ from payments.management.commands.payment_simulator import port_number
 STOP_SECONDS = 10
 WATCH_SECONDS = 0.2
 
-# Leads the group and ends it when its input closes. Only `up` holds the other end, which the system closes when `up`
-# dies, be it by SIGKILL, to which nobody can react; and a parent-death signal would not reach grandchildren.
+# Leads the process group and kills it when its input closes. Only `up` holds the other end, which the system closes
+# when `up` dies, also by SIGKILL. A parent-death signal would not reach grandchildren.
 GUARD = ["sh", "-c", "read -r _; kill -KILL 0"]
 
 
 class Command(BaseCommand):
     help = (
         "Start the whole shop on this machine: migrate the database, then run a web server, the workers and, unless "
-        "PAYMENT_GATEWAY names another gateway, the payment simulator until Ctrl-C, SIGTERM, or until one of them "
-        "dies. Nothing is left behind, whichever way it ends. "
-        "Exit status: 0 when asked to stop, 1 when a part died or the address cannot be had, 2 when asked wrongly."
+        "PAYMENT_GATEWAY names another gateway, the payment simulator until Ctrl-C, SIGTERM, or the death of one of "
+        "them. No process is left behind. "
+        "Exit status: 0 if stopped, 1 if a process died or an address is in use, 2 for wrong arguments."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -47,12 +47,15 @@ class Command(BaseCommand):
             help="number of workers (default: %(default)s)",
         )
         parser.add_argument(
-            "--simulator-port", type=port_number, default=_simulator_port(), help="for payments (default: %(default)s)"
+            "--simulator-port",
+            type=port_number,
+            default=_simulator_port(),
+            help="port of the payment simulator (default: %(default)s)",
         )
         parser.add_argument(
             "--without-simulator",
             action="store_true",
-            help="start no payment simulator: one runs already, or shall later",
+            help="do not start the payment simulator, because it runs elsewhere",
         )
         parser.add_argument("--demo", action="store_true", help="fill in demo data first, and print its logins")
 
@@ -66,11 +69,11 @@ class Command(BaseCommand):
         ):
             address = address_of(listener)
             self._prepare(address, demo=demo)
-            with Group() as group:
+            with ProcessGroup() as group:
                 start_members(group, listener, gateway, workers=workers)
                 self._greet(address, address_of(gateway) if gateway else "")
                 dead = group.first_to_die()
-                raise CommandError(f"{dead} died, so the rest was stopped.")
+                raise CommandError(f"{dead} died, so the others were stopped.")
 
     def _prepare(self, address: str, *, demo: bool) -> None:
         call_command("migrate", interactive=False, verbosity=0)
@@ -82,7 +85,7 @@ class Command(BaseCommand):
 
     def _greet(self, address: str, gateway: str) -> None:
         self.stdout.write(f"\n{settings.SHOP.name} is open. Ctrl-C closes it.\n")
-        self.stdout.write(f"  {address}/                what is here\n")
+        self.stdout.write(f"  {address}/                start page\n")
         self.stdout.write(f"  {address}/admin/          for operators\n")
         self.stdout.write(f"  {address}/api/v1/orders/  for customers and their programs\n")
         if gateway:
@@ -93,39 +96,39 @@ class Command(BaseCommand):
 
 def _simulator_port() -> int:
     """
-    Tell at which port settings expect the payment simulator.
+    Return the port at which settings expect the payment simulator.
     """
     return urlsplit(settings.PAYMENTS.simulator_url).port or 80
 
 
 def listen(host: str, port: int, *, option: str = "--port") -> socket.socket:
     """
-    Take the address now, so that no half-started shop finds it taken, and early visitors wait instead of failing.
+    Listen before anything starts, so that an address in use fails at once and early requests wait instead of failing.
 
-    :raises CommandError: if the address cannot be had.
+    :raises CommandError: if the address cannot be bound.
     """
     try:
         return socket.create_server((host, port))
     except OSError as error:
         advice = (
-            f"Stop what uses {host}:{port}, or choose another with {option}."
+            f"Stop the program that uses {host}:{port}, or choose another port with {option}."
             if error.errno in {errno.EADDRINUSE, errno.EACCES}
-            else "Give --host an IPv4 address of this machine: 127.0.0.1, or 0.0.0.0 for all that it has."
+            else "Give --host an IPv4 address of this machine: 127.0.0.1, or 0.0.0.0 for all of them."
         )
         raise CommandError(f"Cannot serve: {error.strerror}. {advice}") from error
 
 
 def address_of(listener: socket.socket) -> str:
     """
-    Tell where a browser on this machine finds the shop.
+    Return the URL at which a browser on this machine reaches a listening socket.
     """
     host, port = listener.getsockname()
     return f"http://{'127.0.0.1' if ip_address(host).is_unspecified else host}:{port}"
 
 
-class Group:
+class ProcessGroup:
     """
-    Processes in a process group of their own, which ends with the `with` block or with this process, however it ends.
+    Processes that end with the `with` block, or with this process even if it is killed.
     """
 
     def __init__(self) -> None:
@@ -137,7 +140,7 @@ class Group:
 
     def start(self, name: str, command: Sequence[str], *, pass_fds: Sequence[int] = (), **environment: str) -> None:
         """
-        Run the command as a member of the group.
+        Start the command as a member of the group.
         """
         self.members[name] = subprocess.Popen(
             command,
@@ -149,7 +152,7 @@ class Group:
 
     def first_to_die(self) -> str:
         """
-        Wait until a process of the group is dead, and tell its name.
+        Wait until a member or the guard is dead, and return its name.
         """
         while True:
             for name, process in [("The guard", self._guard), *self.members.items()]:
@@ -159,18 +162,18 @@ class Group:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._ask_to_stop()
+            self._terminate_members()
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(self._guard.pid, signal.SIGKILL)
             for process in (self._guard, *self.members.values()):
                 process.wait()
 
-    def _ask_to_stop(self) -> None:
+    def _terminate_members(self) -> None:
         """
-        Let the members finish what they have in hand, for a while.
+        Send SIGTERM to each member and wait up to STOP_SECONDS.
 
-        Each is asked alone: it stops its own children in order, which a signal to all at once would cut short.
+        The signal goes to members only: each stops its own children in order.
         """
         deadline = time.monotonic() + STOP_SECONDS
         for process in self.members.values():
@@ -180,15 +183,15 @@ class Group:
                 process.wait(max(0, deadline - time.monotonic()))
 
 
-def start_members(group: Group, listener: socket.socket, gateway: socket.socket | None, *, workers: int) -> None:
+def start_members(group: ProcessGroup, listener: socket.socket, gateway: socket.socket | None, *, workers: int) -> None:
     """
-    Start a web server behind the listening socket, the workers, and the payment simulator behind its own.
+    Start a web server on the listening socket, the workers, and the payment simulator on its own socket, if given.
     """
-    told = {"PAYMENT_SIMULATOR_URL": address_of(gateway)} if gateway else {}
+    environment = {"PAYMENT_SIMULATOR_URL": address_of(gateway)} if gateway else {}
     web = {"RELAY_IN_WEB": "off", "PAYMENT_SIMULATOR_IN_WEB": "off"}
-    group.start("The web server", web_server(listener), pass_fds=[listener.fileno()], **told, **web)
+    group.start("The web server", web_server(listener), pass_fds=[listener.fileno()], **environment, **web)
     manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
-    group.start("The cluster of workers", [*manage, "qcluster"], RELAY_WORKERS=str(workers), **told)
+    group.start("The cluster of workers", [*manage, "qcluster"], RELAY_WORKERS=str(workers), **environment)
     if gateway:
         callback = [
             "--fd",
@@ -201,13 +204,13 @@ def start_members(group: Group, listener: socket.socket, gateway: socket.socket 
 
 def web_server(listener: socket.socket) -> list[str]:
     """
-    Write down the command that serves the shop behind a listening socket.
+    Return the command that serves the shop on a listening socket.
     """
-    # Otherwise a header `SCRIPT_NAME`, which some proxies let anybody send, would move the shop to another address.
-    no_such_headers = ("--forwarder-headers", "")
+    # By default gunicorn lets a header `SCRIPT_NAME`, which some proxies pass through, change the shop's URLs.
+    no_forwarder_headers = ("--forwarder-headers", "")
     return [
         *(sys.executable, "-m", "gunicorn", "shop.wsgi", "--pythonpath", str(settings.BASE_DIR)),
         *("--bind", f"fd://{listener.fileno()}", "--worker-class", "shop.server.gunicorn_worker.BufferingThreadWorker"),
         *("--threads", "8", "--worker-connections", "500", "--log-level", "warning", "--no-control-socket"),
-        *no_such_headers,
+        *no_forwarder_headers,
     ]

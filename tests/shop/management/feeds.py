@@ -1,5 +1,5 @@
 """
-Order feeds to import, and what the command says of them.
+Order feeds, and a runner of `import_orders`.
 """
 
 import csv
@@ -16,7 +16,7 @@ HEADER = ",".join(COLUMNS)
 SAMPLE = settings.BASE_DIR / "shop" / "samples" / "online_retail_sample.csv"
 
 
-def a_line(
+def row(
     invoice: str = "536365",
     *,
     sku: str = "RED-CHAIR",
@@ -34,7 +34,7 @@ def write(path: Path, *lines: str) -> Path:
 
 def run(path: Path, **options: object) -> dict:
     """
-    Run the command and return what it says, but for how long it took.
+    Import a feed and return the reported outcome without its duration.
     """
     output = StringIO()
     call_command("import_orders", path, json=True, stdout=output, **options)

@@ -10,16 +10,16 @@ from django.core.management import CommandError, call_command
 from inventory.models import StockItem
 from orders.models import Order, Product
 from shop.management.commands import demo
-from tests.shop.management.feeds import a_line, write
+from tests.shop.management.feeds import row, write
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def _a_small_log_and_quick_passwords(settings, monkeypatch, tmp_path):
+def _small_log_and_cheap_passwords(settings, monkeypatch, tmp_path):
     settings.DEBUG = True
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    monkeypatch.setattr(demo, "SAMPLE", write(tmp_path / "log.csv", a_line("536365"), a_line("C536366")))
+    monkeypatch.setattr(demo, "SAMPLE", write(tmp_path / "log.csv", row("536365"), row("C536366")))
 
 
 def run(**options: object) -> str:
@@ -28,20 +28,20 @@ def run(**options: object) -> str:
     return output.getvalue()
 
 
-def told_command(output: str) -> list[str]:
+def printed_command(output: str) -> list[str]:
     return shlex.split(next(line for line in output.splitlines() if "curl" in line))
 
 
 class TestDemo:
-    def test_tells_logins_that_work(self):
+    def test_prints_logins_that_work(self):
         output = run()
 
-        told = [line.split()[:2] for line in output.splitlines() if line.startswith(("  ada", "  olga"))]
-        users = [authenticate(username=name, password=password) for name, password in told]
+        logins = [line.split()[:2] for line in output.splitlines() if line.startswith(("  ada", "  olga"))]
+        users = [authenticate(username=name, password=password) for name, password in logins]
         rights = [(user.username, user.is_staff, user.is_superuser) for user in users]
         assert rights == [("ada", False, False), ("olga", True, True)]
 
-    def test_has_orders_that_go_every_way(self, drain):
+    def test_places_an_order_for_each_outcome(self, drain):
         run()
 
         drain()
@@ -62,7 +62,7 @@ class TestDemo:
         assert "1 orders; 1 invoices rejected" in output
         assert list(Order.objects.filter(customer__username="order-feed").values_list("total", flat=True)) == [4_500]
 
-    def test_changes_nothing_when_run_again(self, drain):
+    def test_changes_nothing_if_run_again(self, drain):
         run()
         drain()
         before = [list(model.objects.order_by("pk").values()) for model in (Product, Order, StockItem)]
@@ -72,8 +72,8 @@ class TestDemo:
 
         assert [list(model.objects.order_by("pk").values()) for model in (Product, Order, StockItem)] == before
 
-    def test_tells_a_command_that_places_an_order(self, client, drain):
-        program, address, *options = told_command(run(address="http://127.0.0.1:8765"))
+    def test_prints_a_command_that_places_an_order(self, client, drain):
+        program, address, *options = printed_command(run(address="http://127.0.0.1:8765"))
         values = dict(zip(options[1::2], options[::2], strict=True))
         [body] = [value for value, option in values.items() if option == "-d"]
         headers = dict(value.split(": ") for value, option in values.items() if option == "-H")
@@ -89,10 +89,10 @@ class TestDemo:
         assert (program, urlsplit(address).netloc, answer.status_code) == ("curl", "127.0.0.1:8765", 201)
         assert Order.objects.get(pk=answer.json()["id"]).status == Order.Status.CONFIRMED
 
-    def test_is_refused_when_debug_is_off(self, settings):
+    def test_is_refused_if_debug_is_off(self, settings):
         settings.DEBUG = False
 
-        with pytest.raises(CommandError, match="no demo data with DEBUG off"):
+        with pytest.raises(CommandError, match="refused if DEBUG is off"):
             run()
 
         assert not Product.objects.exists()

@@ -1,5 +1,5 @@
 """
-The import as its operator runs it: a process with a terminal or a pipe, that may be killed at any moment.
+The import as a process of its own: killed at any moment, with a terminal and with a pipe.
 """
 
 import json
@@ -19,13 +19,13 @@ import pytest
 
 from shop.management.commands.import_orders import Command
 from tests.processes import Process, manage, run
-from tests.shop.management.feeds import SAMPLE, a_line, write
+from tests.shop.management.feeds import SAMPLE, row, write
 from tests.waiting import eventually
 
 INVOICES, ORDERS = 100, 94
 PATIENCE_SECONDS = 30
 
-# Small batches, so that there are many moments to be killed at.
+# Small batches, for many points at which it can be killed.
 IN_SMALL_BATCHES = """
 import django; django.setup()
 import sys
@@ -35,7 +35,7 @@ import_orders.BATCH_INVOICES = 4
 call_command("import_orders", sys.argv[1], "--create-products", "--opening-stock=1000", "--json")
 """
 
-# What was said and done, without ids and moments.
+# All results without ids and times.
 END_STATE = [
     "SELECT username, count(*) FROM auth_user GROUP BY 1 ORDER BY 1",
     "SELECT sku, name, price FROM orders_product ORDER BY 1",
@@ -60,7 +60,7 @@ def import_in_small_batches(feed: Path) -> list[str]:
 
 
 def import_one_invoice(folder: Path, database: Path, *, stderr: int) -> str:
-    feed = write(folder / "feed.csv", a_line())
+    feed = write(folder / "feed.csv", row())
     command = manage("import_orders", str(feed), "--create-products", "--json")
     return run(command, stderr=stderr, **environment(database)).output
 
@@ -77,7 +77,7 @@ def orders_in(database: Path) -> int:
 
 def kill_when_it_placed(orders: int, process: Process, database: Path) -> None:
     eventually(lambda: orders_in(database) >= orders, every=0)
-    time.sleep(random.uniform(0, 0.02))  # to die anywhere between two commits
+    time.sleep(random.uniform(0, 0.02))  # anywhere between two commits
     process.kill()
 
 
@@ -105,10 +105,10 @@ def feed(tmp_path: Path) -> Path:
 
 class TestKilledImport:
     @pytest.mark.parametrize("seed", [20_101_201])
-    def test_ends_like_one_that_was_left_in_peace(self, tmp_path, empty_database, database, feed, seed):
+    def test_ends_like_an_uninterrupted_one(self, tmp_path, empty_database, database, feed, seed):
         random.seed(seed)
-        undisturbed = Path(shutil.copy(empty_database, tmp_path / "undisturbed.sqlite3"))
-        expected = run(import_in_small_batches(feed), **environment(undisturbed)).output
+        uninterrupted = Path(shutil.copy(empty_database, tmp_path / "uninterrupted.sqlite3"))
+        expected = run(import_in_small_batches(feed), **environment(uninterrupted)).output
         expected_rejects = Path(f"{feed}.rejects.csv").read_text()
 
         for placed in (1, random.randint(20, 60)):
@@ -124,7 +124,7 @@ class TestKilledImport:
         assert outcome["accepted"] < ORDERS
         assert (outcome["rejected"], outcome["reasons"]) == (expected["rejected"], expected["reasons"])
         for statement in END_STATE:
-            assert query(database, statement) == query(undisturbed, statement)
+            assert query(database, statement) == query(uninterrupted, statement)
         assert Path(f"{feed}.rejects.csv").read_text() == expected_rejects
         assert not Path(f"{feed}.rejects.csv.part").exists()
 

@@ -17,18 +17,18 @@ class Terminal(StringIO):
         return True
 
 
-def told(reference: object, *arguments: str, to: StringIO | None = None) -> str:
+def trace(reference: object, *arguments: str, to: StringIO | None = None) -> str:
     output = to or StringIO()
     call_command("trace_order", str(reference), *arguments, stdout=output)
     return output.getvalue()
 
 
-def story_of(reference: object) -> dict:
-    return json.loads(told(reference, "--json"))
+def json_of(reference: object) -> dict:
+    return json.loads(trace(reference, "--json"))
 
 
-def what(story: dict, *contexts: str) -> list[str]:
-    return [entry["what"] for entry in story["timeline"] if entry["context"] in contexts]
+def what(order_trace: dict, *contexts: str) -> list[str]:
+    return [entry["what"] for entry in order_trace["timeline"] if entry["context"] in contexts]
 
 
 @pytest.fixture(autouse=True)
@@ -37,19 +37,19 @@ def _chairs(db):
 
 
 class TestTraceOrder:
-    def test_tells_the_states_of_an_order_over_all_contexts(self, drain):
+    def test_prints_the_states_of_an_order_over_all_contexts(self, drain):
         order = place_order({"RED-CHAIR": 2}, idempotency_key="536365")
         drain()
 
-        story = story_of(order.pk)
+        order_trace = json_of(order.pk)
 
-        assert {name: story[name] for name in ("order", "idempotency_key", "status", "total")} == {
+        assert {name: order_trace[name] for name in ("order", "idempotency_key", "status", "total")} == {
             "order": str(order.pk),
             "idempotency_key": "536365",
             "status": "confirmed",
             "total": "90.00 GBP",
         }
-        assert what(story, "orders", "inventory", "payments", "notifications") == [
+        assert what(order_trace, "orders", "inventory", "payments", "notifications") == [
             "placed",
             "stock held: 2 x RED-CHAIR",
             "awaiting_payment",
@@ -59,13 +59,14 @@ class TestTraceOrder:
             "stock committed",
             "email order_confirmed to ada@example.com: accepted",
         ]
-        assert [entry["at"] for entry in story["timeline"]] == sorted(entry["at"] for entry in story["timeline"])
+        times = [entry["at"] for entry in order_trace["timeline"]]
+        assert times == sorted(times)
 
-    def test_tells_what_caused_each_message(self, drain):
+    def test_prints_the_cause_of_each_message(self, drain):
         order = place_order()
         drain()
 
-        timeline = story_of(order.pk)["timeline"]
+        timeline = json_of(order.pk)["timeline"]
 
         assert {entry["what"]: entry["because"] for entry in timeline if entry["context"] == "messaging"} == {
             "orders.order_placed": "",
@@ -77,12 +78,12 @@ class TestTraceOrder:
             "orders.order_confirmed": "payments.payment_succeeded",
         }
 
-    def test_tells_who_has_heard_a_message_and_who_has_not(self, drain, ledger):
+    def test_prints_a_pending_delivery_with_its_latest_error(self, drain, ledger):
         ledger.script.append(Unreachable("The line is dead."))
         order = place_order()
         drain()
 
-        [request] = [entry for entry in story_of(order.pk)["timeline"] if entry["what"] == "orders.payment_requested"]
+        [request] = [entry for entry in json_of(order.pk)["timeline"] if entry["what"] == "orders.payment_requested"]
 
         [delivery] = request["deliveries"]
         due_at = delivery.pop("at")
@@ -94,17 +95,17 @@ class TestTraceOrder:
             "latest_error": "PartlyUnavailable: No final answer from the gateway to 1 calls: The line is dead.",
         }
 
-    def test_tells_how_money_went_back(self, drain, ledger):
+    def test_prints_a_refund(self, drain, ledger):
         order = place_order(payment_method="tok_timeout")
         drain()
         cancel_order(str(order.pk), reason=Order.CancelReason.BY_CUSTOMER, now=timezone.now())
         drain()
 
-        story = story_of(order.pk)
+        order_trace = json_of(order.pk)
 
-        assert what(story, "orders") == ["placed", "awaiting_payment", "cancelled: by_customer"]
-        assert what(story, "inventory") == ["stock held: 1 x RED-CHAIR", "stock released"]
-        assert what(story, "payments") == [
+        assert what(order_trace, "orders") == ["placed", "awaiting_payment", "cancelled: by_customer"]
+        assert what(order_trace, "inventory") == ["stock held: 1 x RED-CHAIR", "stock released"]
+        assert what(order_trace, "payments") == [
             "payment of 45.00 GBP opened, now succeeded",
             "payment withdrawn",
             "captured 45.00 GBP",
@@ -112,22 +113,22 @@ class TestTraceOrder:
             "refund of 45.00 GBP succeeded",
         ]
 
-    def test_says_that_an_order_out_of_stock_will_hold_none(self, drain):
+    def test_prints_that_an_order_out_of_stock_holds_none(self, drain):
         order = place_order({"RED-CHAIR": 11})
         drain()
 
-        assert what(story_of(order.pk), "orders", "inventory") == [
+        assert what(json_of(order.pk), "orders", "inventory") == [
             "placed",
             "cancelled: out_of_stock",
             "no stock will be held",
         ]
 
-    def test_is_plain_and_unfolded_in_a_pipe(self, drain, ledger):
+    def test_prints_plain_unwrapped_lines_to_a_pipe(self, drain, ledger):
         ledger.script.append(Unreachable("The line is dead, " + "very " * 50 + "dead."))
         order = place_order(idempotency_key="536365")
         drain()
 
-        first, *lines = told(order.pk).splitlines()
+        first, *lines = trace(order.pk).splitlines()
 
         assert first == f"Order {order.pk} (536365): awaiting_payment, 45.00 GBP"
         assert not any("\x1b" in line for line in lines)
@@ -135,7 +136,7 @@ class TestTraceOrder:
         assert line.startswith(f"{'':40}payments.take_payment: pending due ")
         assert line.endswith("very dead.")
 
-    def test_shows_a_dead_letter_in_red_on_a_terminal(self, drain, monkeypatch):
+    def test_prints_a_dead_letter_in_red_on_a_terminal(self, drain, monkeypatch):
         monkeypatch.setenv("TERM", "xterm")
         monkeypatch.delenv("NO_COLOR", raising=False)
         order = place_order()
@@ -144,28 +145,28 @@ class TestTraceOrder:
             status="dead", delivered_at=None
         )
 
-        output = told(order.pk, to=Terminal())
+        output = trace(order.pk, to=Terminal())
 
         assert "notifications.send_confirmation: \x1b[1;31mdead\x1b[0m" in output
 
     def test_finds_an_order_by_its_idempotency_key(self):
         order = place_order(idempotency_key="536365")
 
-        assert story_of("536365")["order"] == str(order.pk)
+        assert json_of("536365")["order"] == str(order.pk)
 
     def test_finds_an_order_by_a_key_that_looks_like_an_id(self):
         key = "0d5fd0f4-4c3b-4b5e-9a53-0b6f0ad6a4b7"
         order = place_order(idempotency_key=key)
 
-        assert story_of(key)["order"] == str(order.pk)
+        assert json_of(key)["order"] == str(order.pk)
 
     def test_names_the_orders_that_share_a_key(self):
         customers = [CustomerFactory(username=name).pk for name in ("ada", "bob")]
         adas, bobs = [place_order(idempotency_key="once", customer_id=customer).pk for customer in customers]
 
         with pytest.raises(CommandError, match=f"2 customers used the key 'once'.*: {adas}, {bobs}"):
-            told("once")
+            trace("once")
 
-    def test_refuses_an_order_that_does_not_exist(self):
+    def test_rejects_an_unknown_order(self):
         with pytest.raises(CommandError, match="No order has the id or idempotency key 'C536365'"):
-            told("C536365")
+            trace("C536365")

@@ -32,12 +32,12 @@ def shop_in(folder: Path, *arguments: str) -> Up:
     return Up(folder / "output.txt", *arguments, environment=environment)
 
 
-def assert_closed(shop: Up) -> None:
+def assert_stopped(shop: Up) -> None:
     eventually(lambda: not shop.survivors())
-    eventually(lambda: refuses(shop))  # a process counts as dead before its last thread has let go of the socket
+    eventually(lambda: refuses_connections(shop))  # a process may be dead before its last thread closes the socket
 
 
-def refuses(shop: Up) -> bool:
+def refuses_connections(shop: Up) -> bool:
     host, port = shop.address.removeprefix("http://").split(":")
     with socket.socket() as client:
         return client.connect_ex((host, int(port))) == errno.ECONNREFUSED
@@ -59,12 +59,12 @@ def shop(folder: Path) -> Iterator[Up]:
 
 
 class TestUp:
-    @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
-    def test_closes_when_asked(self, shop: Up, asked: signal.Signals) -> None:
-        shop.send(asked)
+    @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+    def test_stops_on_a_signal(self, shop: Up, sent: signal.Signals) -> None:
+        shop.send(sent)
 
         assert shop.wait() == 0
-        assert_closed(shop)
+        assert_stopped(shop)
 
     @pytest.mark.parametrize(
         ("member", "name"),
@@ -75,27 +75,27 @@ class TestUp:
             ("read -r", "The guard"),
         ],
     )
-    def test_closes_when_a_member_is_killed(self, shop: Up, member: str, name: str) -> None:
+    def test_stops_if_a_process_is_killed(self, shop: Up, member: str, name: str) -> None:
         kill(shop.wait_for_child(member).pid)
 
         assert shop.wait() == 1
         assert f"{name} died" in shop.output
-        assert_closed(shop)
+        assert_stopped(shop)
 
-    def test_takes_everything_along_when_killed_itself(self, shop: Up) -> None:
+    def test_leaves_no_process_if_killed_itself(self, shop: Up) -> None:
         kill(shop.pid)
 
-        assert_closed(shop)
+        assert_stopped(shop)
 
-    def test_closes_though_the_cluster_is_frozen(self, shop: Up) -> None:
+    def test_stops_although_the_cluster_is_frozen(self, shop: Up) -> None:
         freeze(shop.wait_for_child("qcluster").pid)
 
         shop.send(signal.SIGTERM)
 
         assert shop.wait() == 0
-        assert_closed(shop)
+        assert_stopped(shop)
 
-    def test_refuses_an_address_in_use(self, folder: Path) -> None:
+    def test_rejects_an_address_in_use(self, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             finished = run(shop_in(folder, f"--port={taken.getsockname()[1]}").command)
 
@@ -104,23 +104,23 @@ class TestUp:
         assert "--port" in finished.errors
 
     @pytest.mark.parametrize("host", ["999.1.1.1", "192.0.2.1"])
-    def test_refuses_an_address_of_another_machine(self, host: str) -> None:
+    def test_rejects_an_address_of_another_machine(self, host: str) -> None:
         with pytest.raises(CommandError, match=r"Cannot serve: .* Give --host an IPv4 address of this machine"):
             listen(host, 0)
 
     @pytest.mark.parametrize(
-        ("wish", "complaint"),
+        ("option", "complaint"),
         [
             ("--port=80000", "'80000' is not a port"),
             ("--port=-1", "'-1' is not a port"),
             ("--workers=0", "'0' is not a whole number above zero"),
         ],
     )
-    def test_refuses_numbers_out_of_range(self, wish: str, complaint: str) -> None:
+    def test_rejects_numbers_out_of_range(self, option: str, complaint: str) -> None:
         with pytest.raises(CommandError, match=complaint):
-            call_command("up", wish)
+            call_command("up", option)
 
-    def test_refuses_settings_that_cannot_be_meant(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_rejects_invalid_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(settings, "MESSAGING", replace(settings.MESSAGING, relay_workers=0))
 
         with pytest.raises(SystemCheckError, match="Set RELAY_WORKERS to 1 or more"):
