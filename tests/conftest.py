@@ -16,6 +16,7 @@ from rest_framework.test import APIClient
 
 from messaging import relay
 from payments.gateway import protocol
+from shop.http import throttling
 from shop.settings.groups import ThrottlingSettings
 from tests.factories import api_of
 from tests.gateways import INSTANT, LedgerGateway
@@ -54,6 +55,32 @@ def _nobody_is_throttled(settings):
     settings.THROTTLING = ThrottlingSettings(
         account_per_minute=0, address_per_minute=0, failures_per_minute=0, failed_logins_per_quarter_hour=0
     )
+
+
+@pytest.fixture
+def at(monkeypatch) -> Callable[[float], None]:
+    """
+    Set the clock of the rate limits, in seconds since the beginning of a quarter of an hour.
+    """
+    beginning = 1_800_000_000
+
+    def at(seconds: float) -> None:
+        monkeypatch.setattr(throttling, "clock", lambda: beginning + seconds)
+
+    at(0)
+    return at
+
+
+@pytest.fixture
+def limits(settings, at) -> Callable[..., None]:
+    """
+    Set rate limits, and stop their clock; the other limits stay off.
+    """
+
+    def limits(**maxima: int) -> None:
+        settings.THROTTLING = replace(settings.THROTTLING, **maxima)
+
+    return limits
 
 
 @pytest.hookimpl(wrapper=True)

@@ -122,7 +122,7 @@ def refused(answer) -> bool:
             "type": "/problems/#invalid_signature",
             "title": "The signature does not fit",
             "status": 401,
-            "detail": "The signature does not fit this request.",
+            "detail": "The signature does not match this request.",
             "code": "invalid_signature",
         },
     )

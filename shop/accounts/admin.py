@@ -1,5 +1,5 @@
 """
-Who may speak for whom, for operators: users who must sign, and tokens and signing keys to look at and revoke.
+Admin pages of users, with their accounts, and of tokens and signing keys, which can be revoked.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class CustomerAdmin(UserAdmin):
 
 class Revocable(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     """
-    What is made by its owner, and ended by its owner or an operator.
+    Rows that only their owner creates, and that an operator can revoke.
     """
 
     ordering = ("-id",)
@@ -46,7 +46,7 @@ class Revocable(WholeValueSearch, ReadOnly, admin.ModelAdmin):
         self, request: HttpRequest, chosen: QuerySet[Any], flag: int, revoke: Callable[[Any], None]
     ) -> None:
         """
-        Revoke the chosen rows, and record who did.
+        Revoke the chosen rows, and log the operator.
         """
         rows: list[Model] = list(chosen)
         with transaction.atomic():

@@ -28,7 +28,7 @@ from shop.http.views import ShopView
 class TokenInput(Input):
     username = Text(code="invalid_field", max_length=150)
     password = Text(code="invalid_field", max_length=4_096)
-    name = Text(code="invalid_name", max_length=100, help_text="What you call it, to know it among your tokens.")
+    name = Text(code="invalid_name", max_length=100, help_text="Your name for it.")
     expires_in_days = WholeNumber(code="invalid_expiry", min_value=1, max_value=365, default=30)
 
 
@@ -42,7 +42,7 @@ class TokenOutput(serializers.ModelSerializer[Token]):
 
 
 class NewTokenOutput(TokenOutput):
-    token = serializers.CharField(help_text="To be sent as `Authorization: Token …`. Shown this once.")
+    token = serializers.CharField(help_text="Send it as `Authorization: Token …`. It is not shown again.")
 
     class Meta(TokenOutput.Meta):
         fields = (*TokenOutput.Meta.fields, "token")
@@ -54,12 +54,12 @@ class PublicKeyInput(Input):
         required=False,
         allow_blank=True,
         max_length=1_000,
-        help_text="For `ed25519`: its 32 bytes in base64, or PEM. The shop makes the secret of `hmac-sha256`.",
+        help_text="For `ed25519`: the 32 bytes in base64, or PEM. Omit it for `hmac-sha256`.",
     )
 
 
 class SigningKeyInput(PublicKeyInput):
-    name = Text(code="invalid_name", max_length=100, help_text="What you call it, to know it among your keys.")
+    name = Text(code="invalid_name", max_length=100, help_text="Your name for it.")
     algorithm = Choice(code="invalid_algorithm", choices=SigningKey.Algorithm.choices)
 
 
@@ -70,7 +70,7 @@ class SigningKeyOutput(serializers.ModelSerializer[SigningKey]):
 
 
 class NewSigningKeyOutput(SigningKeyOutput):
-    secret = serializers.CharField(help_text="For `hmac-sha256`: 32 bytes in base64. Shown this once.")
+    secret = serializers.CharField(help_text="For `hmac-sha256`: 32 bytes in base64. It is not shown again.")
 
     class Meta(SigningKeyOutput.Meta):
         fields = (*SigningKeyOutput.Meta.fields, "secret")
@@ -78,7 +78,7 @@ class NewSigningKeyOutput(SigningKeyOutput):
 
 class TokenViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet[Token]):
     """
-    Your tokens: by each, a program may do here what you may.
+    Your tokens. A program with one of them has your permissions.
     """
 
     serializer_class = TokenOutput
@@ -93,7 +93,7 @@ class TokenViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet[Toke
 
     def get_authenticators(self) -> list[BaseAuthentication]:
         """
-        Ask for no token in order to give one: an old one, which some programs send always, must not stand in the way.
+        Ignore a token where one is issued: some programs send an expired one with every request.
         """
         if self.request is None or self.operation != "create":
             return super().get_authenticators()
@@ -110,22 +110,22 @@ class TokenViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet[Toke
         """
         Exchange a username and a password for a token, to be sent as `Authorization: Token …`.
         """
-        asked = TokenInput.read(request)
-        user = authenticate(request._request, username=asked["username"], password=asked["password"])  # noqa: SLF001
+        values = TokenInput.read(request)
+        user = authenticate(request._request, username=values["username"], password=values["password"])  # noqa: SLF001
         if user is None:
-            raise AuthenticationFailed("This is no username with its password.", code="invalid_credentials")
-        lifetime = timedelta(days=asked["expires_in_days"])
+            raise AuthenticationFailed("The username or the password is wrong.", code="invalid_credentials")
+        lifetime = timedelta(days=values["expires_in_days"])
         try:
-            issued, issued.token = services.issue_token(
-                user=user, name=asked["name"], expires_in=lifetime, now=timezone.now()
+            token, token.token = services.issue_token(
+                user=user, name=values["name"], expires_in=lifetime, now=timezone.now()
             )
-        except services.LimitReached as refusal:
-            raise Conflict(str(refusal), code="limit_reached") from refusal
-        return Response(NewTokenOutput(issued).data, status.HTTP_201_CREATED)
+        except services.LimitReached as error:
+            raise Conflict(str(error), code="limit_reached") from error
+        return Response(NewTokenOutput(token).data, status.HTTP_201_CREATED)
 
     def destroy(self, request: Request, pk: str) -> Response:
         """
-        Revoke a token. It opens nothing from now on.
+        Revoke a token. It is invalid at once.
         """
         services.revoke_token(self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -133,7 +133,7 @@ class TokenViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet[Toke
 
 class SigningKeyViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet[SigningKey]):
     """
-    Your signing keys: a request signed by one of them is yours and unchanged, whoever else may know your token.
+    Your signing keys. A signature by one of them proves that a request is yours and unchanged, even if a token leaks.
     """
 
     serializer_class = SigningKeyOutput
@@ -150,39 +150,39 @@ class SigningKeyViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet
     @extend_schema(responses={201: NewSigningKeyOutput})
     def create(self, request: Request) -> Response:
         """
-        Make a key. For `ed25519` send your public key; the secret of `hmac-sha256` is made here and shown this once.
+        Create a signing key. For `ed25519` send your public key; for `hmac-sha256` the response has the secret, once.
         """
-        asked = SigningKeyInput.read(request)
+        values = SigningKeyInput.read(request)
         try:
-            made, made.secret = services.create_key(owner=request.user, now=timezone.now(), **asked)
-        except services.InvalidPublicKey as refusal:
-            raise _invalid_public_key(refusal) from refusal
-        except services.LimitReached as refusal:
-            raise Conflict(str(refusal), code="limit_reached") from refusal
-        return Response(NewSigningKeyOutput(made).data, status.HTTP_201_CREATED)
+            key, key.secret = services.create_key(owner=request.user, now=timezone.now(), **values)
+        except services.InvalidPublicKey as error:
+            raise _invalid_public_key(error) from error
+        except services.LimitReached as error:
+            raise Conflict(str(error), code="limit_reached") from error
+        return Response(NewSigningKeyOutput(key).data, status.HTTP_201_CREATED)
 
     @extend_schema(responses={201: NewSigningKeyOutput})
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, pk: str) -> Response:
         """
-        Make a key in this one's place, which still signs for a day, so that you can change your programs in peace.
+        Replace a signing key by a new one. The old one stays valid for a grace period.
         """
-        asked = PublicKeyInput.check(request.data)
+        values = PublicKeyInput.check(request.data)
         try:
-            made, made.secret = services.rotate_key(self.get_object(), now=timezone.now(), **asked)
-        except services.InvalidPublicKey as refusal:
-            raise _invalid_public_key(refusal) from refusal
-        except services.AlreadyRotated as refusal:
-            raise Conflict(str(refusal), code="invalid_state") from refusal
-        return Response(NewSigningKeyOutput(made).data, status.HTTP_201_CREATED)
+            key, key.secret = services.rotate_key(self.get_object(), now=timezone.now(), **values)
+        except services.InvalidPublicKey as error:
+            raise _invalid_public_key(error) from error
+        except services.AlreadyRotated as error:
+            raise Conflict(str(error), code="invalid_state") from error
+        return Response(NewSigningKeyOutput(key).data, status.HTTP_201_CREATED)
 
     def destroy(self, request: Request, pk: str) -> Response:
         """
-        Revoke a key. It signs nothing from now on, not even in its grace.
+        Revoke a signing key. It is invalid at once, also within its grace period.
         """
         services.revoke_key(self.get_object(), now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def _invalid_public_key(refusal: services.InvalidPublicKey) -> ValidationError:
-    return ValidationError({"public_key": [ErrorDetail(str(refusal), code="invalid_public_key")]})
+def _invalid_public_key(error: services.InvalidPublicKey) -> ValidationError:
+    return ValidationError({"public_key": [ErrorDetail(str(error), code="invalid_public_key")]})

@@ -1,11 +1,14 @@
 """
-Who asks: a program by its token, with or without a signature, or a person by the session of their browser.
+Authentication: of programs by token, with or without a signature, and of people by password and session.
 """
 
 import re
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.http import HttpRequest
 from django.utils import timezone
 from knox import auth
 from knox.crypto import hash_token
@@ -15,55 +18,75 @@ from rest_framework.request import Request
 
 from shop.accounts import signatures
 from shop.accounts.models import Token
-from shop.http.throttling import FAILURES_OF_ADDRESS, address_of
+from shop.http.throttling import ADDRESS_FAILURES, USERNAME_FAILURES, client_address
 
 CREDENTIALS = re.compile(r"Token +([!-~]+)", re.ASCII | re.IGNORECASE)
 
 
 class TokenAuthentication(auth.TokenAuthentication):
     """
-    Take a token, and look at the signature if there is one or has to be.
+    Authenticate by token, and verify the signature if there is one or the account requires one.
 
-    Whoever sends an `Authorization` or a signature is known by that or not at all: never by a cookie that came along.
+    A request with an `Authorization` header or a signature is authenticated by these only, never by a session cookie.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, Token] | None:
         header = request.META.get("HTTP_AUTHORIZATION")
         if header is None and not signatures.is_signed(request):
             return None
-        address = address_of(request)
-        FAILURES_OF_ADDRESS.refuse_exhausted(address)
+        address = client_address(request)
+        ADDRESS_FAILURES.check(address)
         try:
-            claims = signatures.claims_of(request)
-            token = _find(header or "", key_id=signatures.key_id_of(claims))
-            signatures.check(request, claims, token=token, now=timezone.now())
+            parameters = signatures.read_parameters(request)
+            token = _find(header or "", key_id=signatures.key_id(parameters))
+            signatures.verify(request, parameters, token=token, now=timezone.now())
         except AuthenticationFailed:
-            FAILURES_OF_ADDRESS.note(address)
+            ADDRESS_FAILURES.record(address)
             raise
         return token.user, token
 
 
 class SessionAuthentication(authentication.SessionAuthentication):
     """
-    Take a session of a browser; whatever changes something must come from a page of ours.
+    Authenticate by session, with a CSRF token for unsafe methods.
     """
 
     def enforce_csrf(self, request: Request) -> None:
         try:
-            # Django's own request, which reads the token without asking who is sending the form.
+            # Django's own request, which reads the token without authenticating the user first.
             super().enforce_csrf(request._request)  # noqa: SLF001  (DRF has no other way)
-        except PermissionDenied as refusal:
-            raise PermissionDenied(str(refusal.detail), code="csrf_failed") from None
+        except PermissionDenied as error:
+            raise PermissionDenied(str(error.detail), code="csrf_failed") from None
+
+
+class ThrottledModelBackend(ModelBackend):
+    """
+    Authenticate by username and password, on every login form, unless too many attempts have failed.
+    """
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
+    ) -> AbstractBaseUser | None:
+        address = client_address(request) if request else ""
+        USERNAME_FAILURES.check(username)
+        ADDRESS_FAILURES.check(address)
+        user = super().authenticate(request, username, password)
+        if user is None:
+            USERNAME_FAILURES.record(username)
+            ADDRESS_FAILURES.record(address)
+        return user
 
 
 def _find(header: str, *, key_id: UUID | None) -> Token:
     """
-    Find the token that this header carries, and its user's key of this id.
+    Return the token in an `Authorization` header, with the signing key of this id.
+
+    :raises AuthenticationFailed: if the header is malformed, or the token invalid.
     """
-    sent = CREDENTIALS.fullmatch(header)
-    if not sent:
+    credentials = CREDENTIALS.fullmatch(header)
+    if not credentials:
         raise AuthenticationFailed("Send `Authorization: Token …` with one token.", code="not_authenticated")
     try:
-        return Token.objects.find(digest=hash_token(sent[1]), key_id=key_id, now=timezone.now())
+        return Token.objects.find(digest=hash_token(credentials[1]), key_id=key_id, now=timezone.now())
     except Token.DoesNotExist:
-        raise AuthenticationFailed("This token is unknown, revoked or expired.", code="invalid_token") from None
+        raise AuthenticationFailed("The token is unknown, revoked or expired.", code="invalid_token") from None

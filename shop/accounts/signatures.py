@@ -1,8 +1,8 @@
 """
-Signed requests: HTTP Message Signatures (RFC 9421) over a Content-Digest (RFC 9530), as the shop wants them.
+Signed requests: HTTP Message Signatures (RFC 9421) over a Content-Digest (RFC 9530).
 
-A signature comes in addition to a token, by a key of the same user. It covers all that a request means, so that it fits
-no other request; it was made just now, and its nonce is used up, so that it fits no second time.
+A signature is made in addition to a token, by a signing key of the same user. It covers every part of the request that
+the shop acts on, so it is valid for no other request; its time is recent and its nonce new, so it is valid once.
 """
 
 import logging
@@ -21,49 +21,50 @@ from django.utils.encoding import escape_uri_path
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.request import Request
 
-from shop.accounts.models import LostSecret, Nonce, SigningKey, Token, seal
+from shop.accounts.models import Nonce, SigningKey, Token
+from shop.accounts.sealing import LostSecret, seal
 
 logger = logging.getLogger(__name__)
 
 TAG = "shop-api"
 TOLERANCE = timedelta(minutes=5)
-NONCES_KEPT = 2 * TOLERANCE + timedelta(minutes=1)
+NONCE_RETENTION = 2 * TOLERANCE + timedelta(minutes=1)
 
 COVERED = ("@method", "@authority", "@path", "@query")
-COVERED_WITH_A_BODY = ("content-type", "content-digest")
+COVERED_OF_BODY = ("content-type", "content-digest")
 
-LONGEST_FIELD = 2_048
+MAX_FIELD_LENGTH = 2_048
 NONCE = re.compile(r"[!-~]{1,128}", re.ASCII)
 CREATED = re.compile(r"; *created=([^;,]*)")
 SECONDS = re.compile(r"[0-9]{10}", re.ASCII)
 
 
-class Stale(AuthenticationFailed):
+class StaleSignature(AuthenticationFailed):
     """
-    The request was signed too long ago, or in the future; or it does not say when.
+    The signature was made too long ago or in the future, or its time is malformed.
     """
 
     default_code = "timestamp_out_of_tolerance"
-    default_detail = "`created` must be the time of signing in whole seconds, at most 5 minutes from ours."
+    default_detail = "`created` must be the time of signing in whole seconds, at most 5 minutes from the shop's clock."
 
 
-class Unfit(AuthenticationFailed):
+class InvalidRequestSignature(AuthenticationFailed):
     """
-    Whatever else is wrong with a signature. Nobody learns from the answer what it is; the log tells.
+    The signature is invalid. The reason is logged, and not disclosed to the client.
     """
 
     default_code = "invalid_signature"
-    default_detail = "The signature does not fit this request."
+    default_detail = "The signature does not match this request."
 
     def __init__(self, reason: object) -> None:
         super().__init__()
-        logger.info("A signature was refused: %s", reason)
+        logger.info("A signature was rejected: %s", reason)
 
 
 @dataclass(frozen=True)
-class Message:
+class SignedMessage:
     """
-    A request as it is signed: what the shop acts on, in one spelling whichever one was sent.
+    A request in the normal form that is signed, as the library reads it.
     """
 
     method: str
@@ -71,7 +72,7 @@ class Message:
     headers: Mapping[str, str]
 
     @classmethod
-    def of(cls, request: Request) -> "Message":
+    def of(cls, request: Request) -> "SignedMessage":
         query = quote(request.META.get("QUERY_STRING", "").encode("latin-1", "replace"), safe="%:/?@!$&'()*+,;=~")
         url = f"{request.scheme}://{request.get_host()}{escape_uri_path(request.path)}?{query}"
         return cls(request.method, url, request.headers)
@@ -79,79 +80,81 @@ class Message:
 
 def is_signed(request: Request) -> bool:
     """
-    Tell whether a request claims to be signed.
+    Return whether a request has a signature, valid or not.
     """
     return "HTTP_SIGNATURE" in request.META or "HTTP_SIGNATURE_INPUT" in request.META
 
 
-def claims_of(request: Request) -> Mapping[str, Any]:
+def read_parameters(request: Request) -> Mapping[str, Any]:
     """
-    Read what the only signature of a request says of itself, which is true only if it verifies; nothing if it has none.
+    Return the parameters of a request's only signature, unverified; empty if it has none.
 
-    :raises AuthenticationFailed: if it cannot be read, or does not say when it was made.
+    :raises InvalidRequestSignature: if the headers are malformed, have several signatures, or no time of signing.
+    :raises StaleSignature: if the time of signing is malformed.
     """
     import http_sf
 
     if not is_signed(request):
         return {}
-    described, signature = (request.META.get(f"HTTP_{name}", "") for name in ("SIGNATURE_INPUT", "SIGNATURE"))
-    if len(described) > LONGEST_FIELD or len(signature) > LONGEST_FIELD:
-        raise Unfit("too long")
+    covered, signature = (request.META.get(f"HTTP_{name}", "") for name in ("SIGNATURE_INPUT", "SIGNATURE"))
+    if len(covered) > MAX_FIELD_LENGTH or len(signature) > MAX_FIELD_LENGTH:
+        raise InvalidRequestSignature("too long")
     try:
-        [(_, claims)] = http_sf.parse(described.encode("ascii"), tltype="dictionary").values()
-    except (ValueError, TypeError) as problem:
-        created = CREATED.search(described)
-        raise (Stale() if created and not SECONDS.fullmatch(created[1]) else Unfit(problem)) from None
-    if "created" not in claims:
-        raise Unfit("no time")
-    return claims
+        [(_, parameters)] = http_sf.parse(covered.encode("ascii"), tltype="dictionary").values()
+    except (ValueError, TypeError) as error:
+        created = CREATED.search(covered)
+        is_stale = created and not SECONDS.fullmatch(created[1])
+        raise (StaleSignature() if is_stale else InvalidRequestSignature(error)) from None
+    if "created" not in parameters:
+        raise InvalidRequestSignature("no `created`")
+    return parameters
 
 
-def key_id_of(claims: Mapping[str, Any]) -> UUID | None:
+def key_id(parameters: Mapping[str, Any]) -> UUID | None:
     """
-    Tell by which key a signature claims to be made; none if that is no key of ours.
+    Return the id of the signing key that a signature names; none if it is not the id of a key.
     """
     try:
-        return UUID(str(claims.get("keyid")))
+        return UUID(str(parameters.get("keyid")))
     except ValueError:
         return None
 
 
-def check(request: Request, claims: Mapping[str, Any], *, token: Token, now: datetime) -> None:
+def verify(request: Request, parameters: Mapping[str, Any], *, token: Token, now: datetime) -> None:
     """
-    Verify the signature of a request, if it has one, and use up its nonce.
+    Verify the signature of a request, if it has one, and consume its nonce.
 
-    :param token: as `Token.objects.find` has found it, with the key that the signature claims.
-    :raises NotAuthenticated: if it has none, and its owner must sign.
-    :raises AuthenticationFailed: if it is no good, not fresh, or was here before.
+    :param token: the request's, from `Token.objects.find` with the signing key that the signature names.
+    :raises NotAuthenticated: if the request is unsigned, and the account requires a signature.
+    :raises AuthenticationFailed: if the signature is invalid, stale or replayed.
     """
-    if claims:
-        _verify(request, claims, token.signing_key, now)
+    if parameters:
+        _verify(request, parameters, token.signing_key, now)
     elif token.user.account.must_sign:
         raise NotAuthenticated("This account takes signed requests only.", code="signature_required")
 
 
-def _verify(request: Request, claims: Mapping[str, Any], key: SigningKey | None, now: datetime) -> None:
-    _refuse_stale(claims, now)
-    nonce = _nonce_signed_by(key or _decoy(claims.get("alg")), request, claims)
+def _verify(request: Request, parameters: Mapping[str, Any], key: SigningKey | None, now: datetime) -> None:
+    _check_time(parameters, now)
+    nonce = _verified_nonce(key or _decoy(parameters.get("alg")), request, parameters)
     if not key:
-        raise Unfit("nobody has this key")
-    if not Nonce.objects.use_up(key=key, nonce=nonce, now=now):
+        raise InvalidRequestSignature("unknown signing key")
+    if not Nonce.objects.consume(key=key, nonce=nonce, now=now):
         raise AuthenticationFailed("This nonce was used before.", code="replayed_request")
 
 
-def _refuse_stale(claims: Mapping[str, Any], now: datetime) -> None:
-    created, expires = claims["created"], claims.get("expires")
+def _check_time(parameters: Mapping[str, Any], now: datetime) -> None:
+    created, expires = parameters["created"], parameters.get("expires")
     if type(created) is not int or abs(created - int(now.timestamp())) > TOLERANCE.total_seconds():
-        raise Stale
+        raise StaleSignature
     if type(expires) is int and expires < now.timestamp():
-        raise Stale
+        raise StaleSignature
 
 
 @lru_cache
 def _decoy(algorithm: object) -> SigningKey:
     """
-    Make a key that nobody has, so that an unknown key costs us what a known one does.
+    Return a signing key without an owner, so that verification takes as long for an unknown key as for a known one.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -161,36 +164,36 @@ def _decoy(algorithm: object) -> SigningKey:
     return SigningKey(algorithm=SigningKey.Algorithm.HMAC_SHA256, sealed_secret=seal(token_bytes(32)))
 
 
-def _nonce_signed_by(key: SigningKey, request: Request, claims: Mapping[str, Any]) -> str:
+def _verified_nonce(key: SigningKey, request: Request, parameters: Mapping[str, Any]) -> str:
     """
-    Verify the signature by this key and its algorithm, and return the nonce that it covers.
+    Verify the signature by this key and its algorithm, and return its nonce.
     """
     from http_message_signatures import HTTPMessageSignaturesException, HTTPMessageVerifier, MappingKeyResolver
     from http_message_signatures.algorithms import ED25519, HMAC_SHA256
 
     algorithm = {"hmac-sha256": HMAC_SHA256, "ed25519": ED25519}[key.algorithm]
     try:
-        keys = MappingKeyResolver(public_keys={claims.get("keyid"): key.verifier()}, private_keys={})
+        keys = MappingKeyResolver(public_keys={parameters.get("keyid"): key.verifier()}, private_keys={})
         verifier = HTTPMessageVerifier(signature_algorithm=algorithm, key_resolver=keys)
         verifier.max_clock_skew = TOLERANCE
-        [good] = verifier.verify(
-            Message.of(request),
+        [result] = verifier.verify(
+            SignedMessage.of(request),
             max_age=timedelta(),
             expect_tag=TAG,
-            require_components=_required(request),
+            require_components=_required_components(request),
             body=request.body,
         )
-    except (HTTPMessageSignaturesException, LostSecret) as problem:
-        raise Unfit(problem) from None
-    if not NONCE.fullmatch(good.nonce or ""):
-        raise Unfit("no nonce of 1 to 128 visible characters")
-    return good.nonce
+    except (HTTPMessageSignaturesException, LostSecret) as error:
+        raise InvalidRequestSignature(error) from None
+    if not NONCE.fullmatch(result.nonce or ""):
+        raise InvalidRequestSignature("no nonce of 1 to 128 visible characters")
+    return result.nonce
 
 
-def _required(request: Request) -> Sequence[str]:
+def _required_components(request: Request) -> Sequence[str]:
     """
-    List what has to be covered, since the shop acts on it.
+    Return the components that a signature must cover: those that the shop acts on.
     """
-    body = COVERED_WITH_A_BODY if request.body else ()
+    body = COVERED_OF_BODY if request.body else ()
     key = ("idempotency-key",) if "HTTP_IDEMPOTENCY_KEY" in request.META else ()
     return COVERED + body + key

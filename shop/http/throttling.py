@@ -1,9 +1,9 @@
 """
-How often who may ask: fixed windows, counted in the cache that all processes share.
+Rate limits: fixed windows, counted in the cache that all processes share.
 
-Requests are counted per account, or per address where nobody is logged in. Failed logins, bad tokens and bad signatures
-are counted per address, and failed logins per name too. Who had too many is refused before the next credentials are
-looked at, good ones included: otherwise guessing would go on, and only the answers change.
+Requests are limited by account, or by address if anonymous. Failed logins and invalid tokens and signatures are limited
+by address, failed logins by username too. Beyond these limits credentials are rejected unchecked, valid ones included:
+otherwise guessing could go on behind the error.
 """
 
 import logging
@@ -16,8 +16,6 @@ from math import ceil
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.cache import cache
 from django.http import HttpRequest
 from rest_framework.exceptions import Throttled
@@ -27,120 +25,98 @@ from rest_framework.throttling import BaseThrottle
 logger = logging.getLogger(__name__)
 
 NETWORK_BITS = 64
-PAUSE_SECONDS = 5
+CACHE_PAUSE_SECONDS = 5
 
 clock = time.time
 
 
 @dataclass(frozen=True)
-class Limit:
+class RateLimit:
     """
-    How often something may happen in a window of so many seconds; 0 is no limit. The name keys its counters.
+    At most `maximum()` events in a window of so many seconds, per subject; 0 is no limit. The name keys the counters.
     """
 
     name: str
-    read: Callable[[], int]
+    maximum: Callable[[], int]
     seconds: int
-    advice: str
+    detail: str
 
-    def count(self, who: object) -> None:
+    def consume(self, subject: object) -> None:
         """
-        Count once more.
+        Count an event.
 
-        :raises Throttled: if that is once too often.
+        :raises Throttled: if it exceeds the limit.
         """
-        if self.most and _counted(lambda: _increment(self._key(who), self.seconds)) > self.most:
-            raise self._refusal()
+        if self.maximum() and _from_cache(lambda: _increment(self._key(subject), self.seconds)) > self.maximum():
+            raise self._throttled()
 
-    def note(self, who: object) -> None:
+    def record(self, subject: object) -> None:
         """
-        Count once more, of which the next one will hear.
+        Count an event without enforcing the limit.
         """
-        if self.most:
-            _counted(lambda: _increment(self._key(who), self.seconds))
+        if self.maximum():
+            _from_cache(lambda: _increment(self._key(subject), self.seconds))
 
-    def refuse_exhausted(self, who: object) -> None:
+    def check(self, subject: object) -> None:
         """
-        Let nobody go on who has no more left.
+        Enforce the limit without counting an event.
 
-        :raises Throttled: if this one has not.
+        :raises Throttled: if the limit is reached.
         """
-        if self.most and _counted(lambda: cache.get(self._key(who), 0)) >= self.most:
-            raise self._refusal()
+        if self.maximum() and _from_cache(lambda: cache.get(self._key(subject), 0)) >= self.maximum():
+            raise self._throttled()
 
-    @property
-    def most(self) -> int:
-        return self.read()
-
-    def _key(self, who: object) -> str:
-        # A digest, for names may be of any length and characters.
-        digest = sha256(str(who).encode("utf-8", "surrogatepass")).hexdigest()
+    def _key(self, subject: object) -> str:
+        # A digest, as usernames have any length and any characters.
+        digest = sha256(str(subject).encode("utf-8", "surrogatepass")).hexdigest()
         return f"throttling:{self.name}:{int(clock()) // self.seconds}:{digest}"
 
-    def _refusal(self) -> Throttled:
+    def _throttled(self) -> Throttled:
         wait = ceil(self.seconds - clock() % self.seconds)
-        minutes = f"{ceil(wait / 60)} minutes" if wait > 60 else f"{wait} seconds"
-        refusal = Throttled(detail=f"{self.advice} Come back in {minutes}.")
-        refusal.wait = wait
-        return refusal
+        duration = f"{ceil(wait / 60)} minutes" if wait > 60 else f"{wait} seconds"
+        throttled = Throttled(detail=f"{self.detail} Retry in {duration}.")
+        throttled.wait = wait
+        return throttled
 
 
-REQUESTS_OF_ACCOUNT = Limit(
-    "ACCOUNT_PER_MINUTE", lambda: settings.THROTTLING.account_per_minute, 60, "This account asks too often."
+ACCOUNT_REQUESTS = RateLimit(
+    "ACCOUNT_PER_MINUTE", lambda: settings.THROTTLING.account_per_minute, 60, "Too many requests by this account."
 )
-REQUESTS_OF_ADDRESS = Limit(
-    "ADDRESS_PER_MINUTE", lambda: settings.THROTTLING.address_per_minute, 60, "Your address asks too often."
+ADDRESS_REQUESTS = RateLimit(
+    "ADDRESS_PER_MINUTE", lambda: settings.THROTTLING.address_per_minute, 60, "Too many requests from your address."
 )
-FAILURES_OF_ADDRESS = Limit(
+ADDRESS_FAILURES = RateLimit(
     "FAILURES_PER_MINUTE",
     lambda: settings.THROTTLING.failures_per_minute,
     60,
-    "Too many wrong tokens, signatures or passwords came from your address. Right ones wait too.",
+    "Too many invalid tokens, signatures or passwords from your address; valid ones are rejected too.",
 )
-FAILED_LOGINS_OF_NAME = Limit(
+USERNAME_FAILURES = RateLimit(
     "FAILED_LOGINS_PER_QUARTER_HOUR",
     lambda: settings.THROTTLING.failed_logins_per_quarter_hour,
     900,
-    "Too many wrong passwords came for this name. The right one has to wait too; tokens that exist go on.",
+    "Too many wrong passwords for this username; the right one is rejected too. Existing tokens stay valid.",
 )
 
 
 class RequestThrottle(BaseThrottle):
     """
-    Count a request of the API.
+    Limit the requests to the API.
     """
 
     def allow_request(self, request: Request, view: Any) -> bool:
         if request.user.is_authenticated:
-            REQUESTS_OF_ACCOUNT.count(request.user.pk)
+            ACCOUNT_REQUESTS.consume(request.user.pk)
         else:
-            REQUESTS_OF_ADDRESS.count(address_of(request))
+            ADDRESS_REQUESTS.consume(client_address(request))
         return True
 
 
-class ThrottledLogin(ModelBackend):
+def client_address(request: HttpRequest | Request) -> str:
     """
-    Let people log in by name and password, wherever they do, unless too many attempts have failed.
-    """
+    Return the client's IP address, as the trusted proxies report it.
 
-    def authenticate(
-        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
-    ) -> AbstractBaseUser | None:
-        address = address_of(request) if request else ""
-        FAILED_LOGINS_OF_NAME.refuse_exhausted(username)
-        FAILURES_OF_ADDRESS.refuse_exhausted(address)
-        user = super().authenticate(request, username, password)
-        if user is None:
-            FAILED_LOGINS_OF_NAME.note(username)
-            FAILURES_OF_ADDRESS.note(address)
-        return user
-
-
-def address_of(request: HttpRequest | Request) -> str:
-    """
-    Tell where a request comes from: the sender's address, or what the trusted proxies before us say it is.
-
-    Of IPv6 it is the network, since whoever has one address has the others of its network too.
+    For IPv6 return its network, as a client has all addresses of one.
     """
     sender: str = request.META.get("REMOTE_ADDR", "")
     try:
@@ -159,23 +135,23 @@ def _increment(key: str, seconds: int) -> int:
         return 1 if cache.add(key, 1, seconds) else cache.incr(key)
 
 
-_unreachable_until = 0.0
-_complained = False
+_paused_until = 0.0
+_is_reported = False
 
 
-def _counted(ask_cache: Callable[[], int]) -> int:
+def _from_cache(query: Callable[[], int]) -> int:
     """
-    Ask the cache for a number. While it is out of reach nobody has done anything: better unthrottled than closed.
+    Return a number from the cache, or 0 while the cache is unreachable: without counters, requests are allowed.
     """
-    global _unreachable_until, _complained  # noqa: PLW0603  (one cache, one process)
-    if time.monotonic() < _unreachable_until:
+    global _paused_until, _is_reported  # noqa: PLW0603  (one cache, one process)
+    if time.monotonic() < _paused_until:
         return 0
     try:
-        number = ask_cache()
+        number = query()
     except Exception as error:  # noqa: BLE001  (each cache fails in its own way)
-        if not _complained:
-            logger.warning("The cache is out of reach, so nobody is throttled until it is back: %s", error)
-        _unreachable_until, _complained = time.monotonic() + PAUSE_SECONDS, True
+        if not _is_reported:
+            logger.warning("The cache is unreachable: rate limits are off until it is back: %s", error)
+        _paused_until, _is_reported = time.monotonic() + CACHE_PAUSE_SECONDS, True
         return 0
-    _complained = False
+    _is_reported = False
     return number

@@ -74,7 +74,7 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
 # Whether every subdomain speaks HTTPS is for the owner of the domain to know, not for one shop on it.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
-AUTHENTICATION_BACKENDS = ["shop.http.throttling.ThrottledLogin"]
+AUTHENTICATION_BACKENDS = ["shop.accounts.authentication.ThrottledModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{validator}"}
     for validator in (

@@ -18,7 +18,7 @@ def test_a_nonce_is_used_once():
     now = timezone.now()
     key, _ = services.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=now)
 
-    answers = at_once(*[partial(Nonce.objects.use_up, key=key, nonce="n", now=now)] * 20)
+    answers = at_once(*[partial(Nonce.objects.consume, key=key, nonce="n", now=now)] * 20)
 
     assert sorted(answers) == [False] * 19 + [True]
     assert Nonce.objects.count() == 1

@@ -17,7 +17,8 @@ from inventory.services import open_stock_items
 from notifications.models import Notification
 from orders.models import HistoryEntry, Order, OrderLine, Product
 from payments.models import PaymentIntent
-from shop.accounts.models import SigningKey, Token, seal
+from shop.accounts.models import SigningKey, Token
+from shop.accounts.sealing import seal
 from tests.access.routes import PASSWORD
 
 CUSTOMERS = ("ada", "olga")

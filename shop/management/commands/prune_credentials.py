@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         now = timezone.now()
-        pruned = services.prune(nonces_before=now - signatures.NONCES_KEPT, now=now)
+        pruned = services.prune(nonces_before=now - signatures.NONCE_RETENTION, now=now)
         resealed = services.reseal_secrets() if settings.SECRET_KEY_FALLBACKS else 0
         if options["json"]:
             self.stdout.write(json.dumps(pruned | {"resealed": resealed}))

@@ -36,7 +36,7 @@ def _a_month_of_use():
     make_key(revoked_at=now - timedelta(days=31))
     make_key(expires_at=now - timedelta(days=31))
     for minutes in (1, 9, 11):
-        Nonce.objects.use_up(key=key, nonce=f"{minutes}", now=now - timedelta(minutes=minutes))
+        Nonce.objects.consume(key=key, nonce=f"{minutes}", now=now - timedelta(minutes=minutes))
 
 
 @pytest.mark.usefixtures("_a_month_of_use")

@@ -12,7 +12,8 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from shop.accounts import services
-from shop.accounts.models import LostSecret, SigningKey
+from shop.accounts.models import SigningKey
+from shop.accounts.sealing import LostSecret
 from tests.factories import CustomerFactory, api_of
 
 pytestmark = pytest.mark.django_db

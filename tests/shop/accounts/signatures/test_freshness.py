@@ -96,7 +96,7 @@ class TestNonce:
         signer_of(ada)
         key = SigningKey.objects.get()
         for minutes in (0, 5, 9, 11, 60):
-            Nonce.objects.use_up(key=key, nonce=f"n{minutes}", now=now - timedelta(minutes=minutes))
+            Nonce.objects.consume(key=key, nonce=f"n{minutes}", now=now - timedelta(minutes=minutes))
 
         pruned = Nonce.objects.prune(before=now - timedelta(minutes=10))
 

@@ -176,5 +176,5 @@ class TestHostileHeaders:
         send(api, signer.sign("POST", ORDERS, WISH), body=WISH + b" ")
 
         assert [record.message for record in caplog.records if record.name == "shop.accounts.signatures"] == [
-            "A signature was refused: Content-Digest does not match the message body"
+            "A signature was rejected: Content-Digest does not match the message body"
         ]
