@@ -1,19 +1,54 @@
 """
-Money as the published language writes it, integer minor units with an ISO 4217 code, for people to read.
+Money as the published language has it: integer minor units with an ISO 4217 code.
+
+The digits of minor units are those of list one of ISO 4217, as SIX, its maintenance agency, published it on 2026-01-01.
+CLDR, and so babel, differs for 13 currencies: its digits say how prices are displayed, not what a minor unit is.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 
-from babel.numbers import get_currency_precision
+_CODES = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    2: """
+        AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW CNY
+        COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS
+        INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR
+        MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP
+        STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG
+    """,
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+MINOR_UNIT_DIGITS: Mapping[str, int] = {code: digits for digits, codes in _CODES.items() for code in codes.split()}
+"""By currency. Codes without minor units, such as XAU, and withdrawn currencies are left out."""
+
+
+class UnknownCurrency(ValueError):
+    """
+    ISO 4217 lists no current currency with minor units by this code.
+    """
+
+
+def minor_unit_digits(currency: str) -> int:
+    """
+    Return how many decimals the minor unit of a currency is: 2 for GBP.
+
+    :raises UnknownCurrency: if it has none.
+    """
+    try:
+        return MINOR_UNIT_DIGITS[currency]
+    except KeyError:
+        raise UnknownCurrency(f"{currency!r} is no currency with minor units in ISO 4217.") from None
 
 
 def minor_units(amount: Decimal, currency: str) -> int:
     """
-    Read an amount that people wrote: 12.50 of GBP as 1250.
+    Return an amount in minor units: 1250 for 12.50 GBP.
 
-    :raises ValueError: if it has more decimals than the currency.
+    :raises ValueError: if it has more decimals than the currency, or the currency is unknown.
     """
-    scaled = amount.scaleb(get_currency_precision(currency))
+    scaled = amount.scaleb(minor_unit_digits(currency))
     if scaled != scaled.to_integral_value():
         raise ValueError(f"{amount} {currency} has more decimals than {currency}.")
     return int(scaled)
@@ -21,13 +56,17 @@ def minor_units(amount: Decimal, currency: str) -> int:
 
 def major_units(minor: int, currency: str) -> Decimal:
     """
-    Write an amount as a number of people's units: 1250 minor units of GBP as 12.50.
+    Return an amount in major units: 12.50 for 1250 minor units of GBP.
+
+    :raises UnknownCurrency: if the currency has no minor units.
     """
-    return Decimal(minor).scaleb(-get_currency_precision(currency))
+    return Decimal(minor).scaleb(-minor_unit_digits(currency))
 
 
 def money(minor: int, currency: str) -> str:
     """
-    Write an amount for people: 1250 minor units of GBP as "12.50 GBP".
+    Return an amount as text: "12.50 GBP" for 1250 minor units of GBP, "1,250 minor units of XAU" if it is unknown.
     """
-    return f"{major_units(minor, currency):,.{get_currency_precision(currency)}f} {currency}"
+    if currency not in MINOR_UNIT_DIGITS:
+        return f"{minor:,} minor units of {currency}"
+    return f"{major_units(minor, currency):,.{minor_unit_digits(currency)}f} {currency}"

@@ -84,11 +84,17 @@ def page(template: str, *, status: int = 200, **told: Any) -> Answer:
     return Answer(status=status, body=[written.encode()], headers={"Content-Type": "text/html; charset=utf-8"})
 
 
+DECIMALS_OF_ISO = dict.fromkeys(
+    ["AFN", "ALL", "IRR", "KPW", "LAK", "LBP", "MGA", "MMK", "RSD", "SOS", "SYP", "YER"], 2
+) | {"IQD": 3}
+"""Where ISO 4217 differs from CLDR, which babel has."""
+
+
 def money(minor: int, currency: str) -> str:
     """
     Write an amount for people: 1250 minor units of GBP as "12.50 GBP".
     """
-    decimals = get_currency_precision(currency)
+    decimals = DECIMALS_OF_ISO.get(currency, get_currency_precision(currency))
     return f"{Decimal(minor).scaleb(-decimals):,.{decimals}f} {currency}"
 
 

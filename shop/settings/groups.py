@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
-from babel.numbers import is_currency
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from messaging.kernel.money import MINOR_UNIT_DIGITS
 from shop.environment import Environment
 from shop.settings.variables import SettingsGroup, error, variable, warning
 
@@ -62,7 +62,7 @@ class OrderSettings(SettingsGroup):
         if reminder >= due:
             problem = f"Customers would be reminded after {reminder} s, but payments are due after {due} s."
             yield error("E003", problem, "Set ORDER_REMINDER_SECONDS below ORDER_PAYMENT_DUE_SECONDS.")
-        if not is_currency(self.currency, locale="en"):
+        if self.currency not in MINOR_UNIT_DIGITS:
             hint = "Set SHOP_CURRENCY to an ISO 4217 code, such as GBP."
             yield error("E004", f"{self.currency!r} is not a currency.", hint)
 

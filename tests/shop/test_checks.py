@@ -89,7 +89,7 @@ class TestErrors:
             ("shop.E003", problem, "Set ORDER_REMINDER_SECONDS below ORDER_PAYMENT_DUE_SECONDS.")
         ]
 
-    @pytest.mark.parametrize("currency", ["gbp", "POUNDS", "XQQ", ""])
+    @pytest.mark.parametrize("currency", ["gbp", "POUNDS", "XQQ", "XAU", "DEM", ""])
     def test_reject_an_unknown_currency(self, findings_with, currency):
         assert findings_with(ORDERS={"currency": currency}) == [
             ("shop.E004", f"{currency!r} is not a currency.", "Set SHOP_CURRENCY to an ISO 4217 code, such as GBP.")

@@ -37,13 +37,14 @@ from .stripe_mapping import (
     code_of,
     declined,
     final,
+    from_stripe,
     is_signed,
     is_untouched,
     metadata,
     money,
     read_event,
     reason_of,
-    scale,
+    to_stripe,
 )
 
 KEYS_LAST = timedelta(hours=23)  # Stripe forgets them after 24 hours at the earliest
@@ -142,11 +143,11 @@ class StripeGateway:
         yield from {charge.id: charge for charge in expanded if charge.created < moment}.values()
 
     def _booking(self, charge: stripe.Charge) -> StatementEntry:
-        unit, refunds = scale(charge.currency), Counter[str]()
+        refunds = Counter[str]()
         if charge.amount_refunded:
             for refund in self._refunds.list({"charge": charge.id, "limit": 100}).auto_paging_iter():
                 if refund.status == "succeeded":
-                    refunds[metadata(refund).get("refund", refund.id)] += refund.amount // unit
+                    refunds[metadata(refund).get("refund", refund.id)] += from_stripe(refund.amount, charge.currency)
         return StatementEntry(
             charge_key=charge.metadata["payment"],
             order_id=metadata(charge).get("order_id", ""),
@@ -173,7 +174,7 @@ class StripeGateway:
         with asking(InvalidRequestError):
             return self._intents.create(
                 {
-                    "amount": charge.amount * scale(charge.currency),
+                    "amount": to_stripe(charge.amount, charge.currency),
                     "currency": charge.currency.lower(),
                     "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
                     "metadata": {"payment": charge.idempotency_key, "order_id": charge.order_id},
@@ -234,7 +235,7 @@ class StripeGateway:
             return self._refunds.create(
                 {
                     "payment_intent": request.charge_reference,
-                    "amount": request.amount * scale(request.currency),
+                    "amount": to_stripe(request.amount, request.currency),
                     "metadata": {"refund": request.idempotency_key},
                 },
                 {"idempotency_key": request.idempotency_key},

@@ -10,11 +10,11 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import stripe
-from babel.numbers import get_currency_precision
 from requests.exceptions import ConnectTimeout
 from stripe import InvalidRequestError, PaymentIntent, Refund
 from urllib3.exceptions import NewConnectionError
 
+from messaging.kernel.money import minor_unit_digits
 from payments.gateway.protocol import Answer, Money, Outcome, TimedOut, Unreachable, WebhookPayload
 
 MOVES_NOTHING = (stripe.RateLimitError, stripe.AuthenticationError, stripe.PermissionError, InvalidRequestError)
@@ -132,11 +132,32 @@ def metadata(thing: stripe.Charge | Refund) -> dict[str, str]:
 
 
 def money(amount: int, currency: str) -> Money:
-    return Money(operator.index(amount) // scale(currency), currency.upper())
+    return Money(from_stripe(operator.index(amount), currency), currency.upper())
 
 
-def scale(currency: str) -> int:
+def to_stripe(amount: int, currency: str) -> int:
     """
-    Return how many of Stripe's units one of ours is: the shop counts in units of CLDR, in which RSD has no decimals.
+    Return an amount in Stripe's units, given the minor units of ISO 4217: 250000 for 2500 ISK, 25 for 2500 MGA.
+
+    :raises ValueError: if Stripe's unit is larger and the amount is no multiple of it.
     """
-    return int(10 ** max(0, DECIMALS.get(currency.upper(), 2) - get_currency_precision(currency.upper())))
+    units, iso_units = _units_in_one(currency)
+    if amount * units % iso_units:
+        raise ValueError(f"{amount} minor units of {currency} are no whole number of Stripe's units.")
+    return amount * units // iso_units
+
+
+def from_stripe(amount: int, currency: str) -> int:
+    """
+    Return an amount in minor units of ISO 4217, given Stripe's units.
+    """
+    units, iso_units = _units_in_one(currency)
+    return amount * iso_units // units
+
+
+def _units_in_one(currency: str) -> tuple[int, int]:
+    """
+    Return how many of Stripe's units and how many minor units make one unit of a currency.
+    """
+    code = currency.upper()
+    return int(10 ** DECIMALS.get(code, 2)), int(10 ** minor_unit_digits(code))

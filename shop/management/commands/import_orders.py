@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from babel.numbers import get_currency_precision
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from inventory.services import open_stock_items
+from messaging.kernel.money import minor_unit_digits
 from orders.drafts import Draft
 from orders.models import Product
 from orders.placing import Placement, place_orders
@@ -176,7 +176,7 @@ class FeedImport:
 
 def _check(file: Path, rejects: Path) -> None:
     currency = settings.ORDERS.currency
-    if get_currency_precision(currency) != 2:
+    if minor_unit_digits(currency) != 2:
         raise UnusableFeed(f"Prices of a feed have two decimals, but prices in {currency} do not.")
     if rejects.exists() and (not rejects.is_file() or rejects.samefile(file)):
         raise UnusableFeed(f"Rejects cannot replace {rejects}. Choose another file with --rejects.")

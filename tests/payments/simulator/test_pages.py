@@ -162,7 +162,12 @@ class TestButtons:
 class TestMoney:
     @pytest.mark.parametrize(
         ("minor", "currency", "written"),
-        [(1_250, "GBP", "12.50 GBP"), (1_250, "JPY", "1,250 JPY"), (123_456_789, "KWD", "123,456.789 KWD")],
+        [
+            (1_250, "GBP", "12.50 GBP"),
+            (1_250, "JPY", "1,250 JPY"),
+            (1_250, "RSD", "12.50 RSD"),
+            (123_456_789, "KWD", "123,456.789 KWD"),
+        ],
     )
     def test_is_written_as_its_currency_is(self, minor: int, currency: str, written: str) -> None:
         assert money(minor, currency) == written

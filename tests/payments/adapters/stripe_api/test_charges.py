@@ -89,11 +89,19 @@ class TestCharge:
         server.capture(only(server.intents))
         assert gateway.look_up(chair()).outcome is Outcome.SUCCEEDED
 
-    @pytest.mark.parametrize(("currency", "asked"), [("JPY", 2500), ("RSD", 250000), ("ISK", 250000), ("KWD", 2500)])
-    def test_counts_in_the_units_of_stripe(self, gateway, server, currency, asked):
-        answer = gateway.charge(chair(currency=currency))
+    @pytest.mark.parametrize(
+        ("currency", "units"), [("JPY", 12_500), ("RSD", 12_500), ("ISK", 1_250_000), ("KWD", 12_500), ("MGA", 125)]
+    )
+    def test_counts_in_the_units_of_stripe(self, gateway, server, currency, units):
+        answer = gateway.charge(chair(amount=12_500, currency=currency))
 
-        assert (server.captured(), answer.captured) == (asked, Money(2500, currency))
+        assert (server.captured(), answer.captured) == (units, Money(12_500, currency))
+
+    def test_fails_for_an_amount_between_the_units_of_stripe(self, gateway, server):
+        with pytest.raises(ValueError, match="12501 minor units of MGA are no whole number of Stripe's units"):
+            gateway.charge(chair(amount=12_501, currency="MGA"))
+
+        assert server.intents == {}
 
 
 class TestChargeOfAForgottenKey:
