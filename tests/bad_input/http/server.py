@@ -1,5 +1,5 @@
 """
-A real web server, started as `manage.py up` starts it, and clients that speak to it byte by byte.
+A real web server, and clients that send it bytes.
 """
 
 import socket
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
-from tests.bad_input.http.haste import HastyWorker
+from tests.bad_input.http.impatient_worker import ImpatientWorker
 from tests.programs import LOCALHOST, WebServer
 
 PATIENCE_SECONDS = 30
@@ -24,10 +24,6 @@ class Answer(NamedTuple):
 
 
 class Server(WebServer):
-    """
-    The shop's web server, with a worker that waits less for slow clients.
-    """
-
     def __init__(self, log: Path, database_url: str) -> None:
         environment = {
             "DATABASE_URL": database_url,
@@ -35,15 +31,15 @@ class Server(WebServer):
             "RELAY_IN_WEB": "off",
             "THROTTLE_ADDRESS_PER_MINUTE": "0",
         }
-        worker = f"{HastyWorker.__module__}.{HastyWorker.__name__}"
+        worker = f"{ImpatientWorker.__module__}.{ImpatientWorker.__name__}"
         super().__init__(log, "--worker-class", worker, environment=environment)
 
     def connect(self) -> "Client":
         return Client((LOCALHOST, self.port))
 
-    def ask(self, *parts: bytes, pause: float = 0) -> Answer:
+    def send(self, *parts: bytes, pause: float = 0) -> Answer:
         """
-        Send these bytes, with a pause between them, and read one answer.
+        Send these bytes, with a pause after each part, and return one response.
         """
         with self.connect() as client:
             for part in parts:
@@ -53,18 +49,14 @@ class Server(WebServer):
 
 
 class Client(socket.socket):
-    """
-    Somebody who speaks to a server byte by byte.
-    """
-
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__()
         self.settimeout(PATIENCE_SECONDS)
         self.connect(address)
-        self._heard = _Heard(self.makefile("rb", buffering=0))
+        self._reader = _KeptOpen(self.makefile("rb", buffering=0))
 
     def answer(self) -> Answer:
-        answer = HTTPResponse(SimpleNamespace(makefile=lambda _: self._heard))
+        answer = HTTPResponse(SimpleNamespace(makefile=lambda _: self._reader))
         answer.begin()
         return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
 
@@ -75,9 +67,9 @@ class Client(socket.socket):
         return time.monotonic() - since
 
 
-class _Heard(BufferedReader):
+class _KeptOpen(BufferedReader):
     """
-    Stays open from one answer to the next.
+    Stays open from one response to the next.
     """
 
     def close(self) -> None:
@@ -86,8 +78,8 @@ class _Heard(BufferedReader):
 
 def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
     """
-    Write a request; a header whose value is empty is left out.
+    Return a request as bytes, without the headers whose value is empty.
     """
-    told = {"Host": "127.0.0.1"} | {name.replace("_", "-"): value for name, value in headers.items()}
-    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in told.items() if value)]
+    named = {"Host": "127.0.0.1"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items() if value)]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

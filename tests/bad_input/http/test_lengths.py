@@ -1,5 +1,5 @@
 """
-Rows 7, 54 and 73: what a request says of its own length, and says twice, at a real server.
+Rows 7, 54, 60 and 73: lengths, repeated headers and methods, at a real server.
 """
 
 import json
@@ -20,7 +20,7 @@ BODY = wish()
 @pytest.fixture
 def placing(token) -> dict[str, str]:
     """
-    The headers of a good request, but for its length.
+    The headers of a valid request, except its length.
     """
     return {"Authorization": f"Token {token}", "Idempotency_Key": "basket-1", "Content_Type": "application/json"}
 
@@ -31,12 +31,12 @@ def post(headers: dict[str, str], body: bytes = BODY, **others: str) -> bytes:
 
 def code_of(answer) -> str:
     """
-    Read a problem's code; it has to be the shop's own answer, and not the server's.
+    Return a problem's code, after checking that the response is the shop's and not the server's.
     """
     assert answer.headers["content-type"] == "application/problem+json"
-    told = json.loads(answer.body)
-    assert answer.status == told["status"] == CATALOGUE[told["code"]].status
-    return told["code"]
+    problem = json.loads(answer.body)
+    assert answer.status == problem["status"] == CATALOGUE[problem["code"]].status
+    return problem["code"]
 
 
 @rows(
@@ -62,7 +62,7 @@ def test_no_length_is(server: Server, placing, length, code):
     before = snapshot()
     padding = b" " * max(0, int(length) - len(BODY)) if length in {"65537", "3000000"} else b""
 
-    answer = server.ask(post(placing, BODY + padding, Content_Length=length))
+    answer = server.send(post(placing, BODY + padding, Content_Length=length))
 
     assert snapshot() == before
     assert code_of(answer) == code if code else answer.status == 400
@@ -83,7 +83,7 @@ def test_no_body_is_taken(server: Server, placing, encoding, code):
     before = snapshot()
     chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
 
-    answer = server.ask(post(placing, chunk, Transfer_Encoding=encoding))
+    answer = server.send(post(placing, chunk, Transfer_Encoding=encoding))
 
     assert snapshot() == before
     assert code_of(answer) == code if code else answer.status in {400, 501}
@@ -105,20 +105,20 @@ def test_no_body_is_taken(server: Server, placing, encoding, code):
 def test_no_head_has(server: Server, headers):
     before = snapshot()
 
-    answer = server.ask(request("POST", ORDERS, b"{} {}", **headers))
+    answer = server.send(request("POST", ORDERS, b"{} {}", **headers))
 
     assert snapshot() == before
     assert answer.status == 400
 
 
-def test_row_7_too_long_a_body_is_not_asked_for(server: Server, placing):
-    answer = server.ask(post(placing, b"", Content_Length="3000000", Expect="100-continue"))
+def test_row_7_a_body_that_is_too_long_gets_no_100_continue(server: Server, placing):
+    answer = server.send(post(placing, b"", Content_Length="3000000", Expect="100-continue"))
 
     assert code_of(answer) == "body_too_large"
     assert answer.headers["connection"] == "close"
 
 
-def test_row_7_what_comes_after_the_body_is_another_request(server: Server, placing):
+def test_row_7_bytes_after_the_body_are_another_request(server: Server, placing):
     before = snapshot()
     with server.connect() as client:
         client.sendall(post(placing, BODY + b"\r\n\r\n", Content_Length="10"))
@@ -130,11 +130,11 @@ def test_row_7_what_comes_after_the_body_is_another_request(server: Server, plac
     assert second.status == 400
 
 
-def test_row_54_two_keys_are_none(server: Server, placing):
+def test_row_54_two_idempotency_keys_are_refused(server: Server, placing):
     before = snapshot()
     placing = {"Idempotency-Key": "basket-2"} | placing  # another spelling of the same name is another header here
 
-    answer = server.ask(
+    answer = server.send(
         request("POST", ORDERS, BODY, **placing, idempotency_key="basket-3", Content_Length=str(len(BODY)))
     )
 
@@ -143,21 +143,21 @@ def test_row_54_two_keys_are_none(server: Server, placing):
 
 
 @pytest.mark.parametrize("name", ["Authorization", "authorization"])
-def test_row_60_two_tokens_are_none(server: Server, placing, token, name):
+def test_row_60_two_tokens_are_refused(server: Server, placing, token, name):
     before = snapshot()
     two = request("POST", ORDERS, BODY, **placing, Content_Length=str(len(BODY))).replace(
         b"\r\n\r\n", f"\r\n{name}: Token {token}\r\n\r\n".encode(), 1
     )
 
-    assert code_of(server.ask(two)) == "not_authenticated"
+    assert code_of(server.send(two)) == "not_authenticated"
     assert snapshot() == before
 
 
 @pytest.mark.parametrize("method", ["TRACE", "PUT", "DELETE", "PROPFIND"])
-def test_row_73_nothing_else_can_be_done(server: Server, placing, method):
+def test_row_73_other_methods_are_refused(server: Server, placing, method):
     before = snapshot()
 
-    answer = server.ask(request(method, ORDERS, **placing, Content_Length="0", X_Secret="is not sent back"))
+    answer = server.send(request(method, ORDERS, **placing, Content_Length="0", X_Secret="is not sent back"))
 
     assert snapshot() == before
     assert code_of(answer) == "method_not_allowed"
@@ -168,4 +168,4 @@ def test_row_73_nothing_else_can_be_done(server: Server, placing, method):
     "line", ["get / HTTP/1.1", "G / HTTP/1.1", "GET / HTTP/3.0", "GET  / HTTP/1.1", "GET /\0 HTTP/1.1", "GET"]
 )
 def test_row_73_no_request_begins_with(server: Server, line):
-    assert server.ask(f"{line}\r\nHost: 127.0.0.1\r\n\r\n".encode()).status == 400
+    assert server.send(f"{line}\r\nHost: 127.0.0.1\r\n\r\n".encode()).status == 400

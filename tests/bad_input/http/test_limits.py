@@ -1,5 +1,5 @@
 """
-Row 75: more of a head than the server reads.
+Row 75: request heads beyond the server's limits.
 """
 
 from tests.bad_input.http.server import Server, request
@@ -21,7 +21,7 @@ from tests.processes import children_of
 def test_a_server_reads_no(server: Server, head, status):
     workers = children_of(server.pid)
 
-    assert server.ask(head).status == status
+    assert server.send(head).status == status
 
-    assert server.ask(request("GET", "/healthz")).status == 200
+    assert server.send(request("GET", "/healthz")).status == 200
     assert children_of(server.pid) == workers

@@ -1,5 +1,5 @@
 """
-Row 76: clients that send slowly, or nothing, and wait.
+Row 76: clients that send slowly or not at all.
 """
 
 import socket
@@ -10,7 +10,7 @@ from itertools import cycle
 
 import pytest
 
-from tests.bad_input.http.haste import HastyWorker
+from tests.bad_input.http.impatient_worker import ImpatientWorker
 from tests.bad_input.http.server import Client, Server, request
 from tests.bad_input.scene import API, ORDERS, wish
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 PRODUCTS = f"{API}products/"
 
-OF_A_KIND = 10
-"""More than there are threads."""
+CLIENTS_PER_BEGINNING = 10
+"""More than the server has threads."""
 BEGINNINGS = [
     b"",
     b"\r\n\r\n",
@@ -28,39 +28,39 @@ BEGINNINGS = [
     request("POST", ORDERS, b"{", Content_Type="application/json", Content_Length="1000"),
     request("POST", "/admin/login/", b"a=", Content_Length="2000000"),
     request("POST", ORDERS, b"5\r\n{", Transfer_Encoding="chunked"),
-    # A whole one, by somebody who waits for the server to hang up.
+    # Complete, from a client that waits for the server to close the connection.
     b"GET /healthz HTTP/1.0\r\n\r\n",
 ]
 
 
 @pytest.fixture
-def crowd(server: Server) -> Iterator[list[Client]]:
+def slow_clients(server: Server) -> Iterator[list[Client]]:
     """
-    Clients who have all begun, and go on so slowly that they never end.
+    Clients that have begun a request and never finish it.
     """
     with ExitStack() as stack:
-        crowd = [stack.enter_context(server.connect()) for _ in range(OF_A_KIND * len(BEGINNINGS))]
-        for client, beginning in zip(crowd, cycle(BEGINNINGS)):
+        clients = [stack.enter_context(server.connect()) for _ in range(CLIENTS_PER_BEGINNING * len(BEGINNINGS))]
+        for client, beginning in zip(clients, cycle(BEGINNINGS)):
             client.sendall(beginning)
-        yield crowd
+        yield clients
 
 
-def test_row_76_slow_clients_hold_up_nobody_and_are_sent_away(server: Server, crowd):
+def test_row_76_slow_clients_delay_no_other_and_are_disconnected(server: Server, slow_clients):
     began = time.monotonic()
 
     waits = []
-    while time.monotonic() < began + HastyWorker.request_seconds:
-        asked = time.monotonic()
-        assert server.ask(request("GET", "/healthz")).status == 200
-        waits.append(time.monotonic() - asked)
-        for client in crowd:
+    while time.monotonic() < began + ImpatientWorker.request_seconds:
+        sent_at = time.monotonic()
+        assert server.send(request("GET", "/healthz")).status == 200
+        waits.append(time.monotonic() - sent_at)
+        for client in slow_clients:
             drip(client)
 
     assert max(waits) < 1
-    assert max(client.seconds_until_closed(began) for client in crowd) < HastyWorker.request_seconds + 5
+    assert max(client.seconds_until_closed(began) for client in slow_clients) < ImpatientWorker.request_seconds + 5
 
 
-def test_row_76_a_slow_order_is_taken_as_long_as_it_comes_in_time(server: Server, token):
+def test_row_76_a_slow_order_within_the_limit_is_accepted(server: Server, token):
     body = wish()
     head = request(
         "POST",
@@ -72,10 +72,10 @@ def test_row_76_a_slow_order_is_taken_as_long_as_it_comes_in_time(server: Server
     )
     parts = [head[:10], head[10:-2], head[-2:], body[:1], body[1:]]
 
-    assert server.ask(*parts, pause=0.05).status == 201
+    assert server.send(*parts, pause=0.05).status == 201
 
 
-def test_row_76_who_is_asked_to_go_on_goes_on(server: Server):
+def test_row_76_expect_100_continue_is_answered(server: Server):
     with server.connect() as client:
         client.sendall(request("POST", PRODUCTS, Content_Length="2", Expect="100-continue"))
         assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -84,7 +84,7 @@ def test_row_76_who_is_asked_to_go_on_goes_on(server: Server):
         assert client.answer().status == 405
 
 
-def test_row_76_requests_that_come_together_are_answered_one_by_one(server: Server):
+def test_row_76_pipelined_requests_are_answered_in_order(server: Server):
     get, post = request("GET", "/healthz"), request("POST", PRODUCTS, b"{}", Content_Length="2")
     with server.connect() as client:
         client.sendall(get + post + b"\r\n" + get + get[:20])
@@ -95,7 +95,7 @@ def test_row_76_requests_that_come_together_are_answered_one_by_one(server: Serv
     assert answers == [200, 405, 200, 200]
 
 
-def test_row_76_who_says_that_nothing_follows_is_answered(server: Server):
+def test_row_76_a_half_closed_connection_is_answered(server: Server):
     with server.connect() as client:
         client.sendall(request("GET", "/healthz"))
         client.shutdown(socket.SHUT_WR)
@@ -103,7 +103,7 @@ def test_row_76_who_says_that_nothing_follows_is_answered(server: Server):
         assert client.answer().status == 200
 
 
-def test_row_76_who_never_ends_is_told_why(server: Server):
+def test_row_76_an_unfinished_request_gets_408(server: Server):
     with server.connect() as client:
         client.sendall(b"GET /healthz HTTP/1.1\r\n")
 
@@ -111,5 +111,5 @@ def test_row_76_who_never_ends_is_told_why(server: Server):
 
 
 def drip(client: Client) -> None:
-    with suppress(OSError):  # whoever was sent away cannot
+    with suppress(OSError):  # the connection may be closed
         client.send(b"a")

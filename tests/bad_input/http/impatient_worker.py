@@ -1,9 +1,9 @@
 from shop.server.gunicorn_worker import BufferingThreadWorker
 
 
-class HastyWorker(BufferingThreadWorker):
+class ImpatientWorker(BufferingThreadWorker):
     """
-    Waits less, for tests to wait less.
+    Waits less for slow clients, to shorten the tests.
     """
 
     request_seconds = 2
