@@ -1,5 +1,5 @@
 """
-No worker, no sleep, no network: `drain()` delivers everything due until it is quiet, in the test's own process.
+Fixtures for every test. No worker, no sleep, no network: `drain()` delivers everything due, in the test's own process.
 """
 
 from collections import Counter
@@ -24,37 +24,85 @@ from tests.processes import outputs_since
 
 
 @receiver(connection_created)
-def _wait_for_no_disk(connection, **_) -> None:
+def _commit_without_fsync(connection, **_) -> None:
     """
-    Commit without waiting for the disk: these tests kill processes, but none cuts the power.
+    Commit without waiting for the disk: these tests kill processes, but do not cut the power.
     """
-    hurry = "SET synchronous_commit = off" if connection.vendor == "postgresql" else "PRAGMA synchronous = OFF"
+    statement = "SET synchronous_commit = off" if connection.vendor == "postgresql" else "PRAGMA synchronous = OFF"
     with connection.cursor() as cursor:
-        cursor.execute(hurry)
+        cursor.execute(statement)
 
 
 @pytest.fixture(autouse=True)
-def _mail_is_kept(settings):
+def _test_settings(settings):
+    """
+    Keep mail, pay at once, hash passwords fast, and throttle no request.
+    """
     settings.EMAIL_BACKEND = "anymail.backends.test.EmailBackend"
-
-
-@pytest.fixture(autouse=True)
-def _payments_are_instant(settings):
     settings.PAYMENTS = replace(settings.PAYMENTS, gateway=INSTANT)
-
-
-@pytest.fixture(autouse=True)
-def _passwords_are_cheap(settings):
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
-@pytest.fixture(autouse=True)
-def _nobody_is_throttled(settings):
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     cache.clear()
     settings.THROTTLING = ThrottlingSettings(
         account_per_minute=0, address_per_minute=0, failures_per_minute=0, failed_logins_per_quarter_hour=0
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """
+    Show the output of a failed test's processes.
+    """
+    report = yield
+    if report.failed:
+        report.sections += outputs_since(call.start)
+    return report
+
+
+@pytest.fixture
+def summarize(request) -> Callable[[str], None]:
+    """
+    Print a line at the end of the run, whichever process runs the test and whether its output is captured or not.
+    """
+    return lambda line: request.node.user_properties.append(("summary", line))
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    reports = [report for of_outcome in terminalreporter.stats.values() for report in of_outcome]
+    for report in reports:
+        if getattr(report, "when", "") == "teardown":
+            for _, line in report.user_properties:
+                terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def api() -> APIClient:
+    """
+    A client with a token of Ada.
+    """
+    return api_of("ada")
+
+
+@pytest.fixture
+def drain() -> Callable[..., Counter]:
+    """
+    Deliver everything due; `drain(after=timedelta(...))` delivers what will be due by then.
+    """
+
+    def deliver(*, after: timedelta = timedelta()) -> Counter:
+        return relay.drain(clock=lambda: timezone.now() + after, timeout=60)
+
+    return deliver
+
+
+@pytest.fixture
+def ledger(monkeypatch) -> LedgerGateway:
+    """
+    Pay through a gateway that remembers every charge.
+    """
+    gateway = LedgerGateway()
+    monkeypatch.setattr(protocol, "current", lambda: gateway)
+    return gateway
 
 
 @pytest.fixture
@@ -81,60 +129,3 @@ def limits(settings, at) -> Callable[..., None]:
         settings.THROTTLING = replace(settings.THROTTLING, **maxima)
 
     return limits
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(call) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """
-    Show with a failure what the test's processes wrote.
-    """
-    report = yield
-    if report.failed:
-        report.sections += outputs_since(call.start)
-    return report
-
-
-@pytest.fixture
-def tell(request) -> Callable[[str], None]:
-    """
-    Say something at the end of the run, whichever process the test runs in and be its output captured or not.
-    """
-    return lambda line: request.node.user_properties.append(("told", line))
-
-
-def pytest_terminal_summary(terminalreporter) -> None:
-    reports = [report for found in terminalreporter.stats.values() for report in found]
-    for report in reports:
-        if getattr(report, "when", "") == "teardown":
-            for _, line in report.user_properties:
-                terminalreporter.write_line(line)
-
-
-@pytest.fixture
-def api() -> APIClient:
-    """
-    A program of Ada's, with a token.
-    """
-    return api_of("ada")
-
-
-@pytest.fixture
-def drain() -> Callable[..., Counter]:
-    """
-    Deliver everything due; `drain(after=timedelta(...))` delivers what will be due by then.
-    """
-
-    def deliver(*, after: timedelta = timedelta()) -> Counter:
-        return relay.drain(clock=lambda: timezone.now() + after, timeout=60)
-
-    return deliver
-
-
-@pytest.fixture
-def ledger(monkeypatch) -> LedgerGateway:
-    """
-    Pay through a gateway that remembers.
-    """
-    remembering = LedgerGateway()
-    monkeypatch.setattr(protocol, "current", lambda: remembering)
-    return remembering

@@ -1,11 +1,11 @@
 """
-Customers, products and orders to tell stories with.
+Customers, products, stock and orders with telling defaults.
 """
 
 from collections.abc import Mapping
 
-import factory
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractUser
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -17,63 +17,60 @@ from orders.models import Order, Product
 from shop.accounts.models import Token
 
 
-class CustomerFactory(factory.django.DjangoModelFactory):
-    class Meta:
-        model = get_user_model()
-        django_get_or_create = ("username",)
+def make_customer(username: str = "ada", **fields: object) -> AbstractUser:
+    """
+    Return the customer of this name, created with these fields if new.
+    """
+    defaults = {"email": f"{username}@example.com"} | fields
+    return get_user_model().objects.get_or_create(defaults, username=username)[0]
 
-    username = "ada"
-    email = factory.LazyAttribute(lambda customer: f"{customer.username}@example.com")
 
-
-class ProductFactory(factory.django.DjangoModelFactory):
-    class Meta:
-        model = Product
-        django_get_or_create = ("sku",)
-
-    sku = "RED-CHAIR"
-    name = factory.LazyAttribute(lambda product: product.sku.replace("-", " ").capitalize())
-    price = 4_500
+def make_product(sku: str = "RED-CHAIR", **fields: object) -> Product:
+    """
+    Return the product of this sku, created with these fields if new.
+    """
+    defaults = {"name": sku.replace("-", " ").capitalize(), "price": 4_500} | fields
+    return Product.objects.get_or_create(defaults, sku=sku)[0]
 
 
 def make_stock(on_hand: int = 10, *, sku: str = "RED-CHAIR", price: int = 4_500) -> StockItem:
     """
-    Offer a product and put so many of it on the shelf.
+    Create a product with so many of it in stock.
     """
-    ProductFactory(sku=sku, price=price)
+    make_product(sku=sku, price=price)
     open_stock_items([sku], opening=on_hand, now=timezone.now())
     return StockItem.objects.get(sku=sku)
 
 
-def make_draft(quantities: Mapping[str, int] | None = None, **wishes: object) -> Draft:
+def make_draft(quantities: Mapping[str, int] | None = None, **fields: object) -> Draft:
     """
-    Write down Ada's wish for one red chair, or for these quantities by sku.
+    Return a draft of Ada's order of one red chair, or of these quantities by sku.
     """
     lines = [DraftLine(sku=sku, quantity=quantity) for sku, quantity in (quantities or {"RED-CHAIR": 1}).items()]
-    if "customer_id" not in wishes:
-        wishes["customer_id"] = CustomerFactory().pk
-    return Draft(**{"lines": lines, "payment_method": "tok_visa", "email": "ada@example.com"} | wishes)
+    if "customer_id" not in fields:
+        fields["customer_id"] = make_customer().pk
+    return Draft(**{"lines": lines, "payment_method": "tok_visa", "email": "ada@example.com"} | fields)
 
 
-def place_order(quantities: Mapping[str, int] | None = None, **wishes: object) -> Order:
+def place_order(quantities: Mapping[str, int] | None = None, **fields: object) -> Order:
     """
-    Place that wish, and nothing more: deliver with `drain()`.
+    Place that order. Its events are delivered by `drain()`.
     """
-    return placing.place_order(make_draft(quantities, **wishes), now=timezone.now(), answer=told).order
+    return placing.place_order(make_draft(quantities, **fields), now=timezone.now(), answer=told).order
 
 
 def told(order: Order) -> bytes:
     """
-    Write what is told of a new order where nobody asks.
+    Return the response to a new order that no test reads.
     """
     return str(order.pk).encode()
 
 
 def api_of(username: str) -> APIClient:
     """
-    Give this customer's program a token.
+    Return a client with a token of this customer.
     """
-    _, token = Token.objects.create(user=CustomerFactory(username=username), name="a program")
+    _, token = Token.objects.create(user=make_customer(username=username), name="test")
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Token {token}")
     return client

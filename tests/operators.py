@@ -1,5 +1,5 @@
 """
-What operators see of the admin, and who they are.
+Operators, and the pages of the admin.
 """
 
 from django.contrib import admin
@@ -12,14 +12,14 @@ from django.urls import reverse
 
 def page(model: type[Model], kind: str = "changelist", *arguments: object) -> str:
     """
-    Tell the address of a page of this model's admin.
+    Return the URL of a page of this model's admin.
     """
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{kind}", args=arguments)
 
 
 def operator_who_may(*permissions: str) -> Client:
     """
-    Log an operator in who holds these permissions, such as "orders.view_order", and no others.
+    Return a client logged in as an operator with only these permissions, such as "orders.view_order".
     """
     operator = get_user_model().objects.create_user("olga", is_staff=True)
     for permission in permissions:
@@ -32,7 +32,7 @@ def operator_who_may(*permissions: str) -> Client:
 
 def act(client: Client, action: str, *chosen: Model, **fields: object) -> str:
     """
-    Choose rows and an action on their list, and return the page that follows.
+    Apply an action to these rows of their list, and return the page that follows.
     """
     form = {"action": action, "_selected_action": [str(row.pk) for row in chosen]} | fields
     return client.post(page(type(chosen[0])), form, follow=True).content.decode()
@@ -40,15 +40,15 @@ def act(client: Client, action: str, *chosen: Model, **fields: object) -> str:
 
 def open_every_page_of(app: str, client: Client) -> dict[str, int]:
     """
-    Open the list, a search and the newest row's page of every model of a context; return what they answered by model.
+    Open the list, a search and the newest row of every model of a context. Return the worst status by model.
 
     Each model needs a row.
     """
     registered = [model for model in admin.site._registry if model._meta.app_label == app]
-    return {model.__name__: _worst_answer(model, client) for model in registered}
+    return {model.__name__: _worst_status(model, client) for model in registered}
 
 
-def _worst_answer(model: type[Model], client: Client) -> int:
+def _worst_status(model: type[Model], client: Client) -> int:
     newest = model.objects.latest("pk")
     addresses = [
         page(model),

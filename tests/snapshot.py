@@ -1,5 +1,5 @@
 """
-Everything that the database remembers, to see that a refused request changed none of it.
+A digest of every table, to check that a refused request changed no row.
 """
 
 from hashlib import sha256
@@ -8,21 +8,21 @@ from typing import NamedTuple
 from django.db import connection
 
 
-class Table(NamedTuple):
+class TableDigest(NamedTuple):
     rows: int
     digest: str
 
 
-def snapshot(*, apart_from: frozenset[str] = frozenset()) -> dict[str, Table]:
+def snapshot(*, without: frozenset[str] = frozenset()) -> dict[str, TableDigest]:
     """
-    Read every table of every installed app, but for those named.
+    Return a digest of every table of the installed apps, except those named.
     """
     names = connection.introspection.django_table_names()
-    return {name: _read(name) for name in sorted(names) if name not in apart_from}
+    return {name: _read(name) for name in sorted(names) if name not in without}
 
 
-def _read(table: str) -> Table:
+def _read(table: str) -> TableDigest:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
         rows = sorted(map(repr, cursor.fetchall()))
-    return Table(len(rows), sha256("\n".join(rows).encode()).hexdigest())
+    return TableDigest(len(rows), sha256("\n".join(rows).encode()).hexdigest())

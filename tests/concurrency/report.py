@@ -27,7 +27,7 @@ class TortureReport:
     happened: Rows
     violations: Mapping[str, int]
 
-    def show(self, tell: Callable[[str], None]) -> None:
+    def show(self, summarize: Callable[[str], None]) -> None:
         out = StringIO()
         console = Console(file=out, width=110)
         for title, rows in (("what happened", self.happened), ("violations", self.violations)):
@@ -35,7 +35,7 @@ class TortureReport:
             for name, value in rows.items():
                 table.add_row(name, str(value))
             console.print(table)
-        tell(out.getvalue().rstrip())
+        summarize(out.getvalue().rstrip())
 
 
 def report_on(torture: Torture) -> TortureReport:

@@ -281,7 +281,7 @@ class JourneyRun:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", JOURNEYS)
 class TestJourney:
-    def test_ends_the_same_after_a_crash_at_any_boundary(self, name, tell):
+    def test_ends_the_same_after_a_crash_at_any_boundary(self, name, summarize):
         journey, boundaries = JOURNEYS[name], Boundaries()
         without_crash = JourneyRun(journey, boundaries, 0).run()
         crashes = [(place, moment) for place in range(len(boundaries.crossed)) for moment in ("before", "after")]
@@ -292,7 +292,7 @@ class TestJourney:
         }
 
         report = audit.run(now=timezone.now() + MOMENTS[-1])
-        tell(f"{name}: {len(crashes)} crashes around {dict(Counter(boundaries.crossed))}")
+        summarize(f"{name}: {len(crashes)} crashes around {dict(Counter(boundaries.crossed))}")
         assert without_crash == journey.end
         assert {crash: end for crash, end in ends.items() if end != journey.end} == {}
         assert report.violated == []

@@ -208,7 +208,7 @@ class TestOpening:
 
 
 class TestExpiry:
-    def test_and_a_success_agree_on_one_end_fifty_times(self, ledger, tell):
+    def test_and_a_success_agree_on_one_end_fifty_times(self, ledger, summarize):
         ends = Counter()
         for race in range(50):
             requested, intent = pending()
@@ -221,7 +221,7 @@ class TestExpiry:
             intent.refresh_from_db()
             ends[intent.status] += 1
             assert end_of(intent) == ENDS[intent.status]
-        tell(f"expiry against success: {dict(ends)}")
+        summarize(f"expiry against success: {dict(ends)}")
         assert ends.total() == 50
 
     def test_and_a_cancelled_order_refund_all_money(self, ledger):

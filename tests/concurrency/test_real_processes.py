@@ -64,20 +64,20 @@ SHORT = Plan(
 
 
 @pytest.fixture
-def torture(database_url, tmp_path, settings, tell):
+def torture(database_url, tmp_path, settings, summarize):
     """
     Run a shop as planned, and expect no violation.
     """
 
     def run(plan: Plan) -> None:
-        tell(f"torture with TORTURE_SEED={SEED}; the same again: TORTURE_SEED={SEED} TORTURE_ORDERS={plan.orders}")
+        summarize(f"torture with TORTURE_SEED={SEED}; the same again: TORTURE_SEED={SEED} TORTURE_ORDERS={plan.orders}")
         with running_shop(plan, tmp_path, database_url) as shop:
             settings.PAYMENTS = replace(settings.PAYMENTS, **shop.payment_settings())
             torture = Torture(shop, plan)
             torture.inject_faults()
             torture.finish()
             report = report_on(torture)
-        report.show(tell)
+        report.show(summarize)
         assert {kind: number for kind, number in report.violations.items() if number} == {}
         assert torture.missing_faults() == [], "this run is void: these faults never happened"
 
@@ -94,12 +94,12 @@ class TestShop:
 
 
 class TestCluster:
-    def test_survives_every_fault(self, database_url, tmp_path, tell):
+    def test_survives_every_fault(self, database_url, tmp_path, summarize):
         with cluster_on(database_url, tmp_path) as cluster:
             injector, violations = inject_cluster_faults(cluster)
 
         for fault, recovery in recoveries(injector).items():
-            tell(f"{fault}: {recovery}")
+            summarize(f"{fault}: {recovery}")
         assert {kind: number for kind, number in violations.items() if number} == {}
         assert audit.run(now=timezone.now()).violated == []
         assert "database is locked" not in cluster.output
@@ -122,31 +122,31 @@ def cluster(running_cluster):
 
 
 class TestWorker:
-    def test_finishes_its_batch_when_it_is_terminated(self, cluster, tell):
+    def test_finishes_its_batch_when_it_is_terminated(self, cluster, summarize):
         began = len(pids_of_scripts(cluster))
         (long,) = request({"sleep": 1.5})
         eventually(lambda: pids_of_scripts(cluster)[began:])
 
         seconds = cluster.stop(within=STOP_SECONDS)
 
-        tell(f"a cluster whose handler took 1.5 s stopped after {seconds:.1f} s")
+        summarize(f"a cluster whose handler took 1.5 s stopped after {seconds:.1f} s")
         assert outcome(long) == Outcome("delivered", attempts=1)
         assert cluster.status == 0
 
-    def test_ends_itself_when_its_supervisor_is_gone(self, cluster, tell):
+    def test_ends_itself_when_its_supervisor_is_gone(self, cluster, summarize):
         kill(*cluster.pids("sentinel"))
 
         seconds = eventually(lambda: not cluster.pids("worker"), within=3)
 
-        tell(f"orphaned workers ended themselves after {seconds:.1f} s")
+        summarize(f"orphaned workers ended themselves after {seconds:.1f} s")
 
-    def test_is_ended_by_a_handler_that_hangs_or_crashes_until_the_message_is_dead(self, cluster, tell):
+    def test_is_ended_by_a_handler_that_hangs_or_crashes_until_the_message_is_dead(self, cluster, summarize):
         hanging, crashing, *good = request({"sleep": 60}, {"die": True}, *[{}] * 200)
 
         seconds = eventually(lambda: {outcome(delivery).status for delivery in good} == {"delivered"})
         eventually(lambda: outcome(hanging).status == outcome(crashing).status == "dead")
 
-        tell(f"200 neighbours of a hanging and a crashing message were served after {seconds:.1f} s")
+        summarize(f"200 neighbours of a hanging and a crashing message were served after {seconds:.1f} s")
         assert outcome(hanging) == outcome(crashing) == Outcome("dead", attempts=4, completed=0)
         assert {outcome(delivery).completed for delivery in good} == {1}
 

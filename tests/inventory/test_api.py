@@ -1,12 +1,13 @@
 from datetime import UTC, datetime
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.test import Client
 from rest_framework.test import APIClient
 
 from inventory import services
 from inventory.models import LATEST_MOVEMENTS, StockItem
-from tests.factories import CustomerFactory, api_of, make_stock, place_order
+from tests.factories import api_of, make_customer, make_stock, place_order
 from tests.operators import operator_who_may
 from tests.outbox import counting_statements
 
@@ -146,7 +147,7 @@ class TestList:
 
     @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
     def test_is_not_to_be_written(self, method):
-        CustomerFactory(username="root", is_staff=True, is_superuser=True)
+        make_customer(username="root", is_staff=True, is_superuser=True)
 
         answer = getattr(api_of("root"), method)(STOCK)
 
@@ -176,7 +177,7 @@ class TestWhoAsks:
         keep("RED-CHAIR")
         browser = operator_who_may(*["inventory.view_stockitem"] if who.endswith("with the permission") else [])
         if who.startswith("customer"):
-            CustomerFactory._meta.model.objects.update(is_staff=False)
+            get_user_model().objects.update(is_staff=False)
 
         answer = browser.get(door)
 

@@ -6,7 +6,7 @@ from rest_framework.test import APIClient
 
 from messaging import contracts
 from notifications.models import Notification
-from tests.factories import CustomerFactory, make_stock, place_order
+from tests.factories import make_customer, make_stock, place_order
 from tests.notifications.test_services import ORDER, confirmed, notify
 from tests.outbox import counting_statements
 
@@ -16,7 +16,7 @@ NOTIFICATIONS = "/api/v1/notifications/"
 
 
 def of(username: str, **changes: object) -> contracts.OrderConfirmed:
-    return confirmed(customer_id=str(CustomerFactory(username=username).pk), **changes)
+    return confirmed(customer_id=str(make_customer(username=username).pk), **changes)
 
 
 def tell(event: contracts.OrderConfirmed) -> Notification:

@@ -7,7 +7,7 @@ from django.utils import timezone
 from messaging import contracts
 from orders import services
 from orders.models import HistoryEntry, Order, OrderLine, Product
-from tests.factories import ProductFactory, make_stock, place_order
+from tests.factories import make_product, make_stock, place_order
 from tests.operators import act, open_every_page_of, operator_who_may, page
 from tests.outbox import announced, counting_statements, published
 
@@ -67,7 +67,7 @@ class TestProducts:
         ],
     )
     def test_a_wrong_one_is_refused(self, admin_client, wrong):
-        ProductFactory(sku="OAK-TABLE")
+        make_product(sku="OAK-TABLE")
 
         answer = admin_client.post(page(Product, "add"), {"sku": "RED-CHAIR", "name": "Chair", "price": 1} | wrong)
 
@@ -76,7 +76,7 @@ class TestProducts:
         assert announced() == {}
 
     def test_an_edit_changes_what_was_edited_and_nothing_else(self, admin_client):
-        product = ProductFactory(sku="RED-CHAIR", price=4_500, sold_out=True)
+        product = make_product(sku="RED-CHAIR", price=4_500, sold_out=True)
 
         admin_client.post(
             page(Product, "change", product.pk),
@@ -91,13 +91,13 @@ class TestProducts:
         }
 
     def test_show_their_price_as_people_write_it(self, admin_client):
-        product = ProductFactory(price=24_900)
+        product = make_product(price=24_900)
 
         assert 'name="price" value="249.00"' in admin_client.get(page(Product, "change", product.pk)).content.decode()
 
     def test_are_marked_when_they_are_in_stock(self, admin_client):
-        ProductFactory(sku="OAK-TABLE", sold_out=True)
-        ProductFactory(sku="RED-CHAIR", sold_out=False)
+        make_product(sku="OAK-TABLE", sold_out=True)
+        make_product(sku="RED-CHAIR", sold_out=False)
 
         listed = admin_client.get(page(Product)).content.decode()
 
@@ -105,7 +105,7 @@ class TestProducts:
         assert "45.00 GBP" in listed
 
     def test_none_is_deleted(self, admin_client):
-        product = ProductFactory(sku="RED-CHAIR")
+        product = make_product(sku="RED-CHAIR")
 
         assert admin_client.post(page(Product, "delete", product.pk), {"post": "yes"}).status_code == 403
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -15,7 +16,7 @@ from messaging.models import Delivery, OutboxMessage
 from orders import placing, services
 from orders.drafts import Draft, DraftLine
 from orders.models import FirstAnswer, HistoryEntry, Order, OrderLine, Product
-from tests.factories import CustomerFactory, ProductFactory, api_of, place_order
+from tests.factories import api_of, make_customer, make_product, place_order
 from tests.outbox import announced, counting_statements
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +27,7 @@ STORED = (Order, OrderLine, HistoryEntry, FirstAnswer, OutboxMessage, Delivery)
 
 @pytest.fixture(autouse=True)
 def _offered():
-    ProductFactory(sku="RED-CHAIR", price=4_500)
+    make_product(sku="RED-CHAIR", price=4_500)
 
 
 def wish(**changes: object) -> dict[str, object]:
@@ -128,7 +129,7 @@ class TestRepeat:
         once = post(api, wish())
         Order.objects.update(status="confirmed")
         Product.objects.update(price=1, active=False)
-        CustomerFactory._meta.model.objects.update(email="moved@example.com")
+        get_user_model().objects.update(email="moved@example.com")
 
         again = post(api, wish())
 
@@ -160,7 +161,7 @@ class TestRepeat:
 
     def test_of_an_order_that_came_by_a_feed_is_answered_with_it(self, api):
         draft = Draft(
-            customer_id=CustomerFactory().pk,
+            customer_id=make_customer().pk,
             lines=[DraftLine(sku="RED-CHAIR", quantity=2)],
             payment_method="tok_visa",
             expected_total=9_000,
@@ -203,7 +204,7 @@ class TestWhoAsks:
 
     def test_must_send_a_csrf_token_with_a_session(self):
         browser = APIClient(enforce_csrf_checks=True)
-        browser.force_login(CustomerFactory())
+        browser.force_login(make_customer())
 
         refused = post(browser, wish())
         browser.cookies[django_settings.CSRF_COOKIE_NAME] = "c" * 32
@@ -214,7 +215,7 @@ class TestWhoAsks:
 
     def test_sees_own_orders_only(self, api):
         of_ada = place_order()
-        of_bob = place_order(customer_id=CustomerFactory(username="bob").pk)
+        of_bob = place_order(customer_id=make_customer(username="bob").pk)
 
         listed = [order["id"] for order in api.get(ORDERS).json()["results"]]
 
@@ -226,7 +227,7 @@ class TestWhoAsks:
     )
     @pytest.mark.parametrize("door", ["{name}/", "{name}/cancel/"])
     def test_finds_nothing_under_another_name(self, api, name, door):
-        of_bob = place_order(customer_id=CustomerFactory(username="bob").pk)
+        of_bob = place_order(customer_id=make_customer(username="bob").pk)
         address = ORDERS + door.format(name=name.format(other=of_bob.pk, unknown=uuid4()))
 
         answer = api.post(address) if "cancel" in door else api.get(address)
@@ -368,9 +369,9 @@ class TestCancel:
 class TestProducts:
     @pytest.fixture(autouse=True)
     def _more_products(self):
-        ProductFactory(sku="OAK-TABLE", price=24_900, sold_out=False)
-        ProductFactory(sku="LAMP-1.5", name="Reading lamp", price=3_250, sold_out=False)
-        ProductFactory(sku="OLD-STOOL", active=False)
+        make_product(sku="OAK-TABLE", price=24_900, sold_out=False)
+        make_product(sku="LAMP-1.5", name="Reading lamp", price=3_250, sold_out=False)
+        make_product(sku="OLD-STOOL", active=False)
 
     def test_are_shown_to_everybody(self):
         answer = APIClient().get("/api/v1/products/")
@@ -428,7 +429,7 @@ class TestProducts:
 
 class TestQuote:
     def test_tells_what_a_basket_costs(self, api):
-        ProductFactory(sku="OAK-TABLE", price=24_900)
+        make_product(sku="OAK-TABLE", price=24_900)
 
         answer = api.get("/api/v1/quote/?quantity[RED-CHAIR]=2&quantity[OAK-TABLE]=1&quantity[LAMP]=")
 
@@ -486,7 +487,7 @@ class TestForm:
     @pytest.fixture
     def browser(self) -> Client:
         browser = Client(headers={"Accept": "text/html"})
-        browser.force_login(CustomerFactory())
+        browser.force_login(make_customer())
         return browser
 
     def test_places_an_order_and_leads_to_it(self, browser):

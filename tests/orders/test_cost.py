@@ -1,6 +1,6 @@
 import pytest
 
-from tests.factories import CustomerFactory, ProductFactory, api_of
+from tests.factories import api_of, make_customer, make_product
 from tests.outbox import counting_statements
 from tests.signing import ORDERS, SENT, WISH, send, signer_of
 
@@ -13,8 +13,8 @@ class TestPlace:
         """
         All of them, those after the commit included, but for the words that begin and end a transaction.
         """
-        ProductFactory(sku="RED-CHAIR", price=4_500)
-        headers = signer_of(CustomerFactory(), headers=SENT).sign("POST", ORDERS, WISH) if is_signed else SENT
+        make_product(sku="RED-CHAIR", price=4_500)
+        headers = signer_of(make_customer(), headers=SENT).sign("POST", ORDERS, WISH) if is_signed else SENT
         api = api_of("ada")
 
         with counting_statements() as statements:

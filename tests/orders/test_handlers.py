@@ -3,14 +3,14 @@ import pytest
 from messaging import contracts
 from orders import handlers
 from orders.models import Order, Product
-from tests.factories import ProductFactory, place_order
+from tests.factories import make_product, place_order
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def order() -> Order:
-    ProductFactory(sku="RED-CHAIR", price=4_500)
+    make_product(sku="RED-CHAIR", price=4_500)
     return place_order()
 
 
@@ -54,7 +54,7 @@ def test_cancels_when_payment_fails(order, failure, reason):
 
 
 def test_shows_what_is_sold_out_and_what_is_back(order):
-    ProductFactory(sku="OAK-TABLE", sold_out=True)
+    make_product(sku="OAK-TABLE", sold_out=True)
 
     handlers.show_availability(
         [contracts.StockDepleted(sku="RED-CHAIR", revision=1), contracts.StockReplenished(sku="OAK-TABLE", revision=1)],

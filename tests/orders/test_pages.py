@@ -10,7 +10,7 @@ from django.test import Client
 
 from orders import services
 from orders.models import Order, Product
-from tests.factories import CustomerFactory, ProductFactory, make_stock, place_order
+from tests.factories import make_customer, make_product, make_stock, place_order
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +26,7 @@ def browser() -> Client:
     Ada's, who is logged in; it checks where forms come from, as it does in earnest.
     """
     client = Client(enforce_csrf_checks=True, headers=HTML)
-    client.force_login(CustomerFactory())
+    client.force_login(make_customer())
     return client
 
 
@@ -85,7 +85,7 @@ class TestProducts:
         assert 'name="quantity[RED-CHAIR]" value=""' in page
 
     def test_do_not_ask_for_what_is_sold_out(self, browser):
-        ProductFactory(sku="RED-CHAIR", sold_out=True)
+        make_product(sku="RED-CHAIR", sold_out=True)
 
         page = read(browser, PRODUCTS)
 

@@ -8,7 +8,7 @@ from messaging.models import Delivery, OutboxMessage
 from orders import placing
 from orders.drafts import DraftLine, Problem
 from orders.models import HistoryEntry, Order, OrderLine, Product
-from tests.factories import CustomerFactory, ProductFactory, make_draft, place_order, told
+from tests.factories import make_customer, make_draft, make_product, place_order, told
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, full_disk_at, published
 
 pytestmark = pytest.mark.django_db
@@ -18,8 +18,8 @@ NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def _offered():
-    ProductFactory(sku="RED-CHAIR", price=4_500)
-    ProductFactory(sku="OAK-TABLE", price=20_000)
+    make_product(sku="RED-CHAIR", price=4_500)
+    make_product(sku="OAK-TABLE", price=20_000)
 
 
 def nothing_is_stored() -> bool:
@@ -28,7 +28,7 @@ def nothing_is_stored() -> bool:
 
 class TestPlaceOrder:
     def test_stores_the_order_and_announces_it(self):
-        ada = CustomerFactory()
+        ada = make_customer()
 
         placement = placing.place_order(make_draft({"RED-CHAIR": 2, "OAK-TABLE": 1}), now=NOON, answer=told)
 
@@ -138,7 +138,7 @@ class TestPlaceOrder:
 
     def test_keeps_the_keys_of_different_customers_apart(self):
         of_ada = place_order(idempotency_key="basket-1")
-        of_bob = place_order(idempotency_key="basket-1", customer_id=CustomerFactory(username="bob").pk)
+        of_bob = place_order(idempotency_key="basket-1", customer_id=make_customer(username="bob").pk)
 
         assert of_ada.pk != of_bob.pk
 

@@ -9,7 +9,7 @@ from messaging import contracts
 from messaging.models import Delivery
 from orders import placing, services
 from orders.models import Order, Product
-from tests.factories import ProductFactory, make_draft, place_order
+from tests.factories import make_draft, make_product, place_order
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
 
 pytestmark = pytest.mark.django_db
@@ -19,7 +19,7 @@ NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def _offered():
-    ProductFactory(sku="RED-CHAIR", price=4_500)
+    make_product(sku="RED-CHAIR", price=4_500)
 
 
 def awaiting_payment(**wishes: object) -> Order:
@@ -226,7 +226,7 @@ class TestAddProducts:
 
 class TestShowAvailability:
     def test_marks_each_product(self):
-        ProductFactory(sku="OAK-TABLE", sold_out=True)
+        make_product(sku="OAK-TABLE", sold_out=True)
 
         services.show_availability({"RED-CHAIR": (1, True), "OAK-TABLE": (1, False)})
 

@@ -7,7 +7,7 @@ from rest_framework.test import APIClient
 from payments import refunds
 from payments.charges import services
 from payments.models import PaymentIntent, Refund
-from tests.factories import CustomerFactory, make_stock, place_order
+from tests.factories import make_customer, make_stock, place_order
 from tests.outbox import counting_statements
 from tests.payments.test_services import request
 
@@ -18,7 +18,7 @@ NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
 
 def pay(username: str = "ada", **changes: object) -> PaymentIntent:
-    asked = request(customer_id=str(CustomerFactory(username=username).pk), **changes)
+    asked = request(customer_id=str(make_customer(username=username).pk), **changes)
     services.collect([asked], now=NOON)
     return PaymentIntent.objects.get(order_id=asked.order_id)
 

@@ -3,7 +3,7 @@ from html import unescape
 import pytest
 from django.test import Client
 
-from tests.factories import CustomerFactory
+from tests.factories import make_customer
 from tests.payments.test_api import PAYMENTS, give_back, pay
 
 pytestmark = pytest.mark.django_db
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def browser() -> Client:
     client = Client(headers={"Accept": "text/html"})
-    client.force_login(CustomerFactory())
+    client.force_login(make_customer())
     return client
 
 

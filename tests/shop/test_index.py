@@ -5,7 +5,7 @@ from django.contrib.auth import get_user_model
 from django.db import OperationalError, connection
 from rest_framework.test import APIClient
 
-from tests.factories import CustomerFactory
+from tests.factories import make_customer
 
 pytestmark = pytest.mark.django_db
 
@@ -63,7 +63,7 @@ class TestLanding:
 
 class TestRoot:
     def test_leads_to_every_resource(self):
-        staff = CustomerFactory(username="sue", is_staff=True, is_superuser=True)
+        staff = make_customer(username="sue", is_staff=True, is_superuser=True)
         client = APIClient()
         client.force_authenticate(staff)
 

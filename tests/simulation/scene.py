@@ -23,7 +23,7 @@ from payments import reconciliation, refunds
 from payments.gateway import protocol
 from payments.webhooks import inbox
 from tests.concurrency.boundaries import Crash
-from tests.factories import CustomerFactory, make_draft, told
+from tests.factories import make_customer, make_draft, told
 
 from .bank import Bank
 from .clock import START, Clock
@@ -60,7 +60,7 @@ def open_the_shop() -> int:
         for sku, (on_hand, _) in SHELF.items():
             open_stock_items([sku], opening=on_hand, now=evening())
         Relay(clock=evening).drain()
-        return CustomerFactory().pk
+        return make_customer().pk
 
 
 @contextmanager

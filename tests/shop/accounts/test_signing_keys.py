@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 from shop.accounts import services
 from shop.accounts.models import SigningKey
 from shop.accounts.sealing import LostSecret
-from tests.factories import CustomerFactory, api_of
+from tests.factories import api_of, make_customer
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +30,7 @@ def pem(public_key) -> str:
 
 
 def make_key(owner: str = "ada") -> SigningKey:
-    key, _ = services.create_key(owner=CustomerFactory(username=owner), **HMAC, now=timezone.now())
+    key, _ = services.create_key(owner=make_customer(username=owner), **HMAC, now=timezone.now())
     return key
 
 

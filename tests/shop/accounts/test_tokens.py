@@ -9,7 +9,7 @@ from knox.crypto import hash_token
 from rest_framework.test import APIClient
 
 from shop.accounts.models import USER_FIELDS, Account, Token
-from tests.factories import CustomerFactory, api_of
+from tests.factories import api_of, make_customer
 from tests.outbox import counting_statements
 
 pytestmark = pytest.mark.django_db
@@ -148,7 +148,7 @@ class TestCreate:
 class TestList:
     def test_shows_own_tokens_without_what_opens(self, ada):
         token, api = ask(name="till").json(), api_of("ada")
-        CustomerFactory(username="bob")
+        make_customer(username="bob")
         api_of("bob")
 
         listed = api.get(TOKENS).json()["results"]
@@ -174,7 +174,7 @@ class TestRevoke:
 
     @pytest.mark.parametrize("whose", ["bob's", "nobody's", "no id"])
     def test_leaves_other_tokens_alone(self, api, whose):
-        of_bob = Token.objects.create(CustomerFactory(username="bob"), name="till")[0].pk
+        of_bob = Token.objects.create(make_customer(username="bob"), name="till")[0].pk
         name = {"bob's": of_bob, "nobody's": uuid4(), "no id": "1"}[whose]
 
         answer = api.delete(f"{TOKENS}{name}/")

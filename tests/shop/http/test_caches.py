@@ -5,7 +5,7 @@ What a customer is told is kept by no cache that others read.
 import pytest
 from django.test import Client
 
-from tests.factories import CustomerFactory
+from tests.factories import make_customer
 from tests.shop.http.readers import PERSON
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +20,7 @@ JSON = {"Accept": "application/json"}
 def test_answers_stay_with_who_asked(resource, reader, kept, is_known):
     client = Client()
     if is_known:
-        client.force_login(CustomerFactory())
+        client.force_login(make_customer())
 
     answer = client.get(f"/api/v1/{resource}/", headers=reader)
 
@@ -28,7 +28,7 @@ def test_answers_stay_with_who_asked(resource, reader, kept, is_known):
 
 
 def test_a_new_token_is_kept_by_nobody():
-    ada = CustomerFactory()
+    ada = make_customer()
     ada.set_password("three red chairs")
     ada.save()
     asked = {"username": "ada", "password": "three red chairs", "name": "till"}

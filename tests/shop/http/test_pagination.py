@@ -6,7 +6,7 @@ import pytest
 from inventory.models import StockItem
 from payments.charges import services
 from payments.models import PaymentIntent
-from tests.factories import CustomerFactory
+from tests.factories import make_customer
 from tests.operators import operator_who_may
 from tests.outbox import counting_statements
 from tests.payments.test_services import request
@@ -21,7 +21,7 @@ def cursor(tokens: str) -> str:
 
 
 def pay(times: int) -> list[str]:
-    customer = str(CustomerFactory().pk)
+    customer = str(make_customer().pk)
     services.collect([request(customer_id=customer) for _ in range(times)], now=datetime(2030, 6, 1, 12, tzinfo=UTC))
     return [str(pk) for pk in PaymentIntent.objects.order_by("pk").values_list("pk", flat=True)]
 

@@ -8,7 +8,7 @@ from django.db import close_old_connections
 from django.test import RequestFactory
 
 from shop.http.parsers import refused_body
-from tests.factories import ProductFactory
+from tests.factories import make_product
 
 pytestmark = pytest.mark.django_db
 
@@ -58,7 +58,7 @@ class TestPlainRequest:
         assert told[0] == ask(shop, asked)[0] < 500
 
     def test_means_the_same_by_whatever_charset(self, shop):
-        ProductFactory(sku="CAFE", name="Café")
+        make_product(sku="CAFE", name="Café")
         found = [
             ask(shop, f"/api/v1/products/?search={quote('Café')}", CONTENT_TYPE=f"text/plain; charset={charset}")[1]
             for charset in ("utf-8", "latin-1", "cp037", "utf-7")

@@ -1,14 +1,14 @@
 import pytest
 from django.contrib.auth.models import User
 
-from tests.factories import CustomerFactory, ProductFactory
+from tests.factories import make_customer, make_product
 from tests.signing import SENT, Signer, signer_of
 
 
 @pytest.fixture
 def ada() -> User:
-    ProductFactory(sku="RED-CHAIR", price=4_500)
-    return CustomerFactory()
+    make_product(sku="RED-CHAIR", price=4_500)
+    return make_customer()
 
 
 @pytest.fixture(params=["hmac-sha256", "ed25519"])

@@ -9,7 +9,7 @@ from http_message_signatures import algorithms
 from orders.models import Order
 from shop.accounts import services
 from shop.accounts.models import SigningKey
-from tests.factories import CustomerFactory, api_of
+from tests.factories import api_of, make_customer
 from tests.signing import ORDERS, SENT, WISH, refused, send, signer_of
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +28,7 @@ class TestKey:
         assert refused(send(api, stranger.sign("POST", ORDERS, WISH)))
 
     def test_is_not_another_customers(self, api, ada):
-        of_bob = signer_of(CustomerFactory(username="bob"), headers=SENT)
+        of_bob = signer_of(make_customer(username="bob"), headers=SENT)
 
         assert refused(send(api, of_bob.sign("POST", ORDERS, WISH)))
         assert send(api_of("bob"), of_bob.sign("POST", ORDERS, WISH)).status_code == 201
