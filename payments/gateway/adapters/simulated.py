@@ -1,5 +1,5 @@
 """
-The gateway that `manage.py payment_simulator` plays, over HTTP. It calls back with Standard Webhooks.
+The adapter to the payment simulator, over HTTP. Its webhooks are signed by Standard Webhooks.
 """
 
 import hmac
@@ -34,11 +34,11 @@ from payments.gateway.protocol import (
 TOLERANCE = timedelta(minutes=5)
 TIMESTAMP = re.compile(r"[0-9]{10}", re.ASCII)
 EVENT_ID = re.compile(r"[!-\-/-~]{1,255}", re.ASCII)
-"""Without a full stop, which parts it from the time and the body where they are signed."""
-NOT_TAKEN = {429, 503}
-"""Statuses by which a gateway says that it did nothing."""
+"""Without a full stop, the separator in the signed text."""
+REJECTED = {429, 503}
+"""Statuses that say that the request was not executed."""
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What comes of reading JSON that is none, says something else, or is nested without end."""
+"""Raised by the decoder for bodies that are malformed, of another type, or nested too deeply."""
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{0,100}\Z")]
 Word = Annotated[str, msgspec.Meta(pattern=r"^[^\0]{0,100}\Z")]
@@ -47,7 +47,7 @@ Amount = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}\Z")]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
-Read = TypeVar("Read")
+T = TypeVar("T")
 
 
 class _Captured(msgspec.Struct):
@@ -55,11 +55,7 @@ class _Captured(msgspec.Struct):
     currency: Currency
 
 
-class _State(msgspec.Struct):
-    """
-    A charge, or a refund, as the gateway tells of it.
-    """
-
+class _ChargeOrRefund(msgspec.Struct):
     status: Outcome
     reference: Name = ""
     reason: Word = ""
@@ -67,26 +63,26 @@ class _State(msgspec.Struct):
     page: Page = ""
 
 
-class _Repaid(msgspec.Struct):
+class _RefundEntry(msgspec.Struct):
     key: str
     amount: Amount
 
 
-class _Movement(msgspec.Struct):
+class _Entry(msgspec.Struct):
     charge_key: str
     reference: Name
     order_id: str
     amount: Amount
     currency: Currency
     captured_at: Moment
-    refunds: list[_Repaid]
+    refunds: list[_RefundEntry]
 
 
-class _Statement(msgspec.Struct):
-    captures: list[_Movement]
+class _ChargeOrRefundment(msgspec.Struct):
+    captures: list[_Entry]
 
 
-class _Told(msgspec.Struct):
+class _WebhookData(msgspec.Struct):
     key: Annotated[Name, msgspec.Meta(min_length=1)]
     reference: Name
     order_id: str
@@ -95,17 +91,13 @@ class _Told(msgspec.Struct):
     currency: Currency
 
 
-class _Event(msgspec.Struct):
-    """
-    The body of a webhook.
-    """
-
-    data: _Told
+class _WebhookBody(msgspec.Struct):
+    data: _WebhookData
 
 
 class SimulatedGateway:
     """
-    Ask the simulator at PAYMENT_SIMULATOR_URL, and take webhooks that one of PAYMENT_WEBHOOK_SECRETS has signed.
+    Call the simulator at PAYMENT_SIMULATOR_URL, and accept webhooks signed with one of PAYMENT_WEBHOOK_SECRETS.
     """
 
     def __init__(self, url: str = "") -> None:
@@ -117,13 +109,13 @@ class SimulatedGateway:
         return address.rstrip("/")
 
     def charge(self, charge: ChargeRequest) -> Answer:
-        asked = {
+        body = {
             "amount": charge.amount,
             "currency": charge.currency,
             "payment_method": charge.payment_method,
             "order_id": charge.order_id,
         }
-        return _answer(self._call("POST", "charges", key=charge.idempotency_key, body=asked))
+        return _answer(self._call("POST", "charges", key=charge.idempotency_key, body=body))
 
     def look_up(self, charge: ChargeRequest) -> Answer:
         return _answer(self._call("GET", "charges", charge.idempotency_key))
@@ -132,24 +124,24 @@ class SimulatedGateway:
         return _answer(self._call("POST", "charges", charge.idempotency_key, "cancel"))
 
     def refund(self, request: RefundRequest) -> Answer:
-        asked = {"amount": request.amount, "currency": request.currency}
+        body = {"amount": request.amount, "currency": request.currency}
         path = ("charges", request.charge_reference, "refunds")
-        return _answer(self._call("POST", *path, key=request.idempotency_key, body=asked))
+        return _answer(self._call("POST", *path, key=request.idempotency_key, body=body))
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload | None:
         event_id = _verified_id(body, headers, now)
         try:
-            told = msgspec.json.decode(body, type=_Event).data
-        except UNREADABLE as problem:
-            raise MalformedPayload(str(problem)) from problem
+            data = msgspec.json.decode(body, type=_WebhookBody).data
+        except UNREADABLE as error:
+            raise MalformedPayload(str(error)) from error
         return WebhookPayload(
             event_id=event_id,
             fingerprint=sha256(body).hexdigest(),
-            charge_key=told.key,
-            order_id=told.order_id,
-            reference=told.reference,
-            outcome=told.status,
-            claimed=Money(told.amount, told.currency),
+            charge_key=data.key,
+            order_id=data.order_id,
+            reference=data.reference,
+            outcome=data.status,
+            claimed=Money(data.amount, data.currency),
         )
 
     def statement(self, since: datetime | None) -> Iterable[StatementEntry]:
@@ -157,26 +149,29 @@ class SimulatedGateway:
         status, body = self._call("GET", f"statement{query}")
         if status != 200:
             raise TimedOut(f"The gateway gave no statement, but answered {status}.")
-        return [_booking(movement) for movement in _read(body, _Statement).captures]
+        return [_statement_entry(entry) for entry in _read(body, _ChargeOrRefundment).captures]
 
     def _call(self, method: str, *path: str, key: str = "", body: Mapping[str, Any] | None = None) -> tuple[int, bytes]:
         """
-        Make one call, and return its status and body.
+        Make a request and return the status and the body of its response.
+
+        :raises Unreachable: if the request was not executed.
+        :raises TimedOut: if there was no response.
         """
         first, *rest = path
-        address = "/".join([f"{self.url}/v1/{first}", *map(_step, rest)])
+        url = "/".join([f"{self.url}/v1/{first}", *map(_path_segment, rest)])
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
         try:
-            answer = self._connections.request(
-                method, address, body=msgspec.json.encode(body) if body else None, headers=headers, redirect=False
+            response = self._connections.request(
+                method, url, body=msgspec.json.encode(body) if body else None, headers=headers, redirect=False
             )
-        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as problem:
-            raise Unreachable(f"The gateway cannot be reached: {problem}") from problem
-        except urllib3.exceptions.HTTPError as problem:
-            raise TimedOut(f"The gateway did not answer: {problem}") from problem
-        if answer.status in NOT_TAKEN:
-            raise Unreachable(f"The gateway takes no calls now: {answer.status}.")
-        return answer.status, answer.data
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
+            raise Unreachable(f"The gateway cannot be reached: {error}") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise TimedOut(f"The gateway did not answer: {error}") from error
+        if response.status in REJECTED:
+            raise Unreachable(f"The gateway rejects requests for now: {response.status}.")
+        return response.status, response.data
 
     @cached_property
     def _connections(self) -> urllib3.PoolManager:
@@ -192,58 +187,63 @@ def _answer(called: tuple[int, bytes]) -> Answer:
     if status == 404:
         return Answer(outcome=Outcome.ABSENT)
     if status not in {200, 202}:
-        raise TimedOut(f"The gateway answered {status}, which says nothing of the money.")
-    state = _read(body, _State)
+        raise TimedOut(f"The gateway answered {status}, which does not say whether the money moved.")
+    state = _read(body, _ChargeOrRefund)
     captured = Money(state.captured.amount, state.captured.currency) if state.captured else None
     return Answer(
         outcome=state.status, reference=state.reference, reason=state.reason, captured=captured, page=state.page
     )
 
 
-def _read(body: bytes, kind: type[Read]) -> Read:
+def _read(body: bytes, kind: type[T]) -> T:
     """
-    Read an answer; one that nobody can read is no better than none.
+    Decode the body of a response.
+
+    :raises TimedOut: if it cannot be read, since then the money may have moved.
     """
     try:
         return msgspec.json.decode(body, type=kind)
-    except UNREADABLE as problem:
-        raise TimedOut(f"The gateway answered what cannot be read: {problem}") from problem
+    except UNREADABLE as error:
+        raise TimedOut(f"The gateway's answer cannot be read: {error}") from error
 
 
-def _step(name: str) -> str:
+def _path_segment(name: str) -> str:
     """
-    Write a name as one step of an address, for a slash or two full stops would lead elsewhere.
+    Quote a name as one segment of a URL path: a slash or two full stops would address another resource.
     """
     return quote(name, safe="").replace(".", "%2E")
 
 
-def _booking(movement: _Movement) -> StatementEntry:
+def _statement_entry(entry: _Entry) -> StatementEntry:
     return StatementEntry(
-        charge_key=movement.charge_key,
-        order_id=movement.order_id,
-        reference=movement.reference,
-        captured=Money(movement.amount, movement.currency),
-        captured_at=movement.captured_at,
-        refunds={refund.key: refund.amount for refund in movement.refunds},
+        charge_key=entry.charge_key,
+        order_id=entry.order_id,
+        reference=entry.reference,
+        captured=Money(entry.amount, entry.currency),
+        captured_at=entry.captured_at,
+        refunds={refund.key: refund.amount for refund in entry.refunds},
     )
 
 
 def _verified_id(body: bytes, headers: Mapping[str, str], now: datetime) -> str:
     """
-    Return the id of a webhook that one of our secrets has signed lately (Standard Webhooks 1.0).
+    Return the id of a webhook after verifying its signature and time (Standard Webhooks 1.0).
+
+    :raises InvalidSignature: if no secret verifies it.
+    :raises TimestampOutOfTolerance: if it was signed more than five minutes ago or ahead.
     """
     event_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not (EVENT_ID.fullmatch(event_id) and TIMESTAMP.fullmatch(timestamp)):
-        raise InvalidSignature("It names no id, or no time.")
+        raise InvalidSignature("The webhook has no valid id or timestamp.")
     signed_at = datetime.fromtimestamp(int(timestamp), UTC)
-    sent = headers.get("webhook-signature", "").encode("utf-8", "replace").split(b" ")
+    signatures = headers.get("webhook-signature", "").encode("utf-8", "replace").split(b" ")
     try:
         text = body.decode()
     except UnicodeDecodeError:
-        raise InvalidSignature("It is not the text that was signed.") from None
-    good = [Webhook(secret).sign(event_id, signed_at, text).encode() for secret in settings.PAYMENTS.webhook_secrets]
-    if not any(hmac.compare_digest(one, other) for one in sent for other in good):
-        raise InvalidSignature("None of our secrets has signed it.")
+        raise InvalidSignature("The body is not UTF-8.") from None
+    valid = [Webhook(secret).sign(event_id, signed_at, text).encode() for secret in settings.PAYMENTS.webhook_secrets]
+    if not any(hmac.compare_digest(one, other) for one in signatures for other in valid):
+        raise InvalidSignature("No webhook secret verifies the signature.")
     if abs(now - signed_at) > TOLERANCE:
-        raise TimestampOutOfTolerance("It was signed more than five minutes ago, or ahead.")
+        raise TimestampOutOfTolerance("The webhook was signed more than five minutes ago, or ahead.")
     return event_id
