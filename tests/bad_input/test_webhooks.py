@@ -1,6 +1,6 @@
 """
 Rows C4, C5, C12 and C17: who calls back where only the payment gateway may. What becomes of what it says is in
-tests/payments/test_webhook_api.py.
+tests/payments/webhooks/test_api.py.
 """
 
 import json

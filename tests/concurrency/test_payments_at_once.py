@@ -18,8 +18,16 @@ from payments.refunds import RefundExceedsCapture
 from payments.webhooks import processing
 from tests.gateways import LedgerGateway
 from tests.outbox import announced, published
-from tests.payments.scenes import NOON, call_back, captured, charge_again, claim_of, given_back
-from tests.payments.test_services import request, wanted
+from tests.payments.scenes import (
+    NOON,
+    captured,
+    charge_elsewhere,
+    deliver,
+    dues_of,
+    given_back,
+    payload_of,
+    payment_requested,
+)
 from tests.threads import at_once, workers
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,7 +44,7 @@ def pending() -> tuple[contracts.PaymentRequested, PaymentIntent]:
     """
     Open a payment that waits for its customer.
     """
-    requested = request(payment_method="tok_pending")
+    requested = payment_requested(payment_method="tok_pending")
     services.collect([requested], now=NOON)
     return requested, PaymentIntent.objects.get(order_id=requested.order_id)
 
@@ -55,8 +63,8 @@ def pay_and_call_back(ledger: LedgerGateway, intent: PaymentIntent) -> None:
     """
     Receive a callback, and let the customer approve the charge before we query it.
     """
-    claim = claim_of(intent)
-    call_back(ledger, claim)
+    claim = payload_of(intent)
+    deliver(ledger, claim)
     ledger.approve(str(intent.pk))
     settle(str(WebhookEvent.objects.get(event_id=claim.event_id).pk))
 
@@ -65,9 +73,9 @@ def called_back_too_early(ledger: LedgerGateway) -> contracts.PaymentRequested:
     """
     Receive a callback for an order whose payment is not open yet.
     """
-    requested = request()
+    requested = payment_requested()
     unopened = PaymentIntent(order_id=requested.order_id, amount=4_500, currency="GBP", created_at=NOON)
-    call_back(ledger, charge_again(ledger, unopened, key=f"second-of-{requested.order_id}"), now=timezone.now())
+    deliver(ledger, charge_elsewhere(ledger, unopened, key=f"second-of-{requested.order_id}"), now=timezone.now())
     return requested
 
 
@@ -83,9 +91,9 @@ class TestWebhooks:
     def test_twenty_equal_ones_are_one_event_and_one_capture(self, ledger):
         _, intent = pending()
         ledger.approve(str(intent.pk))
-        claim = claim_of(intent)
+        claim = payload_of(intent)
 
-        answers = at_once(*[partial(call_back, ledger, claim)] * 20)
+        answers = at_once(*[partial(deliver, ledger, claim)] * 20)
         with workers(3):
             pass
 
@@ -96,7 +104,7 @@ class TestWebhooks:
     def test_twenty_different_ones_settle_their_payment_once(self, ledger):
         _, intent = pending()
         ledger.approve(str(intent.pk))
-        call_back(ledger, *[claim_of(intent) for _ in range(20)])
+        deliver(ledger, *[payload_of(intent) for _ in range(20)])
 
         ids = map(str, WebhookEvent.objects.values_list("pk", flat=True))
         answers = at_once(*[partial(settle, webhook_id) for webhook_id in ids])
@@ -107,9 +115,9 @@ class TestWebhooks:
 
     def test_one_and_our_own_ask_settle_the_payment_once(self, ledger):
         for _ in range(10):
-            requested = request(payment_method="tok_timeout")
+            requested = payment_requested(payment_method="tok_timeout")
             services.collect([requested], now=NOON)
-            call_back(ledger, claim_of(PaymentIntent.objects.get(order_id=requested.order_id)))
+            deliver(ledger, payload_of(PaymentIntent.objects.get(order_id=requested.order_id)))
 
             answers = at_once(settle_latest, partial(services.ask_again, {requested.order_id: 1}, now=NOON))
 
@@ -117,10 +125,10 @@ class TestWebhooks:
         assert (captured(), len(published(contracts.PaymentSucceeded))) == ([KEPT] * 10, 10)
 
     def test_two_of_a_second_charge_give_it_back_once(self, ledger):
-        services.collect([request()], now=NOON)
-        second = charge_again(ledger, PaymentIntent.objects.get())
-        call_back(
-            ledger, second, claim_of(PaymentIntent.objects.get(), charge_key="second", reference=second.reference)
+        services.collect([payment_requested()], now=NOON)
+        second = charge_elsewhere(ledger, PaymentIntent.objects.get())
+        deliver(
+            ledger, second, payload_of(PaymentIntent.objects.get(), charge_key="second", reference=second.reference)
         )
         ids = [str(pk) for pk in WebhookEvent.objects.values_list("pk", flat=True)]
 
@@ -134,7 +142,7 @@ class TestWebhooks:
 class TestRefunds:
     def test_of_two_of_60_on_100_one_is_refused(self, ledger):
         for _ in range(10):
-            requested = request(amount=100)
+            requested = payment_requested(amount=100)
             services.collect([requested], now=NOON)
             give_back = partial(refunds.refund, requested.order_id, amount=60, reason="a scratch", now=NOON)
 
@@ -145,12 +153,12 @@ class TestRefunds:
         assert Refund.objects.count() == 10
 
     def test_of_the_rest_and_for_a_cancelled_order_refund_it_once(self, ledger):
-        requested = request()
+        requested = payment_requested()
         services.collect([requested], now=NOON)
 
         at_once(
             partial(refunds.refund, requested.order_id, reason="by the shop", now=NOON),
-            partial(services.stop, wanted(requested), now=NOON),
+            partial(services.stop, dues_of(requested), now=NOON),
         )
 
         assert captured() == [RETURNED]
@@ -212,7 +220,7 @@ class TestExpiry:
         ends = Counter()
         for race in range(50):
             requested, intent = pending()
-            expire = partial(services.settle_overdue, wanted(requested), now=NOON)
+            expire = partial(services.settle_overdue, dues_of(requested), now=NOON)
             start = [expire, partial(pay_and_call_back, ledger, intent)]
 
             answers = at_once(*start[:: 1 if race % 2 else -1])
@@ -229,8 +237,8 @@ class TestExpiry:
             requested, intent = pending()
 
             answers = at_once(
-                partial(services.settle_overdue, wanted(requested), now=NOON),
-                partial(services.stop, wanted(requested), now=NOON),
+                partial(services.settle_overdue, dues_of(requested), now=NOON),
+                partial(services.stop, dues_of(requested), now=NOON),
                 partial(pay_and_call_back, ledger, intent),
             )
 

@@ -45,7 +45,7 @@ def order(api, ledger, drain) -> str:
     return placed
 
 
-def call_back(*bodies: bytes) -> None:
+def deliver(*bodies: bytes) -> None:
     """
     Call back with these, each under an id of its own.
     """
@@ -77,7 +77,7 @@ class TestCalledBack:
         intent = PaymentIntent.objects.get()
         ledger.approve(str(intent.pk))
 
-        call_back(*[told_of(intent)] * 3)
+        deliver(*[told_of(intent)] * 3)
         drain()
 
         assert story(api, order) == CONFIRMED
@@ -86,7 +86,7 @@ class TestCalledBack:
         assert statuses() == ["settled"] * 3
 
     def test_nothing_is_believed_that_the_gateway_does_not_answer_when_asked(self, api, drain, ledger, order):
-        call_back(told_of(PaymentIntent.objects.get()))
+        deliver(told_of(PaymentIntent.objects.get()))
         drain()
 
         assert story(api, order) == ["placed", "awaiting_payment"]
@@ -96,7 +96,7 @@ class TestCalledBack:
         intent = PaymentIntent.objects.get()
         ledger.approve(str(intent.pk))
 
-        call_back(told_of(intent, amount=4_501))
+        deliver(told_of(intent, amount=4_501))
         drain()
 
         assert story(api, order) == ["placed", "awaiting_payment"]
@@ -112,7 +112,7 @@ class TestCalledBack:
         make_stock()
         order = place(api)
         order_id = api.get(order).json()["id"]
-        call_back(event(key="early", order_id=order_id))
+        deliver(event(key="early", order_id=order_id))
         settle_webhooks()
         assert statuses() == ["parked"]
 
@@ -122,7 +122,7 @@ class TestCalledBack:
         assert (statuses(), Delivery.objects.dead().count()) == (["settled"], 0)
 
     def test_what_means_no_payment_of_ours_is_parked_then_left_to_a_person(self, drain, ledger, settings):
-        call_back(event())
+        deliver(event())
         drain()
         assert (statuses(), Delivery.objects.dead().count()) == (["parked"], 0)
 
@@ -133,10 +133,10 @@ class TestCalledBack:
     def test_a_failure_that_comes_after_the_money_changes_nothing(self, api, drain, ledger, order):
         intent = PaymentIntent.objects.get()
         ledger.approve(str(intent.pk))
-        call_back(told_of(intent))
+        deliver(told_of(intent))
         drain()
 
-        call_back(told_of(intent, "declined"), told_of(intent, "cancelled"), told_of(intent, "processing"))
+        deliver(told_of(intent, "declined"), told_of(intent, "cancelled"), told_of(intent, "processing"))
         drain()
 
         assert story(api, order) == CONFIRMED
@@ -149,9 +149,9 @@ class TestCalledBack:
         drain()
         ledger.approve(str(intent.pk))
 
-        call_back(*[told_of(intent)] * 3)
+        deliver(*[told_of(intent)] * 3)
         drain()
-        call_back(told_of(intent))
+        deliver(told_of(intent))
         drain()
 
         assert story(api, order)[-1] == "by_customer"

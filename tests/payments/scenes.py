@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
+from messaging.contracts import PaymentRequested
 from payments.charges.gateway_queries import charge_request
+from payments.charges.services import Due
 from payments.gateway.protocol import ChargeRequest, Money, Outcome, WebhookPayload
 from payments.models import Capture, PaymentIntent, Refund
 from payments.webhooks import inbox
@@ -15,7 +17,20 @@ from tests.gateways import LedgerGateway
 NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
 
-def claim_of(intent: PaymentIntent, outcome: Outcome = Outcome.SUCCEEDED, **changes: object) -> WebhookPayload:
+def payment_requested(**changes: object) -> PaymentRequested:
+    fields = {"amount": 4_500, "currency": "GBP", "payment_method": "tok_visa", "email": "ada@example.com"}
+    return PaymentRequested(order_id=str(uuid4()), **fields | {"customer_id": "17"} | changes)
+
+
+def dues_of(*requests: PaymentRequested) -> dict[str, Due]:
+    return {request.order_id: Due(request.amount, request.currency, request.customer_id) for request in requests}
+
+
+def status_of(request: PaymentRequested) -> str:
+    return PaymentIntent.objects.get(order_id=request.order_id).status
+
+
+def payload_of(intent: PaymentIntent, outcome: Outcome = Outcome.SUCCEEDED, **changes: object) -> WebhookPayload:
     """
     Say of an intent's own charge that this became of it.
     """
@@ -32,7 +47,7 @@ def claim_of(intent: PaymentIntent, outcome: Outcome = Outcome.SUCCEEDED, **chan
     return replace(claim, **changes)
 
 
-def call_back(ledger: LedgerGateway, *claims: WebhookPayload, now: datetime = NOON) -> None:
+def deliver(ledger: LedgerGateway, *claims: WebhookPayload, now: datetime = NOON) -> None:
     """
     Have the gateway call back with these claims, one after the other.
     """
@@ -41,7 +56,7 @@ def call_back(ledger: LedgerGateway, *claims: WebhookPayload, now: datetime = NO
         inbox.receive(claim.event_id.encode(), {}, now=now)
 
 
-def charge_again(
+def charge_elsewhere(
     ledger: LedgerGateway, intent: PaymentIntent, *, key: str = "second", **changes: object
 ) -> WebhookPayload:
     """
@@ -49,10 +64,12 @@ def charge_again(
     """
     charge = replace(charge_request(intent), idempotency_key=key, payment_method="tok_visa", reference="", **changes)
     ledger.charge(charge)
-    return claim_of(intent, charge_key=key, reference=f"instant-{key}", claimed=Money(charge.amount, charge.currency))
+    return payload_of(intent, charge_key=key, reference=f"instant-{key}", claimed=Money(charge.amount, charge.currency))
 
 
-def capture_instead(ledger: LedgerGateway, intent: PaymentIntent, amount: int, currency: str = "GBP") -> ChargeRequest:
+def capture_other_amount(
+    ledger: LedgerGateway, intent: PaymentIntent, amount: int, currency: str = "GBP"
+) -> ChargeRequest:
     """
     Have the gateway capture something else than an intent asks for.
     """

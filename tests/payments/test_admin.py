@@ -7,8 +7,7 @@ from payments import refunds
 from payments.charges import services
 from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
 from tests.operators import act, open_every_page_of, operator_who_may, page
-from tests.payments.scenes import call_back, captured, claim_of, given_back
-from tests.payments.test_services import request
+from tests.payments.scenes import captured, deliver, given_back, payload_of, payment_requested
 
 pytestmark = pytest.mark.django_db
 
@@ -17,7 +16,7 @@ NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def paid(ledger) -> PaymentIntent:
-    asked = request(amount=10_000)
+    asked = payment_requested(amount=10_000)
     services.collect([asked], now=NOON)
     return PaymentIntent.objects.get()
 
@@ -29,7 +28,7 @@ def give_back(intent: PaymentIntent, amount: int) -> Refund:
 
 def test_every_page_opens(admin_client, paid, ledger):
     give_back(paid, 100)
-    call_back(ledger, claim_of(paid))
+    deliver(ledger, payload_of(paid))
 
     assert open_every_page_of("payments", admin_client) == {
         "PaymentIntent": 200,
@@ -42,7 +41,7 @@ def test_every_page_opens(admin_client, paid, ledger):
 @pytest.mark.parametrize("model", [PaymentIntent, Capture, Refund, WebhookEvent])
 def test_nobody_edits_by_hand(admin_client, paid, ledger, model):
     give_back(paid, 100)
-    call_back(ledger, claim_of(paid))
+    deliver(ledger, payload_of(paid))
     row = model.objects.get()
 
     answers = [
@@ -75,7 +74,7 @@ def test_a_payment_shows_what_came_for_it_and_leads_to_what_became_of_that(admin
 
 
 def test_a_webhook_shows_its_body_as_it_came(admin_client, paid, ledger):
-    call_back(ledger, claim_of(paid, event_id="evt_<1>"))
+    deliver(ledger, payload_of(paid, event_id="evt_<1>"))
     webhook = WebhookEvent.objects.get()
 
     shown = admin_client.get(page(WebhookEvent, "change", webhook.pk)).content.decode()
@@ -87,10 +86,10 @@ def test_a_webhook_shows_its_body_as_it_came(admin_client, paid, ledger):
 
 @pytest.mark.parametrize("model", [Capture, Refund, WebhookEvent])
 def test_the_money_of_an_order_is_found(admin_client, paid, ledger, model):
-    services.collect([request()], now=NOON)
+    services.collect([payment_requested()], now=NOON)
     for intent in PaymentIntent.objects.all():
         give_back(intent, 100)
-        call_back(ledger, claim_of(intent))
+        deliver(ledger, payload_of(intent))
 
     found = admin_client.get(page(model), {"q": str(paid.order_id)}).content.decode()
 
@@ -99,7 +98,7 @@ def test_the_money_of_an_order_is_found(admin_client, paid, ledger, model):
 
 
 def test_the_payments_of_a_customer_are_found(admin_client, paid):
-    services.collect([request(customer_id="18")], now=NOON)
+    services.collect([payment_requested(customer_id="18")], now=NOON)
 
     found = admin_client.get(page(PaymentIntent), {"q": "17"}).content.decode()
 
@@ -160,7 +159,7 @@ class TestRefundAmount:
         assert LogEntry.objects.get().change_message == f"Refunded {given / 100:.2f} GBP."
 
     def test_reads_an_amount_in_the_currency_of_each_payment(self, admin_client, ledger):
-        services.collect([request(amount=10_000, currency="JPY")], now=NOON)
+        services.collect([payment_requested(amount=10_000, currency="JPY")], now=NOON)
 
         act(admin_client, "refund_amount", PaymentIntent.objects.get(), amount="60")
 
@@ -216,7 +215,7 @@ class TestRefundAmount:
         assert not LogEntry.objects.exists()
 
     def test_gives_the_same_back_of_each_that_has_so_much(self, admin_client, paid, ledger):
-        services.collect([request(amount=500), request(amount=7_000)], now=NOON)
+        services.collect([payment_requested(amount=500), payment_requested(amount=7_000)], now=NOON)
 
         told = act(admin_client, "refund_amount", *PaymentIntent.objects.all(), amount="60")
 

@@ -1,7 +1,9 @@
 from datetime import UTC, datetime
+from html import unescape
 from uuid import uuid4
 
 import pytest
+from django.test import Client
 from rest_framework.test import APIClient
 
 from payments import refunds
@@ -9,7 +11,7 @@ from payments.charges import services
 from payments.models import PaymentIntent, Refund
 from tests.factories import make_customer, make_stock, place_order
 from tests.outbox import counting_statements
-from tests.payments.test_services import request
+from tests.payments.scenes import payment_requested
 
 pytestmark = pytest.mark.django_db
 
@@ -18,7 +20,7 @@ NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
 
 def pay(username: str = "ada", **changes: object) -> PaymentIntent:
-    asked = request(customer_id=str(make_customer(username=username).pk), **changes)
+    asked = payment_requested(customer_id=str(make_customer(username=username).pk), **changes)
     services.collect([asked], now=NOON)
     return PaymentIntent.objects.get(order_id=asked.order_id)
 
@@ -79,7 +81,7 @@ class TestDetail:
         "name", ["{others}", "{nobodys}", "{unknown}", "1", "null", "%00", "..%2f", "9" * 21, "{others}x", "' OR 1=1"]
     )
     def test_finds_nothing_under_another_name(self, api, name):
-        nobodys = request(customer_id="")
+        nobodys = payment_requested(customer_id="")
         services.collect([nobodys], now=NOON)
         ids = {"others": pay("bob").pk, "nobodys": PaymentIntent.objects.get(customer_id="").pk, "unknown": uuid4()}
 
@@ -94,7 +96,7 @@ class TestList:
     def test_shows_own_payments_from_the_newest(self, api):
         first, second = pay(), pay()
         pay("bob")
-        services.collect([request(customer_id="")], now=NOON)
+        services.collect([payment_requested(customer_id="")], now=NOON)
 
         assert listed(api) == [str(second.pk), str(first.pk)]
 
@@ -157,14 +159,6 @@ class TestList:
 
         assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
 
-    def test_opens_in_a_browser(self, api):
-        paid = pay()
-
-        page = api.get(PAYMENTS, headers={"Accept": "text/html"})
-
-        assert page.status_code == 200
-        assert f"/api/v1/orders/{paid.order_id}/" in page.content.decode()
-
     def test_hides_how_the_money_moves(self, api):
         paid = pay()
 
@@ -173,3 +167,35 @@ class TestList:
         assert paid.provider_reference
         for secret in (paid.payment_method, paid.email, paid.provider_reference):
             assert secret not in shown
+
+
+class TestPage:
+    @pytest.fixture
+    def browser(self) -> Client:
+        client = Client(headers={"Accept": "text/html"})
+        client.force_login(make_customer())
+        return client
+
+    def text_of(self, browser: Client) -> str:
+        response = browser.get(PAYMENTS)
+        assert response.status_code == 200
+        return " ".join(unescape(response.content.decode()).split())
+
+    def test_shows_amounts_orders_and_refunds(self, browser, drain):
+        paid = pay(amount=10_000)
+        give_back(paid, 6_000)
+        drain()
+        give_back(paid, 1_000)
+
+        page = self.text_of(browser)
+
+        assert "<h1>Your payments</h1>" in page
+        assert f'<a href="/api/v1/orders/{paid.order_id}/">Its order</a>' in page
+        assert "1 June 2030, 12:00" in page
+        assert '<span class="state succeeded">Paid</span>' in page
+        assert "100.00 GBP <small>60.00 GBP went back</small> <small>10.00 GBP is on its way back</small>" in page
+
+    def test_shows_no_payments_of_other_customers(self, browser):
+        pay("grace")
+
+        assert "You have not paid anything yet." in self.text_of(browser)

@@ -5,8 +5,7 @@ from payments import handlers
 from payments.models import PaymentIntent, Refund, WebhookEvent
 from payments.webhooks.inbox import webhook_received
 from payments.webhooks.processing import WebhookUnmatched
-from tests.payments.scenes import NOON, call_back, claim_of
-from tests.payments.test_services import request
+from tests.payments.scenes import NOON, deliver, payload_of, payment_requested
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +29,7 @@ def overdue(asked: contracts.PaymentRequested) -> contracts.PaymentOverdue:
 
 
 def test_takes_a_requested_payment_and_sends_it_back_when_the_order_is_cancelled(ledger):
-    asked = request()
+    asked = payment_requested()
 
     handlers.take_payment([asked])
     handlers.stop_payment([cancelled(asked, payment_requested=True)])
@@ -42,14 +41,14 @@ def test_takes_a_requested_payment_and_sends_it_back_when_the_order_is_cancelled
 
 
 def test_has_nothing_to_stop_when_no_payment_was_requested():
-    handlers.stop_payment([cancelled(request(), payment_requested=False)])
+    handlers.stop_payment([cancelled(payment_requested(), payment_requested=False)])
 
     assert not PaymentIntent.objects.exists()
 
 
 @pytest.mark.parametrize("ending", ["cancelled", "overdue"])
 def test_knows_whose_a_payment_is_that_ended_before_it_was_asked_for(ending):
-    asked = request()
+    asked = payment_requested()
 
     if ending == "cancelled":
         handlers.stop_payment([cancelled(asked, payment_requested=True)])
@@ -61,7 +60,7 @@ def test_knows_whose_a_payment_is_that_ended_before_it_was_asked_for(ending):
 
 
 def test_settles_an_overdue_payment(ledger):
-    asked = request(payment_method="tok_pending")
+    asked = payment_requested(payment_method="tok_pending")
     handlers.take_payment([asked])
 
     handlers.settle_overdue([overdue(asked)])
@@ -70,7 +69,7 @@ def test_settles_an_overdue_payment(ledger):
 
 
 def test_asks_again_when_the_answer_was_lost(ledger):
-    asked = request(payment_method="tok_timeout")
+    asked = payment_requested(payment_method="tok_timeout")
     handlers.take_payment([asked])
 
     handlers.ask_again([contracts.PaymentUnsettled(order_id=asked.order_id, ask=1)])
@@ -79,9 +78,9 @@ def test_asks_again_when_the_answer_was_lost(ledger):
 
 
 def test_asks_when_a_webhook_came(ledger):
-    asked = request(payment_method="tok_timeout")
+    asked = payment_requested(payment_method="tok_timeout")
     handlers.take_payment([asked])
-    call_back(ledger, claim_of(PaymentIntent.objects.get()))
+    deliver(ledger, payload_of(PaymentIntent.objects.get()))
 
     handlers.settle_webhook([webhook_received(WebhookEvent.objects.get())])
 
@@ -89,8 +88,8 @@ def test_asks_when_a_webhook_came(ledger):
 
 
 def test_gives_up_a_webhook_whose_parking_is_over(ledger):
-    stranger = PaymentIntent(order_id=request().order_id, amount=4_500, currency="GBP", created_at=NOON)
-    call_back(ledger, claim_of(stranger))
+    stranger = PaymentIntent(order_id=payment_requested().order_id, amount=4_500, currency="GBP", created_at=NOON)
+    deliver(ledger, payload_of(stranger))
     webhook = WebhookEvent.objects.get()
 
     handlers.settle_webhook([webhook_received(webhook)])

@@ -12,8 +12,16 @@ from payments.gateway.protocol import Answer, NoStatement, Outcome, RefundReques
 from payments.models import Capture, PaymentIntent
 from payments.reconciliation import ReconciliationReport
 from tests.outbox import announced, published
-from tests.payments.scenes import NOON, capture_instead, captured, charge_again, given_back
-from tests.payments.test_services import request, status_of, wanted
+from tests.payments.scenes import (
+    NOON,
+    capture_other_amount,
+    captured,
+    charge_elsewhere,
+    dues_of,
+    given_back,
+    payment_requested,
+    status_of,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +34,7 @@ def paid(ledger) -> PaymentIntent:
     """
     45.00 GBP that both books have, and that 20.00 GBP went back of.
     """
-    asked = request()
+    asked = payment_requested()
     services.collect([asked], now=NOON)
     (refund,) = refunds.refund(asked.order_id, amount=2_000, reason="a scratch", now=NOON)
     refunds.send([str(refund.pk)], now=NOON)
@@ -37,7 +45,7 @@ def pending() -> PaymentIntent:
     """
     A payment that waits for its customer.
     """
-    services.collect([request(payment_method="tok_pending")], now=NOON)
+    services.collect([payment_requested(payment_method="tok_pending")], now=NOON)
     return PaymentIntent.objects.get(status="processing")
 
 
@@ -81,7 +89,7 @@ class TestReconcile:
         assert announced() == before
 
     def test_finds_nothing_wrong_with_money_that_is_not_there(self, ledger):
-        services.collect([request(payment_method="tok_declined"), request(amount=0)], now=NOON)
+        services.collect([payment_requested(payment_method="tok_declined"), payment_requested(amount=0)], now=NOON)
         pending()
 
         assert reconcile() == ReconciliationReport(entries=0, captures=0, repaired=[], left=[])
@@ -115,7 +123,7 @@ class TestReconcile:
 
 class TestRepair:
     def test_takes_a_payment_as_paid_whose_answer_never_came(self, ledger):
-        asked = request(payment_method="tok_timeout")
+        asked = payment_requested(payment_method="tok_timeout")
         services.collect([asked], now=NOON)
 
         reports = [reconcile(), reconcile()]
@@ -126,9 +134,9 @@ class TestRepair:
         assert len(published(contracts.PaymentSucceeded)) == 1
 
     def test_gives_back_once_what_came_for_an_order_that_was_over(self, ledger):
-        asked = request(payment_method="tok_pending")
+        asked = payment_requested(payment_method="tok_pending")
         services.collect([asked], now=NOON)
-        services.settle_overdue(wanted(asked), now=NOON)
+        services.settle_overdue(dues_of(asked), now=NOON)
         intent = intent_of(asked)
         ledger.approve(str(intent.pk))
 
@@ -139,7 +147,7 @@ class TestRepair:
         assert [it.anomaly for it in published(contracts.PaymentAnomalyFound)] == ["paid_late"]
 
     def test_gives_back_once_what_somebody_else_charged_for_the_order(self, paid, ledger):
-        charge_again(ledger, paid)
+        charge_elsewhere(ledger, paid)
 
         reports = [reconcile(), reconcile()]
 
@@ -149,7 +157,7 @@ class TestRepair:
 
     def test_takes_no_payment_as_paid_for_what_somebody_else_charged(self, ledger):
         intent = pending()
-        charge_again(ledger, intent)
+        charge_elsewhere(ledger, intent)
 
         reconcile()
 
@@ -159,7 +167,7 @@ class TestRepair:
 
     def test_gives_back_another_amount_than_was_asked_for(self, ledger):
         intent = pending()
-        capture_instead(ledger, intent, 4_000)
+        capture_other_amount(ledger, intent, 4_000)
 
         reports = [reconcile(), reconcile()]
 
@@ -180,12 +188,12 @@ class TestRepair:
         assert len(published(contracts.PaymentRefunded)) == 2
 
     def test_is_not_done_again_by_answers_that_come_afterwards(self, ledger):
-        asked = request(payment_method="tok_timeout")
+        asked = payment_requested(payment_method="tok_timeout")
         services.collect([asked], now=NOON)
         reconcile()
 
         services.ask_again({asked.order_id: 1}, now=NOON)
-        services.settle_overdue(wanted(asked), now=NOON)
+        services.settle_overdue(dues_of(asked), now=NOON)
 
         assert (captured(), given_back()) == ([(4_500, "GBP", "", 0)], [])
 
@@ -201,7 +209,7 @@ class TestWhatIsLeftToAPerson:
 
     def test_is_money_for_no_order_of_ours(self, paid, ledger):
         stranger = PaymentIntent(order_id=paid.pk, amount=4_500, currency="GBP", created_at=NOON)
-        charge_again(ledger, stranger, key="strange")
+        charge_elsewhere(ledger, stranger, key="strange")
 
         self.assert_left(DifferenceKind.STRANGE, "instant-strange")
 
@@ -212,7 +220,7 @@ class TestWhatIsLeftToAPerson:
 
     @pytest.mark.parametrize(("amount", "currency"), [(4_499, "GBP"), (4_500, "USD")])
     def test_is_money_of_another_amount_or_currency(self, paid, ledger, amount, currency):
-        capture_instead(ledger, paid, amount, currency)
+        capture_other_amount(ledger, paid, amount, currency)
 
         self.assert_left(DifferenceKind.DIFFERENT, f"instant-{paid.pk}")
 

@@ -12,8 +12,7 @@ from payments.gateway.protocol import Answer, Outcome, RefundRequest, TimedOut, 
 from payments.models import Capture, PaymentIntent, Refund
 from tests.gateways import LedgerGateway
 from tests.outbox import allowed_for_a_hundredfold, counting_statements, published
-from tests.payments.scenes import captured, given_back
-from tests.payments.test_services import request
+from tests.payments.scenes import captured, given_back, payment_requested
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +24,7 @@ def paid(ledger) -> str:
     """
     The id of an order that paid 100.00 GBP.
     """
-    asked = request(amount=10_000)
+    asked = payment_requested(amount=10_000)
     services.collect([asked], now=NOON)
     return asked.order_id
 
@@ -101,7 +100,7 @@ class TestRefund:
         assert statuses() == [(6_000, "pending")]
 
     def test_refuses_for_an_order_that_paid_nothing(self, ledger):
-        declined = request(payment_method="tok_declined")
+        declined = payment_requested(payment_method="tok_declined")
         services.collect([declined], now=NOON)
 
         with pytest.raises(refunds.RefundExceedsCapture):
@@ -133,7 +132,7 @@ class TestRefund:
         assert captured() == [(10_000, "GBP", "", 10_000), (20_000, "GBP", "surplus", 0)]
 
     def test_gives_back_in_uneven_parts_to_the_last_penny(self, drain, ledger):
-        asked = request(amount=61)
+        asked = payment_requested(amount=61)
         services.collect([asked], now=NOON)
 
         for part in (32, 9, 8, 3, 6, 3):

@@ -9,7 +9,7 @@ from payments.models import PaymentIntent
 from tests.factories import make_customer
 from tests.operators import operator_who_may
 from tests.outbox import counting_statements
-from tests.payments.test_services import request
+from tests.payments.scenes import payment_requested
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +22,9 @@ def cursor(tokens: str) -> str:
 
 def pay(times: int) -> list[str]:
     customer = str(make_customer().pk)
-    services.collect([request(customer_id=customer) for _ in range(times)], now=datetime(2030, 6, 1, 12, tzinfo=UTC))
+    services.collect(
+        [payment_requested(customer_id=customer) for _ in range(times)], now=datetime(2030, 6, 1, 12, tzinfo=UTC)
+    )
     return [str(pk) for pk in PaymentIntent.objects.order_by("pk").values_list("pk", flat=True)]
 
 

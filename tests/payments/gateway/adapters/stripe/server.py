@@ -1,7 +1,7 @@
 """
 A stub of Stripe that speaks over HTTP as much of its API as the adapter uses, after "API Reference", "Idempotent
 requests", "Error codes" and "Testing". Its objects have the shape that the reference documents: they were written by
-hand after it (`recorded/`), and none of them came from Stripe.
+hand after it (`hand_written/`), and none of them came from Stripe.
 """
 
 import copy
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-RECORDED = {path.stem: json.loads(path.read_text()) for path in (Path(__file__).parent / "recorded").glob("*.json")}
+EXAMPLES = {path.stem: json.loads(path.read_text()) for path in (Path(__file__).parent / "hand_written").glob("*.json")}
 DECLINES = {
     "pm_card_chargeDeclined": "generic_decline",
     "pm_card_chargeDeclinedInsufficientFunds": "insufficient_funds",
@@ -27,8 +27,8 @@ STATUSES = {"pm_card_authenticationRequired": "requires_action", "pm_usBankAccou
 CANCELABLE = ("requires_payment_method", "requires_confirmation", "requires_action", "requires_capture")
 
 
-def recorded(name: str) -> dict[str, Any]:
-    return copy.deepcopy(RECORDED[name])
+def example_of(name: str) -> dict[str, Any]:
+    return copy.deepcopy(EXAMPLES[name])
 
 
 class Failed(Exception):
@@ -143,7 +143,7 @@ class StripeServer:
         amount = int(params["amount"])
         if amount < 50:
             raise Failed(400, code="amount_too_small", param="amount", message="Amount must be at least 50 cents")
-        intent = recorded("payment_intent") | {
+        intent = example_of("payment_intent") | {
             "id": f"pi_{next(self._ids)}",
             "amount": amount,
             "currency": params["currency"],
@@ -177,7 +177,7 @@ class StripeServer:
         return intent
 
     def capture(self, intent: dict[str, Any]) -> None:
-        charge = recorded("charge") | {
+        charge = example_of("charge") | {
             "id": f"ch_{next(self._ids)}",
             "amount": intent["amount"],
             "amount_captured": intent["amount"],
@@ -202,7 +202,7 @@ class StripeServer:
         if charge["amount_refunded"] + amount > charge["amount"]:
             raise Failed(400, param="amount", message="Refund amount is greater than unrefunded amount on charge")
         charge["amount_refunded"] += amount
-        refund = recorded("refund") | {
+        refund = example_of("refund") | {
             "id": f"re_{next(self._ids)}",
             "amount": amount,
             "currency": charge["currency"],

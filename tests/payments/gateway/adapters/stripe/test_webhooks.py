@@ -18,15 +18,15 @@ from payments.gateway.protocol import (
     TimestampOutOfTolerance,
     WebhookPayload,
 )
-from tests.payments.adapters.stripe_api.scenes import NOW, OLD_SECRET, SECRET
-from tests.payments.adapters.stripe_api.server import recorded
+from tests.payments.gateway.adapters.stripe.scenes import NOW, OLD_SECRET, SECRET
+from tests.payments.gateway.adapters.stripe.server import example_of
 
 
 class TestReadWebhook:
     def webhook(self, *, kind: str = "succeeded", status: str = "succeeded", **changes: Any) -> dict[str, Any]:
-        intent = recorded("payment_intent") | {"amount": 2500, "amount_received": 2500, "currency": "eur"}
+        intent = example_of("payment_intent") | {"amount": 2500, "amount_received": 2500, "currency": "eur"}
         intent |= {"status": status, "metadata": {"payment": "pay-1", "order_id": "order-1"}} | changes
-        return recorded("event") | {"type": f"payment_intent.{kind}", "data": {"object": intent}}
+        return example_of("event") | {"type": f"payment_intent.{kind}", "data": {"object": intent}}
 
     def read(self, gateway: Gateway, event: Any, *, secret: str = SECRET, late: int = 0) -> WebhookPayload | None:
         body = event if isinstance(event, str) else json.dumps(event)
@@ -93,7 +93,7 @@ class TestReadWebhook:
 
     @pytest.mark.parametrize("kind", ["charge.refunded", "payment_intent.created", "payment_intent", "account.updated"])
     def test_passes_over_what_payments_does_not_care_for(self, gateway, kind):
-        assert self.read(gateway, recorded("event") | {"type": kind}) is None
+        assert self.read(gateway, example_of("event") | {"type": kind}) is None
 
     @pytest.mark.parametrize(
         "header",

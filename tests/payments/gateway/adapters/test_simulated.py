@@ -22,7 +22,7 @@ from payments.gateway.protocol import (
     Unreachable,
     WebhookPayload,
 )
-from tests.payments.adapters.scripted_server import Asked, answering, hanging_up
+from tests.payments.gateway.adapters.scripted_server import Asked, answering, hanging_up
 from tests.webhooks import DATA, event, signed
 
 NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)

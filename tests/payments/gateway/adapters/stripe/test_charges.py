@@ -9,8 +9,8 @@ import pytest
 
 from payments.gateway.adapters.stripe import StripeGateway
 from payments.gateway.protocol import Answer, Money, Outcome, TimedOut, Unreachable
-from tests.payments.adapters.stripe_api.scenes import NOW, chair, only
-from tests.payments.adapters.stripe_api.server import Fault
+from tests.payments.gateway.adapters.stripe.scenes import NOW, chair, only
+from tests.payments.gateway.adapters.stripe.server import Fault
 
 
 class TestCharge:

@@ -18,8 +18,7 @@ from payments.models import PaymentIntent
 from payments.reconciliation import ReconciliationReport
 from tests.gateways import LedgerGateway
 from tests.messaging.scenes import Terminal, run, run_json
-from tests.payments.scenes import NOON, captured
-from tests.payments.test_services import request
+from tests.payments.scenes import NOON, captured, payment_requested
 
 pytestmark = pytest.mark.django_db
 
@@ -65,7 +64,7 @@ def unbooked(gateway) -> PaymentIntent:
     """
     A payment that only the gateway knows to be paid.
     """
-    services.collect([request(payment_method="tok_timeout")], now=timezone.now())
+    services.collect([payment_requested(payment_method="tok_timeout")], now=timezone.now())
     return PaymentIntent.objects.get()
 
 
@@ -74,7 +73,7 @@ def missing(gateway) -> PaymentIntent:
     """
     A payment that only our books know to be paid.
     """
-    services.collect([request()], now=timezone.now())
+    services.collect([payment_requested()], now=timezone.now())
     gateway.captured.clear()
     return PaymentIntent.objects.get()
 
@@ -93,7 +92,7 @@ def row(kind: str, intent: PaymentIntent, *, detail: str, description: str) -> d
 
 class TestReconcilePayments:
     def test_says_that_the_books_agree(self, gateway):
-        services.collect([request()], now=timezone.now())
+        services.collect([payment_requested()], now=timezone.now())
 
         assert run("reconcile_payments") == (
             "Captures at the gateway: 1; in our books: 1. Differences repaired: 0; left to an operator: 0.\n"
@@ -221,18 +220,18 @@ class TestReconcileSince:
         return remembering
 
     def test_leaves_out_what_both_books_had_before(self, dated):
-        services.collect([request()], now=NOON - timedelta(days=30))
+        services.collect([payment_requested()], now=NOON - timedelta(days=30))
 
         assert reconcile(NOON) == ReconciliationReport(entries=0, captures=0, repaired=[], left=[])
 
     def test_looks_further_back_for_money_that_we_learned_of_lately(self, dated):
-        services.collect([request(payment_method="tok_timeout")], now=NOON - timedelta(days=30))
+        services.collect([payment_requested(payment_method="tok_timeout")], now=NOON - timedelta(days=30))
         reconcile(None)
 
         assert reconcile(NOON - timedelta(days=2)) == ReconciliationReport(entries=1, captures=1, repaired=[], left=[])
 
     def test_finds_money_that_only_we_have_since_then(self, dated):
-        services.collect([request()], now=NOON)
+        services.collect([payment_requested()], now=NOON)
         dated.captured.clear()
 
         assert [it.kind for it in reconcile(NOON - timedelta(days=2)).left] == [DifferenceKind.MISSING]

@@ -15,7 +15,7 @@ from payments.models import PaymentIntent, WebhookEvent
 from tests.factories import make_stock
 from tests.gateways import LedgerGateway
 from tests.journeys.story import letters, place, shelf, story
-from tests.payments.scenes import call_back, capture_instead, captured, claim_of, given_back
+from tests.payments.scenes import capture_other_amount, captured, deliver, given_back, payload_of
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +26,7 @@ GIVEN_BACK = (4_500, "succeeded", "paid when the order was over")
 
 
 def tell(ledger: LedgerGateway, intent: PaymentIntent, **changes: object) -> None:
-    call_back(ledger, claim_of(intent, **changes), now=timezone.now())
+    deliver(ledger, payload_of(intent, **changes), now=timezone.now())
 
 
 def become(gateway: LedgerGateway, monkeypatch) -> LedgerGateway:
@@ -84,11 +84,11 @@ class TestF3PaidAfterItExpired:
 
     def test_however_often_the_gateway_says_so(self, api, drain, ledger, too_late):
         order, intent = too_late
-        claim = claim_of(intent)
+        claim = payload_of(intent)
 
-        call_back(ledger, claim, claim, now=timezone.now())
+        deliver(ledger, claim, claim, now=timezone.now())
         drain()
-        call_back(ledger, claim, claim_of(intent), now=timezone.now())
+        deliver(ledger, claim, payload_of(intent), now=timezone.now())
         drain()
 
         self.assert_given_back_once(api, order)
@@ -230,7 +230,7 @@ class TestF19PaidSomethingElse:
 
     def test_a_webhook_that_says_so_waits_for_the_deadline(self, api, drain, ledger, pending):
         order, intent = pending
-        capture_instead(ledger, intent, 4_000)
+        capture_other_amount(ledger, intent, 4_000)
 
         tell(ledger, intent, claimed=Money(4_000, "GBP"))
         drain()

@@ -12,7 +12,7 @@ from messaging.subscribers import NotReady, PartlyUnavailable
 from payments.charges import services
 from payments.gateway.protocol import Answer, Outcome, TimedOut, Unreachable
 from tests.outbox import announced, published
-from tests.payments.test_services import request, status_of, wanted
+from tests.payments.scenes import dues_of, payment_requested, status_of
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +25,7 @@ def lost(ledger) -> contracts.PaymentRequested:
     """
     A payment that was captured, and whose answer was lost.
     """
-    asked = request(payment_method="tok_timeout")
+    asked = payment_requested(payment_method="tok_timeout")
     services.collect([asked], now=NOON)
     return asked
 
@@ -105,7 +105,7 @@ class TestAskAgain:
         assert len(asks()) == 1
 
     def test_settles_the_others_when_one_is_unreachable(self, ledger):
-        both = [request(payment_method="tok_timeout"), request(payment_method="tok_timeout")]
+        both = [payment_requested(payment_method="tok_timeout"), payment_requested(payment_method="tok_timeout")]
         services.collect(both, now=NOON)
         ledger.script.append(Unreachable())
 
@@ -115,9 +115,9 @@ class TestAskAgain:
         assert sorted(map(status_of, both)) == ["succeeded", "unknown"]
 
     def test_withdraws_what_its_order_no_longer_wants(self, ledger):
-        asked = request(payment_method="tok_pending")
+        asked = payment_requested(payment_method="tok_pending")
         services.collect([asked], now=NOON)
-        services.stop(wanted(asked), now=NOON)
+        services.stop(dues_of(asked), now=NOON)
 
         services.ask_again({asked.order_id: 1}, now=NOON)
 
@@ -125,9 +125,9 @@ class TestAskAgain:
         assert ledger.calls == {"charge": 1, "cancel": 1}
 
     def test_leaves_it_to_the_next_ask_when_the_request_comes_again(self, ledger):
-        asked = request(payment_method="tok_pending")
+        asked = payment_requested(payment_method="tok_pending")
         services.collect([asked], now=NOON)
-        services.stop(wanted(asked), now=NOON)
+        services.stop(dues_of(asked), now=NOON)
 
         services.collect([asked], now=NOON)
 
@@ -140,19 +140,19 @@ class TestAGatewayThatCannotCancelYet:
         monkeypatch.setattr(ledger, "cancel", lambda _: Answer(outcome=Outcome.PROCESSING))
 
     def test_is_asked_again_about_an_overdue_payment(self, ledger):
-        asked = request(payment_method="tok_pending")
+        asked = payment_requested(payment_method="tok_pending")
         services.collect([asked], now=NOON)
 
         with pytest.raises(NotReady) as undecided:
-            services.settle_overdue(wanted(asked), now=NOON)
+            services.settle_overdue(dues_of(asked), now=NOON)
 
         assert list(undecided.value.keys) == [asked.order_id]
         assert status_of(asked) == "processing"
 
     def test_is_asked_again_about_a_withdrawn_payment(self, ledger):
-        asked = request(payment_method="tok_pending")
+        asked = payment_requested(payment_method="tok_pending")
         services.collect([asked], now=NOON)
-        services.stop(wanted(asked), now=NOON)
+        services.stop(dues_of(asked), now=NOON)
 
         services.ask_again({asked.order_id: 1}, now=NOON)
 
@@ -167,7 +167,7 @@ class TestAGatewayThatKnowsNothingOfWhatItWasAsked:
             monkeypatch.setattr(ledger, call, lambda _: Answer(outcome=Outcome.ABSENT))
 
     def test_leaves_a_charge_in_doubt(self, ledger):
-        asked = request()
+        asked = payment_requested()
 
         services.collect([asked], now=NOON)
 
@@ -175,18 +175,18 @@ class TestAGatewayThatKnowsNothingOfWhatItWasAsked:
         assert asks() == [NOON + services.PAYMENT_QUERY_DELAYS[0]]
 
     def test_is_asked_again_about_an_overdue_payment(self, ledger):
-        asked = request()
+        asked = payment_requested()
         services.collect([asked], now=NOON)
 
         with pytest.raises(NotReady):
-            services.settle_overdue(wanted(asked), now=NOON)
+            services.settle_overdue(dues_of(asked), now=NOON)
 
         assert status_of(asked) == "unknown"
 
 
 class TestADeadGateway:
     def test_has_nobody_given_up_because_of_it(self, ledger):
-        several = [request(payment_method="tok_timeout") for _ in range(3)]
+        several = [payment_requested(payment_method="tok_timeout") for _ in range(3)]
         for asked in several:
             services.collect([asked], now=NOON)
             silence_for_good(asked, ledger)
@@ -201,7 +201,7 @@ class TestADeadGateway:
         settings.MESSAGING = replace(settings.MESSAGING, handler_limit_seconds=0.4)
         the_end = threading.Event()
         monkeypatch.setattr(ledger, "charge", lambda _: the_end.wait(20))
-        asked = request()
+        asked = payment_requested()
 
         services.collect([asked], now=NOON)
         the_end.set()
@@ -225,7 +225,7 @@ class TestThroughTheRelay:
         assert not Delivery.objects.dead().exists()
 
     def test_an_unreachable_gateway_uses_up_no_attempts(self, ledger, drain):
-        asked = request()
+        asked = payment_requested()
         ledger.script.extend([Unreachable()] * 3)
         with transaction.atomic():
             publish(asked)
@@ -238,9 +238,9 @@ class TestThroughTheRelay:
         assert status_of(asked) == "succeeded"
 
     def test_the_latest_of_two_asks_that_are_due_together_is_heard(self, ledger, drain):
-        asked = request(payment_method="tok_timeout")
+        asked = payment_requested(payment_method="tok_timeout")
         services.collect([asked], now=NOON)
-        services.stop(wanted(asked), now=NOON)
+        services.stop(dues_of(asked), now=NOON)
         Delivery.objects.filter(delayed=True).update(due_at=NOON + timedelta(seconds=5))
 
         drain(after=NOON + SOON - datetime.now(UTC))

@@ -21,8 +21,7 @@ from tests.factories import make_stock, place_order
 from tests.gateways import LedgerGateway
 from tests.journeys.story import letters, place, story
 from tests.outbox import announced, published
-from tests.payments.scenes import NOON, call_back, captured, charge_again, claim_of, given_back
-from tests.payments.test_services import request
+from tests.payments.scenes import NOON, captured, charge_elsewhere, deliver, given_back, payload_of, payment_requested
 
 pytestmark = pytest.mark.django_db
 
@@ -53,7 +52,7 @@ def waiting(ledger) -> PaymentIntent:
     """
     A payment that waits for its customer.
     """
-    services.collect([request(payment_method="tok_pending")], now=NOON)
+    services.collect([payment_requested(payment_method="tok_pending")], now=NOON)
     return PaymentIntent.objects.get()
 
 
@@ -70,9 +69,9 @@ class TestF6TheSameCallbackAgain:
 
     @pytest.mark.parametrize("ids", [1, 20], ids=["one event", "twenty events"])
     def test_twenty_times_takes_effect_once(self, api, drain, ledger, order, ids):
-        claims = [claim_of(PaymentIntent.objects.get()) for _ in range(ids)]
+        claims = [payload_of(PaymentIntent.objects.get()) for _ in range(ids)]
 
-        call_back(ledger, *claims * (20 // ids), now=timezone.now())
+        deliver(ledger, *claims * (20 // ids), now=timezone.now())
         drain()
 
         assert story(api, order) == ["placed", "awaiting_payment", "confirmed"]
@@ -81,7 +80,7 @@ class TestF6TheSameCallbackAgain:
         assert ledger.calls == {"charge": 1, "look_up": 1}
 
     def test_while_we_ask_takes_effect_once(self, api, drain, ledger, order):
-        call_back(ledger, claim_of(PaymentIntent.objects.get()), now=timezone.now())
+        deliver(ledger, payload_of(PaymentIntent.objects.get()), now=timezone.now())
 
         drain(after=timedelta(seconds=6))
 
@@ -90,11 +89,11 @@ class TestF6TheSameCallbackAgain:
         assert announced()["payments.payment_succeeded"] == 1
 
     def test_with_another_amount_is_refused_and_changes_nothing(self, ledger, waiting):
-        told = claim_of(waiting)
-        call_back(ledger, told)
+        told = payload_of(waiting)
+        deliver(ledger, told)
 
         with pytest.raises(inbox.EventIdReused):
-            call_back(ledger, replace(told, fingerprint="another", claimed=Money(1, "GBP")))
+            deliver(ledger, replace(told, fingerprint="another", claimed=Money(1, "GBP")))
 
         kept = WebhookEvent.objects.values("event_id", "amount", "conflicts", "status").get()
         assert kept == {"event_id": told.event_id, "amount": 4_500, "conflicts": 1, "status": "received"}
@@ -103,8 +102,8 @@ class TestF6TheSameCallbackAgain:
 
     @pytest.mark.parametrize("claimed", [Money(4_499, "GBP"), Money(4_500, "USD")])
     def test_under_another_id_and_with_another_amount_alarms_the_operator_once(self, ledger, waiting, claimed, drain):
-        claim = claim_of(waiting, claimed=claimed)
-        call_back(ledger, claim, now=timezone.now())
+        claim = payload_of(waiting, claimed=claimed)
+        deliver(ledger, claim, now=timezone.now())
         drain()
 
         Delivery.objects.replay(timezone.now())
@@ -128,8 +127,8 @@ class TestF7CalledBackTooEarly:
         make_stock()
         order = place_order()
         unopened = PaymentIntent(order_id=order.pk, amount=4_500, currency="GBP", created_at=NOON)
-        claim = charge_again(ledger, unopened)
-        call_back(ledger, claim, now=timezone.now())
+        claim = charge_elsewhere(ledger, unopened)
+        deliver(ledger, claim, now=timezone.now())
         processing.process([str(WebhookEvent.objects.get().pk)], now=timezone.now())
         assert webhooks_are() == ["parked"]
 
@@ -141,9 +140,9 @@ class TestF7CalledBackTooEarly:
         assert (order.status, order.refunded) == ("confirmed", 0)
 
     def test_it_is_asked_about_no_more_when_its_parking_is_over(self, drain, ledger):
-        asked = request(payment_method="tok_pending")
+        asked = payment_requested(payment_method="tok_pending")
         unopened = PaymentIntent(order_id=asked.order_id, amount=4_500, currency="GBP", created_at=NOON)
-        call_back(ledger, claim_of(unopened, Outcome.PROCESSING), now=timezone.now())
+        deliver(ledger, payload_of(unopened, Outcome.PROCESSING), now=timezone.now())
         drain()
         services.collect([asked], now=timezone.now())
         drain()
@@ -155,7 +154,7 @@ class TestF7CalledBackTooEarly:
 
     def test_it_is_a_dead_letter_when_its_parking_is_over_and_nothing_was_opened(self, drain, ledger):
         stranger = PaymentIntent(order_id=uuid4(), amount=4_500, currency="GBP", created_at=NOON)
-        call_back(ledger, claim_of(stranger), now=timezone.now())
+        deliver(ledger, payload_of(stranger), now=timezone.now())
 
         drain(after=PARKING - A_MOMENT)
         assert (webhooks_are(), Delivery.objects.dead().count()) == (["parked"], 0)
@@ -166,9 +165,9 @@ class TestF7CalledBackTooEarly:
         assert (webhooks_are(), ledger.calls) == (["parked"], {})
 
     def test_it_is_heard_when_a_person_replays_it_after_all(self, drain, ledger):
-        asked = request(payment_method="tok_pending")
+        asked = payment_requested(payment_method="tok_pending")
         stranger = PaymentIntent(order_id=asked.order_id, amount=4_500, currency="GBP", created_at=NOON)
-        call_back(ledger, claim_of(stranger, Outcome.DECLINED), now=timezone.now())
+        deliver(ledger, payload_of(stranger, Outcome.DECLINED), now=timezone.now())
         drain(after=PARKING + A_MOMENT)
         services.settle_overdue({asked.order_id: services.Due(4_500, "GBP", "17")}, now=NOON)
 
@@ -194,7 +193,7 @@ class TestF8OutOfOrder:
         let_it_be(truth, ledger, waiting)
 
         for outcome in claims:
-            call_back(ledger, claim_of(waiting, outcome))
+            deliver(ledger, payload_of(waiting, outcome))
             processing.process([str(WebhookEvent.objects.latest("pk").pk)], now=NOON)
 
         waiting.refresh_from_db()
@@ -206,12 +205,12 @@ class TestF8OutOfOrder:
     @pytest.mark.parametrize("late", CLAIMS)
     def test_a_late_one_revives_no_payment_that_went_back(self, ledger, waiting, drain, late):
         ledger.approve(str(waiting.pk))
-        call_back(ledger, claim_of(waiting), now=timezone.now())
+        deliver(ledger, payload_of(waiting), now=timezone.now())
         drain()
         services.stop({str(waiting.order_id): services.Due(4_500, "GBP", "17")}, now=NOON)
         drain()
 
-        call_back(ledger, claim_of(waiting, late), now=timezone.now())
+        deliver(ledger, payload_of(waiting, late), now=timezone.now())
         drain()
 
         assert captured() == [(4_500, "GBP", "", 4_500)]

@@ -15,8 +15,7 @@ from payments.models import PaymentIntent, WebhookEvent
 from payments.webhooks import inbox, processing
 from payments.webhooks.processing import WebhookUnmatched
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
-from tests.payments.scenes import NOON, call_back, captured, charge_again, claim_of, given_back
-from tests.payments.test_services import request
+from tests.payments.scenes import NOON, captured, charge_elsewhere, deliver, given_back, payload_of, payment_requested
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +26,7 @@ def pay(*methods: str) -> list[PaymentIntent]:
     """
     Ask for so many payments, and return them as they are then.
     """
-    services.collect([request(payment_method=method) for method in methods], now=NOON)
+    services.collect([payment_requested(payment_method=method) for method in methods], now=NOON)
     return list(PaymentIntent.objects.order_by("pk"))
 
 
@@ -42,9 +41,9 @@ def statuses() -> list[str]:
 class TestReceive:
     def test_stores_what_is_claimed_and_announces_it(self, ledger):
         (intent,) = pay("tok_pending")
-        claim = claim_of(intent, event_id="evt_1")
+        claim = payload_of(intent, event_id="evt_1")
 
-        call_back(ledger, claim)
+        deliver(ledger, claim)
 
         webhook = WebhookEvent.objects.get()
         kept = (webhook.event_id, bytes(webhook.body), webhook.charge_key, webhook.order_id, webhook.reference)
@@ -58,7 +57,7 @@ class TestReceive:
     def test_takes_a_reference_to_no_order_of_ours_as_it_is(self, ledger):
         (intent,) = pay("tok_pending")
 
-        call_back(ledger, claim_of(intent, order_id="order-1", charge_key="pi_1"))
+        deliver(ledger, payload_of(intent, order_id="order-1", charge_key="pi_1"))
 
         assert WebhookEvent.objects.values_list("order_id", "charge_key").get() == (None, "pi_1")
         assert [event.key for event in published(contracts.WebhookReceived)] == ["pi_1"]
@@ -74,7 +73,7 @@ class TestReceive:
 class TestSettle:
     def test_asks_the_gateway_and_believes_nothing_else(self, ledger):
         (intent,) = pay("tok_pending")
-        call_back(ledger, claim_of(intent))
+        deliver(ledger, payload_of(intent))
 
         processing.process(stored(), now=NOON)
 
@@ -85,7 +84,7 @@ class TestSettle:
     def test_settles_each_once(self, ledger):
         (intent,) = pay("tok_pending")
         ledger.approve(str(intent.pk))
-        call_back(ledger, claim_of(intent))
+        deliver(ledger, payload_of(intent))
 
         processing.process(stored(), now=NOON)
         processing.process(stored(), now=NOON)
@@ -95,7 +94,7 @@ class TestSettle:
     @pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.DECLINED, Outcome.CANCELLED])
     def test_asks_nobody_what_is_known(self, ledger, outcome):
         (intent,) = pay("tok_visa")
-        call_back(ledger, claim_of(intent, outcome))
+        deliver(ledger, payload_of(intent, outcome))
 
         processing.process(stored(), now=NOON)
 
@@ -105,7 +104,7 @@ class TestSettle:
     def test_comes_back_to_those_that_the_gateway_did_not_answer(self, ledger, silence):
         for intent in pay("tok_pending", "tok_pending", "tok_pending"):
             ledger.approve(str(intent.pk))
-            call_back(ledger, claim_of(intent))
+            deliver(ledger, payload_of(intent))
         ledger.script.append(silence)
 
         with pytest.raises(PartlyUnavailable) as unanswered:
@@ -117,7 +116,7 @@ class TestSettle:
 
     def test_lets_what_is_for_a_person_wait_while_the_gateway_is_silent(self, ledger):
         silent, disputed = pay("tok_pending", "tok_pending")
-        call_back(ledger, claim_of(silent), claim_of(disputed, claimed=Money(1, "GBP")))
+        deliver(ledger, payload_of(silent), payload_of(disputed, claimed=Money(1, "GBP")))
         ledger.script.append(TimedOut())
 
         with pytest.raises(PartlyUnavailable) as unanswered:
@@ -129,7 +128,7 @@ class TestSettle:
     def test_withdraws_what_its_order_no_longer_wants(self, ledger):
         (intent,) = pay("tok_pending")
         services.stop({str(intent.order_id): services.Due(4_500, "GBP", "17")}, now=NOON)
-        call_back(ledger, claim_of(intent, Outcome.PROCESSING))
+        deliver(ledger, payload_of(intent, Outcome.PROCESSING))
 
         processing.process(stored(), now=NOON)
 
@@ -138,7 +137,7 @@ class TestSettle:
 
     def test_looks_up_another_charge_of_the_order_by_its_own_key(self, ledger):
         (intent,) = pay("tok_visa")
-        call_back(ledger, charge_again(ledger, intent))
+        deliver(ledger, charge_elsewhere(ledger, intent))
 
         processing.process(stored(), now=NOON)
 
@@ -149,7 +148,7 @@ class TestSettle:
         (intent,) = pay("tok_pending")
         ledger.approve(str(intent.pk))
         stranger = PaymentIntent(order_id=intent.pk, amount=1, currency="GBP")
-        call_back(ledger, claim_of(intent), claim_of(stranger))
+        deliver(ledger, payload_of(intent), payload_of(stranger))
 
         processing.process(stored(), now=NOON)
         assert statuses() == ["settled", "parked"]
@@ -164,7 +163,7 @@ class TestSettle:
             intents = pay(*["tok_pending"] * size)[-size:]
             for intent in intents:
                 ledger.approve(str(intent.pk))
-            call_back(ledger, *map(claim_of, intents))
+            deliver(ledger, *map(payload_of, intents))
             with counting_statements() as statements:
                 processing.process(stored()[-size:], now=NOON)
             counts.append(len(statements))

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from payments.gateway.protocol import Money, StatementEntry, Unreachable
-from tests.payments.adapters.stripe_api.scenes import chair, only, refund_request
-from tests.payments.adapters.stripe_api.server import Fault
+from tests.payments.gateway.adapters.stripe.scenes import chair, only, refund_request
+from tests.payments.gateway.adapters.stripe.server import Fault
 
 
 class TestStatement:

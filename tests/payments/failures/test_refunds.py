@@ -13,7 +13,7 @@ from payments.models import PaymentIntent, Refund
 from tests.factories import make_stock
 from tests.gateways import LedgerGateway
 from tests.journeys.story import letters, place, shelf, story
-from tests.payments.scenes import call_back, captured, charge_again, given_back
+from tests.payments.scenes import captured, charge_elsewhere, deliver, given_back
 
 pytestmark = pytest.mark.django_db
 
@@ -138,9 +138,9 @@ class TestF16PaidTwice:
         ]
 
     def test_the_first_is_kept_and_the_second_goes_back(self, api, drain, ledger, order):
-        claim = charge_again(ledger, PaymentIntent.objects.get())
+        claim = charge_elsewhere(ledger, PaymentIntent.objects.get())
 
-        call_back(ledger, claim, now=timezone.now())
+        deliver(ledger, claim, now=timezone.now())
         drain()
 
         self.assert_one_is_kept(api, order, ledger)
@@ -151,7 +151,7 @@ class TestF16PaidTwice:
         order = place(api, price=10_000, payment_method="tok_pending")
         drain()
         intent = PaymentIntent.objects.get()
-        call_back(ledger, charge_again(ledger, intent), now=timezone.now())
+        deliver(ledger, charge_elsewhere(ledger, intent), now=timezone.now())
         drain()
         assert story(api, order)[-1] == "awaiting_payment"
 
@@ -165,7 +165,7 @@ class TestF16PaidTwice:
     def test_a_third_goes_back_too(self, api, drain, ledger, order):
         intent = PaymentIntent.objects.get()
         for key in ("second", "third"):
-            call_back(ledger, charge_again(ledger, intent, key=key), now=timezone.now())
+            deliver(ledger, charge_elsewhere(ledger, intent, key=key), now=timezone.now())
         drain()
 
         assert sorted(captured()) == [KEPT, SURPLUS, SURPLUS]
@@ -174,7 +174,7 @@ class TestF16PaidTwice:
 
     def test_all_that_came_goes_back_when_an_operator_says_so(self, api, drain, ledger, order):
         intent = PaymentIntent.objects.get()
-        call_back(ledger, charge_again(ledger, intent), now=timezone.now())
+        deliver(ledger, charge_elsewhere(ledger, intent), now=timezone.now())
         drain()
 
         refunds.refund(str(intent.order_id), reason="by the shop", now=timezone.now())

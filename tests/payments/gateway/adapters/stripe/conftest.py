@@ -11,8 +11,8 @@ import stripe
 
 from payments.gateway.adapters.stripe import StripeGateway
 from payments.gateway.protocol import Gateway
-from tests.payments.adapters.stripe_api.scenes import NOW, OLD_SECRET, SECRET
-from tests.payments.adapters.stripe_api.server import StripeServer
+from tests.payments.gateway.adapters.stripe.scenes import NOW, OLD_SECRET, SECRET
+from tests.payments.gateway.adapters.stripe.server import StripeServer
 
 
 @pytest.fixture

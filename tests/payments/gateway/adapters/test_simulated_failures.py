@@ -8,7 +8,7 @@ import pytest
 
 from payments.gateway.adapters.simulated import SimulatedGateway
 from payments.gateway.protocol import ChargeRequest, TimedOut, Unreachable
-from tests.payments.adapters.scripted_server import answering, hanging, hanging_up
+from tests.payments.gateway.adapters.scripted_server import answering, hanging, hanging_up
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
 CHARGE = ChargeRequest(
