@@ -1,5 +1,5 @@
-# `make` lists the commands. Set PYTHON3 to choose the interpreter (3.11 or newer), VENV to put its environment elsewhere,
-# PORT and SIMULATOR_PORT to serve at other ports: `make run PORT=8001 SIMULATOR_PORT=8011`.
+# `make` lists the commands. Variables: PYTHON3 is the interpreter (3.11 or newer), VENV the folder of its environment,
+# PORT and SIMULATOR_PORT are the ports of `make run`, for example `make run PORT=8001 SIMULATOR_PORT=8011`.
 
 PYTHON3 ?= python3
 VENV ?= .venv
@@ -14,31 +14,31 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --no-annotate --
 .PHONY: help run test bench torture browser screenshots contract fuzz schema check format lock clean
 
 help: ## list these commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-run: $(VENV)/installed ## install, migrate, fill in demo data, then serve until Ctrl-C
+run: $(VENV)/installed ## install, migrate, fill in demo data and serve until Ctrl-C
 	$(BIN)/python manage.py up --demo --port $(PORT) --simulator-port $(SIMULATOR_PORT)
 
-test: $(VENV)/installed ## install and run the tests, on SQLite or on what DATABASE_URL names
+test: $(VENV)/installed ## install and run the tests, on SQLite or the database of DATABASE_URL
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-bench: $(VENV)/installed ## measure throughput and latency, on SQLite or on what DATABASE_URL names
+bench: $(VENV)/installed ## measure throughput and latency, on SQLite or the database of DATABASE_URL
 	$(BIN)/python -m tests.bench
 
-torture: $(VENV)/installed ## place TORTURE_ORDERS (2000) while workers, web server and payment gateway fail, and count what was lost or doubled
+torture: $(VENV)/installed ## place TORTURE_ORDERS (2000) while processes are killed and the gateway fails, and count lost and doubled effects
 	$(BIN)/python -m pytest -m torture -s -o faulthandler_timeout=0
 
-browser: $(VENV)/installed-dev ## order, watch and cancel in a real shop, in headless Chromium (Debian: chromium, chromium-driver)
+browser: $(VENV)/installed-dev ## order, follow and cancel in a running shop with headless Chromium (Debian: chromium, chromium-driver)
 	$(BIN)/python -m pytest -m browser
 
-screenshots: $(VENV)/installed-dev ## draw docs/screenshots anew
+screenshots: $(VENV)/installed-dev ## take docs/screenshots again
 	$(BIN)/python -m tests.browser docs/screenshots
 
-contract: $(VENV)/installed ## make up CONTRACT_EXAMPLES (200) requests per operation from docs/openapi.yaml, and look at the answers
+contract: $(VENV)/installed ## generate CONTRACT_EXAMPLES (200) requests per operation from docs/openapi.yaml and check the responses
 	CONTRACT_SEED=$(CONTRACT_SEED) CONTRACT_EXAMPLES=$(CONTRACT_EXAMPLES) $(BIN)/python -m pytest tests/shop/openapi/test_contract.py \
 		-o faulthandler_timeout=0
 
-fuzz: $(VENV)/installed ## send FUZZ_REQUESTS (20000) almost right requests to every route, on SQLite and on what DATABASE_URL names
+fuzz: $(VENV)/installed ## send FUZZ_REQUESTS (20000) almost valid requests to every route, on SQLite and the database of DATABASE_URL
 	$(BIN)/python -m tests.fuzz
 
 schema: $(VENV)/installed ## write docs/openapi.yaml, the description of the API
@@ -57,16 +57,16 @@ check: $(VENV)/installed-dev ## check lint, types, imports, commit messages, mig
 		PAYMENT_GATEWAY=payments.gateway.adapters.stripe.StripeGateway STRIPE_API_KEY=rk_live_of_a_shop \
 		PAYMENT_WEBHOOK_SECRETS=whsec_ofAShopThatIsOnlyCheckedByMakeCheck $(BIN)/python manage.py check --deploy --fail-level WARNING
 
-format: $(VENV)/installed-dev ## put code and imports into the shape that `make check` wants
+format: $(VENV)/installed-dev ## format code and sort imports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(VENV)/installed-dev ## write requirements.lock and requirements-stripe.lock, which deployments install, from pyproject.toml
+lock: $(VENV)/installed-dev ## write the locks for deployments from pyproject.toml: requirements.lock, requirements-stripe.lock
 	$(BIN)/$(COMPILE) pyproject.toml >requirements.lock
 	echo "-r requirements.lock" >requirements-stripe.lock
 	grep -oE 'stripe==[0-9.]+' pyproject.toml | $(BIN)/$(COMPILE) --no-deps - >>requirements-stripe.lock
 
-clean: ## remove the virtual environment and caches; databases stay
+clean: ## remove the virtual environment and caches, but no databases
 	rm -rf $(VENV) staticfiles .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

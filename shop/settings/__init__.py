@@ -1,7 +1,7 @@
 """
-Every setting comes from the environment (or a file `.env`), each with a default that runs a whole shop on this machine.
+Settings, read from environment variables or the file `.env`. The defaults run a whole shop on one machine.
 
-`.env.example` lists them all.
+`.env.example` lists every variable. The shop's own settings are the groups that `shop.settings.groups` defines.
 """
 
 from datetime import timedelta
@@ -9,7 +9,8 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from shop.environment import Environment
+from shop.settings import api
+from shop.settings.environment import Environment
 from shop.settings.groups import (
     INSECURE_WEBHOOK_SECRET,
     AccountSettings,
@@ -52,8 +53,8 @@ INSECURE_SECRET_KEY = "django-insecure-only-for-trying-the-shop-on-your-own-mach
 SECRET_KEY = env("SECRET_KEY", default=INSECURE_SECRET_KEY)
 if not DEBUG and (SECRET_KEY == INSECURE_SECRET_KEY or len(SECRET_KEY) < 32):
     raise ImproperlyConfigured(
-        "DEBUG is off, and SECRET_KEY is the one everybody can read in the source, or shorter than 32 characters. Set "
-        "SECRET_KEY in the environment or in .env to a secret of this shop, for example the output of: "
+        "DEBUG is off, and SECRET_KEY is the default that is published in the source code, or shorter than 32 "
+        "characters. Set SECRET_KEY in the environment or in .env to a secret of this shop, for example the output of: "
         "python -c 'import secrets; print(secrets.token_urlsafe(64))'"
     )
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
@@ -61,7 +62,7 @@ SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 if not DEBUG and not ALLOWED_HOSTS:
     raise ImproperlyConfigured(
-        "DEBUG is off, and this shop answers to no host name. Set ALLOWED_HOSTS in the environment or in .env to its "
+        "DEBUG is off, and ALLOWED_HOSTS is empty. Set ALLOWED_HOSTS in the environment or in .env to the shop's host "
         "names, separated by commas."
     )
 CSRF_FAILURE_VIEW = "shop.http.error_handlers.csrf_failure"
@@ -69,9 +70,9 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
 SECURE_HSTS_SECONDS = 0 if DEBUG else env.int("HSTS_SECONDS", default=3600)
-# A load balancer asks for the health over plain HTTP, from inside.
+# Load balancers check health over plain HTTP.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
-# Whether every subdomain speaks HTTPS is for the owner of the domain to know, not for one shop on it.
+# HSTS for subdomains and preloading are decisions of the owner of the domain.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 AUTHENTICATION_BACKENDS = ["shop.accounts.authentication.ThrottledModelBackend"]
@@ -126,7 +127,7 @@ MIDDLEWARE = [
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        # Before those of Django REST framework, some of which the shop has in its own look.
+        # Searched before app directories, to override templates of Django REST framework.
         "DIRS": [BASE_DIR / "shop" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
@@ -151,14 +152,14 @@ USE_TZ = True
 
 DATABASE_OPTIONS = (
     {
-        # A transaction that starts as a reader and turns writer fails at once with "database is locked", whatever the
-        # timeout; and an accepted order must survive a power cut, hence FULL.
+        # IMMEDIATE: a transaction that begins with a read and then writes would fail at once with "database is locked",
+        # whatever the timeout. FULL: an accepted order survives a power cut.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
     if SQLITE
-    # A worker frozen in mid-transaction must not keep its row locks beyond its lease.
+    # Ends the transaction of a frozen worker, and so its row locks, when its lease ends.
     else {"options": f"-c idle_in_transaction_session_timeout={MESSAGING.lease_seconds * 1000}"}
 )
 
@@ -168,7 +169,7 @@ DATABASES = {
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": DATABASE_OPTIONS | DATABASE.get("OPTIONS", {}),
-        # A file, for tests of concurrency: connections to a database in memory take no turns.
+        # A file, because connections to a database in memory do not lock each other out.
         "TEST": {"NAME": f"{DATABASE['NAME']}.test.sqlite3"} if SQLITE else {},
     }
 }
@@ -178,17 +179,17 @@ CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
-        # Every request asks it: one that hangs must not make them hang.
+        # Every request uses the cache, so it must fail fast.
         "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
     }
     if REDIS_URL
-    # Room for as many callers as an attacker may pretend to be.
+    # Rate limits use a key per address, and an attacker may use many addresses.
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}
 }
 
 # --- Workers ---
 
-# The cluster hosts the relay; its own queue carries nothing but daily chores, so it may be slow and forgetful.
+# The cluster hosts the relay. Its own queue only runs periodic chores, which may be late or lost.
 Q_CLUSTER = {
     "name": "shop",
     "label": "Background chores",
@@ -211,53 +212,20 @@ STRICT_ERROR_CODES = DEBUG
 
 MAX_BODY_BYTES = env.int("API_MAX_BODY_BYTES", default=65_536)
 
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "shop.accounts.authentication.TokenAuthentication",
-        "shop.accounts.authentication.SessionAuthentication",
-    ],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "shop.http.renderers.ShopPages"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "shop.http.negotiation.Negotiation",
-    "DEFAULT_PARSER_CLASSES": ["shop.http.parsers.StrictJSONParser", "shop.http.parsers.SessionFormParser"],
-    # No field's name, once it is written as a step of a JSON pointer.
-    "NON_FIELD_ERRORS_KEY": "~",
-    "EXCEPTION_HANDLER": "shop.http.error_handlers.handle_api_exception",
-    "DEFAULT_SCHEMA_CLASS": "shop.openapi.schema.ShopSchema",
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_THROTTLE_CLASSES": ["shop.http.throttling.RequestThrottle"],
-    "NUM_PROXIES": THROTTLING.trusted_proxies,
-    "DEFAULT_PAGINATION_CLASS": "shop.http.pagination.Pages",
-    "DEFAULT_FILTER_BACKENDS": ["shop.http.filters.StrictFilters"],
-    "PAGE_SIZE": 50,
-}
+REST_FRAMEWORK = api.REST_FRAMEWORK | {"NUM_PROXIES": THROTTLING.trusted_proxies}
+SPECTACULAR_SETTINGS = api.SPECTACULAR_SETTINGS
 
-SPECTACULAR_SETTINGS = {
-    "TITLE": "The shop's API",
-    "VERSION": "1",
-    "OAS_VERSION": "3.1.0",
-    "SCHEMA_PATH_PREFIX": "/api/v1",
-    "ENUM_SUFFIX": "",
-    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "GET_LIB_DOC_EXCLUDES": "shop.openapi.schema.undocumented",
-    "PARSER_WHITELIST": ["shop.http.parsers.StrictJSONParser"],
-    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "shop.openapi.schema.complete"],
-    "SERVE_AUTHENTICATION": [],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
-}
-
-# The prefix lets scanners for secrets know one when they see it.
+# Secret scanners recognise tokens by their prefix.
 REST_KNOX = {"TOKEN_TTL": timedelta(days=30), "TOKEN_PREFIX": "shop_"}
 KNOX_TOKEN_MODEL = "shop.Token"
-# They make nothing but the table that ours replaces.
+# Knox's migrations only create the table that shop.Token replaces.
 MIGRATION_MODULES = {"knox": None}
 
 # --- E-mail ---
 
 EMAIL_BACKEND = env("EMAIL_BACKEND", default="anymail.backends.console.EmailBackend")
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="The Shop <shop@example.com>")
-# A provider that hangs has to give up before MESSAGING_HANDLER_LIMIT_SECONDS ends its worker.
+# Must be below MESSAGING_HANDLER_LIMIT_SECONDS, which ends the worker.
 EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)
 ANYMAIL = {"REQUESTS_TIMEOUT": EMAIL_TIMEOUT} | env.json_object("ANYMAIL")
 EMAIL_HOST = env("EMAIL_HOST", default="localhost")
@@ -293,9 +261,9 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
-        # Without a handler of its own, or each line would be told twice.
+        # Without its default handler, because the root logger prints these lines already.
         "django": {"handlers": []},
-        # django-q2 tells every task three times.
+        # django-q2 logs three lines for every task.
         "django-q": {"level": "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING"},
     },
 }

@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from messaging.kernel.money import MINOR_UNIT_DIGITS
-from shop.environment import Environment
+from shop.settings.environment import Environment
 from shop.settings.variables import SettingsGroup, error, variable, warning
 
 SIMULATED_GATEWAY = "payments.gateway.adapters.simulated.SimulatedGateway"

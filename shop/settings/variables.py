@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 from django.core import checks
 
-from shop.environment import Environment
+from shop.settings.environment import Environment
 
 T = TypeVar("T")
 

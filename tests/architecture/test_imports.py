@@ -74,6 +74,8 @@ class TestImports:
             ("messaging.contracts", "messaging.models", "Messaging"),
             ("messaging.outbox", "messaging.relay", "Messaging"),
             ("shop.settings", "shop.accounts.api", "The shop itself"),
+            ("shop.settings.environment", "shop.settings.groups", "Settings"),
+            ("shop.operations.audit.checks", "shop.operations.audit.report", "The audit"),
         ],
     )
     def test_break_a_contract_that_goes_the_wrong_way(self, options, house, importer, imported, contract):

@@ -1,5 +1,5 @@
 """
-What README.md and .env.example say is true of the code.
+What README.md says is true of the code.
 """
 
 import re
@@ -13,8 +13,6 @@ from messaging.contracts import event_types
 from messaging.subscribers import subscribers_of
 
 README = (settings.BASE_DIR / "README.md").read_text(encoding="utf-8")
-
-READ_BY_GUNICORN = {"FORWARDED_ALLOW_IPS"}
 
 
 def rows_under(heading: str) -> Iterator[list[str]]:
@@ -61,15 +59,3 @@ class TestReadme:
         named = {text for text in quoted(below_the_picture) if re.fullmatch(r"\w+/[\w./]+", text)}
 
         assert {path for path in named if not (settings.BASE_DIR / path).exists()} == {"management/commands"}
-
-
-class TestEnvExample:
-    def test_lists_every_setting_and_no_other(self):
-        sources = (settings.BASE_DIR / "shop" / "settings").glob("*.py")
-        source = "".join(path.read_text(encoding="utf-8") for path in sources)
-        example = (settings.BASE_DIR / ".env.example").read_text(encoding="utf-8")
-
-        read = set(re.findall(r'\b(?:env(?:\.\w+)?|variable)\(\s*"([A-Z_]+)"', source))
-        listed = set(re.findall(r"^#([A-Z_]+)=", example, re.MULTILINE))
-
-        assert listed == read | READ_BY_GUNICORN

@@ -42,7 +42,7 @@ def _a_month_of_use():
 @pytest.mark.usefixtures("_a_month_of_use")
 class TestPruneCredentials:
     def test_deletes_what_nobody_can_use(self):
-        assert run() == "Pruned 1 nonces, 1 tokens, 2 signing keys; encrypted 0 secrets anew.\n"
+        assert run() == "Pruned 1 nonces, 1 tokens, 2 signing keys; re-encrypted 0 secrets.\n"
 
         assert Token.objects.get().name == "1 d"
         assert set(Nonce.objects.values_list("nonce", flat=True)) == {"1", "9"}

@@ -1,23 +1,7 @@
-import sys
-
 import pytest
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from shop.environment import Environment
-from tests.processes import run
-
-SECRET = "a-secret-of-this-shop-of-forty-characters"
-
-
-@pytest.fixture
-def env(monkeypatch) -> Environment:
-    """
-    An empty environment.
-    """
-    environment = Environment()
-    monkeypatch.setattr(environment, "ENVIRON", {})
-    return environment
+from shop.settings.environment import Environment
 
 
 @pytest.mark.filterwarnings("ignore:Engine not recognized")
@@ -62,27 +46,3 @@ class TestEnvironment:
 
         with pytest.raises(ImproperlyConfigured, match="DATABASE_URL is not the URL of a database"):
             env.database("DATABASE_URL", default="sqlite://:memory:")
-
-
-def complaint_about(**environment: str) -> str:
-    """
-    Load the settings in a process of its own, and return the last line that it says.
-    """
-    finished = run([sys.executable, "-c", "import shop.settings"], **environment)
-    return finished.errors.strip().rpartition("\n")[2]
-
-
-class TestSettingsWithDebugOff:
-    def test_are_taken_with_a_secret_and_a_host_name(self):
-        assert complaint_about(DEBUG="off", SECRET_KEY=SECRET, ALLOWED_HOSTS="shop.example") == ""
-
-    @pytest.mark.parametrize("secret", [settings.INSECURE_SECRET_KEY, "x" * 31, ""])
-    def test_are_refused_with_an_insecure_secret(self, secret):
-        complaint = complaint_about(DEBUG="off", SECRET_KEY=secret, ALLOWED_HOSTS="shop.example")
-
-        assert "Set SECRET_KEY in the environment" in complaint
-
-    def test_are_refused_without_a_host_name(self):
-        complaint = complaint_about(DEBUG="off", SECRET_KEY=SECRET, ALLOWED_HOSTS="")
-
-        assert "Set ALLOWED_HOSTS in the environment" in complaint
