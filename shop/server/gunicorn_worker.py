@@ -1,9 +1,9 @@
 """
-The web server's worker, which gathers each request before a thread sees it.
+A gunicorn worker that buffers each request before it occupies a thread.
 
-A thread of gunicorn's own `gthread` waits for the rest of a request, for ever: as many clients as there are threads,
-each of which sends a byte now and then, close the shop to everybody (slowloris). Here the loop that watches all
-connections reads them too, so that nobody waits for another, and gives up a request that takes too long to come.
+A thread of gunicorn's `gthread` waits without a limit for the rest of a request: as many clients as there are threads,
+each sending a byte now and then, stop the server (slowloris). Here the event loop reads all connections without
+blocking, and closes those whose request takes too long.
 """
 
 import re
@@ -22,27 +22,27 @@ from gunicorn.errors import ConfigError
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 READ_BYTES = 65_536
-HEAD_BYTES = 65_536
+MAX_HEAD_BYTES = 65_536
 LINGER_SECONDS = 2
-STALL_SECONDS = 5
+THREAD_IO_SECONDS = 5
 
 END_OF_HEAD = b"\r\n\r\n"
-LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
+CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
 LENGTH_DIGITS = 15
-ENCODED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
-EXPECTANT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
+TRANSFER_ENCODING = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+EXPECT_CONTINUE = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
 
 
 class Connection(TConn):
     """
-    A connection, and what has come by it of a request that no thread works on yet.
+    A connection, and the bytes received of a request that no thread handles yet.
     """
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        for wait in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            # Of a thread; the loop never waits.
-            self.sock.setsockopt(socket.SOL_SOCKET, wait, struct.pack("ll", STALL_SECONDS, 0))
+        for timeout in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            # Limits a thread; the event loop does not block.
+            self.sock.setsockopt(socket.SOL_SOCKET, timeout, struct.pack("ll", THREAD_IO_SECONDS, 0))
         self.data_ready = True
         self.is_lingering = False
         self.received = bytearray()
@@ -50,19 +50,19 @@ class Connection(TConn):
 
     def await_request(self) -> None:
         self.deadline: float | None = None
-        self.is_over = False
+        self.is_eof = False
         self.length: int | None = None
-        """Of the request, once its head is here: of the head alone, if nobody will read its body."""
-        self.has_unwanted_body = False
+        """Bytes of the request, known once its head is complete; of the head alone if the body will be rejected."""
+        self.has_rejected_body = False
 
     def init(self) -> None:
         super().init()
         self.parser.unreader.unread(bytes(self.received))
         self.received.clear()
 
-    def gather(self) -> None:
+    def receive(self) -> None:
         """
-        Take what has come, and wait for nothing.
+        Add what the socket has received, without blocking.
         """
         self.sock.setblocking(False)  # noqa: FBT003  (its only way)
         if self.parser is not None:
@@ -73,55 +73,59 @@ class Connection(TConn):
             return
         except OSError:
             data = b""
-        self.is_over = not data
+        self.is_eof = not data
         self._add(data)
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         return self.length is not None and len(self.received) >= self.length
 
     @property
-    def is_endless(self) -> bool:
-        return self.length is None and len(self.received) > HEAD_BYTES
-
-    def say(self, words: bytes) -> None:
-        with suppress(OSError):
-            self.sock.send(words)
+    def is_head_too_large(self) -> bool:
+        return self.length is None and len(self.received) > MAX_HEAD_BYTES
 
     def _add(self, data: bytes) -> None:
         if self.is_lingering:
             return
         searched = max(0, len(self.received) - len(END_OF_HEAD))
-        # Some end a request with an empty line too many.
+        # Some clients send an empty line after a request (RFC 9112, section 2.2).
         self.received += data if self.received else data.lstrip(b"\r\n")
         if self.length is None and (end := self.received.find(END_OF_HEAD, searched)) >= 0:
             self._read_head(bytes(self.received[: end + len(END_OF_HEAD)]))
 
     def _read_head(self, head: bytes) -> None:
         """
-        Read where the request ends. What makes no sense is left to the parser, which refuses it.
+        Determine the length of the request. A malformed head is left to gunicorn's parser, which rejects it.
         """
-        told = LENGTH.findall(head)
-        digits = told[0].lstrip(b"0")[: LENGTH_DIGITS + 1] if len(told) == 1 else b""
+        lengths = CONTENT_LENGTH.findall(head)
+        digits = lengths[0].lstrip(b"0")[: LENGTH_DIGITS + 1] if len(lengths) == 1 else b""
         body = int(digits or b"0")
-        self.has_unwanted_body = bool(ENCODED.search(head)) or body > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        self.length = len(head) if self.has_unwanted_body else len(head) + body
-        if not self.is_whole and EXPECTANT.search(head) and b" HTTP/1.1\r\n" in head:
-            self.say(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.has_rejected_body = bool(TRANSFER_ENCODING.search(head)) or body > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        self.length = len(head) if self.has_rejected_body else len(head) + body
+        if not self.is_complete and EXPECT_CONTINUE.search(head) and b" HTTP/1.1\r\n" in head:
+            with suppress(OSError):
+                self.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 class BufferingThreadWorker(ThreadWorker):
     """
-    Gives whole requests to the threads, and no others.
+    Gives a request to a thread only when it is complete.
     """
 
     request_seconds = 10
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
+        """
+        Reject settings that the worker cannot serve.
+
+        :raises ConfigError: if TLS, the PROXY protocol or HTTP/2 is on.
+        """
         super().check_config(cfg, log)
         if cfg.is_ssl or cfg.proxy_protocol != "off":
             raise ConfigError("This worker reads plain HTTP/1.1: let TLS and the PROXY protocol end before the shop.")
+        if cfg.http2_cleartext != "off":
+            raise ConfigError("This worker reads plain HTTP/1.1: start it without --http2-cleartext.")
 
     def accept(self, listener: socket.socket) -> None:
         with suppress(BlockingIOError, ConnectionAbortedError):
@@ -131,22 +135,22 @@ class BufferingThreadWorker(ThreadWorker):
 
     def enqueue_req(self, conn: Connection) -> None:
         """
-        Give a request to a thread, if it is here; if not, watch for the rest of it.
+        Give a complete request to a thread, or go on buffering it.
         """
-        conn.gather()
+        conn.receive()
         conn.deadline = conn.deadline or time.monotonic() + self.request_seconds
-        if conn.is_whole:
+        if conn.is_complete:
             super().enqueue_req(conn)
-        elif conn.is_endless:
-            self._refuse(conn, 431, "Request Header Fields Too Large")
-        elif conn.is_over:
+        elif conn.is_head_too_large:
+            self._reject(conn, 431, "Request Header Fields Too Large")
+        elif conn.is_eof:
             self._drop(conn)
         else:
             self._watch(conn)
 
     def handle_request(self, req: Any, conn: Connection) -> bool:
-        req._expected_100_continue = False  # noqa: SLF001  (who was wanted to continue was told so)
-        if conn.has_unwanted_body:
+        req._expected_100_continue = False  # noqa: SLF001  (the loop has sent it)
+        if conn.has_rejected_body:
             req.force_close()
         return super().handle_request(req, conn)
 
@@ -159,14 +163,14 @@ class BufferingThreadWorker(ThreadWorker):
 
     def murder_pending(self) -> None:
         """
-        Give up what takes too long; when stopping, all that has not wholly come, as nothing of it was begun.
+        Close connections that are past their deadline; on shutdown all whose request is incomplete, as none is handled.
         """
         now = time.monotonic()
         for conn in [conn for conn in self.pending_conns if conn.deadline <= now or not self.alive]:
             self.pending_conns.remove(conn)
             self.poller.unregister(conn.sock)
             if conn.received and self.alive:
-                self._refuse(conn, 408, "Request Timeout")
+                self._reject(conn, 408, "Request Timeout")
             else:
                 self._drop(conn)
 
@@ -174,15 +178,14 @@ class BufferingThreadWorker(ThreadWorker):
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
-    def _refuse(self, conn: Connection, status: int, reason: str) -> None:
+    def _reject(self, conn: Connection, status: int, reason: str) -> None:
         with suppress(OSError):
             util.write_error(conn.sock, status, reason, "")
         self._linger(conn)
 
     def _linger(self, conn: Connection) -> None:
         """
-        Say no more, and let what the other side still sends go by: if it came to a closed door, the system would take
-        our last words back.
+        Half-close the socket and drain input: closing with unread data sends RST, which can discard the response.
         """
         conn.await_request()
         conn.is_lingering, conn.deadline = True, time.monotonic() + LINGER_SECONDS
