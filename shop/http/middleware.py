@@ -2,8 +2,10 @@
 The middleware of the shop, outermost first as in settings.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.middleware.common import CommonMiddleware
 from rest_framework.exceptions import APIException
@@ -15,6 +17,23 @@ from shop.http.parsers import forget_unreadable_cookies, refused_body, refused_q
 from shop.http.problems import describe, problem, problem_by_status
 
 KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
+
+
+class ContentSecurityPolicyMiddleware:
+    """
+    Add the policy of the setting SECURE_CSP to each response that has none of its own. Replace this class by
+    `django.middleware.csp.ContentSecurityPolicyMiddleware`, which reads the same setting, with Django 6.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self.policy = content_security_policy()
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not _is_technical_page(response):
+            response.headers.setdefault("Content-Security-Policy", self.policy)
+        return response
 
 
 class ProblemsMiddleware:
@@ -57,6 +76,22 @@ class AppendSlashMiddleware(CommonMiddleware):
 
     def should_redirect_with_slash(self, request: HttpRequest) -> bool:
         return request.method in {"GET", "HEAD"} and super().should_redirect_with_slash(request)
+
+
+def content_security_policy(more: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
+    """
+    Return the policy of the setting SECURE_CSP, with more sources by directive.
+    """
+    base = settings.SECURE_CSP
+    return "; ".join(" ".join([name, *base.get(name, ()), *more.get(name, ())]) for name in {**base, **more})
+
+
+def _is_technical_page(response: HttpResponse) -> bool:
+    """
+    Return whether this is Django's page of an error while debugging, whose scripts and styles are inline.
+    """
+    is_error = response.status_code in {404, 500} and not isinstance(response, ProblemResponse)
+    return settings.DEBUG and is_error
 
 
 def _is_page(request: HttpRequest, response: HttpResponse) -> bool:

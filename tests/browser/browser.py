@@ -155,6 +155,13 @@ class Browser:
         violations = Axe().run(self._chrome)["violations"]
         return [f"{rule['id']}: {node['html']}" for rule in violations for node in rule["nodes"]]
 
+    def policy_violations(self) -> list[str]:
+        """
+        Return what the Content-Security-Policy has blocked since the last call, as the console reports it.
+        """
+        messages = [entry["message"] for entry in self._chrome.get_log("browser")]
+        return [message for message in messages if "Content Security Policy" in message]
+
     def overflows(self) -> bool:
         return self._chrome.execute_script("return document.documentElement.scrollWidth > innerWidth")
 
@@ -201,6 +208,7 @@ def _start(profile: str) -> webdriver.Chrome:
         raise NoBrowser(NoBrowser.__doc__)
     options = webdriver.ChromeOptions()
     options.binary_location = browser
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     for switch in (*SWITCHES, f"--user-data-dir={profile}"):
         options.add_argument(switch)
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))

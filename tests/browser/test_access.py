@@ -2,6 +2,10 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
+OPERATOR = {"name": "olga", "password": "olga-runs-the-shop"}
+ADMIN_PAGES = ("", "orders/product/", "orders/product/add/", "orders/order/", "auth/user/add/", "auth/group/add/")
+# Its logo, and the style of scroll bars that are not used.
+BLOCKED_OF_REDOC = ("https://cdn.redoc.ly/redoc/logo-mini.svg", "/redoc.standalone.js 7 Applying inline style")
 PAGES = (
     "/",
     "/problems/",
@@ -36,6 +40,36 @@ class TestPages:
             violations[address] = browser.accessibility_violations()
 
         assert {address: rules for address, rules in violations.items() if rules} == {}
+
+    def test_do_not_violate_their_content_security_policy(self, ada):
+        browser = ada()
+        violations = {}
+
+        for address in [*tour(browser), "/api/v1/docs/"]:
+            browser.open(address)
+            violations[address] = browser.policy_violations()
+
+        assert {address: messages for address, messages in violations.items() if messages} == {}
+
+    def test_of_the_admin_do_not_either(self, visit):
+        browser = visit()
+        browser.log_in(**OPERATOR)
+        violations = {}
+
+        for page in ADMIN_PAGES:
+            browser.open(f"/admin/{page}")
+            violations[page] = browser.policy_violations()
+
+        assert {page: messages for page, messages in violations.items() if messages} == {}
+
+    def test_of_the_documentation_load_nothing_from_elsewhere(self, ada):
+        browser = ada()
+
+        browser.open("/api/v1/redoc/")
+        browser.wait_for_headline("The shop's API (1)")
+
+        blocked = browser.policy_violations()
+        assert [message for message in blocked if not any(known in message for known in BLOCKED_OF_REDOC)] == []
 
     def test_fit_on_a_phone(self, ada):
         browser = ada(screen="phone")
