@@ -2,10 +2,9 @@
 Publishing: what commits is announced, and only that.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from datetime import datetime
 from itertools import repeat
 from types import MappingProxyType
@@ -18,10 +17,9 @@ from django.utils import timezone
 from . import wakeup
 from .contracts import Event, encode
 from .kernel.databases import Row, bulk_copy
+from .kernel.tracing import current_traceparent, enter_trace, new_traceparent
 from .models import Delivery, OutboxMessage, new_id
 from .subscribers import subscribers_of
-
-TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)  # W3C Trace Context, 3.2
 
 
 class Cause(Protocol):
@@ -40,7 +38,6 @@ class Cause(Protocol):
 
 
 _causes: ContextVar[Mapping[str, Cause]] = ContextVar("causes", default=MappingProxyType({}))
-_traceparent: ContextVar[str] = ContextVar("traceparent", default="")
 
 
 MESSAGE_FIELDS = (
@@ -104,16 +101,17 @@ def handling(causes: Iterable[Cause]) -> Iterator[None]:
         _causes.reset(reset)
 
 
-@contextmanager
-def tracing(traceparent: str) -> Iterator[None]:
+def context_of(key: str) -> Context:
     """
-    Pass a W3C trace context on to what is published inside the block; one that is malformed is ignored.
+    Return a copy of the current context in which the message of this key is the only one being handled, for a thread
+    that works on one event of a batch: its log lines show the event's trace.
     """
-    reset = _traceparent.set(traceparent if TRACEPARENT.fullmatch(traceparent) else "")
-    try:
-        yield
-    finally:
-        _traceparent.reset(reset)
+    context = copy_context()
+    cause = _causes.get().get(key)
+    if cause:
+        context.run(_causes.set, {key: cause})
+        context.run(enter_trace, cause.traceparent)
+    return context
 
 
 def _cause_of(event: Event) -> Cause | None:
@@ -126,7 +124,10 @@ def _cause_of(event: Event) -> Cause | None:
 
 def _message(event: Event, id_: UUID, now: datetime) -> Row:
     cause = _cause_of(event)
-    origin = (cause.correlation_id, cause.message_id, cause.traceparent) if cause else (id_, None, _traceparent.get())
+    if cause:
+        origin = (cause.correlation_id, cause.message_id, cause.traceparent)
+    else:
+        origin = (id_, None, current_traceparent() or new_traceparent(id_.hex))
     return id_, event.type, event.version, event.key, encode(event), *origin, now
 
 

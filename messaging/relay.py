@@ -24,6 +24,7 @@ from . import wakeup
 from .backoff import MAX_DEFERRALS, RELAY_RESTART_SECONDS, retry_delay
 from .claims import Claim, Claimed, LeaseLost, batch_size, claim, subscribers_with_work
 from .contracts import Undecodable, decode
+from .kernel.tracing import tracing
 from .models import Attempt, Delivery
 from .outages import Outages
 from .outbox import handling
@@ -192,11 +193,12 @@ class Relay:
 
     @contextmanager
     def _unless_lost(self, held: Claim) -> Iterator[None]:
-        try:
-            yield
-        except LeaseLost:
-            self._count(held, "lease_lost")
-            logger.warning("Rolled back what %s did: its lease had ended.", held.subscriber.name)
+        with tracing(*(delivery.traceparent for delivery in held.deliveries)):
+            try:
+                yield
+            except LeaseLost:
+                self._count(held, "lease_lost")
+                logger.warning("Rolled back what %s did: its lease had ended.", held.subscriber.name)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ What is to be said is stored before the provider is called, and marked when it h
 between leaves no trace of whether the mail went out, so it is sent again: a mail may repeat then, and is never lost.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -24,9 +25,12 @@ from messaging.contracts import (
     PaymentDueSoon,
     PaymentRefunded,
 )
+from messaging.outbox import context_of
 from messaging.subscribers import PartlyUnavailable, Permanent, Unavailable
 
 from .models import Notification
+
+logger = logging.getLogger(__name__)
 
 Notifiable = OrderConfirmed | OrderCancelled | PaymentDueSoon | PaymentRefunded | PaymentAnomalyFound
 
@@ -52,7 +56,9 @@ def notify(events: Mapping[UUID, Notifiable], *, now: datetime) -> None:
     """
     unsent = _record(events, now)
     with ThreadPoolExecutor(settings.MESSAGING.outside_calls_at_once) as pool:
-        outcomes = list(zip(unsent, pool.map(_send, unsent), strict=True))
+        contexts = [context_of(str(notification.order_id)) for notification in unsent]
+        failures = pool.map(lambda context, notification: context.run(_send, notification), contexts, unsent)
+        outcomes = list(zip(unsent, failures, strict=True))
     accepted = [notification.pk for notification, failure in outcomes if failure is None]
     Notification.objects.filter(pk__in=accepted).update(status=Status.ACCEPTED, accepted_at=now)
     _report({str(notification.order_id): failure for notification, failure in outcomes if failure})
@@ -121,4 +127,5 @@ def _send(notification: Notification) -> Exception | None:
         return Unavailable(f"The provider did not take the mail: {error}")
     except Exception as error:  # noqa: BLE001  (what went wrong with one must not make the others look unsent)
         return error
+    logger.info("The provider accepted the mail %s of order %s.", notification.kind, notification.order_id)
     return None

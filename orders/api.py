@@ -22,7 +22,6 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from messaging.kernel.databases import Busy
-from messaging.outbox import tracing
 from shop.http.exceptions import Conflict, InvalidHeader, RequestInProgress, Unprocessable
 from shop.http.fields import Input
 from shop.http.views import ShopView
@@ -132,8 +131,7 @@ class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, v
         """
         draft = _draft(request)
         try:
-            with tracing(request.headers.get("traceparent", "")):
-                placement = placing.place_order(draft, now=timezone.now(), answer=self._written)
+            placement = placing.place_order(draft, now=timezone.now(), answer=self._written)
         except placing.InvalidOrder as error:
             raise _refusal(error) from error
         except placing.IdempotencyKeyReused as error:

@@ -86,11 +86,9 @@ def send(refund_ids: Collection[str], *, now: datetime) -> None:
     :raises NotReady: if the gateway has not decided on some of them yet; the others are done.
     """
     refunds = list(_open_refunds(refund_ids))
-    replies = dict(zip(refunds, call_all(_send_one, refunds), strict=True))
+    replies = dict(zip(refunds, call_all(_send_one, refunds, key=_order_id), strict=True))
     apply_replies({refund.pk: reply for refund, reply in replies.items()}, now=now)
-    raise_unavailable(
-        {str(refund.capture.intent.order_id): reply for refund, reply in replies.items() if not _is_final(reply)}
-    )
+    raise_unavailable({_order_id(refund): reply for refund, reply in replies.items() if not _is_final(reply)})
 
 
 @transaction.atomic
@@ -156,7 +154,7 @@ def _send_one(refund: Refund) -> Answer:
 
 
 def _requested_event(refund: Refund) -> RefundRequested:
-    return RefundRequested(order_id=str(refund.capture.intent.order_id), refund_id=str(refund.pk))
+    return RefundRequested(order_id=_order_id(refund), refund_id=str(refund.pk))
 
 
 def _refunded_event(refund: Refund) -> PaymentRefunded:
@@ -175,9 +173,13 @@ def _refunded_event(refund: Refund) -> PaymentRefunded:
 
 def _anomaly_event(refund: Refund) -> PaymentAnomalyFound:
     return PaymentAnomalyFound(
-        order_id=str(refund.capture.intent.order_id),
+        order_id=_order_id(refund),
         anomaly="refund_refused",
         amount=refund.amount,
         currency=refund.capture.currency,
         detail=refund.failure_reason,
     )
+
+
+def _order_id(refund: Refund) -> str:
+    return str(refund.capture.intent.order_id)

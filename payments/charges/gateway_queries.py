@@ -18,8 +18,9 @@ def query_gateway(query: Callable[[PaymentIntent], Answer], intents: Sequence[Pa
     succeeds without a call.
     """
     payable = [intent for intent in intents if intent.amount]
-    replies = dict(zip([str(intent.order_id) for intent in payable], call_all(query, payable), strict=True))
-    return replies | {str(intent.order_id): NOTHING_TO_PAY for intent in intents if not intent.amount}
+    replies = call_all(query, payable, key=_order_id)
+    free = {_order_id(intent): NOTHING_TO_PAY for intent in intents if not intent.amount}
+    return dict(zip(map(_order_id, payable), replies, strict=True)) | free
 
 
 def charge(intent: PaymentIntent) -> Answer:
@@ -71,3 +72,7 @@ def charge_request(intent: PaymentIntent) -> ChargeRequest:
         reference=intent.provider_reference,
         opened_at=intent.created_at,
     )
+
+
+def _order_id(intent: PaymentIntent) -> str:
+    return str(intent.order_id)

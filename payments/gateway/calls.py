@@ -9,6 +9,7 @@ from typing import Generic, TypeVar, assert_never
 
 from django.conf import settings
 
+from messaging.outbox import context_of
 from messaging.subscribers import NotReady, OutageObserved, PartlyUnavailable
 
 from .protocol import Answer, Outcome, Reply, TimedOut, Undecided, Unreachable
@@ -56,14 +57,16 @@ def group_replies(replies: Mapping[T, Reply]) -> GroupedReplies[T]:
     return groups
 
 
-def call_all(call: Callable[[T], Answer], arguments: Iterable[T]) -> list[Reply]:
+def call_all(call: Callable[[T], Answer], arguments: Iterable[T], *, key: Callable[[T], str]) -> list[Reply]:
     """
     Call the gateway once for each argument, concurrently, and return the replies in the order of the arguments. A call
     that is unfinished when the worker's time limit draws near has timed out.
+
+    :param key: returns the key of the event that an argument stems from: the call's log lines show its trace.
     """
     pool = ThreadPoolExecutor(settings.MESSAGING.outside_calls_at_once)
     try:
-        futures = [pool.submit(call, argument) for argument in arguments]
+        futures = [pool.submit(context_of(key(argument)).run, call, argument) for argument in arguments]
         wait(futures, timeout=settings.MESSAGING.handler_limit_seconds * SHARE_OF_LIMIT)
         return [_reply_of(future) for future in futures]
     finally:

@@ -73,7 +73,7 @@ class ProcessedWebhook:
         """
         The key of its event, by which the relay defers it.
         """
-        return webhook_received(self.webhook).key
+        return _key(self.webhook)
 
 
 def process(webhook_ids: Collection[str], *, now: datetime, parking_is_over: bool = False) -> list[ProcessedWebhook]:
@@ -108,7 +108,8 @@ def _apply_answers(matches: Sequence[Match], now: datetime) -> list[ProcessedWeb
     Query the gateway where our books do not have what a webhook claims, and apply what it answers.
     """
     queried = [match for match in matches if not match.is_already_known]
-    replies: Mapping[Match, Reply] = dict(zip(queried, call_all(Match.query, queried), strict=True))
+    answered = call_all(Match.query, queried, key=lambda match: _key(match.webhook))
+    replies: Mapping[Match, Reply] = dict(zip(queried, answered, strict=True))
     answers = group_replies(replies).answers
     with transaction.atomic():
         _apply(answers, now)
@@ -188,3 +189,7 @@ def _dispute_event(match: Match) -> PaymentAnomalyFound:
         currency=webhook.currency,
         detail=webhook.event_id,
     )
+
+
+def _key(webhook: WebhookEvent) -> str:
+    return webhook_received(webhook).key

@@ -46,7 +46,7 @@ class ProblemsMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        id_ = request_id.begin()
+        id_ = request_id.begin(request.headers.get("traceparent", ""))
         forget_unreadable_cookies(request)
         code = refused_body(request) or refused_query(request)
         response = problem_response(request, problem(code)) if code else self.get_response(request)

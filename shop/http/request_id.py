@@ -1,34 +1,45 @@
 """
-The id of the request being answered: in each answer, each error and each line of the log.
+The id of the current request, in its response, in its problem details and in each of its log lines.
+
+It is also the id of the trace that begins with the request, which the log lines of workers and `trace_order` show. If
+the request has a valid `traceparent`, the caller's trace goes on instead, and the log lines of the request show both.
 """
 
 from contextvars import ContextVar
 from logging import Filter, LogRecord
 from uuid import uuid4
 
+from messaging.kernel.tracing import current_trace_id, enter_trace, is_traceparent, new_traceparent
+
 _current: ContextVar[str] = ContextVar("request_id", default="-")
 
 
-def begin() -> str:
+def begin(traceparent: str = "") -> str:
     """
-    Give the request that begins here an id of its own. A caller's would be one that others may have, or could forge.
+    Begin a request, and return its id. It is always our own: a caller's might be forged, or be used twice.
+
+    :param traceparent: the header of the request; it is ignored if it is not valid.
     """
-    _current.set(uuid4().hex)
-    return _current.get()
+    request_id = uuid4().hex
+    _current.set(request_id)
+    enter_trace(traceparent if is_traceparent(traceparent) else new_traceparent(request_id))
+    return request_id
 
 
 def current() -> str:
     """
-    Tell the id of the request being answered; a dash outside of any.
+    Return the id of the current request; a dash outside of any.
     """
     return _current.get()
 
 
-class RequestId(Filter):
+class LogIds(Filter):
     """
-    Let each line of the log say which request it belongs to.
+    Add `request_id` and `trace_id` to each log record, and `ids`: both, or one if they are equal or one is missing.
     """
 
     def filter(self, record: LogRecord) -> bool:
-        record.request_id = current()
+        record.request_id, record.trace_id = current(), current_trace_id()
+        ids = dict.fromkeys(id_ for id_ in (record.request_id, record.trace_id) if id_ != "-")
+        record.ids = " ".join(ids) or "-"
         return True

@@ -11,6 +11,7 @@ from django.db.models import Q
 
 from inventory.models import Reservation
 from messaging.kernel.money import money
+from messaging.kernel.tracing import trace_id_of
 from messaging.models import Delivery, OutboxMessage
 from notifications.models import Notification
 from orders.models import Order
@@ -48,19 +49,23 @@ class TimelineEntry:
     what: str
     because: str = ""
     """Messages: the type of the message whose delivery published this one."""
+    trace_id: str = ""
+    """Messages: the trace they belong to, which the log lines of their deliveries show."""
     deliveries: Sequence[TracedDelivery] = field(default_factory=tuple)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderTrace:
     """
-    An order with its timeline, sorted by time. The total is formatted for people, such as "12.50 GBP".
+    An order with its timeline, sorted by time. The total is formatted for people, such as "12.50 GBP". Its trace id is
+    the id of the request that placed it, or of the caller's trace.
     """
 
     order: UUID
     idempotency_key: str
     status: str
     total: str
+    trace_id: str
     timeline: Sequence[TimelineEntry]
 
 
@@ -71,17 +76,15 @@ def trace_order(reference: str) -> OrderTrace:
     :raises UnknownOrder: if no order has it, or more than one.
     """
     order = _find(reference)
-    entries = [
-        entry
-        for source in (_steps, _stock, _money, _webhooks, _refunds, _notifications, _messages)
-        for entry in source(order)
-    ]
+    sources = (_steps, _stock, _money, _webhooks, _refunds, _notifications, _messages)
+    timeline = sorted((entry for source in sources for entry in source(order)), key=lambda entry: entry.at)
     return OrderTrace(
         order=order.pk,
         idempotency_key=order.idempotency_key,
         status=order.status,
         total=money(order.total, order.currency),
-        timeline=sorted(entries, key=lambda entry: entry.at),
+        trace_id=next((entry.trace_id for entry in timeline if entry.trace_id), ""),
+        timeline=timeline,
     )
 
 
@@ -164,6 +167,7 @@ def _messages(order: Order) -> Iterator[TimelineEntry]:
             context="messaging",
             what=message.type,
             because=types.get(message.causation_id) or str(message.causation_id or ""),
+            trace_id=trace_id_of(message.traceparent),
             deliveries=[_traced(delivery) for delivery in message.deliveries.all()],
         )
 

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID
 
@@ -6,8 +7,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from messaging.contracts import ProductAdded, StockDepleted, StockReplenished
+from messaging.kernel.tracing import current_trace_id, current_traceparent, is_traceparent, trace_id_of, tracing
 from messaging.models import Delivery, OutboxMessage
-from messaging.outbox import NotInTransaction, message_of, publish, publish_all, tracing
+from messaging.outbox import NotInTransaction, context_of, message_of, publish, publish_all
 from tests.messaging.scenes import added, announce
 from tests.outbox import counting_statements
 
@@ -41,11 +43,14 @@ class TestPublish:
         ]
 
     @pytest.mark.django_db
-    def test_begins_a_story_of_its_own(self, subscribe):
-        announce(added("RED-CHAIR"))
+    def test_begins_a_trace_of_its_own_outside_of_any(self, subscribe):
+        with tracing():
+            announce(added("RED-CHAIR"))
 
         message = OutboxMessage.objects.get()
-        assert (message.correlation_id, message.causation_id, message.traceparent) == (message.pk, None, "")
+        assert (message.correlation_id, message.causation_id) == (message.pk, None)
+        assert is_traceparent(message.traceparent)
+        assert trace_id_of(message.traceparent) == message.pk.hex
 
     @pytest.mark.django_db
     def test_delays_the_deliveries_until_the_given_moment(self, subscribe):
@@ -163,21 +168,29 @@ class TestCausation:
 
 
 @pytest.mark.django_db
-class TestTracing:
-    @pytest.mark.parametrize("malformed", ["", "garbage", TRACEPARENT.upper(), TRACEPARENT + "-00", TRACEPARENT + "\n"])
-    def test_ignores_a_malformed_context(self, subscribe, malformed):
-        with tracing(malformed):
-            announce(added("RED-CHAIR"))
+class TestContextOf:
+    def test_makes_a_thread_work_on_one_message_of_a_batch(self, subscribe, relay):
+        traces: dict[str, str] = {}
 
-        assert OutboxMessage.objects.get().traceparent == ""
+        @subscribe(ProductAdded)
+        def trace_each(events):
+            contexts = {event.sku: context_of(event.sku) for event in events}
+            with ThreadPoolExecutor() as pool:
+                running = {sku: pool.submit(context.run, current_trace_id) for sku, context in contexts.items()}
+            traces.update({sku: call.result() for sku, call in running.items()}, batch=current_trace_id())
 
-    def test_ends_with_its_block(self, subscribe):
+        with tracing():
+            announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
+        relay.drain()
+
+        ids = {message.key: message.pk.hex for message in OutboxMessage.objects.all()}
+        assert traces == ids | {"batch": "2 traces"}
+
+    def test_is_the_current_context_for_a_key_that_is_not_in_the_batch(self):
         with tracing(TRACEPARENT):
-            pass
+            context = context_of("RED-CHAIR")
 
-        announce(added("RED-CHAIR"))
-
-        assert OutboxMessage.objects.get().traceparent == ""
+        assert context.run(current_traceparent) == TRACEPARENT
 
 
 @pytest.mark.django_db

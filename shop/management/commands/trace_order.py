@@ -22,8 +22,8 @@ COLOURS = {
 class Command(BaseCommand):
     help = (
         "Print the timeline of one order over all contexts: its states, stock, payments and notifications, its "
-        "messages with their causes, and the deliveries of each message with attempts and latest error. Read-only. "
-        "Exit status: 0 if printed, 1 if there is no such order, 2 for wrong arguments."
+        "messages with their causes and traces, and the deliveries of each message with attempts and latest error. "
+        "Read-only. Exit status: 0 if printed, 1 if there is no such order, 2 for wrong arguments."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -48,9 +48,11 @@ def lines(order_trace: trace.OrderTrace) -> Iterator[Text]:
     Return a line for each entry and each delivery; colours show on a terminal only.
     """
     key = "" if order_trace.idempotency_key == str(order_trace.order) else f" ({order_trace.idempotency_key})"
-    yield Text(f"Order {order_trace.order}{key}: {order_trace.status}, {order_trace.total}", style="bold")
+    trace_id = f", trace {order_trace.trace_id}" if order_trace.trace_id else ""
+    yield Text(f"Order {order_trace.order}{key}: {order_trace.status}, {order_trace.total}{trace_id}", style="bold")
     for entry in order_trace.timeline:
         because = f"  caused by {entry.because}" if entry.because else ""
+        because += f"  trace {entry.trace_id}" if entry.trace_id not in {"", order_trace.trace_id} else ""
         yield Text.assemble(
             (f"{entry.at:%Y-%m-%d %H:%M:%S.%f}"[:-3], "dim"), f"  {entry.context:13}  {entry.what}", (because, "dim")
         )

@@ -5,11 +5,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from messaging.models import Delivery
+from messaging.kernel.tracing import trace_id_of, tracing
+from messaging.models import Delivery, OutboxMessage
 from orders.models import Order
 from orders.services import cancel_order
 from payments.gateway.protocol import Unreachable
 from tests.factories import make_customer, make_stock, place_order
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 
 
 class Terminal(StringIO):
@@ -113,6 +117,20 @@ class TestTraceOrder:
             "refund of 45.00 GBP succeeded",
         ]
 
+    def test_prints_the_trace_of_the_order_and_of_each_message_in_another(self):
+        with tracing(TRACEPARENT):
+            order = place_order()
+        cancel_order(str(order.pk), reason=Order.CancelReason.BY_CUSTOMER, now=timezone.now())
+
+        order_trace = json_of(order.pk)
+
+        traces = {entry["what"]: entry["trace_id"] for entry in order_trace["timeline"] if entry["trace_id"]}
+        assert order_trace["trace_id"] == TRACE_ID
+        assert {what for what, trace_id in traces.items() if trace_id != TRACE_ID} == {"orders.order_cancelled"}
+        first, *lines = trace(order.pk).splitlines()
+        assert first.endswith(f", trace {TRACE_ID}")
+        assert [line.split()[3] for line in lines if "  trace " in line] == ["orders.order_cancelled"]
+
     def test_prints_that_an_order_out_of_stock_holds_none(self, drain):
         order = place_order({"RED-CHAIR": 11})
         drain()
@@ -130,7 +148,8 @@ class TestTraceOrder:
 
         first, *lines = trace(order.pk).splitlines()
 
-        assert first == f"Order {order.pk} (536365): awaiting_payment, 45.00 GBP"
+        trace_id = trace_id_of(OutboxMessage.objects.get(type="orders.order_placed").traceparent)
+        assert first == f"Order {order.pk} (536365): awaiting_payment, 45.00 GBP, trace {trace_id}"
         assert not any("\x1b" in line for line in lines)
         [line] = [line for line in lines if "payments.take_payment" in line]
         assert line.startswith(f"{'':40}payments.take_payment: pending due ")

@@ -1,0 +1,63 @@
+"""
+One id leads from the request that places an order to its mail.
+"""
+
+import json
+import logging
+from contextvars import Context
+from io import StringIO
+from uuid import uuid4
+
+import pytest
+from django.core.management import call_command
+from django.http import HttpResponse
+from rest_framework.test import APIClient
+
+from tests.factories import make_stock
+from tests.journeys.story import letters
+
+pytestmark = pytest.mark.django_db
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def place(api: APIClient, **headers: str) -> HttpResponse:
+    order = {
+        "lines": [{"sku": "RED-CHAIR", "quantity": 1}],
+        "payment_method": "tok_visa",
+        "expected_total": 4_500,
+    }
+    return api.post("/api/v1/orders/", order, format="json", headers={"Idempotency-Key": uuid4().hex, **headers})
+
+
+def traces_of(order_id: str) -> set[str]:
+    """
+    Return the trace ids that `trace_order` prints for an order and its messages.
+    """
+    output = StringIO()
+    call_command("trace_order", order_id, "--json", stdout=output)
+    order_trace = json.loads(output.getvalue())
+    entries = [entry["trace_id"] for entry in order_trace["timeline"] if entry["context"] == "messaging"]
+    return {order_trace["trace_id"], *entries}
+
+
+class TestTrace:
+    @pytest.mark.parametrize(
+        ("headers", "trace_id"), [({}, None), ({"traceparent": f"00-{TRACE_ID}-{'b' * 16}-01"}, TRACE_ID)]
+    )
+    def test_leads_from_the_request_to_the_mail(self, api, drain, caplog, *, headers, trace_id):
+        caplog.set_level(logging.INFO, logger="notifications")
+        make_stock(10)
+
+        responses = [place(api, **headers), place(api)]
+        Context().run(drain)  # as in a worker, which knows of no request
+
+        orders = [response.json()["id"] for response in responses]
+        ids = [trace_id or responses[0].headers["X-Request-Id"], responses[1].headers["X-Request-Id"]]
+        assert [traces_of(order) for order in orders] == [{id_} for id_ in ids]
+        lines = {line.getMessage(): line.ids for line in caplog.records if line.name == "notifications.services"}
+        assert lines == {
+            f"The provider accepted the mail order_confirmed of order {order}.": id_
+            for order, id_ in zip(orders, ids, strict=True)
+        }
+        assert len(letters()) == 2
