@@ -8,7 +8,7 @@ import os
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -127,14 +127,15 @@ def rejects_file(path: Path) -> Iterator[Callable[[Invoice, Collection[str]], No
 def _read(path: Path) -> Iterator[list[str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from _rows(path, csv.reader(file, strict=True))
+            yield from _rows(path, file)
     except OSError as error:
         raise UnusableFeed(f"Cannot read {path}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UnusableFeed(f"{path} is not UTF-8. Convert it and import it again.") from error
 
 
-def _rows(path: Path, reader: "csv._reader") -> Iterator[list[str]]:
+def _rows(path: Path, file: Iterable[str]) -> Iterator[list[str]]:
+    reader = csv.reader(file, strict=True)
     try:
         if next(reader, []) != list(COLUMNS):
             raise UnusableFeed(f"{path} is not an order feed: its first line must be {','.join(COLUMNS)}")

@@ -89,7 +89,7 @@ def trace_order(reference: str) -> OrderTrace:
 
 
 def _find(reference: str) -> Order:
-    by_id = Order.objects.filter(pk=_uuid(reference))
+    by_id = Order.objects.filter(pk__in=_uuids(reference))
     orders = list(by_id or Order.objects.filter(idempotency_key=reference).order_by("pk"))
     if not orders:
         raise UnknownOrder(f"No order has the id or idempotency key {reference!r}.")
@@ -99,11 +99,11 @@ def _find(reference: str) -> Order:
     return orders[0]
 
 
-def _uuid(reference: str) -> UUID | None:
+def _uuids(reference: str) -> list[UUID]:
     try:
-        return UUID(reference)
+        return [UUID(reference)]
     except ValueError:
-        return None
+        return []
 
 
 def _steps(order: Order) -> Iterator[TimelineEntry]:
@@ -160,7 +160,7 @@ def _notifications(order: Order) -> Iterator[TimelineEntry]:
 
 def _messages(order: Order) -> Iterator[TimelineEntry]:
     messages = OutboxMessage.objects.filter(key=str(order.pk)).order_by("published_at", "id")
-    types = {message.pk: message.type for message in messages}
+    types: dict[UUID | None, str] = {message.pk: message.type for message in messages}
     for message in messages.prefetch_related("deliveries__failures"):
         yield TimelineEntry(
             at=message.published_at,

@@ -3,6 +3,7 @@ Environment variables for settings. A value that cannot be parsed is rejected wi
 """
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 import environ
@@ -12,7 +13,7 @@ SWITCHES = {"on": True, "true": True, "yes": True, "1": True, "off": False, "fal
 ENGINES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
 
 
-class Environment(environ.Env):
+class Environment(environ.Env):  # type: ignore[misc]  # django-environ has no types
     """
     Every method raises ImproperlyConfigured if the value cannot be parsed.
     """
@@ -51,7 +52,7 @@ class Environment(environ.Env):
         """
         Return the name of a log level in capitals.
         """
-        level = self.str(var, default=default).upper()
+        level: str = self.str(var, default=default).upper()
         if level not in logging.getLevelNamesMapping():
             raise ImproperlyConfigured(f"{var} is {level}, which is not one of DEBUG, INFO, WARNING and ERROR.")
         return level
@@ -60,10 +61,9 @@ class Environment(environ.Env):
         """
         Return a value for DATABASES from the URL of an SQLite or PostgreSQL database.
         """
-        try:
+        parsed: dict[str, Any] = {}
+        with suppress(ValueError):
             parsed = self.db(var, default=default)
-        except ValueError:
-            parsed = {}
         if parsed.get("ENGINE") not in ENGINES:
             raise ImproperlyConfigured(
                 f"{var} is not the URL of a database. Write sqlite:////folder/shop.sqlite3, or "

@@ -8,8 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
@@ -92,13 +91,11 @@ class Command(BaseCommand):
         self.stdout.write(f"  {curl(address, token)}\n")
 
 
-def ensure_user(username: str, password: str, **flags: bool) -> AbstractUser:
+def ensure_user(username: str, password: str, **flags: bool) -> User:
     """
     Return this user, created if missing, with this password.
     """
-    user, _ = get_user_model().objects.get_or_create(
-        username=username, defaults={"email": f"{username}@example.com", **flags}
-    )
+    user, _ = User.objects.get_or_create(username=username, defaults={"email": f"{username}@example.com", **flags})
     if not user.check_password(password):
         user.set_password(password)
         user.save(update_fields=["password"])
@@ -115,7 +112,7 @@ def add_demo_products() -> None:
     open_stock_items([RARITY.sku], opening=2, now=timezone.now())
 
 
-def place_demo_orders(customer: AbstractUser) -> None:
+def place_demo_orders(customer: User) -> None:
     """
     Place one order for each possible outcome, unless it exists.
     """

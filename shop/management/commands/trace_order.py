@@ -2,7 +2,7 @@ import json
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(asdict(order_trace), cls=DjangoJSONEncoder))
             return
-        console = Console(file=self.stdout, highlight=False)
+        console = Console(file=cast("IO[str]", self.stdout), highlight=False)
         for line in lines(order_trace):
             console.print(line, soft_wrap=True)
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from ipaddress import ip_address
 from typing import Any, Self
@@ -138,9 +138,11 @@ class ProcessGroup:
         self._guard = subprocess.Popen(GUARD, stdin=subprocess.PIPE, process_group=0)
         return self
 
-    def start(self, name: str, command: Sequence[str], *, pass_fds: Sequence[int] = (), **environment: str) -> None:
+    def start(
+        self, name: str, command: Sequence[str], *, environment: Mapping[str, str], pass_fds: Sequence[int] = ()
+    ) -> None:
         """
-        Start the command as a member of the group.
+        Start the command as a member of the group, with additional environment variables.
         """
         self.members[name] = subprocess.Popen(
             command,
@@ -188,18 +190,15 @@ def start_members(group: ProcessGroup, listener: socket.socket, gateway: socket.
     Start a web server on the listening socket, the workers, and the payment simulator on its own socket, if given.
     """
     environment = {"PAYMENT_SIMULATOR_URL": address_of(gateway)} if gateway else {}
-    web = {"RELAY_IN_WEB": "off", "PAYMENT_SIMULATOR_IN_WEB": "off"}
-    group.start("The web server", web_server(listener), pass_fds=[listener.fileno()], **environment, **web)
+    web = environment | {"RELAY_IN_WEB": "off", "PAYMENT_SIMULATOR_IN_WEB": "off"}
+    group.start("The web server", web_server(listener), pass_fds=[listener.fileno()], environment=web)
     manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
-    group.start("The cluster of workers", [*manage, "qcluster"], RELAY_WORKERS=str(workers), **environment)
+    cluster = environment | {"RELAY_WORKERS": str(workers)}
+    group.start("The cluster of workers", [*manage, "qcluster"], environment=cluster)
     if gateway:
-        callback = [
-            "--fd",
-            str(gateway.fileno()),
-            "--callback-url",
-            f"{address_of(listener)}{reverse('payments:webhook')}",
-        ]
-        group.start("The payment simulator", [*manage, "payment_simulator", *callback], pass_fds=[gateway.fileno()])
+        callback = f"{address_of(listener)}{reverse('payments:webhook')}"
+        simulator = [*manage, "payment_simulator", "--fd", str(gateway.fileno()), "--callback-url", callback]
+        group.start("The payment simulator", simulator, pass_fds=[gateway.fileno()], environment={})
 
 
 def web_server(listener: socket.socket) -> list[str]:

@@ -39,7 +39,7 @@ PROMISES = """
 ENDED = "SELECT order_id, ended_at AS at FROM inventory_reservation WHERE status = '{}'"
 NOTIFICATIONS = "SELECT order_id, created_at AS at FROM notifications_notification WHERE kind = '{}'"
 
-ANNOUNCED_CHANGES = {
+ANNOUNCED_CHANGES: dict[type[contracts.Event], str] = {
     contracts.OrderPlaced: STEPS.format("placed"),
     contracts.PaymentRequested: STEPS.format("awaiting_payment"),
     contracts.PaymentDueSoon: STEPS.format("awaiting_payment"),
@@ -172,20 +172,20 @@ def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
-def _moment(moment: datetime) -> object:
+def _moment(moment: datetime) -> Any:
     return connection.ops.adapt_datetimefield_value(moment)
 
 
 def _count(happened: str) -> int:
     (count,) = _ids(COUNT.format(happened=happened))
-    return count
+    return int(count)
 
 
-def _order_ids(sql: str, parameters: Sequence[object]) -> set[UUID]:
+def _order_ids(sql: str, parameters: Sequence[Any]) -> set[UUID]:
     return {UUID(key) for key in _ids(sql, parameters)}
 
 
-def _ids(sql: str, parameters: Sequence[object] = ()) -> list[Any]:
+def _ids(sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return [row[0] for row in cursor.fetchall()]

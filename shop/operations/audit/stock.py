@@ -4,6 +4,7 @@ Stock: its counters, reservations and ledger agree.
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum, Window
 
@@ -49,7 +50,7 @@ def one_movement_each(now: datetime) -> Finding:
     return Finding(Reservation.objects.count(), only_in_one(committed_quantities, shipped_quantities))
 
 
-def _totals(rows: QuerySet) -> dict[str, int]:
+def _totals(rows: QuerySet[Any, Any]) -> dict[str, int]:
     return dict(rows.values_list("sku").annotate(Sum("quantity")))
 
 
