@@ -13,7 +13,7 @@ SWITCHES = {"on": True, "true": True, "yes": True, "1": True, "off": False, "fal
 ENGINES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
 
 
-class Environment(environ.Env):  # type: ignore[misc]  # django-environ has no types
+class Environment(environ.Env):
     """
     Every method raises ImproperlyConfigured if the value cannot be parsed.
     """
