@@ -18,9 +18,12 @@ from messaging import relay
 from payments.gateway import protocol
 from shop.http import throttling
 from shop.settings.groups import ThrottlingSettings
+from tests.database import delete_rows_after_transactional_tests
 from tests.factories import api_of
 from tests.gateways import INSTANT, LedgerGateway
 from tests.processes import outputs_since
+
+delete_rows_after_transactional_tests()
 
 
 @receiver(connection_created)
