@@ -22,7 +22,7 @@ if settings.PAYMENTS.simulator_in_web and settings.PAYMENTS.uses_simulator:
     server.start_in_thread(
         settings.PAYMENTS.simulator_url,
         settings.PAYMENTS.simulator_ledger,
-        server.Conduct(
+        server.SimulatorConfig(
             callback_url=settings.PAYMENTS.simulator_callback_url, secrets=settings.PAYMENTS.webhook_secrets
         ),
     )

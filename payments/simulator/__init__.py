@@ -1,3 +1,3 @@
 """
-A payment provider that misbehaves on request: a process of its own that knows nothing of the shop but its webhook.
+A payment provider that fails on request: a separate program that knows nothing of the shop but its webhook URL.
 """

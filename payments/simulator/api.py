@@ -1,127 +1,129 @@
 """
-The API of the simulated provider: JSON in, one call to the bank, JSON out.
+The JSON API of the provider: each request is one call to a processor.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from babel.numbers import list_currencies
+from werkzeug.routing import Rule
+from werkzeug.wrappers import Request, Response
 
-from .announcements import BEFORE_ANSWER_SECONDS
-from .bank import Bank
-from .callbacks import Courier
-from .charges import Charge
-from .dealings import KeyReused, Manner, NoSuchCharge, NoSuchRefund, RefundWish, Reply, Wish
-from .entries import Kind
-from .exchange import Answer, Refused, Request, json_answer
-from .refunds import Refunds
-from .statement import Reports
+from . import refunds, reports
+from .behaviours import ResponseMode
+from .charges import ChargeCommand, ChargeRecord, ChargeResponse, Json, RefundCommand
+from .http import ApiError, SimulatorRequest, json_response
+from .ledger import EntryKind
+from .processor import Processor
+from .webhooks import BEFORE_RESPONSE_SECONDS, WebhookSender
 
-# A key is a step in the path of an address, so it has no slash; and nothing invisible.
+# A key is a segment of a URL's path, so it has no slash.
 NAME = re.compile(r"[!-.0-~]{1,200}")
 MAX_AMOUNT = 10**12
-
-MANNERS = {
-    Manner.LOST: Answer(hangs_up=True),
-    Manner.BROKEN: json_answer({"error": "internal_error"}, status=500),
-    Manner.LIMITED: json_answer({"error": "rate_limited"}, status=429, Retry_After="1"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Api:
-    bank: Bank
-    refunds: Refunds
-    reports: Reports
-    courier: Courier
+    processor: Processor
+    sender: WebhookSender
     address: str
-    slow_seconds: float
-    sleep: Callable[[float], object]
+    """The base URL of the pages."""
+    wait_slowly: Callable[[], object]
 
-    def charge(self, request: Request) -> Answer:
-        key, told = _name(request.header("Idempotency-Key"), "Idempotency-Key"), request.json()
-        reply = self.bank.charge(
-            Wish(
-                key=key,
-                order_id=_name(told.get("order_id"), "order_id"),
-                payment_method=_name(told.get("payment_method"), "payment_method"),
-                **_money(told),
-            )
-        )
-        return MANNERS.get(reply.manner) or self._accepted(reply)
+    def rules(self) -> list[Rule]:
+        return [
+            Rule("/v1/charges", methods=["POST"], endpoint=self.charge),
+            Rule("/v1/charges/<key>", methods=["GET"], endpoint=self.look_up),
+            Rule("/v1/charges/<key>/cancel", methods=["POST"], endpoint=self.cancel),
+            Rule("/v1/charges/<key>/refunds", methods=["POST"], endpoint=self.refund),
+            Rule("/v1/charges/<key>/refunds/<refund_key>", methods=["GET"], endpoint=self.look_up_refund),
+            Rule("/v1/statement", methods=["GET"], endpoint=self.statement),
+            Rule("/v1/faults", methods=["GET"], endpoint=self.faults),
+        ]
 
-    def look_up(self, request: Request, key: str) -> Answer:
-        reply = self.bank.look_up(key)
-        return MANNERS.get(reply.manner) or self._told(reply.charge)
+    def charge(self, request: SimulatorRequest) -> Response:
+        key, body = _idempotency_key(request), request.json_object()
+        order_id, payment_method = (_name(body.get(name), name) for name in ("order_id", "payment_method"))
+        command = ChargeCommand(key=key, order_id=order_id, payment_method=payment_method, **_money(body))
+        response = self.processor.charge(command)
+        raise_fault(response.mode)
+        return self._accepted(response)
 
-    def cancel(self, request: Request, key: str) -> Answer:
-        return self._told(self.bank.cancel(_name(key, "The key")))
+    def look_up(self, request: Request, key: str) -> Response:
+        response = self.processor.look_up(key)
+        raise_fault(response.mode)
+        return self._state(response.charge)
 
-    def refund(self, request: Request, key: str) -> Answer:
-        refund_key = _name(request.header("Idempotency-Key"), "Idempotency-Key")
-        reply = self.refunds.refund(key, RefundWish(key=refund_key, **_money(request.json())))
-        if not reply.refund:
-            return MANNERS[reply.manner]
-        return MANNERS.get(reply.manner) or json_answer(reply.refund.as_json())
+    def cancel(self, request: Request, key: str) -> Response:
+        return self._state(self.processor.cancel(_name(key, "The key")))
 
-    def look_up_refund(self, request: Request, key: str, refund_key: str) -> Answer:
-        return json_answer(self.refunds.look_up(key, refund_key).as_json())
+    def refund(self, request: SimulatorRequest, key: str) -> Response:
+        command = RefundCommand(key=_idempotency_key(request), **_money(request.json_object()))
+        response = refunds.refund(self.processor, key, command)
+        raise_fault(response.mode)
+        return json_response(response.refund.as_json() if response.refund else {})
 
-    def statement(self, request: Request) -> Answer:
-        since = request.query.get("since")
-        pieces = self.reports.statement(_moment(since) if since else None)
-        return Answer(body=pieces, headers={"Content-Type": "application/json"})
+    def look_up_refund(self, request: Request, key: str, refund_key: str) -> Response:
+        return json_response(refunds.look_up(self.processor, key, refund_key).as_json())
 
-    def faults(self, request: Request) -> Answer:
-        return json_answer({"counts": self.reports.faults()})
+    def statement(self, request: Request) -> Response:
+        since, now = request.args.get("since", ""), self.processor.ledger.clock()
+        captures = reports.statement(self.processor.ledger, _moment(since) if since else None)
+        return json_response({"captures": captures, "now": now.isoformat(timespec="microseconds")})
 
-    def _accepted(self, reply: Reply) -> Answer:
-        if reply.manner is Manner.SLOW:
-            self.sleep(self.slow_seconds)
-        if reply.manner is Manner.AFTER_CALLBACK:
-            for callback in reply.charge.of_kind(Kind.CALLBACK):
-                self.courier.send(callback, patience=BEFORE_ANSWER_SECONDS)
-        charge = reply.charge if reply.manner is Manner.PLAIN else self.bank.find(reply.charge.key)
-        return self._told(charge, status=202 if charge.status == "processing" else 200)
+    def faults(self, request: Request) -> Response:
+        return json_response({"counts": reports.faults(self.processor.ledger)})
 
-    def _told(self, charge: Charge, *, status: int = 200) -> Answer:
-        return json_answer(charge.as_json(self.address), status=status)
+    def _accepted(self, response: ChargeResponse) -> Response:
+        if response.mode is ResponseMode.SLOW:
+            self.wait_slowly()
+        if response.mode is ResponseMode.AFTER_WEBHOOK:
+            for webhook in response.charge.of_kind(EntryKind.WEBHOOK):
+                self.sender.send(webhook, timeout=BEFORE_RESPONSE_SECONDS)
+        is_current = response.mode is ResponseMode.NORMAL
+        charge = response.charge if is_current else self.processor.find(response.charge.key)
+        return self._state(charge, status=202 if charge.status == "processing" else 200)
+
+    def _state(self, charge: ChargeRecord, *, status: int = 200) -> Response:
+        return json_response(charge.as_json(self.address), status=status)
 
 
-def refusal(error: Exception) -> Refused:
+def raise_fault(mode: ResponseMode) -> None:
     """
-    Tell as the API does what the bank could not do.
+    Interrupt the request, unless its response is a normal one.
+
+    :raises ConnectionAbortedError: if the connection is to be closed.
+    :raises ApiError: if the response is an error.
     """
-    match error:
-        case KeyReused():
-            return Refused(422, "idempotency_key_reused", str(error))
-        case NoSuchRefund():
-            return Refused(404, "no_such_refund")
-        case _:
-            return Refused(404, "no_such_charge")
+    match mode:
+        case ResponseMode.CLOSED:
+            raise ConnectionAbortedError
+        case ResponseMode.SERVER_ERROR:
+            raise ApiError(500, "internal_error")
+        case ResponseMode.RATE_LIMITED:
+            raise ApiError(429, "rate_limited", Retry_After="1")
 
 
-REFUSALS = (KeyReused, NoSuchCharge, NoSuchRefund)
+def _idempotency_key(request: Request) -> str:
+    return _name(request.headers.get("Idempotency-Key"), "Idempotency-Key")
 
 
-def _name(told: Any, what: str) -> str:
-    if not isinstance(told, str) or not NAME.fullmatch(told):
-        raise Refused(400, "invalid_request", f"{what} has to be 1 to 200 visible ASCII characters without a slash.")
-    return told
+def _name(value: Any, field: str) -> str:
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise ApiError(400, "invalid_request", f"{field} must be 1 to 200 visible ASCII characters without a slash.")
+    return value
 
 
-def _money(told: Mapping[str, Any]) -> dict[str, Any]:
-    amount, currency = told.get("amount"), told.get("currency")
+def _money(body: Json) -> dict[str, Any]:
+    amount, currency = body.get("amount"), body.get("currency")
     if type(amount) is not int or not 0 < amount <= MAX_AMOUNT:
-        raise Refused(
-            400, "invalid_request", f"amount has to be a whole number from 1 to {MAX_AMOUNT}, in minor units."
-        )
+        raise ApiError(400, "invalid_request", f"amount must be an integer from 1 to {MAX_AMOUNT}, in minor units.")
     if not isinstance(currency, str) or currency not in _currencies():
-        raise Refused(400, "invalid_request", "currency has to be a code of ISO 4217, such as GBP.")
+        raise ApiError(400, "invalid_request", "currency must be an ISO 4217 code, such as GBP.")
     return {"amount": amount, "currency": currency}
 
 
@@ -132,10 +134,10 @@ def _currencies() -> frozenset[str]:
 
 def _moment(text: str) -> datetime:
     """
-    Read a moment, in UTC unless it says otherwise; a plus sign that nobody escaped has become a space.
+    Parse an ISO 8601 time, in UTC by default. An unescaped plus sign arrives as a space.
     """
     try:
-        read = datetime.fromisoformat(re.sub(r" (?=\d\d:?\d\d$)", "+", text) if "T" in text else text)
-        return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+        moment = datetime.fromisoformat(re.sub(r" (?=\d\d:?\d\d$)", "+", text) if "T" in text else text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise Refused(400, "invalid_request", "since has to be a moment of ISO 8601.") from None
+        raise ApiError(400, "invalid_request", "since must be an ISO 8601 time.") from None

@@ -1,5 +1,5 @@
 """
-How a payment may go: one behaviour for each token, and the dice that choose one for payments without a special token.
+Behaviours: what happens to a payment, chosen by its token, or drawn for payments without a special token.
 """
 
 import math
@@ -13,125 +13,142 @@ PREFIX = "tok_"
 
 
 class Group(StrEnum):
-    PLAIN = "Approved, declined, waiting"
+    PLAIN = "Approved, declined, pending"
     FAULT = "Approved, with a fault"
-    REFUND = "Approved, with a fault in its refund"
+    REFUND = "Approved, with a fault in the refund"
+
+
+class ResponseMode(StrEnum):
+    """
+    How a request is answered.
+    """
+
+    NORMAL = "normal"
+    SLOW = "slow"
+    CLOSED = "closed"
+    """The connection is closed without a response."""
+    SERVER_ERROR = "server error"
+    """Status 500."""
+    RATE_LIMITED = "rate limited"
+    """Status 429."""
+    AFTER_WEBHOOK = "after webhook"
+    """After the shop has acknowledged the webhook."""
 
 
 @dataclass(frozen=True)
 class Behaviour:
     name: str
-    about: str
+    description: str
     group: Group = Group.FAULT
     declines_by: str = ""
-    """The reason to decline by, if it does."""
+    """The decline reason; empty if the charge is approved."""
 
     @property
     def token(self) -> str:
         return f"{PREFIX}{self.name}"
 
 
-APPROVED = Behaviour("visa", "Approved after the delay, like every token that is not in this table.", Group.PLAIN)
+APPROVED = Behaviour("visa", "Approved after the delay, as every token that is not listed here.", Group.PLAIN)
 
 BEHAVIOURS = {
     behaviour.name: behaviour
     for behaviour in (
         APPROVED,
         Behaviour("declined", "Declined after the delay.", Group.PLAIN, "card_declined"),
-        Behaviour("insufficient_funds", "Declined: the account is empty.", Group.PLAIN, "insufficient_funds"),
-        Behaviour("expired_card", "Declined: the card is too old.", Group.PLAIN, "expired_card"),
-        Behaviour("fraud", "Declined: it looks like fraud.", Group.PLAIN, "fraud"),
-        Behaviour("pending", "Waits for somebody to press a button on its page.", Group.PLAIN),
-        Behaviour("slow", "The answer takes very long."),
-        Behaviour("answer_lost_charged", "Captured, but the answer is lost; called back later. Also tok_timeout."),
-        Behaviour("answer_lost_uncharged", "The first request is lost and forgotten; the next one works."),
-        Behaviour("error_once", "The first request gets a 500 and is forgotten; the next one works."),
-        Behaviour("rate_limited", "The first request gets a 429 and is forgotten; the next one works."),
-        Behaviour("callback_twice", "Called back twice at once, with the same id."),
-        Behaviour("callback_twenty", "Called back twenty times at once, with the same id."),
-        Behaviour("callback_before_answer", "Captured and called back before the request is answered."),
-        Behaviour("late", "Captured very late, even if it was cancelled meanwhile."),
-        Behaviour("never", "Captured, but never called back."),
-        Behaviour("contradictory", "Captured; called back both as failed and as succeeded."),
-        Behaviour("wrong_amount", "Captured; the only callback names an amount that is one too high."),
-        Behaviour("wrong_currency", "Captured; the only callback names another currency."),
-        Behaviour("short_paid", "Captured with one minor unit too little."),
+        Behaviour("insufficient_funds", "Declined: insufficient funds.", Group.PLAIN, "insufficient_funds"),
+        Behaviour("expired_card", "Declined: the card has expired.", Group.PLAIN, "expired_card"),
+        Behaviour("fraud", "Declined: suspected fraud.", Group.PLAIN, "fraud"),
+        Behaviour("pending", "Pending until you approve or decline it on its page.", Group.PLAIN),
+        Behaviour("slow", "The response is slow."),
+        Behaviour("answer_lost_charged", "Captured without a response; the webhook follows. Also tok_timeout."),
+        Behaviour("answer_lost_uncharged", "The first request gets no response and has no effect; the next one works."),
+        Behaviour("error_once", "The first request returns 500 and has no effect; the next one works."),
+        Behaviour("rate_limited", "The first request returns 429 and has no effect; the next one works."),
+        Behaviour("callback_twice", "The webhook is sent twice at once, with the same id."),
+        Behaviour("callback_twenty", "The webhook is sent twenty times at once, with the same id."),
+        Behaviour("callback_before_answer", "Captured, and the webhook is sent before the response."),
+        Behaviour("late", "Captured very late, even if it was cancelled before."),
+        Behaviour("never", "Captured; no webhook is sent."),
+        Behaviour("contradictory", "Captured; one webhook says failed, another says succeeded."),
+        Behaviour("wrong_amount", "Captured; the only webhook states an amount that is 1 minor unit too high."),
+        Behaviour("wrong_currency", "Captured; the only webhook states another currency."),
+        Behaviour("short_paid", "Captured, 1 minor unit too little."),
         Behaviour("paid_otherwise", "Captured in another currency."),
-        Behaviour("bad_signature", "Captured; the only callback is signed with a wrong secret."),
-        Behaviour("old_timestamp", "Captured; the only callback is ten minutes old and rightly signed."),
-        Behaviour("unknown_payment", "Captured and called back, and also called back for a payment nobody knows."),
-        Behaviour("captured_twice", "Captured and called back twice, under two keys and references."),
-        Behaviour("callback_reordered", "Called back as processing after it was called back as succeeded."),
-        Behaviour("lookup_lost", "Called back no sooner than after two seconds; the first look-up is not answered."),
-        Behaviour("refund_declined", "The first refund is declined, later ones succeed.", Group.REFUND),
-        Behaviour("refund_answer_lost", "The first refund happens, but its answer is lost.", Group.REFUND),
-        Behaviour("refund_error", "The first refund gets a 500 and does not happen; then it works.", Group.REFUND),
+        Behaviour("bad_signature", "Captured; the only webhook has an invalid signature."),
+        Behaviour("old_timestamp", "Captured; the only webhook has a valid signature that is ten minutes old."),
+        Behaviour("unknown_payment", "Captured; a second webhook is about a payment that does not exist."),
+        Behaviour("captured_twice", "Captured twice, under two keys and references, each with a webhook."),
+        Behaviour("callback_reordered", "A webhook says succeeded, and a later one says processing."),
+        Behaviour("lookup_lost", "The first look-up gets no response; the webhook comes two seconds after the charge."),
+        Behaviour("refund_declined", "The first refund is declined; later ones succeed.", Group.REFUND),
+        Behaviour("refund_answer_lost", "The first refund succeeds without a response.", Group.REFUND),
+        Behaviour("refund_error", "The first refund returns 500 and has no effect; then it works.", Group.REFUND),
         Behaviour("refund_slow", "The first refund is processing, and succeeds after the delay.", Group.REFUND),
     )
 }
 ALIASES = {"timeout": "answer_lost_charged"}
 FAULTS = tuple(name for name, behaviour in BEHAVIOURS.items() if behaviour.group is not Group.PLAIN)
 CHAOS = tuple(name for name in BEHAVIOURS if name not in {APPROVED.name, "pending"})
-"""What may be drawn: the rest is no misfortune, or would wait for ever."""
+"""Names that can be drawn: all but approval, and `pending`, which ends only by hand."""
 
 
 def special(token: str) -> Behaviour | None:
     """
-    Find the behaviour that a payment method's token asks for, if it does.
+    Return the behaviour that a payment method's token selects, or None.
     """
     name = token.removeprefix(PREFIX)
-    found = BEHAVIOURS.get(ALIASES.get(name, name)) if token.startswith(PREFIX) else None
-    return None if found is APPROVED else found
+    behaviour = BEHAVIOURS.get(ALIASES.get(name, name)) if token.startswith(PREFIX) else None
+    return None if behaviour is APPROVED else behaviour
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dice:
+class FaultSampler:
     """
-    Draw behaviours at these rates. The n-th charge draws the same whenever the seed is the same.
+    Draw behaviours at these rates. With the same seed, the n-th charge always draws the same.
     """
 
     seed: int = 1
     rates: Mapping[str, float] = field(default_factory=dict)
 
     def draw(self, n: int) -> Behaviour:
-        rolled = Random(f"{self.seed}:{n}").random()
+        value = Random(f"{self.seed}:{n}").random()
         for name, limit in zip(self.rates, accumulate(self.rates.values()), strict=True):
-            if rolled < limit:
+            if value < limit:
                 return BEHAVIOURS[name]
         return APPROVED
 
 
 def read_rates(text: str) -> dict[str, float]:
     """
-    Read how many charges shall go wrong: one share for all faults alike, or one for each name, as in "slow=0.02".
+    Parse fault rates: one number for all faults together, or one for each name, such as "slow=0.02,declined=0.1".
 
-    :raises ValueError: if a name is unknown, or a share or their sum is not from 0 to 1.
+    :raises ValueError: if a name is unknown, or a rate or the sum of the rates is not between 0 and 1.
     """
     if "=" not in text:
-        share = _share(text)
-        return dict.fromkeys(FAULTS, share / len(FAULTS)) if share else {}
+        rate = _rate(text)
+        return dict.fromkeys(FAULTS, rate / len(FAULTS)) if rate else {}
     rates: dict[str, float] = {}
     for part in text.split(","):
-        name, _, its_share = part.partition("=")
-        rates[_known(name.strip(), rates)] = _share(its_share)
+        name, _, rate_text = part.partition("=")
+        rates[_new_name(name.strip(), rates)] = _rate(rate_text)
     if math.fsum(rates.values()) > 1:
-        raise ValueError(f"The shares in {text!r} are more than 1 together.")
+        raise ValueError(f"The rates in {text!r} add up to more than 1.")
     return {name: rates[name] for name in CHAOS if rates.get(name)}
 
 
-def _share(text: str) -> float:
+def _rate(text: str) -> float:
     try:
-        share = float(text)
+        rate = float(text)
     except ValueError:
-        share = math.nan
-    if not 0 <= share <= 1:
-        raise ValueError(f"{text.strip()!r} is no share: write a number from 0 to 1.")
-    return share
+        rate = math.nan
+    if not 0 <= rate <= 1:
+        raise ValueError(f"{text.strip()!r} is not a rate: enter a number from 0 to 1.")
+    return rate
 
 
-def _known(name: str, rates: Mapping[str, float]) -> str:
+def _new_name(name: str, rates: Mapping[str, float]) -> str:
     if name not in CHAOS:
         raise ValueError(f"{name!r} cannot be drawn: choose from {', '.join(CHAOS)}.")
     if name in rates:
-        raise ValueError(f"{name!r} is there twice.")
+        raise ValueError(f"{name!r} is given twice.")
     return name

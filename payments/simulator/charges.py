@@ -1,135 +1,186 @@
 """
-What a charge and its refunds are: a fold over their entries, which are all there is.
+Commands to the provider, and the state of charges and refunds, which is computed from their ledger entries.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .behaviours import BEHAVIOURS, Behaviour
-from .entries import Entry, Kind
+from .behaviours import APPROVED, BEHAVIOURS, Behaviour, ResponseMode
+from .ledger import EntryKind, LedgerEntry
 
 Json = dict[str, Any]
 
 REFUND_STATUSES = {
-    Kind.REFUND_OPENED: "processing",
-    Kind.REFUNDED: "succeeded",
-    Kind.REFUND_DECLINED: "declined",
+    EntryKind.REFUND_OPENED: "processing",
+    EntryKind.REFUNDED: "succeeded",
+    EntryKind.REFUND_DECLINED: "declined",
 }
 
 
+class KeyReused(Exception):
+    """
+    The idempotency key was used before with another amount or currency.
+    """
+
+
+class NoSuchCharge(Exception):
+    """
+    No charge has this key or reference.
+    """
+
+
+class NoSuchRefund(Exception):
+    """
+    The charge has no refund with this key.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChargeCommand:
+    """
+    A charge as the shop requests it, in minor units.
+    """
+
+    key: str
+    order_id: str
+    amount: int
+    currency: str
+    payment_method: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefundCommand:
+    key: str
+    amount: int
+    currency: str
+
+
 @dataclass(frozen=True)
-class Refund:
-    entry: Entry
-    """The latest of it."""
+class RefundRecord:
+    entry: LedgerEntry
+    """The latest entry of the refund."""
 
     @property
     def status(self) -> str:
         return REFUND_STATUSES[self.entry.kind]
 
     def as_json(self) -> Json:
-        told = self.entry
         return {
-            "key": told.key,
-            "charge_key": told.charge,
-            "reference": told.reference,
+            "key": self.entry.key,
+            "charge_key": self.entry.charge,
+            "reference": self.entry.reference,
             "status": self.status,
-            "reason": told.reason,
-            "amount": told.amount,
-            "currency": told.currency,
+            "reason": self.entry.reason,
+            "amount": self.entry.amount,
+            "currency": self.entry.currency,
         }
 
 
 @dataclass(frozen=True)
-class Charge:
+class ChargeRecord:
     key: str
-    entries: tuple[Entry, ...]
+    entries: Sequence[LedgerEntry]
 
-    def of_kind(self, *kinds: Kind) -> list[Entry]:
+    def of_kind(self, *kinds: EntryKind) -> list[LedgerEntry]:
         return [entry for entry in self.entries if entry.kind in kinds]
 
-    def first(self, kind: Kind) -> Entry | None:
-        return next(iter(self.of_kind(kind)), None)
+    def first(self, *kinds: EntryKind) -> LedgerEntry | None:
+        return next(iter(self.of_kind(*kinds)), None)
 
     @property
-    def asked(self) -> Entry | None:
+    def requested(self) -> LedgerEntry | None:
         """
-        What the shop asked for, unless it only ever cancelled.
+        Return the request for the charge, unless the shop only cancelled it.
         """
-        return self.first(Kind.CHARGED)
+        return self.first(EntryKind.CHARGED)
 
     @property
-    def captured(self) -> Entry | None:
-        return self.first(Kind.CAPTURED)
+    def captured(self) -> LedgerEntry | None:
+        return self.first(EntryKind.CAPTURED)
 
     @property
-    def is_known(self) -> bool:
-        return bool(self.of_kind(Kind.CHARGED, Kind.CANCELLED))
+    def exists(self) -> bool:
+        return bool(self.first(EntryKind.CHARGED, EntryKind.CANCELLED))
 
     @property
     def status(self) -> str:
         if self.captured:
             return "succeeded"
-        ended = self.of_kind(Kind.DECLINED, Kind.CANCELLED)
-        return str(ended[0].kind) if ended else "processing"
+        end = self.first(EntryKind.DECLINED, EntryKind.CANCELLED)
+        return str(end.kind) if end else "processing"
 
     @property
     def reason(self) -> str:
-        declined = self.first(Kind.DECLINED)
+        declined = self.first(EntryKind.DECLINED)
         return declined.reason if declined and not self.captured else ""
 
     @property
     def reference(self) -> str:
-        return next((entry.reference for entry in self.of_kind(Kind.CHARGED, Kind.CANCELLED)), "")
+        entry = self.first(EntryKind.CHARGED, EntryKind.CANCELLED)
+        return entry.reference if entry else ""
 
     @property
-    def behaviour(self) -> Behaviour | None:
-        drawn = self.first(Kind.DRAWN)
-        return BEHAVIOURS[drawn.reason] if drawn else None
+    def behaviour(self) -> Behaviour:
+        drawn = self.first(EntryKind.DRAWN)
+        return BEHAVIOURS[drawn.reason] if drawn else APPROVED
 
     @property
     def open_seq(self) -> int | None:
         """
-        The number of its entry that waits for the money to move, if there is a moment for that and it has not come.
+        Return the `seq` of its request, if that is due and still open.
         """
-        done = {entry.about for entry in self.entries}
-        return self.asked.seq if self.asked and self.asked.due and self.asked.seq not in done else None
+        request, closed = self.requested, {entry.about for entry in self.entries}
+        return request.seq if request and request.due and request.seq not in closed else None
 
     def has_shown(self, fault: str) -> bool:
-        return any(entry.reason == fault for entry in self.of_kind(Kind.FAULTED))
+        return any(entry.reason == fault for entry in self.of_kind(EntryKind.FAULTED))
 
-    def refunds(self) -> dict[str, Refund]:
-        return {entry.key: Refund(entry) for entry in self.of_kind(*REFUND_STATUSES)}
+    def refunds(self) -> dict[str, RefundRecord]:
+        return {entry.key: RefundRecord(entry) for entry in self.of_kind(*REFUND_STATUSES)}
 
     @property
     def refundable(self) -> int:
         """
-        What is left of the captured money, counting refunds in progress as gone.
+        Return the captured amount less all refunds, those in progress included.
         """
-        gone = sum(refund.entry.amount or 0 for refund in self.refunds().values() if refund.status != "declined")
-        return (self.captured.amount or 0) - gone if self.captured else 0
+        refunded = sum(refund.entry.amount or 0 for refund in self.refunds().values() if refund.status != "declined")
+        return (self.captured.amount or 0) - refunded if self.captured else 0
 
-    def callbacks(self) -> Iterator[tuple[Entry, list[Entry]]]:
+    def webhooks(self) -> Iterator[tuple[LedgerEntry, list[LedgerEntry]]]:
         """
-        Yield each callback with the answers that it got.
+        Yield each webhook with the results of its deliveries.
         """
-        answers = self.of_kind(Kind.ANSWERED)
-        for callback in self.of_kind(Kind.CALLBACK):
-            yield callback, [answer for answer in answers if answer.detail["callback"] == callback.seq]
+        results = self.of_kind(EntryKind.WEBHOOK_RESULT)
+        for webhook in self.of_kind(EntryKind.WEBHOOK):
+            yield webhook, [result for result in results if result.detail["callback"] == webhook.seq]
 
     def as_json(self, address: str) -> Json:
         """
-        Tell its state as the API does; `address` is where the pages are.
+        Return the state as the API reports it; `address` is that of the pages.
         """
-        asked, captured = self.asked, self.captured
+        request, captured = self.requested, self.captured
         return {
             "key": self.key,
             "reference": self.reference,
-            "order_id": asked.order_id if asked else "",
+            "order_id": request.order_id if request else "",
             "status": self.status,
             "reason": self.reason,
-            "amount": asked.amount if asked else None,
-            "currency": asked.currency if asked else None,
+            "amount": request.amount if request else None,
+            "currency": request.currency if request else None,
             "captured": {"amount": captured.amount, "currency": captured.currency} if captured else None,
             "page": f"{address}/payments/{self.reference}",
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChargeResponse:
+    charge: ChargeRecord
+    mode: ResponseMode = ResponseMode.NORMAL
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefundResponse:
+    refund: RefundRecord | None
+    """None if the request had no effect."""
+    mode: ResponseMode = ResponseMode.NORMAL

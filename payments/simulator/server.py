@@ -1,32 +1,29 @@
 """
-Serving the simulator: in this process until it is asked to stop, or in a thread beside whatever else runs here.
+The simulator as a server: in this process until it is stopped, or in threads of another process.
 """
 
 import logging
 import socket
-import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from socketserver import ThreadingMixIn
 from typing import Any
 from urllib.parse import urlsplit
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from werkzeug.routing import Map
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from . import refunds
 from .api import Api
-from .bank import Bank
-from .behaviours import Dice
-from .callbacks import Courier
-from .entries import Kind
-from .exchange import Environ
-from .ledger import Clock, Ledger, utc_now
+from .behaviours import FaultSampler
+from .http import Application
+from .ledger import EntryKind, Ledger
 from .pages import Pages
-from .refunds import Refunds
-from .statement import Reports
-from .timetable import Timetable
-from .web import Application
+from .processor import Processor
+from .scheduler import Scheduler
+from .webhooks import WebhookSender
 
 logger = logging.getLogger(__name__)
 
@@ -35,173 +32,123 @@ POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conduct:
-    """
-    How the provider behaves, and whom it calls back.
-    """
-
+class SimulatorConfig:
     callback_url: str
+    """The URL that webhooks are sent to."""
     secrets: Sequence[str]
-    """Callbacks are signed with each of them."""
+    """Webhooks are signed with each of them."""
     seed: int = 1
     rates: Mapping[str, float] = field(default_factory=dict)
-    """How many charges go wrong by chance, as `read_rates` reads them."""
+    """The shares of charges with a random fault, from `read_rates`."""
     delay: float = 0.5
     slow_seconds: float = 3
     late_seconds: float = 1200
     latency: float = 0
-    """Seconds added to every answer of the API."""
+    """Seconds added to each response of the API."""
     host: str = ""
-    """The name of this machine by which it is asked, if not by an address."""
-    clock: Clock = utc_now
+    """A host name that it is requested by, besides its address."""
 
 
 class Simulator:
     """
-    A provider behind a listening socket: ledger, bank, courier and web server.
+    A provider behind a listening socket.
     """
 
-    def __init__(self, listener: socket.socket, ledger: Path | str, conduct: Conduct) -> None:
+    def __init__(self, listener: socket.socket, ledger: Path | str, config: SimulatorConfig) -> None:
         host, port = listener.getsockname()[:2]
         self.address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - it is compared
-        self.ledger = Ledger(ledger, clock=conduct.clock)
-        self.bank = Bank(
+        self.ledger = Ledger(ledger)
+        self.processor = Processor(
             ledger=self.ledger,
-            dice=Dice(seed=conduct.seed, rates=conduct.rates),
-            delay=conduct.delay,
-            late_seconds=conduct.late_seconds,
+            sampler=FaultSampler(seed=config.seed, rates=config.rates),
+            delay=config.delay,
+            late_seconds=config.late_seconds,
         )
-        self.refunds, self.reports = Refunds(self.bank), Reports(self.ledger)
-        self.courier = Courier(self.ledger, url=conduct.callback_url, signing_secrets=conduct.secrets)
-        self.timetable = Timetable(self.ledger, self._follow_ups())
+        self._sender = WebhookSender(self.ledger, url=config.callback_url, signing_secrets=config.secrets)
+        self._scheduler = Scheduler(
+            self.ledger,
+            {
+                EntryKind.CHARGED: self.processor.settle,
+                EntryKind.REFUND_OPENED: partial(refunds.settle, self.processor),
+                EntryKind.WEBHOOK: self._sender.enqueue,
+                EntryKind.WEBHOOK_RESULT: self._sender.enqueue,
+            },
+        )
         self._stopping = threading.Event()
-        self._server = _Server(listener)
-        self._server.set_app(self._application(host, conduct))
+        application = self._application({host, config.host.lower()} - {""}, config)
+        with listener:
+            self._server = make_server(
+                host, port, application, threaded=True, request_handler=_Handler, fd=listener.fileno()
+            )
 
     def start(self) -> None:
         """
         Serve in threads, until `stop` or the end of this process.
         """
-        self._start_work()
-        threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), name="simulator", daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self.close()
+        threading.Thread(target=self._scheduler.run, name="scheduler", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=[POLL_SECONDS], name="simulator", daemon=True).start()
 
     def serve(self) -> None:
         """
-        Serve in this thread, until an exception such as KeyboardInterrupt ends it.
+        Serve until an exception such as KeyboardInterrupt ends it.
         """
-        self._start_work()
+        self.start()
         try:
-            self._server.serve_forever()
+            # The main thread must wake up to handle a signal, which the system may deliver to another thread.
+            while not self._stopping.wait(1):
+                pass
         finally:
-            self.close()
+            self.stop()
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """
-        Let go of everything. What is unfinished goes on when a simulator is started with the same ledger.
+        Release everything. What is unfinished continues when a simulator is started with the same ledger.
         """
         self._stopping.set()
-        self.timetable.stop()
-        self.courier.stop()
-        self._server.server_close()
+        self._server.shutdown()
+        self._scheduler.stop()
+        self._sender.stop()
         self.ledger.close()
 
-    def _start_work(self) -> None:
-        self.timetable.resume()
-        threading.Thread(target=self.timetable.run, name="timetable", daemon=True).start()
-
-    def _follow_ups(self) -> dict[Kind, Any]:
-        return {
-            Kind.CHARGED: self.bank.settle,
-            Kind.REFUND_OPENED: self.refunds.settle,
-            Kind.CALLBACK: self.courier.hand_over,
-            Kind.ANSWERED: self.courier.hand_over,
-        }
-
-    def _application(self, host: str, conduct: Conduct) -> Application:
+    def _application(self, hosts: set[str], config: SimulatorConfig) -> Application:
         api = Api(
-            bank=self.bank,
-            refunds=self.refunds,
-            reports=self.reports,
-            courier=self.courier,
+            processor=self.processor,
+            sender=self._sender,
             address=self.address,
-            slow_seconds=conduct.slow_seconds,
-            sleep=self._stopping.wait,
+            wait_slowly=lambda: self._stopping.wait(config.slow_seconds),
         )
-        return Application(
-            api=api,
-            pages=Pages(self.bank, self.reports),
-            hosts={host, conduct.host.lower()} - {""},
-            latency=conduct.latency,
-        )
+        routes = Map([*api.rules(), *Pages(self.processor).rules()], merge_slashes=False)
+        return Application(routes=routes, hosts=hosts, wait=lambda: self._stopping.wait(config.latency))
 
 
-@contextmanager
-def running(*, ledger: Path | str, host: str = "127.0.0.1", port: int = 0, **conduct: Any) -> Iterator[Simulator]:
+def start_in_thread(address: str, ledger: Path | str, config: SimulatorConfig) -> None:
     """
-    Run a simulator in threads for the length of the block; the other arguments are those of `Conduct`.
-    """
-    simulator = Simulator(listen(host, port), ledger, Conduct(host=host, **conduct))
-    simulator.start()
-    try:
-        yield simulator
-    finally:
-        simulator.stop()
-
-
-def start_in_thread(address: str, ledger: Path | str, conduct: Conduct) -> None:
-    """
-    Run a simulator in this process until it exits, unless the address is taken: then somebody else runs one.
+    Run a simulator in threads of this process until it exits, unless the address is in use, as by another simulator.
     """
     host, port = urlsplit(address).hostname or "", urlsplit(address).port or 80
     try:
-        Simulator(listen(host, port), ledger, conduct).start()
-    except OSError as problem:
-        logger.warning("No payment simulator is started at %s: %s.", address, problem.strerror)
+        Simulator(listen(host, port), ledger, config).start()
+    except OSError as error:
+        logger.warning("No payment simulator is started at %s: %s.", address, error.strerror)
 
 
 def listen(host: str, port: int) -> socket.socket:
     """
-    Take the address.
+    Bind the address.
 
-    :raises OSError: if it cannot be had.
+    :raises OSError: if it is not available.
     """
     return socket.create_server((host, port), backlog=BACKLOG)
 
 
 class _Handler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.0"
+    """No keep-alive, so that a request without a response closes its connection."""
     timeout = 60
+    """Seconds that a client may be idle."""
 
-    def get_environ(self) -> Environ:
-        return super().get_environ() | {"simulator.hang_up": self._hang_up}
+    def version_string(self) -> str:
+        return "payment-simulator"
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the standard library
-        logger.debug(format, *args)
-
-    def _hang_up(self) -> None:
-        with suppress(OSError):  # the client may have been faster
-            self.connection.shutdown(socket.SHUT_RDWR)
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    """
-    One thread for each request, so that hundreds of slow ones keep nobody waiting.
-    """
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, listener: socket.socket) -> None:
-        super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = listener
-        self.server_name, self.server_port = listener.getsockname()[:2]
-        self.setup_environ()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        problem = sys.exception()
-        if not isinstance(problem, OSError):
-            logger.error("A request from %s failed.", client_address, exc_info=problem)
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - its name in Werkzeug
+        logger.debug(message.rstrip(), *args)

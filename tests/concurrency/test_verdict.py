@@ -12,14 +12,16 @@ import pytest
 from messaging.models import Delivery
 from orders.models import Order
 from payments.models import Capture
-from payments.simulator.dealings import RefundWish, Wish
-from payments.simulator.server import Simulator, running
+from payments.simulator import refunds
+from payments.simulator.charges import ChargeCommand, RefundCommand
+from payments.simulator.server import Simulator
 from shop.settings.groups import SIMULATED_GATEWAY
 from tests.concurrency import verdict
 from tests.concurrency.customers import Customer, Operator
 from tests.concurrency.ledger import SimulatorLedger
 from tests.concurrency.running_shop import SECRET
 from tests.programs import LOCALHOST, free_port
+from tests.simulators import running
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db
@@ -55,9 +57,11 @@ class Day:
         """
         Charge the paid order's total, without a callback.
         """
-        wish = Wish(key="key", order_id=order_id, amount=self.paid.total, currency="GBP", payment_method="tok_never")
-        self.simulator.bank.charge(wish)
-        eventually(lambda: self.simulator.bank.find("key").captured)
+        command = ChargeCommand(
+            key="key", order_id=order_id, amount=self.paid.total, currency="GBP", payment_method="tok_never"
+        )
+        self.simulator.processor.charge(command)
+        eventually(lambda: self.simulator.processor.find("key").captured)
 
 
 @pytest.fixture
@@ -91,7 +95,9 @@ def delete_a_capture(day: Day) -> None:
 
 def refund_unrequested(day: Day) -> None:
     [[money]] = day.ledger.captures().values()
-    day.simulator.refunds.refund(money.charge, RefundWish(key="unrequested", amount=1, currency=money.currency))
+    refunds.refund(
+        day.simulator.processor, money.charge, RefundCommand(key="unrequested", amount=1, currency=money.currency)
+    )
 
 
 def grant_without_refunding(day: Day) -> None:

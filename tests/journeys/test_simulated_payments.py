@@ -15,10 +15,11 @@ from messaging.models import Delivery, OutboxMessage
 from orders.models import Order
 from payments.charges import outcomes
 from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
-from payments.simulator.server import Simulator, running
+from payments.simulator.server import Simulator
 from shop.operations import audit
 from shop.settings.groups import SIMULATED_GATEWAY
 from tests.factories import make_stock, place_order
+from tests.simulators import running
 from tests.threads import workers
 from tests.waiting import eventually
 

@@ -12,61 +12,61 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from payments.simulator.behaviours import BEHAVIOURS, read_rates
-from payments.simulator.server import Conduct, Simulator, listen
+from payments.simulator.server import Simulator, SimulatorConfig, listen
 
 EXAMPLE = "http://127.0.0.1:8000/api/v1/webhooks/payments/"
 
 
 class Command(BaseCommand):
     help = (
-        "Run a payment provider that misbehaves on request, until Ctrl-C or SIGTERM. It serves its API under /v1/ and "
-        "pages at /, calls the shop back with signed webhooks, and keeps all it knows in a ledger of its own, from "
-        "which it goes on when it is started again, however it ended. A payment method's token says how a payment "
-        f"goes: {', '.join(behaviour.token for behaviour in BEHAVIOURS.values())}. "
-        "Exit status: 0 when asked to stop, 1 when the address or the ledger cannot be had, 2 when asked wrongly."
+        "Run a payment provider for tests, with faults on request, until Ctrl-C or SIGTERM. It serves an API under "
+        "/v1/ and pages at /, sends signed webhooks to the shop, and stores everything in a ledger of its own, from "
+        "which it continues after a restart or a crash. The payment method's token selects what happens to a payment: "
+        f"{', '.join(behaviour.token for behaviour in BEHAVIOURS.values())}. "
+        "Exit status: 0 when stopped, 1 when the address or the ledger is not available, 2 when an option is invalid."
     )
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        tell = parser.add_argument
-        tell("--host", default="127.0.0.1", help="address to serve at (default: %(default)s)")
-        tell("--port", type=port_number, default=8010, help="port to serve at (default: %(default)s)")
-        tell("--fd", type=int, help="a listening socket to serve at instead, handed down by whoever starts this")
+        add = parser.add_argument
+        add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+        add("--port", type=port_number, default=8010, help="port to listen on (default: %(default)s)")
+        add("--fd", type=int, help="inherited listening socket to use instead of --host and --port")
         ledger = settings.PAYMENTS.simulator_ledger
-        tell("--ledger", default=ledger, metavar="FILE", help="where it remembers (default: %(default)s)")
-        tell(
+        add("--ledger", default=ledger, metavar="FILE", help="SQLite file of the ledger (default: %(default)s)")
+        add(
             "--callback-url",
             type=web_address,
             default=settings.PAYMENTS.simulator_callback_url,
-            help="whom to call (default: %(default)s)",
+            help="URL that webhooks are sent to (default: %(default)s)",
         )
-        tell("--seed", type=int, default=1, help="repeats the chaos of another run (default: %(default)s)")
-        tell(
+        add("--seed", type=int, default=1, help="random seed of --chaos; repeats a run (default: %(default)s)")
+        add(
             "--chaos",
             type=rates,
             default="0",
             metavar="RATES",
             help=(
-                "share of payments without a special token that go wrong, such as 0.1 for all faults alike, or "
-                "slow=0.02,declined=0.1 for each by its name (default: %(default)s)"
+                "share of payments without a special token that get a random fault: 0.1 for all faults together, or "
+                "slow=0.02,declined=0.1 for each by name (default: %(default)s)"
             ),
         )
-        tell("--delay", type=seconds, default=0.5, help="seconds until money moves (default: %(default)s)")
-        tell("--slow-seconds", type=seconds, default=3, help="seconds a slow answer takes (default: %(default)s)")
-        tell("--late-seconds", type=seconds, default=1200, help="seconds a late payment takes (default: %(default)s)")
-        tell("--latency", type=seconds, default=0, help="seconds added to every answer (default: %(default)s)")
+        add("--delay", type=seconds, default=0.5, help="seconds until a payment is decided (default: %(default)s)")
+        add("--slow-seconds", type=seconds, default=3, help="seconds of a slow response (default: %(default)s)")
+        add("--late-seconds", type=seconds, default=1200, help="seconds of a late payment (default: %(default)s)")
+        add("--latency", type=seconds, default=0, help="seconds added to each response (default: %(default)s)")
 
     def handle(self, *, host: str, ledger: str, chaos: Mapping[str, float], **options: Any) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         names = ("callback_url", "seed", "delay", "slow_seconds", "late_seconds", "latency")
-        conduct = Conduct(
+        config = SimulatorConfig(
             host=host,
             secrets=settings.PAYMENTS.webhook_secrets,
             rates=chaos,
             **{name: options[name] for name in names},
         )
         with suppress(KeyboardInterrupt):
-            simulator = start(_listener(host, options["port"], options["fd"]), ledger, conduct)
+            simulator = open_simulator(_listener(host, options["port"], options["fd"]), ledger, config)
             self.stdout.write(f"The payment simulator serves at {simulator.address}/")
             self.stdout.flush()
             simulator.serve()
@@ -74,9 +74,9 @@ class Command(BaseCommand):
 
 def _listener(host: str, port: int, fd: int | None) -> socket.socket:
     """
-    Take the address, unless somebody has.
+    Return a listening socket.
 
-    :raises CommandError: if it cannot be had.
+    :raises CommandError: if the address is not available.
     """
     try:
         return listen(host, port) if fd is None else socket.socket(fileno=fd)
@@ -85,14 +85,14 @@ def _listener(host: str, port: int, fd: int | None) -> socket.socket:
         raise CommandError(f"Cannot serve at {host}:{port}: {error.strerror}. {advice}") from error
 
 
-def start(listener: socket.socket, ledger: str, conduct: Conduct) -> Simulator:
+def open_simulator(listener: socket.socket, ledger: str, config: SimulatorConfig) -> Simulator:
     """
     Open the ledger.
 
-    :raises CommandError: if it cannot be had, or nothing can be signed.
+    :raises CommandError: if the ledger cannot be used, or a webhook secret is missing or malformed.
     """
     try:
-        return Simulator(listener, ledger, conduct)
+        return Simulator(listener, ledger, config)
     except sqlite3.Error as error:
         raise CommandError(f"Cannot use {ledger} as a ledger: {error}. Choose another with --ledger.") from error
     except ValueError as error:
@@ -101,9 +101,9 @@ def start(listener: socket.socket, ledger: str, conduct: Conduct) -> Simulator:
 
 def port_number(text: str) -> int:
     """
-    Read the number of a port; 0 has the system choose one.
+    Parse a port; 0 lets the system choose one.
 
-    :raises ArgumentTypeError: if it is none.
+    :raises ArgumentTypeError: if it is not a port.
     """
     if not (text.isdecimal() and int(text) <= 65_535):
         raise ArgumentTypeError(f"{text!r} is not a port: choose one from 1024 to 65535.")
@@ -112,24 +112,24 @@ def port_number(text: str) -> int:
 
 def seconds(text: str) -> float:
     """
-    Read a time in seconds, from zero up.
+    Parse a time in seconds.
 
-    :raises ArgumentTypeError: if it is none.
+    :raises ArgumentTypeError: if it is not a number from 0 to ten million.
     """
     try:
-        read = float(text)
+        number = float(text)
     except ValueError:
-        read = math.nan
-    if not 0 <= read <= 10**7:
+        number = math.nan
+    if not 0 <= number <= 10**7:
         raise ArgumentTypeError(f"{text!r} is not a number of seconds: choose one from 0 to {10**7}.")
-    return read
+    return number
 
 
 def rates(text: str) -> dict[str, float]:
     """
-    Read which share of the payments goes wrong, and how.
+    Parse fault rates.
 
-    :raises ArgumentTypeError: if the text does not tell that.
+    :raises ArgumentTypeError: if a name or a rate is invalid.
     """
     try:
         return read_rates(text)
@@ -139,15 +139,15 @@ def rates(text: str) -> dict[str, float]:
 
 def web_address(text: str) -> str:
     """
-    Read an address to call.
+    Check a URL.
 
-    :raises ArgumentTypeError: if nobody can be called at it.
+    :raises ArgumentTypeError: if it is not an HTTP URL with a host.
     """
     try:
         parts = urlsplit(text)
-        is_one = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        is_one = False
-    if not is_one:
-        raise ArgumentTypeError(f"{text!r} is no address: write it like {EXAMPLE}")
+        is_valid = False
+    if not is_valid:
+        raise ArgumentTypeError(f"{text!r} is not a URL: write it as in {EXAMPLE}")
     return text

@@ -1,7 +1,3 @@
-"""
-A bank with a clock of the test's, and a simulator that really serves beside a shop that is really called.
-"""
-
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from payments.simulator.server import Simulator, running
-from tests.payments.simulator.benches import NOBODY, SECRET, Bench, Client, Shop
+from payments.simulator.server import Simulator
+from tests.payments.simulator.bench import Bench
+from tests.simulators import ApiClient, WebhookReceiver, running
 
 Start = Callable[..., Simulator]
 
@@ -21,28 +18,26 @@ def ledger_path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bench(ledger_path: Path) -> Iterator[Bench]:
-    bench = Bench(ledger_path)
-    yield bench
-    bench.ledger.close()
+def bench() -> Bench:
+    return Bench()
 
 
 @pytest.fixture
-def shop() -> Iterator[Shop]:
-    with Shop() as shop:
+def shop() -> Iterator[WebhookReceiver]:
+    with WebhookReceiver() as shop:
         yield shop
 
 
 @pytest.fixture
 def start(ledger_path: Path) -> Iterator[Start]:
     """
-    Start simulators that are quick, and stop them after the test.
+    Start simulators with short delays, and stop them after the test.
     """
-    quick = {"ledger": ledger_path, "callback_url": NOBODY, "secrets": [SECRET], "delay": 0.02, "slow_seconds": 0.2}
+    defaults = {"ledger": ledger_path, "delay": 0.02, "slow_seconds": 0.2}
     with ExitStack() as stack:
 
-        def start(**conduct: Any) -> Simulator:
-            return stack.enter_context(running(**quick | conduct))
+        def start(**config: Any) -> Simulator:
+            return stack.enter_context(running(**defaults | config))
 
         yield start
 
@@ -50,16 +45,15 @@ def start(ledger_path: Path) -> Iterator[Start]:
 @pytest.fixture(scope="session")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     """
-    A simulator for all tests that leave nothing in it.
+    Run one simulator for all tests that store nothing in it.
     """
-    ledger = tmp_path_factory.mktemp("standing") / "ledger.sqlite3"
-    with running(ledger=ledger, callback_url=NOBODY, secrets=[SECRET]) as simulator:
+    with running(ledger=tmp_path_factory.mktemp("standing") / "ledger.sqlite3") as simulator:
         yield simulator
 
 
 @pytest.fixture
-def client(start: Start, shop: Shop) -> Client:
+def client(start: Start, shop: WebhookReceiver) -> ApiClient:
     """
-    A client of a simulator that calls the shop.
+    A client of a simulator that sends its webhooks to `shop`.
     """
-    return Client(start(callback_url=shop.url).address)
+    return ApiClient(start(callback_url=shop.url).address)

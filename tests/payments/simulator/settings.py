@@ -6,6 +6,6 @@ from dataclasses import replace
 
 from shop.settings import *  # noqa: F403
 from shop.settings import PAYMENTS
-from tests.payments.simulator.benches import SECRET
+from tests.simulators import SECRET
 
 PAYMENTS = replace(PAYMENTS, webhook_secrets=(SECRET,))

@@ -1,13 +1,16 @@
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from payments.simulator.entries import Entry, Kind
-from payments.simulator.ledger import Closed, Ledger
-from tests.payments.simulator.benches import NOON, Bench
+from payments.simulator.ledger import EntryKind, Ledger, LedgerClosed, LedgerEntry
+from tests.payments.simulator.bench import NOON, Bench
+from tests.simulators import ApiClient, WebhookReceiver, running
+from tests.waiting import eventually
+
+EARLIER_RELEASE = Path(__file__).parent / "ledger_of_an_earlier_release.sql"
 
 
 @pytest.fixture
@@ -16,69 +19,110 @@ def ledger(ledger_path: Path) -> Ledger:
 
 
 class TestLedger:
-    def test_keeps_an_entry_as_it_was_written(self, ledger: Ledger) -> None:
-        told = {"key": "msg_1", "amount": 4_500, "currency": "GBP", "detail": {"body": "{}"}, "due": NOON}
-        with ledger.turn():
-            entry = ledger.append(Kind.CALLBACK, "charge-1", **told)
+    def test_stores_an_entry(self, ledger: Ledger) -> None:
+        values = {"key": "msg_1", "amount": 4_500, "currency": "GBP", "detail": {"body": "{}"}, "due": NOON}
+        with ledger.transaction():
+            entry = ledger.append(EntryKind.WEBHOOK, "charge-1", **values)
 
-        assert entry == Entry(kind=Kind.CALLBACK, charge="charge-1", at=NOON, seq=1, **told)
+        assert entry == LedgerEntry(kind=EntryKind.WEBHOOK, charge="charge-1", at=NOON, seq=1, **values)
         assert ledger.entries_of("charge-1") == [entry]
 
     @pytest.mark.parametrize("change", ["UPDATE entries SET amount = 1", "DELETE FROM entries"])
-    def test_lets_nobody_change_the_past(self, ledger: Ledger, ledger_path: Path, change: str) -> None:
-        with ledger.turn():
-            ledger.append(Kind.CAPTURED, "charge-1", amount=4_500, currency="GBP")
+    def test_is_append_only(self, ledger: Ledger, ledger_path: Path, change: str) -> None:
+        with ledger.transaction():
+            ledger.append(EntryKind.CAPTURED, "charge-1", amount=4_500, currency="GBP")
 
-        with sqlite3.connect(ledger_path) as somebody, pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            somebody.execute(change)
+        with (
+            closing(sqlite3.connect(ledger_path)) as connection,
+            pytest.raises(sqlite3.IntegrityError, match="append-only"),
+        ):
+            connection.execute(change)
 
-    @pytest.mark.parametrize("kind", [Kind.CHARGED, Kind.CAPTURED, Kind.REFUNDED])
-    def test_moves_no_money_twice(self, ledger: Ledger, kind: Kind) -> None:
+    @pytest.mark.parametrize("kind", [EntryKind.CHARGED, EntryKind.CAPTURED, EntryKind.REFUNDED])
+    def test_moves_no_money_twice(self, ledger: Ledger, kind: EntryKind) -> None:
         def move() -> None:
-            with ledger.turn():
+            with ledger.transaction():
                 ledger.append(kind, "charge-1", key="same")
 
         move()
         with pytest.raises(sqlite3.IntegrityError):
             move()
 
-    def test_keeps_nothing_of_a_turn_that_failed(self, ledger: Ledger) -> None:
-        noted: list[Entry] = []
-        ledger.on_due = noted.append
+    def test_stores_nothing_of_a_failed_transaction(self, ledger: Ledger) -> None:
+        due: list[LedgerEntry] = []
+        ledger.on_due = due.append
 
-        with suppress(ZeroDivisionError), ledger.turn():
-            ledger.append(Kind.CHARGED, "charge-1", due=NOON)
+        with suppress(ZeroDivisionError), ledger.transaction(), ledger.transaction():
+            ledger.append(EntryKind.CHARGED, "charge-1", due=NOON)
             raise ZeroDivisionError
 
-        assert (ledger.entries_of("charge-1"), noted) == ([], [])
+        assert (ledger.entries_of("charge-1"), due) == ([], [])
 
-    def test_tells_what_is_due_once_it_is_written(self, ledger: Ledger) -> None:
-        seen: list[bool] = []
-        ledger.on_due = lambda entry: seen.append(bool(ledger.entries_of(entry.charge)))
+    def test_reports_due_entries_after_they_are_stored(self, ledger: Ledger) -> None:
+        stored: list[bool] = []
+        ledger.on_due = lambda entry: stored.append(bool(ledger.entries_of(entry.charge)))
 
-        with ledger.turn():
-            ledger.append(Kind.CHARGED, "charge-1", due=NOON)
-            assert seen == []
+        with ledger.transaction():
+            ledger.append(EntryKind.CHARGED, "charge-1", due=NOON)
+            assert stored == []
 
-        assert seen == [True]
+        assert stored == [True]
 
-    def test_knows_what_has_yet_to_follow(self, ledger: Ledger) -> None:
-        with ledger.turn():
-            later = ledger.append(Kind.CHARGED, "later", due=NOON + timedelta(hours=1))
-            sooner = ledger.append(Kind.CHARGED, "sooner", due=NOON)
-            done = ledger.append(Kind.CHARGED, "done", due=NOON)
-            ledger.append(Kind.CAPTURED, "done", about=done.seq)
+    def test_lists_open_entries_by_their_due_times(self, ledger: Ledger) -> None:
+        with ledger.transaction():
+            later = ledger.append(EntryKind.CHARGED, "later", due=NOON + timedelta(hours=1))
+            sooner = ledger.append(EntryKind.CHARGED, "sooner", due=NOON)
+            done = ledger.append(EntryKind.CHARGED, "done", due=NOON)
+            ledger.append(EntryKind.CAPTURED, "done", about=done.seq)
 
         assert ledger.open_entries() == [sooner, later]
 
-    def test_finds_a_charge_by_its_reference(self, bench: Bench) -> None:
+    def test_finds_the_key_of_a_reference(self, bench: Bench) -> None:
         reference = bench.charge().charge.reference
 
         assert bench.ledger.key_of(reference) == "charge-1"
         assert bench.ledger.key_of("anything else") == "anything else"
 
-    def test_takes_nothing_after_it_was_closed(self, ledger: Ledger) -> None:
+    def test_rejects_transactions_after_it_was_closed(self, ledger: Ledger) -> None:
         ledger.close()
 
-        with pytest.raises(Closed), ledger.turn():
+        with pytest.raises(LedgerClosed), ledger.transaction():
             pass
+
+
+class TestLedgerOfAnEarlierRelease:
+    @pytest.fixture
+    def path(self, ledger_path: Path) -> Path:
+        with closing(sqlite3.connect(ledger_path)) as connection:
+            connection.executescript(EARLIER_RELEASE.read_text())
+        return ledger_path
+
+    def test_is_continued(self, path: Path, shop: WebhookReceiver) -> None:
+        with running(ledger=path, callback_url=shop.url) as simulator:
+            client = ApiClient(simulator.address)
+            eventually(lambda: len(shop.received) == 3)
+
+            statuses = {key: client.status(key) for key in ("paid", "declined", "pending", "early", "open")}
+            captures = client.get("/v1/statement").json()["captures"]
+            refund = client.get("/v1/charges/paid/refunds/refund").json()
+
+        assert statuses == {
+            "paid": "succeeded",
+            "declined": "declined",
+            "pending": "processing",
+            "early": "cancelled",
+            "open": "succeeded",
+        }
+        assert [(capture["charge_key"], capture["amount"]) for capture in captures] == [
+            ("paid", 4_500),
+            ("open", 4_500),
+        ]
+        assert (refund["status"], refund["reference"]) == ("succeeded", "sim_49f965124d2546e4ad759addaac08a7a")
+        assert {webhook.data["key"] for webhook in shop.received} == {"paid", "declined", "open"}
+
+    def test_stays_append_only(self, path: Path) -> None:
+        ledger = Ledger(path)
+
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            ledger.select("DELETE FROM entries")
+        ledger.close()

@@ -10,27 +10,27 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.payments.simulator.benches import NOBODY, SECRET, Client
 from tests.processes import Process, manage
+from tests.simulators import CLOSED_PORT, SECRET, ApiClient
 from tests.waiting import eventually
 
 ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "tests.payments.simulator.settings",
-    "DATABASE_URL": "postgres://nobody@127.0.0.1:1/nothing",
+    "DATABASE_URL": "postgres://unknown@127.0.0.1:1/nothing",
 }
 
 
 class Running(Process):
     """
-    A real `payment_simulator`, run as its user would run it.
+    `manage.py payment_simulator` as a process, without a database.
     """
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        options = ["--port=0", f"--ledger={folder / 'ledger.sqlite3'}", f"--callback-url={NOBODY}", *arguments]
+        options = ["--port=0", f"--ledger={folder / 'ledger.sqlite3'}", f"--callback-url={CLOSED_PORT}", *arguments]
         super().__init__(folder / "output.txt", manage("payment_simulator", *options), environment=ENVIRONMENT)
 
-    def client(self) -> Client:
-        return Client(self.wait_for(r"serves at (http://[\d.:]+)")[1])
+    def client(self) -> ApiClient:
+        return ApiClient(self.wait_for(r"serves at (http://[\d.:]+)")[1])
 
 
 Run = Callable[..., Running]
@@ -48,21 +48,21 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 
 class TestPaymentSimulator:
-    @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
-    def test_ends_when_asked_though_somebody_waits(self, run: Run, asked: signal.Signals) -> None:
+    @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+    def test_stops_on_a_signal_despite_open_requests(self, run: Run, stop: signal.Signals) -> None:
         running = run("--latency", "60")
         host, port = running.client().address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as waiting:
             waiting.sendall(b"GET /v1/faults HTTP/1.0\r\nHost: localhost\r\n\r\n")
             began = time.monotonic()
 
-            running.send(asked)
+            running.send(stop)
 
             assert running.wait() == 0
             assert time.monotonic() - began < 2
         assert running.output == f"The payment simulator serves at http://{host}:{port}/\n"
 
-    def test_forgets_nothing_when_killed(self, run: Run) -> None:
+    def test_continues_after_it_was_killed(self, run: Run) -> None:
         running = run("--delay", "0.2")
         client = running.client()
         before = [client.charge(f"charge-{n}").json() for n in range(5)]
@@ -75,7 +75,7 @@ class TestPaymentSimulator:
             assert client.charge(accepted["key"]).json()["reference"] == accepted["reference"]
         assert len(client.get("/v1/statement").json()["captures"]) == 5
 
-    def test_refuses_an_address_in_use(self, run: Run) -> None:
+    def test_rejects_an_address_in_use(self, run: Run) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             running = run("--port", str(taken.getsockname()[1]))
 
@@ -83,31 +83,31 @@ class TestPaymentSimulator:
         assert re.search("Address already in use.* Stop what uses the address", running.output)
 
     @pytest.mark.parametrize(
-        ("wish", "complaint"),
+        ("option", "error"),
         [
             ("--port=80000", "'80000' is not a port"),
             ("--delay=-1", "'-1' is not a number of seconds"),
             ("--latency=nan", "'nan' is not a number of seconds"),
             ("--late-seconds=1e300", "'1e300' is not a number of seconds"),
-            ("--chaos=2", "'2' is no share"),
+            ("--chaos=2", "'2' is not a rate"),
             ("--chaos=sloth=0.1", "'sloth' cannot be drawn"),
-            ("--callback-url=shop", "'shop' is no address"),
-            ("--callback-url=ftp://shop/", "is no address"),
+            ("--callback-url=shop", "'shop' is not a URL"),
+            ("--callback-url=ftp://shop/", "is not a URL"),
         ],
     )
-    def test_refuses_what_cannot_be_meant(self, wish: str, complaint: str) -> None:
-        with pytest.raises(CommandError, match=complaint):
-            call_command("payment_simulator", wish)
+    def test_rejects_invalid_options(self, option: str, error: str) -> None:
+        with pytest.raises(CommandError, match=error):
+            call_command("payment_simulator", option)
 
     @pytest.mark.parametrize("secrets", [[], ["whsec_"], ["whsec_x"]])
-    def test_refuses_to_sign_without_a_secret(self, tmp_path: Path, settings, secrets: list[str]) -> None:
+    def test_requires_a_valid_secret(self, tmp_path: Path, settings, secrets: list[str]) -> None:
         settings.PAYMENTS = replace(settings.PAYMENTS, webhook_secrets=secrets)
 
         with pytest.raises(CommandError, match="Cannot sign"):
             call_command("payment_simulator", "--port=0", f"--ledger={tmp_path}/ledger.sqlite3")
 
     @pytest.mark.parametrize("kind", ["a folder", "a text"])
-    def test_refuses_what_is_no_ledger(self, tmp_path: Path, settings, kind: str) -> None:
+    def test_rejects_a_file_that_is_not_a_ledger(self, tmp_path: Path, settings, kind: str) -> None:
         settings.PAYMENTS = replace(settings.PAYMENTS, webhook_secrets=(SECRET,))
         (tmp_path / "a text").write_text("This is no database, but it is long enough to be read as one." * 20)
         (tmp_path / "a folder").mkdir()

@@ -1,12 +1,13 @@
 import pytest
 
-from payments.simulator.dealings import KeyReused, Manner, NoSuchCharge, NoSuchRefund
-from payments.simulator.statement import Reports
-from tests.payments.simulator.benches import Bench
+from payments.simulator import refunds, reports
+from payments.simulator.behaviours import ResponseMode
+from payments.simulator.charges import KeyReused, NoSuchCharge, NoSuchRefund
+from tests.payments.simulator.bench import Bench
 
 
 class TestRefund:
-    def test_gives_the_money_back_once(self, bench: Bench) -> None:
+    def test_refunds_once_however_often_it_is_repeated(self, bench: Bench) -> None:
         bench.paid()
 
         first, again = bench.refund(amount=1_000), bench.refund(amount=1_000)
@@ -21,20 +22,20 @@ class TestRefund:
             "amount": 1_000,
             "currency": "GBP",
         }
-        assert bench.bank.find("charge-1").refundable == 3_500
+        assert bench.processor.find("charge-1").refundable == 3_500
 
-    def test_takes_the_reference_of_a_charge(self, bench: Bench) -> None:
+    def test_accepts_the_reference_of_a_charge(self, bench: Bench) -> None:
         charge = bench.paid()
 
         assert bench.refund(of=charge.reference).refund.as_json()["charge_key"] == "charge-1"
 
-    def test_never_exceeds_what_was_captured(self, bench: Bench) -> None:
+    def test_never_exceeds_the_capture(self, bench: Bench) -> None:
         bench.paid()
         bench.refund("first", 4_000)
 
-        too_much, rest = bench.refund("second", 501), bench.refund("third", 500)
+        excess, rest = bench.refund("second", 501), bench.refund("third", 500)
 
-        assert (too_much.refund.status, too_much.refund.entry.reason) == ("declined", "exceeds_capture")
+        assert (excess.refund.status, excess.refund.entry.reason) == ("declined", "exceeds_capture")
         assert rest.refund.status == "succeeded"
 
     @pytest.mark.parametrize("token", ["tok_pending", "tok_declined"])
@@ -49,64 +50,64 @@ class TestRefund:
         assert bench.refund("in GBP").refund.entry.reason == "other_currency"
         assert bench.refund("in EUR", currency="EUR").refund.status == "succeeded"
 
-    def test_refuses_a_key_that_stands_for_something_else(self, bench: Bench) -> None:
+    def test_rejects_a_key_used_for_another_amount(self, bench: Bench) -> None:
         bench.paid()
         bench.refund(amount=1_000)
 
         with pytest.raises(KeyReused):
             bench.refund(amount=1_001)
 
-    def test_refuses_a_charge_that_is_unknown(self, bench: Bench) -> None:
+    def test_rejects_an_unknown_charge(self, bench: Bench) -> None:
         with pytest.raises(NoSuchCharge):
             bench.refund()
 
 
-class TestFaultsOfTheRefund:
-    def test_decline_the_first_for_good(self, bench: Bench) -> None:
+class TestRefundFaults:
+    def test_decline_the_first_refund_for_good(self, bench: Bench) -> None:
         bench.paid("tok_refund_declined")
 
-        refunds = [bench.refund(key).refund for key in ("first", "first", "second")]
+        records = [bench.refund(key).refund for key in ("first", "first", "second")]
 
-        assert [(refund.status, refund.entry.reason) for refund in refunds] == [
+        assert [(refund.status, refund.entry.reason) for refund in records] == [
             ("declined", "account_closed"),
             ("declined", "account_closed"),
             ("succeeded", ""),
         ]
 
-    def test_give_back_though_the_answer_is_lost(self, bench: Bench) -> None:
+    def test_refund_without_a_response(self, bench: Bench) -> None:
         bench.paid("tok_refund_answer_lost")
 
         first, again = bench.refund(), bench.refund()
 
-        assert (first.manner, again.manner) == (Manner.LOST, Manner.PLAIN)
+        assert (first.mode, again.mode) == (ResponseMode.CLOSED, ResponseMode.NORMAL)
         assert first.refund == again.refund
 
-    def test_forget_the_first_that_broke(self, bench: Bench) -> None:
+    def test_drop_the_first_request(self, bench: Bench) -> None:
         bench.paid("tok_refund_error")
 
-        broken = bench.refund()
+        dropped = bench.refund()
         with pytest.raises(NoSuchRefund):
-            bench.refunds.look_up("charge-1", "refund-1")
+            refunds.look_up(bench.processor, "charge-1", "refund-1")
 
-        assert (broken.manner, broken.refund) == (Manner.BROKEN, None)
+        assert (dropped.mode, dropped.refund) == (ResponseMode.SERVER_ERROR, None)
         assert bench.refund().refund.status == "succeeded"
 
-    def test_take_their_time_and_hold_the_money_meanwhile(self, bench: Bench) -> None:
+    def test_keep_a_refund_processing_and_reserve_its_amount(self, bench: Bench) -> None:
         bench.paid("tok_refund_slow")
 
         assert bench.refund().refund.status == "processing"
         assert bench.refund("second", 1).refund.entry.reason == "exceeds_capture"
 
         bench.wait(0.5)
-        assert bench.refunds.look_up("charge-1", "refund-1").status == "succeeded"
+        assert refunds.look_up(bench.processor, "charge-1", "refund-1").status == "succeeded"
         assert bench.refund().refund.status == "succeeded"
 
     @pytest.mark.parametrize("name", ["refund_declined", "refund_answer_lost", "refund_error", "refund_slow"])
     def test_are_counted_once(self, bench: Bench, name: str) -> None:
         bench.paid(f"tok_{name}")
-        assert Reports(bench.ledger).faults() == {}
+        assert reports.faults(bench.ledger) == {}
 
         for key in ("first", "first", "second"):
             bench.refund(key, 100)
 
-        assert Reports(bench.ledger).faults() == {name: 1}
+        assert reports.faults(bench.ledger) == {name: 1}
