@@ -89,8 +89,12 @@ CATALOGUE = {
     "unsupported_charset": Code(415, "Not a charset we read", "Send UTF-8."),
     "unsupported_encoding": Code(415, "Not an encoding we read", "Send the body without `Content-Encoding`."),
     # Us
-    "internal_error": Code(500, "We failed", "Nothing was done. Tell the shop the request id."),
-    "unavailable": Code(503, "We cannot serve right now", "Repeat the request after `Retry-After` seconds."),
+    "internal_error": Code(500, "We failed", "Report the request id to the shop."),
+    "unavailable": Code(
+        503,
+        "Service unavailable",
+        "Repeat the request after `Retry-After` seconds, with the same `Idempotency-Key` if you sent one.",
+    ),
 }
 
 BY_STATUS = {

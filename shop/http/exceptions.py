@@ -10,6 +10,7 @@ from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions, status
 
+from shop.http import outcome
 from shop.http.error_codes import CATALOGUE
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,18 @@ class Unavailable(RetryLater):
     wait = 2
 
 
+class OutcomeUnknown(Unavailable):
+    """
+    The database failed while, or after, a change of the request was committed.
+    """
+
+    default_detail = (
+        "The connection to the shop's database was lost, and it is unknown whether the request took effect. If you "
+        "sent an `Idempotency-Key`, repeat the request with the same one: it takes effect once at most. Otherwise look "
+        "at the current state, such as your list of orders, before you repeat it."
+    )
+
+
 def as_api_exception(error: Exception) -> Exception:
     """
     Return what the API answers to an exception of Django, or the exception itself.
@@ -88,7 +101,7 @@ def as_api_exception(error: Exception) -> Exception:
         return exceptions.PermissionDenied()
     if isinstance(error, OperationalError | InterfaceError):
         logger.error("The database failed.", exc_info=error)
-        return Unavailable()
+        return OutcomeUnknown() if outcome.is_unknown(error) else Unavailable()
     if isinstance(error, DataError):
         logger.warning("A value of the request passed validation, but no column can hold it.", exc_info=error)
         return exceptions.ParseError(CATALOGUE["bad_request"].advice, code="bad_request")

@@ -3,14 +3,16 @@ The middleware of the shop, outermost first as in settings.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from types import MappingProxyType
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.middleware.common import CommonMiddleware
 from rest_framework.exceptions import APIException
+from rest_framework.permissions import SAFE_METHODS
 
-from shop.http import request_id
+from shop.http import outcome, request_id
 from shop.http.error_handlers import ProblemResponse, prefers_page, problem_response, retry_after
 from shop.http.exceptions import as_api_exception
 from shop.http.parsers import forget_unreadable_cookies, refused_body, refused_query
@@ -49,7 +51,11 @@ class ProblemsMiddleware:
         id_ = request_id.begin(request.headers.get("traceparent", ""))
         forget_unreadable_cookies(request)
         code = refused_body(request) or refused_query(request)
-        response = problem_response(request, problem(code)) if code else self.get_response(request)
+        if code:
+            response = problem_response(request, problem(code))
+        else:
+            with nullcontext() if request.method in SAFE_METHODS else outcome.tracking_writes():
+                response = self.get_response(request)
         if response.status_code >= 400 and not (isinstance(response, ProblemResponse) or _is_page(request, response)):
             response = _as_problem(request, response)
         response.headers["X-Request-Id"] = id_
