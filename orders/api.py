@@ -16,10 +16,8 @@ from rest_framework import generics, mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
 from rest_framework.permissions import AllowAny
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 
 from messaging.kernel.databases import Busy
 from shop.http.exceptions import Conflict, InvalidHeader, RequestInProgress, Unprocessable
@@ -27,9 +25,10 @@ from shop.http.fields import Input
 from shop.http.views import ShopView
 
 from . import placing, services
-from .drafts import SKU, Draft, DraftLine, Problem
+from .drafts import SKU, Draft, DraftLine, OrderProblem
 from .long_polling import follow
 from .models import Order, Product
+from .responses import order_url
 from .serializers import (
     WISH,
     LineInput,
@@ -39,6 +38,7 @@ from .serializers import (
     ProductFilter,
     ProductOutput,
     QuoteOutput,
+    base_url_of,
     lines_of,
     wish_of,
 )
@@ -131,7 +131,7 @@ class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, v
         """
         draft = _draft(request)
         try:
-            placement = placing.place_order(draft, now=timezone.now(), answer=self._written)
+            placed = placing.place_order(draft, base_url=base_url_of(request), now=timezone.now())
         except placing.InvalidOrder as error:
             raise _refusal(error) from error
         except placing.IdempotencyKeyReused as error:
@@ -140,7 +140,7 @@ class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, v
             raise Conflict(str(error), code="too_many_open_orders") from error
         except Busy as error:
             raise RequestInProgress from error
-        return self._placed(placement)
+        return self._placed_response(placed)
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase | None:
         """
@@ -171,24 +171,20 @@ class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, v
                 services.cancel_order(str(order.pk), reason=Order.CancelReason.BY_CUSTOMER, now=timezone.now())
         except services.CannotCancel as error:
             raise Conflict(str(error), code="invalid_state") from error
-        if request.accepted_renderer.format != "json":
-            return Response(status=status.HTTP_303_SEE_OTHER, headers={"Location": self._address(order)})
+        if not _accepts_json(request):
+            return Response(status=status.HTTP_303_SEE_OTHER, headers={"Location": self._url_of(order)})
         return Response(OrderOutput(self.get_object(), context=self.get_serializer_context()).data)
 
-    def _placed(self, placement: placing.Placement) -> HttpResponseBase:
-        headers = {"Location": self._address(placement.order)}
-        if not placement.is_new:
+    def _placed_response(self, placed: placing.PlacedOrder) -> HttpResponseBase:
+        headers = {"Location": self._url_of(placed.order)}
+        if not placed.is_new:
             headers["Idempotent-Replayed"] = "true"
-        if self.request.accepted_renderer.format != "json":
+        if not _accepts_json(self.request):
             return Response(status=status.HTTP_303_SEE_OTHER, headers=headers)
-        # The very bytes that were kept, for a repeated request to get the same.
-        return HttpResponse(placement.answer, status=201, headers=headers, content_type="application/json")
+        return HttpResponse(placed.response_body, status=201, headers=headers, content_type="application/json")
 
-    def _written(self, order: Order) -> bytes:
-        return JSONRenderer().render(OrderOutput(order, context=self.get_serializer_context()).data)
-
-    def _address(self, order: Order) -> str:
-        return reverse("orders:order-detail", [order.pk], request=self.request)
+    def _url_of(self, order: Order) -> str:
+        return order_url(order, base_url=base_url_of(self.request))
 
 
 def _draft(request: Request) -> Draft:
@@ -234,6 +230,10 @@ def _idempotency_key(request: Request) -> str:
     return found[1]
 
 
+def _accepts_json(request: Request) -> bool:
+    return request.accepted_renderer.format == "json"
+
+
 def _is_form(request: Request) -> bool:
     return isinstance(request.data, QueryDict)
 
@@ -244,5 +244,5 @@ def _refusal(error: placing.InvalidOrder) -> APIException:
     return Conflict(faults) if changed else ValidationError(faults)
 
 
-def _fault(problem: Problem) -> list[ErrorDetail]:
+def _fault(problem: OrderProblem) -> list[ErrorDetail]:
     return [ErrorDetail(problem.detail, code=problem.code)]

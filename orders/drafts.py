@@ -21,7 +21,7 @@ Products = Mapping[str, Product]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class OrderProblem:
     """
     A reason why an order cannot be taken: a stable code, the path of the field at fault, a sentence for its sender.
     """
@@ -101,15 +101,15 @@ class Draft:
         """
         return sum(quantity * price for (_, price), quantity in self.quantities(products).items())
 
-    def problems(self, products: Products, limits: Limits) -> list[Problem]:
+    def problems(self, products: Products, limits: Limits) -> list[OrderProblem]:
         """
         Tell why it cannot be taken; there is nothing to tell if it can.
         """
         if not self.lines:
-            return [Problem(code="empty_order", field="lines", detail="An order needs at least one line.")]
+            return [OrderProblem(code="empty_order", field="lines", detail="An order needs at least one line.")]
         if len(self.lines) > limits.lines:
             detail = f"An order has at most {limits.lines} lines, not {len(self.lines)}."
-            return [Problem(code="too_many_lines", field="lines", detail=detail)]
+            return [OrderProblem(code="too_many_lines", field="lines", detail=detail)]
         found = [
             problem
             for at, line in enumerate(self.lines)
@@ -118,7 +118,7 @@ class Draft:
         found += self._quantity_problems(limits)
         return found or list(self._money_problems(self.total(products)))
 
-    def _quantity_problems(self, limits: Limits) -> Iterator[Problem]:
+    def _quantity_problems(self, limits: Limits) -> Iterator[OrderProblem]:
         """
         Find where lines of one sku, each small enough, become too much of it.
         """
@@ -127,40 +127,40 @@ class Draft:
             before, so_far[line.sku] = so_far[line.sku], so_far[line.sku] + line.quantity
             if max(before, line.quantity) <= limits.quantity < so_far[line.sku]:
                 detail = f"Order at most {limits.quantity} of a product, not {so_far[line.sku]}."
-                yield Problem(code="quantity_too_large", field=f"lines/{at}/quantity", detail=detail)
+                yield OrderProblem(code="quantity_too_large", field=f"lines/{at}/quantity", detail=detail)
 
-    def _money_problems(self, total: int) -> Iterator[Problem]:
+    def _money_problems(self, total: int) -> Iterator[OrderProblem]:
         if self.currency not in {"", settings.ORDERS.currency}:
             detail = f"Prices are in {settings.ORDERS.currency}, not {self.currency}."
-            yield Problem(code="currency_mismatch", field="currency", detail=detail)
+            yield OrderProblem(code="currency_mismatch", field="currency", detail=detail)
         if total > MAX_AMOUNT:
             detail = f"An order costs at most {MAX_AMOUNT} minor units."
-            yield Problem(code="total_too_large", field="lines", detail=detail)
+            yield OrderProblem(code="total_too_large", field="lines", detail=detail)
         elif self.expected_total not in (None, total):
             detail = f"The order costs {total}, not {self.expected_total}: look at the prices and order again."
-            yield Problem(code="price_changed", field="expected_total", detail=detail)
+            yield OrderProblem(code="price_changed", field="expected_total", detail=detail)
 
 
-def _line_problems(at: str, line: DraftLine, products: Products, limits: Limits) -> Iterator[Problem]:
+def _line_problems(at: str, line: DraftLine, products: Products, limits: Limits) -> Iterator[OrderProblem]:
     yield from _sku_problems(f"{at}/sku", line.sku, products)
     if line.quantity < 1:
         detail = f"Order at least 1 of {line.sku[:80]!r}, not {line.quantity}."
-        yield Problem(code="invalid_quantity", field=f"{at}/quantity", detail=detail)
+        yield OrderProblem(code="invalid_quantity", field=f"{at}/quantity", detail=detail)
     elif line.quantity > limits.quantity:
         detail = f"Order at most {limits.quantity} of {line.sku[:80]!r}, not {line.quantity}."
-        yield Problem(code="quantity_too_large", field=f"{at}/quantity", detail=detail)
+        yield OrderProblem(code="quantity_too_large", field=f"{at}/quantity", detail=detail)
     if line.unit_price is not None and not 0 <= line.unit_price <= MAX_AMOUNT:
         detail = f"A price is between 0 and {MAX_AMOUNT} minor units, not {line.unit_price}."
-        yield Problem(code="invalid_price", field=f"{at}/unit_price", detail=detail)
+        yield OrderProblem(code="invalid_price", field=f"{at}/unit_price", detail=detail)
 
 
-def _sku_problems(at: str, sku: str, products: Products) -> Iterator[Problem]:
+def _sku_problems(at: str, sku: str, products: Products) -> Iterator[OrderProblem]:
     if not SKU.fullmatch(sku):
-        yield Problem(code="invalid_sku", field=at, detail=f"{sku[:80]!r} has not the form of a sku.")
+        yield OrderProblem(code="invalid_sku", field=at, detail=f"{sku[:80]!r} has not the form of a sku.")
     elif sku not in products:
-        yield Problem(code="unknown_sku", field=at, detail=f"No product has the sku {sku!r}.")
+        yield OrderProblem(code="unknown_sku", field=at, detail=f"No product has the sku {sku!r}.")
     elif not products[sku].active:
-        yield Problem(code="sku_not_available", field=at, detail=f"{sku!r} is not sold any more.")
+        yield OrderProblem(code="sku_not_available", field=at, detail=f"{sku!r} is not sold any more.")
 
 
 def _price(line: DraftLine, products: Products) -> int:

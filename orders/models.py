@@ -16,7 +16,7 @@ from messaging.kernel.state_machine import InvalidTransition
 Identity = tuple[int, str]
 """What makes two requests the same order: the customer and the idempotency key."""
 
-STANDING = """
+QUOTA = """
     SELECT EXISTS (SELECT 1 FROM orders_order WHERE customer_id = %s AND idempotency_key = %s),
         (SELECT COUNT(*) FROM orders_order WHERE customer_id = %s AND status IN ('placed', 'awaiting_payment'))
 """
@@ -39,23 +39,23 @@ class Product(models.Model):
         return self.sku
 
 
-class Standing(NamedTuple):
+class CustomerQuota(NamedTuple):
     """
-    What is known of a customer who wants to place an order under a key.
+    What limits a customer's next order under an idempotency key.
     """
 
-    is_known: bool
+    key_is_used: bool
     open_orders: int
 
 
 class OrderQuerySet(models.QuerySet["Order"]):
-    def standing_of(self, identity: Identity) -> "Standing":
+    def quota_of(self, identity: Identity) -> CustomerQuota:
         """
-        Tell whether an identity was used before, and how many open orders its customer has, in one statement.
+        Return whether the identity was used before, and the number of its customer's open orders, in one statement.
         """
         with connection.cursor() as cursor:
-            cursor.execute(STANDING, [*identity, identity[0]])
-            return Standing(*cursor.fetchone())
+            cursor.execute(QUOTA, [*identity, identity[0]])
+            return CustomerQuota(*cursor.fetchone())
 
     def locked(self, ids: Iterable[str]) -> list["Order"]:
         """
@@ -198,13 +198,16 @@ class Order(models.Model):
             order.status, order.cancel_reason = status, cancel_reason
 
 
-class FirstAnswer(models.Model):
+class StoredResponse(models.Model):
     """
-    What the request that placed an order was answered, for its repetitions to be answered the same, byte for byte.
+    The response body of the request that placed an order. A repeated request gets it again, byte for byte.
     """
 
     order = models.OneToOneField(Order, on_delete=models.CASCADE, primary_key=True, related_name="first_answer")
     body = models.BinaryField()
+
+    class Meta:
+        db_table = "orders_firstanswer"
 
     def __str__(self) -> str:
         return str(self.order_id)

@@ -2,8 +2,8 @@
 Taking orders: each whole or not at all, and once, however often it is sent.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
@@ -14,8 +14,9 @@ from messaging.kernel.ids import new_id
 from messaging.outbox import publish_all
 
 from . import events
-from .drafts import Draft, Limits, Problem, Products
-from .models import FirstAnswer, HistoryEntry, Identity, Order, OrderLine, Product
+from .drafts import Draft, Limits, OrderProblem, Products
+from .models import HistoryEntry, Identity, Order, OrderLine, Product, StoredResponse
+from .responses import render_response
 
 
 class InvalidOrder(Exception):
@@ -23,7 +24,7 @@ class InvalidOrder(Exception):
     The order cannot be taken as it is; `problems` says why, and nothing was stored.
     """
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[OrderProblem]) -> None:
         super().__init__("; ".join(problem.detail for problem in problems))
         self.problems = problems
 
@@ -43,38 +44,47 @@ class TooManyOpenOrders(Exception):
 @dataclass(frozen=True, kw_only=True)
 class Placement:
     """
-    What became of a draft: its order, new or placed before, or the problems that prevent it.
+    The result of a draft: its order, new or placed before, or the problems that prevent it.
     """
 
     order: Order | None = None
     is_new: bool = False
-    answer: bytes = b""
-    """What the request that placed it was told."""
-    problems: Sequence[Problem] = field(default_factory=tuple)
+    problems: Sequence[OrderProblem] = ()
 
 
-def place_order(draft: Draft, *, now: datetime, answer: Callable[[Order], bytes]) -> Placement:
+@dataclass(frozen=True, kw_only=True)
+class PlacedOrder:
     """
-    Take one order, or find the one that the same request placed before.
+    An order and the response body of the request that placed it.
+    """
 
-    :param answer: writes what is told of a new order; it is kept, for a repeated request to be told the same.
-    :raises InvalidOrder: if it cannot be taken.
-    :raises TooManyOpenOrders: if its customer has as many as a customer may have.
-    :raises IdempotencyKeyReused: if its key belongs to a different order.
-    :raises Busy: if the same request is being worked on at this moment.
+    order: Order
+    is_new: bool
+    response_body: bytes
+
+
+def place_order(draft: Draft, *, base_url: str, now: datetime) -> PlacedOrder:
+    """
+    Place one order, or return the one that the same request placed before.
+
+    :param base_url: scheme and host of the links in the response body, which is stored for repeated requests.
+    :raises InvalidOrder: if the draft has problems.
+    :raises TooManyOpenOrders: if the customer has as many open orders as allowed.
+    :raises IdempotencyKeyReused: if the key belongs to a different order.
+    :raises Busy: if the same request is in progress.
     """
     with exclusive_transaction(f"place order {draft.customer_id} {draft.idempotency_key or new_id()}"):
-        standing = Order.objects.standing_of(draft.identity)
-        if standing.is_known:
-            return _placed_before(draft, answer)
-        if standing.open_orders >= settings.ORDERS.max_open_orders:
-            raise TooManyOpenOrders(f"{standing.open_orders} orders are still open: wait for them, or cancel some.")
+        quota = Order.objects.quota_of(draft.identity)
+        if quota.key_is_used:
+            return _placed_before(draft, base_url)
+        if quota.open_orders >= settings.ORDERS.max_open_orders:
+            raise TooManyOpenOrders(f"{quota.open_orders} orders are still open: wait for them, or cancel some.")
         order = _acceptable(draft, now)
         bulk_copy_instances([order])
         _record_and_announce([order])
-        told = answer(order)
-        bulk_copy_instances([FirstAnswer(order=order, body=told)])
-        return Placement(order=order, is_new=True, answer=told)
+        stored = StoredResponse(order=order, body=render_response(order, base_url=base_url))
+        bulk_copy_instances([stored])
+        return PlacedOrder(order=order, is_new=True, response_body=stored.body)
 
 
 @transaction.atomic
@@ -111,7 +121,7 @@ class _Sale:
 
     identity: Identity
     order: Order | None = None
-    problems: Sequence[Problem] = ()
+    problems: Sequence[OrderProblem] = ()
 
     def placement(self, stored: Mapping[Identity, Order]) -> Placement:
         found = stored.get(self.identity)
@@ -128,13 +138,14 @@ def _acceptable(draft: Draft, now: datetime) -> Order:
     return sale.order
 
 
-def _placed_before(draft: Draft, answer: Callable[[Order], bytes]) -> Placement:
+def _placed_before(draft: Draft, base_url: str) -> PlacedOrder:
     order = Order.objects.whole().get(customer=draft.customer_id, idempotency_key=draft.idempotency_key)
     if order.fingerprint != draft.fingerprint():
         raise IdempotencyKeyReused("This idempotency key was used for a different order: send a new key.")
-    told = FirstAnswer.objects.filter(order=order).first()
-    # An order that came by a feed was not told to anybody yet.
-    return Placement(order=order, answer=bytes(told.body) if told else answer(order))
+    stored = StoredResponse.objects.filter(order=order).first()
+    # An imported order has no stored response: no request placed it.
+    body = bytes(stored.body) if stored else render_response(order, base_url=base_url)
+    return PlacedOrder(order=order, is_new=False, response_body=body)
 
 
 def _sale(draft: Draft, products: Products, limits: Limits, now: datetime) -> _Sale:

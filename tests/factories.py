@@ -16,6 +16,8 @@ from orders.drafts import Draft, DraftLine
 from orders.models import Order, Product
 from shop.accounts.models import Token
 
+BASE_URL = "http://testserver"
+
 
 def make_customer(username: str = "ada", **fields: object) -> AbstractUser:
     """
@@ -56,14 +58,7 @@ def place_order(quantities: Mapping[str, int] | None = None, **fields: object) -
     """
     Place that order. Its events are delivered by `drain()`.
     """
-    return placing.place_order(make_draft(quantities, **fields), now=timezone.now(), answer=told).order
-
-
-def told(order: Order) -> bytes:
-    """
-    Return the response to a new order that no test reads.
-    """
-    return str(order.pk).encode()
+    return placing.place_order(make_draft(quantities, **fields), now=timezone.now(), base_url=BASE_URL).order
 
 
 def api_of(username: str) -> APIClient:

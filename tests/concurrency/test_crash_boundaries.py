@@ -29,7 +29,7 @@ from payments.models import PaymentIntent, Refund
 from payments.webhooks import inbox
 from shop.operations import audit
 from tests.concurrency.boundaries import Boundaries, Crash, Gateway, watched
-from tests.factories import make_draft, make_stock, told
+from tests.factories import BASE_URL, make_draft, make_stock
 
 MOMENTS = [timedelta(), timedelta(minutes=1), timedelta(minutes=12), timedelta(hours=1)]
 """When the relay runs: at once, when a lost answer is queried, when the reminder is due, after the expiry."""
@@ -223,7 +223,7 @@ class JourneyRun:
         draft = make_draft({self.sku: 2}, idempotency_key=self.sku, payment_method=self.journey.payment_method)
         relay.drain()
         with watched(self.boundaries, self.gateway):
-            self._retry_after_crash(lambda: placing.place_order(draft, now=timezone.now(), answer=told))
+            self._retry_after_crash(lambda: placing.place_order(draft, now=timezone.now(), base_url=BASE_URL))
             for moment in MOMENTS:
                 self._retry_after_crash(lambda moment=moment: self._deliver(moment))
                 if moment == self.journey.paid_after:

@@ -12,7 +12,7 @@ from messaging.models import Attempt
 from orders import placing
 from orders.drafts import Draft, DraftLine
 from orders.models import Order
-from tests.factories import make_draft, make_stock, place_order, told
+from tests.factories import BASE_URL, make_draft, make_stock, place_order
 from tests.threads import at_once, workers
 
 
@@ -32,7 +32,7 @@ def place_all(drafts: list[Draft]) -> None:
 
 def place_each(drafts: Sequence[Draft]) -> None:
     for draft in drafts:
-        placing.place_order(draft, now=timezone.now(), answer=told)
+        placing.place_order(draft, now=timezone.now(), base_url=BASE_URL)
 
 
 def ends() -> Counter:

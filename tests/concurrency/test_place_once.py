@@ -9,9 +9,9 @@ from messaging.kernel.databases import Busy
 from messaging.models import OutboxMessage
 from orders import placing
 from orders.drafts import Draft
-from orders.models import Order
-from orders.placing import IdempotencyKeyReused, Placement
-from tests.factories import api_of, make_draft, make_stock, told
+from orders.models import Order, StoredResponse
+from orders.placing import IdempotencyKeyReused, PlacedOrder
+from tests.factories import BASE_URL, api_of, make_draft, make_stock
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,8 +23,8 @@ def _offered():
     OutboxMessage.objects.all().delete()
 
 
-def place(draft: Draft) -> Placement:
-    return placing.place_order(draft, now=timezone.now(), answer=told)
+def place(draft: Draft) -> PlacedOrder:
+    return placing.place_order(draft, now=timezone.now(), base_url=BASE_URL)
 
 
 def test_twenty_equal_requests_place_one_order():
@@ -33,10 +33,11 @@ def test_twenty_equal_requests_place_one_order():
     answers = at_once(*[partial(place, draft)] * 20)
 
     order = Order.objects.get()
-    placements = [answer for answer in answers if isinstance(answer, Placement)]
-    assert {type(answer) for answer in answers} <= {Placement, Busy}
-    assert sum(placement.is_new for placement in placements) == 1
-    assert {(placement.order, placement.answer) for placement in placements} == {(order, told(order))}
+    placed = [answer for answer in answers if isinstance(answer, PlacedOrder)]
+    assert {type(answer) for answer in answers} <= {PlacedOrder, Busy}
+    assert sum(one.is_new for one in placed) == 1
+    assert {one.order for one in placed} == {order}
+    assert {one.response_body for one in placed} == {StoredResponse.objects.get().body}
     assert (order.lines.count(), order.history.count(), OutboxMessage.objects.count()) == (1, 1, 1)
 
 
@@ -46,11 +47,11 @@ def test_of_two_different_requests_with_one_key_one_is_refused():
 
         answers = at_once(*[partial(place, draft) for draft in drafts])
 
-        assert {type(answer) for answer in answers} in ({Placement, IdempotencyKeyReused}, {Placement, Busy})
+        assert {type(answer) for answer in answers} in ({PlacedOrder, IdempotencyKeyReused}, {PlacedOrder, Busy})
     assert Order.objects.count() == OutboxMessage.objects.count() == 10
 
 
-def test_a_request_in_progress_is_not_started_again():
+def test_a_request_in_progress_is_not_started_again(monkeypatch):
     order = {
         "lines": [{"sku": "RED-CHAIR", "quantity": 1}],
         "payment_method": "tok_visa",
@@ -59,23 +60,24 @@ def test_a_request_in_progress_is_not_started_again():
     }
     api, working, done = api_of("ada"), Event(), Event()
 
-    def answer_slowly(order: Order) -> bytes:
+    def render_slowly(order: Order, *, base_url: str) -> bytes:
         working.set()
         done.wait(20)
-        return told(order)
+        return b"{}"
 
     def repeat() -> Any:
         working.wait(20)
-        meanwhile = api.post("/api/v1/orders/", order, format="json", headers={"Idempotency-Key": "basket-1"})
+        repeated = api.post("/api/v1/orders/", order, format="json", headers={"Idempotency-Key": "basket-1"})
         done.set()
-        return meanwhile
+        return repeated
 
+    monkeypatch.setattr(placing, "render_response", render_slowly)
     draft = make_draft(idempotency_key="basket-1", expected_total=4_500)
-    first, meanwhile = at_once(partial(placing.place_order, draft, now=timezone.now(), answer=answer_slowly), repeat)
+    first, repeated = at_once(partial(place, draft), repeat)
 
     assert first.is_new
-    assert (meanwhile.status_code, meanwhile.json()["code"]) == (409, "request_in_progress")
-    assert meanwhile.headers["Retry-After"] == "1"
+    assert (repeated.status_code, repeated.json()["code"]) == (409, "request_in_progress")
+    assert repeated.headers["Retry-After"] == "1"
     assert Order.objects.count() == 1
 
 

@@ -15,14 +15,14 @@ from rest_framework.test import APIClient
 from messaging.models import Delivery, OutboxMessage
 from orders import placing, services
 from orders.drafts import Draft, DraftLine
-from orders.models import FirstAnswer, HistoryEntry, Order, OrderLine, Product
+from orders.models import HistoryEntry, Order, OrderLine, Product, StoredResponse
 from tests.factories import api_of, make_customer, make_product, place_order
 from tests.outbox import announced, counting_statements
 
 pytestmark = pytest.mark.django_db
 
 ORDERS = "/api/v1/orders/"
-STORED = (Order, OrderLine, HistoryEntry, FirstAnswer, OutboxMessage, Delivery)
+STORED = (Order, OrderLine, HistoryEntry, StoredResponse, OutboxMessage, Delivery)
 
 
 @pytest.fixture(autouse=True)

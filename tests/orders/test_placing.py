@@ -6,9 +6,9 @@ from django.db import DatabaseError, transaction
 from messaging import contracts
 from messaging.models import Delivery, OutboxMessage
 from orders import placing
-from orders.drafts import DraftLine, Problem
+from orders.drafts import DraftLine, OrderProblem
 from orders.models import HistoryEntry, Order, OrderLine, Product
-from tests.factories import make_customer, make_draft, make_product, place_order, told
+from tests.factories import BASE_URL, make_customer, make_draft, make_product, place_order
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, full_disk_at, published
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +30,7 @@ class TestPlaceOrder:
     def test_stores_the_order_and_announces_it(self):
         ada = make_customer()
 
-        placement = placing.place_order(make_draft({"RED-CHAIR": 2, "OAK-TABLE": 1}), now=NOON, answer=told)
+        placement = placing.place_order(make_draft({"RED-CHAIR": 2, "OAK-TABLE": 1}), now=NOON, base_url=BASE_URL)
 
         order = placement.order
         stored = Order.objects.values("customer", "status", "currency", "total", "refunded", "email", "placed_at").get()
@@ -59,7 +59,7 @@ class TestPlaceOrder:
             DraftLine(sku="RED-CHAIR", quantity=3, unit_price=4_500),
         ]
 
-        order = placing.place_order(make_draft(lines=lines), now=NOON, answer=told).order
+        order = placing.place_order(make_draft(lines=lines), now=NOON, base_url=BASE_URL).order
 
         assert list(order.lines.values_list("quantity", "unit_price").order_by("unit_price")) == [
             (2, 4_000),
@@ -92,7 +92,7 @@ class TestPlaceOrder:
     )
     def test_names_the_problem_and_stores_nothing(self, wishes, problem):
         with pytest.raises(placing.InvalidOrder) as refusal:
-            placing.place_order(make_draft(**wishes), now=NOON, answer=told)
+            placing.place_order(make_draft(**wishes), now=NOON, base_url=BASE_URL)
 
         assert [(found.code, found.field) for found in refusal.value.problems] == [problem]
         assert nothing_is_stored()
@@ -101,7 +101,7 @@ class TestPlaceOrder:
         lines = [DraftLine(sku="GREEN-CHAIR", quantity=0), DraftLine(sku="RED-CHAIR", quantity=-5)]
 
         with pytest.raises(placing.InvalidOrder) as refusal:
-            placing.place_order(make_draft(lines=lines), now=NOON, answer=told)
+            placing.place_order(make_draft(lines=lines), now=NOON, base_url=BASE_URL)
 
         assert [found.field for found in refusal.value.problems] == [
             "lines/0/sku",
@@ -111,27 +111,27 @@ class TestPlaceOrder:
 
     def test_finds_the_order_that_the_same_request_placed(self):
         draft = make_draft(idempotency_key="basket-1")
-        placed = placing.place_order(draft, now=NOON, answer=told)
+        placed = placing.place_order(draft, now=NOON, base_url=BASE_URL)
 
-        repeated = placing.place_order(draft, now=NOON + timedelta(days=1), answer=told)
+        repeated = placing.place_order(draft, now=NOON + timedelta(days=1), base_url=BASE_URL)
 
         assert (repeated.order, repeated.is_new) == (placed.order, False)
         assert announced() == {"orders.order_placed": 1}
 
     def test_finds_it_though_the_price_changed_meanwhile(self):
         draft = make_draft(idempotency_key="basket-1", expected_total=4_500)
-        placed = placing.place_order(draft, now=NOON, answer=told)
+        placed = placing.place_order(draft, now=NOON, base_url=BASE_URL)
         Product.objects.filter(sku="RED-CHAIR").update(price=4_600)
 
-        repeated = placing.place_order(draft, now=NOON, answer=told)
+        repeated = placing.place_order(draft, now=NOON, base_url=BASE_URL)
 
         assert (repeated.order, repeated.is_new) == (placed.order, False)
 
     def test_refuses_a_used_key_for_another_order(self):
-        placing.place_order(make_draft(idempotency_key="basket-1"), now=NOON, answer=told)
+        placing.place_order(make_draft(idempotency_key="basket-1"), now=NOON, base_url=BASE_URL)
 
         with pytest.raises(placing.IdempotencyKeyReused):
-            placing.place_order(make_draft({"RED-CHAIR": 2}, idempotency_key="basket-1"), now=NOON, answer=told)
+            placing.place_order(make_draft({"RED-CHAIR": 2}, idempotency_key="basket-1"), now=NOON, base_url=BASE_URL)
 
         assert Order.objects.get().total == 4_500
         assert announced() == {"orders.order_placed": 1}
@@ -151,7 +151,7 @@ class TestPlaceOrder:
     )
     def test_leaves_no_orphan_when_the_database_fails_at(self, table):
         with full_disk_at(table), pytest.raises(DatabaseError, match="The disk is full"), transaction.atomic():
-            placing.place_order(make_draft(), now=NOON, answer=told)
+            placing.place_order(make_draft(), now=NOON, base_url=BASE_URL)
 
         assert nothing_is_stored()
 
@@ -167,7 +167,7 @@ class TestPlaceOrders:
         first, unknown, repeated = placing.place_orders(drafts, now=NOON)
 
         detail = "No product has the sku 'GREEN-CHAIR'."
-        assert unknown.problems == [Problem(code="unknown_sku", field="lines/0/sku", detail=detail)]
+        assert unknown.problems == [OrderProblem(code="unknown_sku", field="lines/0/sku", detail=detail)]
         assert unknown.order is None
         assert repeated.order == first.order
         assert Order.objects.count() == 1

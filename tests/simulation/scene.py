@@ -23,7 +23,7 @@ from payments import reconciliation, refunds
 from payments.gateway import protocol
 from payments.webhooks import inbox
 from tests.concurrency.boundaries import Crash
-from tests.factories import make_customer, make_draft, told
+from tests.factories import BASE_URL, make_customer, make_draft
 
 from .bank import Bank
 from .clock import START, Clock
@@ -108,7 +108,7 @@ class Scene:
             idempotency_key=f"order {self.orders}",
             payment_method=payment_method,
         )
-        return self.insist_on(lambda: placing.place_order(draft, now=self.clock(), answer=told)).order
+        return self.insist_on(lambda: placing.place_order(draft, now=self.clock(), base_url=BASE_URL)).order
 
     def cancel(self, order_id: str) -> bool:
         """

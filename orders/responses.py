@@ -1,0 +1,54 @@
+"""
+The JSON of an order, as a function of the order and the shop's address alone: a transaction can store it before a
+response exists.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.urls import reverse
+from rest_framework.renderers import JSONRenderer
+
+from .models import Order
+
+LINE_FIELDS = ("sku", "name", "quantity", "unit_price")
+
+
+def order_document(order: Order, *, base_url: str) -> dict[str, Any]:
+    """
+    Return an order as the API shows it, without a serializer: building two dozen fields per order would cost a sixth of
+    what placing it does.
+
+    :param base_url: scheme and host of the links, such as "https://shop.example".
+    """
+    return {
+        "url": order_url(order, base_url=base_url),
+        "id": str(order.pk),
+        "status": order.status,
+        "is_open": order.is_open,
+        "cancel_reason": order.cancel_reason,
+        "currency": order.currency,
+        "total": order.total,
+        "refunded": order.refunded,
+        "email": order.email,
+        "phone": order.phone,
+        "note": order.note,
+        "placed_at": _timestamp(order.placed_at),
+        "lines": [{name: getattr(line, name) for name in LINE_FIELDS} for line in order.all_lines],
+        "history": [{"status": step.status, "at": _timestamp(step.at)} for step in order.steps],
+    }
+
+
+def render_response(order: Order, *, base_url: str) -> bytes:
+    """
+    Return the body of the response to the request that placed this order.
+    """
+    return JSONRenderer().render(order_document(order, base_url=base_url))
+
+
+def order_url(order: Order, *, base_url: str) -> str:
+    return f"{base_url}{reverse('orders:order-detail', args=[order.pk])}"
+
+
+def _timestamp(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
