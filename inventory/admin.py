@@ -57,7 +57,7 @@ class StockItemAdmin(ReadOnly, admin.ModelAdmin):
             quantity = forms.IntegerField(min_value=1, max_value=1_000_000).clean(request.POST.get("quantity"))
             with transaction.atomic():
                 move({item.sku: quantity for item in items}, timezone.now())
-                LogEntry.objects.log_actions(request.user.pk, items, CHANGE, f"{done} {quantity}.")
+                LogEntry.objects.log_actions(str(request.user.pk), items, CHANGE, f"{done} {quantity}.")
         except forms.ValidationError as problem:
             self.message_user(request, f"Quantity: {' '.join(problem.messages)}", messages.ERROR)
         except services.NotEnoughStock as refusal:

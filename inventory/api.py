@@ -31,7 +31,7 @@ class StockOutput(serializers.ModelSerializer[StockItem]):
 
     class Meta:
         model = StockItem
-        fields = ("url", "sku", "on_hand", "reserved", "available")
+        fields: tuple[str, ...] = ("url", "sku", "on_hand", "reserved", "available")
 
 
 class StockDetailOutput(StockOutput):

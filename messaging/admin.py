@@ -127,7 +127,7 @@ class DeliveryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
         others = chosen.exclude(pk__in=[letter.pk for letter in letters]).count()
         settle(Delivery.objects.filter(pk__in=[letter.pk for letter in letters]))
         if letters:
-            LogEntry.objects.log_actions(request.user.pk, letters, CHANGE, f"{done} as a dead letter.")
+            LogEntry.objects.log_actions(str(request.user.pk), letters, CHANGE, f"{done} as a dead letter.")
             self.message_user(request, f"{done} {len(letters)} dead letter{pluralize(len(letters))}.")
         if others:
             self.message_user(request, f"Left as they were, being no dead letters: {others}.", messages.WARNING)

@@ -123,12 +123,10 @@ def _cause_of(event: Event) -> Cause | None:
 
 
 def _message(event: Event, id_: UUID, now: datetime) -> Row:
-    cause = _cause_of(event)
-    if cause:
-        origin = (cause.correlation_id, cause.message_id, cause.traceparent)
-    else:
-        origin = (id_, None, current_traceparent() or new_traceparent(id_.hex))
-    return id_, event.type, event.version, event.key, encode(event), *origin, now
+    row = id_, event.type, event.version, event.key, encode(event)
+    if cause := _cause_of(event):
+        return *row, cause.correlation_id, cause.message_id, cause.traceparent, now
+    return *row, id_, None, current_traceparent() or new_traceparent(id_.hex), now
 
 
 def _deliveries(events: Sequence[Event], ids: Sequence[UUID], *, due_at: datetime, delayed: bool) -> Iterator[Row]:

@@ -2,6 +2,8 @@
 The payments of the authenticated customer with their refunds, and the endpoint for the gateway's webhooks.
 """
 
+from collections.abc import Mapping
+
 from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -52,7 +54,7 @@ class PaymentOutput(serializers.ModelSerializer[PaymentIntent]):
         )
 
     @extend_schema_field(RefundOutput(many=True))
-    def get_refunds(self, intent: PaymentIntent) -> list[dict[str, object]]:
+    def get_refunds(self, intent: PaymentIntent) -> Mapping[str, object]:
         refunds = [refund for capture in intent.captures.all() for refund in capture.refunds.all()]
         return RefundOutput(sorted(refunds, key=lambda refund: refund.pk), many=True).data
 

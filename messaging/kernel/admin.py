@@ -96,4 +96,4 @@ def _may_equal(queryset: QuerySet[Any], field: str, term: str) -> bool:
 
 
 def to_the_second(when: datetime | None) -> str | None:
-    return when and timezone.localtime(when).strftime("%Y-%m-%d %H:%M:%S")
+    return timezone.localtime(when).strftime("%Y-%m-%d %H:%M:%S") if when else None

@@ -50,7 +50,7 @@ class Revocable(WholeValueSearch, ReadOnly, admin.ModelAdmin):
         """
         rows: list[Model] = list(chosen)
         with transaction.atomic():
-            LogEntry.objects.log_actions(request.user.pk, rows, flag, "Revoked.")
+            LogEntry.objects.log_actions(str(request.user.pk), rows, flag, "Revoked.")
             for row in rows:
                 revoke(row)
         name = self.opts.verbose_name if len(rows) == 1 else self.opts.verbose_name_plural

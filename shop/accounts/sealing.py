@@ -5,10 +5,13 @@ Encryption of secrets in the database by SECRET_KEY, which is not in it.
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.utils.crypto import salted_hmac
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 SALT = "shop.models.seal"
 """Stored secrets depend on it: it stays as it is."""
@@ -41,12 +44,12 @@ def unseal(sealed: str) -> bytes:
         raise LostSecret("The secret of a signing key was encrypted by a SECRET_KEY that is not configured.") from None
 
 
-def _cipher() -> Any:
+def _cipher() -> "MultiFernet":
     return _cipher_of((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
 
 
 @lru_cache
-def _cipher_of(secret_keys: Sequence[str]) -> Any:
+def _cipher_of(secret_keys: Sequence[str]) -> "MultiFernet":
     from cryptography.fernet import Fernet, MultiFernet
 
     digests = [salted_hmac(SALT, "", secret=key, algorithm="sha256").digest() for key in secret_keys]

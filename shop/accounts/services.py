@@ -87,8 +87,9 @@ def rotate_key(key: SigningKey, *, public_key: str = "", now: datetime) -> tuple
     with transaction.atomic():
         if not SigningKey.objects.current().filter(pk=key.pk).update(expires_at=now + grace):
             raise AlreadyRotated("This key was already rotated, or revoked. Rotate the key that replaced it.")
-        same = {"owner_id": key.owner_id, "name": key.name, "algorithm": key.algorithm}
-        return _create_key(**same, public_key=public_key, now=now)
+        return _create_key(
+            owner_id=key.owner_id, name=key.name, algorithm=key.algorithm, public_key=public_key, now=now
+        )
 
 
 def revoke_key(key: SigningKey, *, now: datetime) -> None:

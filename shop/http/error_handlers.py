@@ -78,7 +78,7 @@ def retry_after(error: APIException) -> dict[str, str]:
     """
     Return the header `Retry-After` if the error says when to retry.
     """
-    wait = error.wait if isinstance(error, RetryLater | Throttled) else None
+    wait = error.wait if isinstance(error, RetryLater | Throttled) else None  # type: ignore[union-attr]  # stubs lack it
     return {"Retry-After": str(wait)} if wait else {}
 
 

@@ -71,7 +71,8 @@ class _OneCode(serializers.Field):  # type: ignore[type-arg]
         try:
             super().run_validators(value)
         except ValidationError as error:
-            raise ValidationError(f"{self.field_name}: {error.detail[0]}", code=self.code) from None
+            detail, *_ = error.detail
+            raise ValidationError(f"{self.field_name}: {detail}", code=self.code) from None
 
 
 class WholeNumber(_OneCode, serializers.IntegerField):
@@ -98,7 +99,7 @@ class Text(_OneCode, serializers.CharField):
             self.fail("invalid")
         if not (self.allow_blank or data.strip()):
             self.fail("blank")
-        return super().to_internal_value(data)
+        return str(super().to_internal_value(data))
 
 
 class Choice(_OneCode, serializers.ChoiceField):
@@ -119,7 +120,7 @@ class EmailText(_OneCode, serializers.EmailField):
         # A quoted name may hold a second address or control characters, brackets an address inside our own network.
         if not isinstance(data, str) or not data.isascii() or {'"', "["} & set(data):
             self.fail("invalid")
-        return super().to_internal_value(data)
+        return str(super().to_internal_value(data))
 
 
 class PhoneText(Text):

@@ -23,7 +23,8 @@ class StrictFilters(DjangoFilterBackend):
             return queryset
         if errors := dict(self._errors(request, queryset, view)):
             raise ValidationError(errors)
-        return super().filter_queryset(request, queryset, view)
+        filtered: QuerySet[Any] = super().filter_queryset(request, queryset, view)
+        return filtered
 
     def _errors(self, request: Request, queryset: QuerySet[Any], view: Any) -> Iterator[tuple[str, list[ErrorDetail]]]:
         filters = self.get_filterset_class(view, queryset)

@@ -2,7 +2,7 @@
 Content negotiation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -14,8 +14,8 @@ class Negotiation(DefaultContentNegotiation):
     Choose the format by `Accept` or by the query parameter `format`; an unknown one is the same 406 by either.
     """
 
-    def filter_renderers(self, renderers: Sequence[BaseRenderer], wanted: str) -> list[BaseRenderer]:
+    def filter_renderers(self, renderers: Iterable[BaseRenderer], wanted: str) -> list[BaseRenderer]:
         if matching := [renderer for renderer in renderers if renderer.format == wanted]:
             return matching
         known = ", ".join(sorted({renderer.format for renderer in renderers}))
-        raise NotAcceptable(f"Unknown `format`. Known formats: {known}.", available_renderers=renderers)
+        raise NotAcceptable(f"Unknown `format`. Known formats: {known}.", available_renderers=list(renderers))

@@ -67,7 +67,7 @@ class SessionFormParser(FormParser):
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         request = parser_context["request"]
         if not isinstance(request.successful_authenticator, SessionAuthentication):
-            raise UnsupportedMediaType(media_type)
+            raise UnsupportedMediaType(media_type or "")
         refuse_encodings(request._request)  # noqa: SLF001  (DRF does not read the charset)
         return super().parse(stream, media_type, parser_context)
 
@@ -111,7 +111,7 @@ def raw_json(request: HttpRequest, *, max_bytes: int) -> bytes:
     :raises BodyTooLarge: if it has more than `max_bytes` bytes.
     """
     if request.content_type != "application/json":
-        raise UnsupportedMediaType(request.content_type)
+        raise UnsupportedMediaType(request.content_type or "")
     refuse_encodings(request)
     if len(request.body) > max_bytes:
         raise BodyTooLarge(f"The body has more than {max_bytes} bytes.")
@@ -124,12 +124,13 @@ def refuse_encodings(request: HttpRequest) -> None:
 
     :raises UnsupportedMediaType: if it is.
     """
-    charset = request.content_params.get("charset", "utf-8")
+    media_type = request.content_type or ""
+    charset = (request.content_params or {}).get("charset", "utf-8")
     if charset.lower() not in {"utf-8", "utf8"}:
-        raise UnsupportedMediaType(request.content_type, "This charset is not read here.", code="unsupported_charset")
+        raise UnsupportedMediaType(media_type, "This charset is not read here.", code="unsupported_charset")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         detail = "Compressed bodies are not read here."
-        raise UnsupportedMediaType(request.content_type, detail, code="unsupported_encoding")
+        raise UnsupportedMediaType(media_type, detail, code="unsupported_encoding")
 
 
 def _has_a_body(request: HttpRequest) -> bool:

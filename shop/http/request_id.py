@@ -39,7 +39,7 @@ class LogIds(Filter):
     """
 
     def filter(self, record: LogRecord) -> bool:
-        record.request_id, record.trace_id = current(), current_trace_id()
-        ids = dict.fromkeys(id_ for id_ in (record.request_id, record.trace_id) if id_ != "-")
-        record.ids = " ".join(ids) or "-"
+        request_id, trace_id = current(), current_trace_id()
+        ids = dict.fromkeys(id_ for id_ in (request_id, trace_id) if id_ != "-")
+        record.__dict__ |= {"request_id": request_id, "trace_id": trace_id, "ids": " ".join(ids) or "-"}
         return True

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.core.cache import cache
@@ -75,7 +75,7 @@ class RateLimit:
         wait = ceil(self.seconds - clock() % self.seconds)
         duration = f"{ceil(wait / 60)} minutes" if wait > 60 else f"{wait} seconds"
         throttled = Throttled(detail=f"{self.detail} Retry in {duration}.")
-        throttled.wait = wait
+        throttled.wait = wait  # type: ignore[attr-defined]  # the stubs lack it
         return throttled
 
 
@@ -120,7 +120,7 @@ def client_address(request: HttpRequest | Request) -> str:
     """
     sender: str = request.META.get("REMOTE_ADDR", "")
     try:
-        address = ip_address(BaseThrottle().get_ident(request))
+        address = ip_address(BaseThrottle().get_ident(cast("Request", request)))
     except ValueError:
         return sender
     if isinstance(address, IPv6Address):

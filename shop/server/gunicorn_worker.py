@@ -152,7 +152,7 @@ class BufferingThreadWorker(ThreadWorker):
         req._expected_100_continue = False  # noqa: SLF001  (the loop has sent it)
         if conn.has_rejected_body:
             req.force_close()
-        return super().handle_request(req, conn)
+        return bool(super().handle_request(req, conn))
 
     def finish_request(self, conn: Connection, fs: Future[bool]) -> None:
         if fs.cancelled() or fs.exception() or not fs.result():
