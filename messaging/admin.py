@@ -1,5 +1,5 @@
 """
-Messages, deliveries and failed attempts to look at; dead letters to replay or discard. Nothing is edited by hand.
+Admin pages of messages, deliveries and failed attempts. All are read-only; dead letters can be replayed or discarded.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,7 +25,7 @@ Lookups = Iterable[tuple[str, str]]
 
 class _ChoiceFilter(admin.SimpleListFilter):
     """
-    Narrow by names that the code knows: to ask a big table for the names in use would read all of it.
+    Filter by names that the code defines: reading the names in use from a large table would scan it.
     """
 
     field: str
@@ -55,7 +55,7 @@ def as_printed(attempt: Attempt) -> str:
 
 @admin.display(description="due at", ordering="due_at")
 def due(delivery: Delivery) -> str | None:
-    # What is settled is due no more: it keeps the end of its last lease.
+    # Afterwards, `due_at` is the end of the last lease.
     return to_the_second(delivery.due_at) if delivery.status == Delivery.Status.PENDING else None
 
 
@@ -81,7 +81,7 @@ class OutboxMessageAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     date_hierarchy = "published_at"
     ordering = ("-id",)
     search_fields = ("key", "id")
-    search_help_text = "The whole key, such as the id of an order, or the id of a message."
+    search_help_text = "By key, such as the id of an order, or by the id of a message; whole values only."
     show_full_result_count = False
     inlines = (DeliveryInline,)
 
@@ -105,32 +105,34 @@ class DeliveryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     def link_to_message(self, delivery: Delivery) -> str:
         return _link(delivery.message)
 
-    @admin.action(description="Replay dead letters", permissions=["settle"])
+    @admin.action(description="Replay dead letters", permissions=["resolve"])
     def replay(self, request: HttpRequest, chosen: DeliveryQuerySet) -> None:
-        self._settle(request, chosen, "Replayed", lambda letters: letters.replay(timezone.now()))
+        self._resolve(request, chosen, "Replayed", lambda letters: letters.replay(timezone.now()))
 
-    @admin.action(description="Discard dead letters for good", permissions=["settle"])
+    @admin.action(description="Discard dead letters for good", permissions=["resolve"])
     def discard(self, request: HttpRequest, chosen: DeliveryQuerySet) -> None:
-        self._settle(request, chosen, "Discarded", lambda letters: letters.discard())
+        self._resolve(request, chosen, "Discarded", lambda letters: letters.discard())
 
-    def has_settle_permission(self, request: HttpRequest) -> bool:
+    def has_resolve_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("messaging.change_delivery")
 
     @transaction.atomic
-    def _settle(
-        self, request: HttpRequest, chosen: DeliveryQuerySet, done: str, settle: Callable[[DeliveryQuerySet], int]
+    def _resolve(
+        self, request: HttpRequest, chosen: DeliveryQuerySet, verb: str, resolve: Callable[[DeliveryQuerySet], int]
     ) -> None:
         """
-        Settle the dead letters among those chosen, and record who did.
+        Replay or discard the dead letters among the chosen deliveries, and log that this user did.
+
+        :param verb: "Replayed" or "Discarded".
         """
         letters = list(chosen.dead().order_by("pk").select_for_update(of=("self",)))
         others = chosen.exclude(pk__in=[letter.pk for letter in letters]).count()
-        settle(Delivery.objects.filter(pk__in=[letter.pk for letter in letters]))
+        resolve(Delivery.objects.filter(pk__in=[letter.pk for letter in letters]))
         if letters:
-            LogEntry.objects.log_actions(str(request.user.pk), letters, CHANGE, f"{done} as a dead letter.")
-            self.message_user(request, f"{done} {len(letters)} dead letter{pluralize(len(letters))}.")
+            LogEntry.objects.log_actions(str(request.user.pk), letters, CHANGE, f"{verb} as a dead letter.")
+            self.message_user(request, f"{verb} {len(letters)} dead letter{pluralize(len(letters))}.")
         if others:
-            self.message_user(request, f"Left as they were, being no dead letters: {others}.", messages.WARNING)
+            self.message_user(request, f"Left unchanged, since they are not dead letters: {others}.", messages.WARNING)
 
 
 @admin.register(Attempt)

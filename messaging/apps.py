@@ -7,7 +7,7 @@ class MessagingConfig(AppConfig):
 
     def ready(self) -> None:
         """
-        Register every context's subscribers and offer the relay to django-q2's workers.
+        Register the subscribers of all contexts, and run the relay in django-q2's workers.
         """
         from . import host
 

@@ -1,7 +1,7 @@
 """
-Claims: an exclusive hold on some due deliveries of one subscriber, until a lease ends.
+Claims: exclusive access to due deliveries of one subscriber, until a lease ends.
 
-PostgreSQL locks the chosen rows and skips what others have locked; SQLite has one writer at a time (every transaction
+PostgreSQL locks the rows and skips those that others have locked; SQLite has one writer at a time (every transaction
 begins IMMEDIATE), so the same statements are exclusive there without row locks.
 """
 
@@ -30,9 +30,9 @@ WITH_WORK = """
     )
 """
 
-# What no earlier pending delivery of its key holds back. The statistics of a queue are always out of date, so the
-# statement leaves PostgreSQL one sensible plan: NOT EXISTS may become a join over everything pending, and a subquery
-# that `IS NULL` is believed to be rare enough to sort it all.
+# Due deliveries without an earlier pending one with the same key. The statistics of a queue are always out of date, so
+# the statement leaves PostgreSQL one plan: it may turn NOT EXISTS into a join over all pending rows, and it takes
+# `(subquery) IS NULL` for so selective that it sorts them all.
 CLAIMABLE = """
     SELECT due_at, id, message_id, key, attempts, deferrals, suspect, claim_token
     FROM messaging_delivery AS candidate
@@ -47,7 +47,7 @@ CLAIMABLE = """
 
 MESSAGES = "SELECT id, type, payload, correlation_id, traceparent FROM messaging_outboxmessage WHERE id IN ({ids})"
 
-HOLD = """
+TAKE = """
     UPDATE messaging_delivery
     SET attempts = attempts + 1, claim_token = %s, due_at = %s, delayed = FALSE, suspect = %s
     WHERE id IN ({ids})
@@ -56,7 +56,7 @@ HOLD = """
 
 class LeaseLost(Exception):
     """
-    The worker was slower than its lease and another may have taken over, so what it did is rolled back.
+    The lease ended before the worker did, and another worker may have claimed the deliveries: the work is rolled back.
     """
 
 
@@ -88,14 +88,14 @@ class Claimed(NamedTuple):
     @property
     def is_abandoned(self) -> bool:
         """
-        Tell whether it was claimed and neither finished nor failed: its token outlived its lease.
+        Return whether its last worker died: it was claimed and neither delivered nor failed before its lease ended.
         """
         return self.abandoned_token is not None
 
     @property
-    def is_worn_out(self) -> bool:
+    def is_exhausted(self) -> bool:
         """
-        Tell whether its workers died as often as a delivery may be attempted.
+        Return whether its worker died at its last permitted attempt.
         """
         return self.is_abandoned and self.earlier_attempts >= settings.MESSAGING.max_attempts
 
@@ -108,79 +108,79 @@ class Claim:
 
     def only(self, keep: Callable[[Claimed], bool]) -> "Claim":
         """
-        Narrow it to the deliveries to keep.
+        Return the claim without the deliveries that `keep` rejects.
         """
         return replace(self, deliveries=[delivery for delivery in self.deliveries if keep(delivery)])
 
     def one_by_one(self) -> list["Claim"]:
         """
-        Split it into claims of one delivery each.
+        Return a claim for each delivery.
         """
         return [replace(self, deliveries=[delivery]) for delivery in self.deliveries]
 
-    def settle(self, now: datetime) -> None:
+    def mark_delivered(self, now: datetime) -> None:
         """
-        Record these deliveries as delivered.
+        Mark the deliveries as delivered.
 
-        :raises LeaseLost: if one of them is no longer held by this claim.
+        :raises LeaseLost: if another worker has claimed one of them.
         """
         self.update(status=Delivery.Status.DELIVERED, delivered_at=now, claim_token=None)
 
     def renew(self, now: datetime) -> None:
         """
-        Hold these deliveries for another lease from now.
+        Extend the lease, from now.
 
-        :raises LeaseLost: if one of them is no longer held by this claim.
+        :raises LeaseLost: if another worker has claimed one of them.
         """
         self.update(due_at=now + lease())
 
     def update(self, **changes: object) -> None:
         """
-        Write these changes while the claim still holds.
+        Update the deliveries if the claim is still valid.
 
-        :raises LeaseLost: if one of the deliveries is no longer held by this claim.
+        :raises LeaseLost: if another worker has claimed one of them.
         """
         ids = [delivery.pk for delivery in self.deliveries]
-        held = Delivery.objects.claimed_with(self.token).filter(pk__in=ids).update(**changes)
-        if held != len(ids):
-            raise LeaseLost(f"{self.subscriber.name} holds {held} of its {len(ids)} claimed deliveries.")
+        updated = Delivery.objects.claimed_with(self.token).filter(pk__in=ids).update(**changes)
+        if updated != len(ids):
+            raise LeaseLost(f"{self.subscriber.name} still holds {updated} of {len(ids)} claimed deliveries.")
 
 
 def lease() -> timedelta:
     """
-    Tell how long a claim holds: longer than any handler may run.
+    Return how long a claim is valid: longer than any subscriber may run.
     """
     return timedelta(seconds=settings.MESSAGING.lease_seconds)
 
 
 def subscribers_with_work(now: datetime) -> list[Subscriber]:
     """
-    List the subscribers that have something due, in one statement whose cost does not grow with what is pending.
+    Return the subscribers with due deliveries, by one statement whose cost does not depend on how many are pending.
     """
-    known = all_subscribers()
-    names = ", ".join(["(%s)"] * len(known))
+    subscribers = all_subscribers()
+    names = ", ".join(["(%s)"] * len(subscribers))
     with connection.cursor() as cursor:
-        cursor.execute(WITH_WORK.format(names=names), [*known, adapt(now)])
-        return [known[name] for (name,) in cursor.fetchall()]
+        cursor.execute(WITH_WORK.format(names=names), [*subscribers, adapt(now)])
+        return [subscribers[name] for (name,) in cursor.fetchall()]
 
 
 def batch_size(subscriber: Subscriber) -> int:
     """
-    Tell how many deliveries a subscriber is handed at once: one that calls the outside, no more than calls are made so.
+    Return the maximum batch of a subscriber: for one that calls the outside, the number of concurrent calls.
     """
     limits = settings.MESSAGING
     return limits.batch_size if subscriber.transactional else limits.outside_calls_at_once
 
 
-def claim(subscriber: Subscriber, *, at_most: int | None = None, now: datetime) -> Claim | None:
+def claim_batch(subscriber: Subscriber, *, at_most: int | None = None, now: datetime) -> Claim | None:
     """
-    Take hold of this subscriber's next batch, counting the attempt before it is made.
+    Claim the next batch of a subscriber, and count the attempt before it is made. Return None if nothing is due.
 
-    A delivery whose worker died with it is claimed alone from then on, so that it cannot take its neighbours along.
+    A delivery whose worker died is claimed alone from then on, so that it harms no other.
     """
     with async_commit(), connection.cursor() as cursor:
         batch = _next_batch(_lock_claimable(cursor, subscriber, at_most or batch_size(subscriber), now))
-        return _hold(cursor, subscriber, batch, now) if batch else None
+        return _take(cursor, subscriber, batch, now) if batch else None
 
 
 def _lock_claimable(cursor: CursorWrapper, subscriber: Subscriber, limit: int, now: datetime) -> list[Claimed]:
@@ -199,10 +199,10 @@ def _claimed(pk: int, message_id: UUID | str, state: Sequence[Any], message: Seq
     return Claimed._make([pk, read_uuid(message_id), *state, type_, payload, read_uuid(correlation_id), traceparent])
 
 
-def _hold(cursor: CursorWrapper, subscriber: Subscriber, batch: Sequence[Claimed], now: datetime) -> Claim:
+def _take(cursor: CursorWrapper, subscriber: Subscriber, batch: Sequence[Claimed], now: datetime) -> Claim:
     claim = Claim(subscriber=subscriber, token=uuid4(), deliveries=batch)
     cursor.execute(
-        HOLD.format(ids=_placeholders(batch)),
+        TAKE.format(ids=_placeholders(batch)),
         [claim.token.hex, adapt(now + lease()), batch[0].is_suspect, *(delivery.pk for delivery in batch)],
     )
     return claim
@@ -217,7 +217,7 @@ def _next_batch(due: Sequence[Claimed]) -> Sequence[Claimed]:
 
 def _one_per_key(due: Sequence[Claimed]) -> list[Claimed]:
     """
-    Leave for the next claim what would join an earlier delivery of its key: a delayed one does not hold its key.
+    Return the earliest delivery of each key: a delayed one does not keep a later one with its key from being due.
     """
     earliest = {delivery.key: delivery for delivery in reversed(due)}
     return [delivery for delivery in due if earliest[delivery.key] is delivery]

@@ -1,9 +1,9 @@
 """
-The published language: every event that one context tells the others.
+The published language: the events by which contexts communicate.
 
-An event is a fact in the past tense. Its `type` is stable for ever, its fields are JSON-native, money is integer minor
-units with an ISO 4217 code, ids are strings. Add a field with a default; never rename or remove one; a new meaning is
-a new event. The part of `type` before the dot names the one context that may publish it.
+An event is a fact in the past tense. Its `type` never changes, its fields are JSON-native, money is integer minor units
+with an ISO 4217 code, ids are strings. Add a field with a default; never rename or remove one; a new meaning is a new
+event. The part of `type` before the dot names the only context that publishes it.
 """
 
 from functools import cache
@@ -26,7 +26,7 @@ class Event(msgspec.Struct, frozen=True):
     @property
     def key(self) -> str:
         """
-        Name whose story this event belongs to: events of one key reach a subscriber in order.
+        The id of the object that the event is about: events with the same key reach a subscriber in order.
         """
         return str(getattr(self, self.keyed_by))
 
@@ -204,21 +204,21 @@ class PaymentAnomalyFound(Event, frozen=True):
 
 def event_types() -> dict[str, type[Event]]:
     """
-    List every event of the published language by its stable type.
+    Return all events of the published language by type.
     """
     return {event.type: event for event in Event.__subclasses__()}
 
 
 def encode(event: Event) -> str:
     """
-    Write an event as the JSON text that is stored and pinned.
+    Return an event as the JSON text that is stored.
     """
     return msgspec.json.encode(event).decode()
 
 
 def decode(type_: str, payload: str) -> Event:
     """
-    Read a stored event; fields it does not know are ignored, as a newer publisher may send them.
+    Return a stored event. Unknown fields are ignored: a newer publisher may have added them.
 
     :raises Undecodable: if no contract has this type, or the payload does not fit it.
     """

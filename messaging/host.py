@@ -1,8 +1,8 @@
 """
-Hosting the relay: in each worker process of a django-q2 cluster, or in a thread of the web process.
+Hosts of the relay: the worker processes of a django-q2 cluster, or a thread of the web process.
 
-django-q2 spawns, supervises and respawns the worker processes; its own queue carries nothing, since it stops for ever
-when the wrong idle process is killed (docs/decisions/0002). A worker ends itself when a handler overruns its limit and
+django-q2 spawns, supervises and respawns the worker processes. Its own queue is not used: it stops for ever if a
+certain idle process is killed (docs/decisions/0002). A worker ends itself when a subscriber exceeds its time limit, and
 when its supervisor is gone.
 """
 
@@ -29,7 +29,7 @@ WATCH_SECONDS = 0.5
 
 def attach_to_cluster() -> None:
     """
-    Have django-q2 start a relay in every worker process that it spawns.
+    Start a relay in each worker process that django-q2 spawns.
     """
     post_spawn.connect(start_in_worker, dispatch_uid="messaging.relay")
     checks.register(check_lease)
@@ -37,7 +37,7 @@ def attach_to_cluster() -> None:
 
 def start_in_worker(**_: Any) -> None:
     """
-    Run a relay beside django-q2's idle main thread; SIGTERM ends it after the batch in hand.
+    Run a relay beside django-q2's idle main thread; SIGTERM ends it after the current batch.
     """
     relay, stop = Relay(), threading.Event()
     thread = threading.Thread(target=relay.run, args=(stop,), name="relay")
@@ -48,7 +48,7 @@ def start_in_worker(**_: Any) -> None:
 
 def start_in_thread() -> None:
     """
-    Run a relay in this process until it exits, so that the web process alone is a whole shop.
+    Run a relay in a thread until its process exits: the web process then needs no workers.
     """
     stop = threading.Event()
     atexit.register(stop.set)
@@ -57,7 +57,7 @@ def start_in_thread() -> None:
 
 def check_lease(**_: Any) -> list[checks.CheckMessage]:
     """
-    Refuse a handler limit that a lease does not outlast: two workers would do the same work at once.
+    Reject a handler limit that is not below the lease: two workers would handle the same delivery at once.
     """
     limit, lease = settings.MESSAGING.handler_limit_seconds, settings.MESSAGING.lease_seconds
     if limit < lease:
@@ -73,7 +73,7 @@ def _watch(relay: Relay, thread: threading.Thread, stop: threading.Event) -> Non
         time.sleep(WATCH_SECONDS)
         since = relay.reacting_since
         if since is not None and time.monotonic() - since > limit:
-            logger.critical("A handler ran longer than %s s: this worker ends, another takes over.", limit)
+            logger.critical("A handler exceeded its limit of %s s: this worker ends, and another takes over.", limit)
             _end_process()
         if os.getppid() != supervisor or not thread.is_alive():
             stop.set()
@@ -83,8 +83,8 @@ def _watch(relay: Relay, thread: threading.Thread, stop: threading.Event) -> Non
 
 def _finish(thread: threading.Thread, stop: threading.Event) -> None:
     """
-    Have the relay finish what it has in hand while it may still call the outside: on its way out Python closes the
-    pools of threads before it waits for any thread.
+    Stop the relay after its current batch, before the interpreter shuts down: Python closes thread pools, which the
+    batch may need, before it joins other threads.
     """
     stop.set()
     thread.join(settings.MESSAGING.handler_limit_seconds)
@@ -92,7 +92,7 @@ def _finish(thread: threading.Thread, stop: threading.Event) -> None:
 
 def _supervisor() -> int:
     """
-    Name the process that forked this one, though it may have died since.
+    Return the id of the process that forked this one; it may have died since.
     """
     parent = parent_process()
     return parent.pid if parent and parent.pid else os.getppid()

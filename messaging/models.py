@@ -1,5 +1,5 @@
 """
-The outbox: what was said (`OutboxMessage`), to whom it must be told (`Delivery`), and what went wrong (`Attempt`).
+The outbox: published events (`OutboxMessage`), one delivery per subscriber (`Delivery`), failed attempts (`Attempt`).
 """
 
 from collections.abc import Collection
@@ -14,25 +14,25 @@ from .kernel.ids import new_id
 
 __all__ = ["Attempt", "Delivery", "OutboxMessage", "new_id"]  # migrations refer to `new_id` here
 
-PRUNED_AT_ONCE = 500
+PRUNE_CHUNK = 500
 
 
 class OutboxMessageQuerySet(models.QuerySet["OutboxMessage"]):
-    def settled_before(self, moment: datetime) -> "OutboxMessageQuerySet":
+    def finished_before(self, moment: datetime) -> "OutboxMessageQuerySet":
         """
-        Narrow to what was said and done before this moment: nobody waits for it, and nobody has to look at it.
+        Return the messages whose deliveries were all delivered before this moment, or are discarded.
         """
-        unsettled = Q(status__in=[Delivery.Status.PENDING, Delivery.Status.DEAD]) | Q(delivered_at__gte=moment)
-        deliveries = Delivery.objects.filter(unsettled, message=OuterRef("pk"))
+        unfinished = Q(status__in=[Delivery.Status.PENDING, Delivery.Status.DEAD]) | Q(delivered_at__gte=moment)
+        deliveries = Delivery.objects.filter(unfinished, message=OuterRef("pk"))
         return self.filter(~Exists(deliveries), published_at__lt=moment)
 
     def prune(self, *, before: datetime) -> int:
         """
-        Delete what was settled before this moment, its deliveries included, some at a time; return how many messages.
+        Delete the messages finished before this moment and their deliveries, in chunks; return the number of messages.
         """
         pruned = 0
-        settled = self.settled_before(before).order_by("id").values_list("pk", flat=True)
-        while ids := list(settled[:PRUNED_AT_ONCE]):
+        finished = self.finished_before(before).order_by("id").values_list("pk", flat=True)
+        while ids := list(finished[:PRUNE_CHUNK]):
             self.filter(pk__in=ids).delete()
             pruned += len(ids)
         return pruned
@@ -62,13 +62,13 @@ class OutboxMessage(models.Model):
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def due(self, now: datetime) -> "DeliveryQuerySet":
         """
-        Narrow to what waits and whose moment has come.
+        Return the pending deliveries that are due.
         """
         return self.filter(status=Delivery.Status.PENDING, delivered_at=None, due_at__lte=now)
 
     def claimed_with(self, token: UUID) -> "DeliveryQuerySet":
         """
-        Narrow to what the holder of this token may still settle.
+        Return the deliveries whose claim has this token and is still valid.
         """
         return self.filter(status=Delivery.Status.PENDING, claim_token=token)
 
@@ -85,20 +85,20 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         since: datetime | None = None,
     ) -> "DeliveryQuerySet":
         """
-        Narrow to what an operator asks for, by each of these that is given.
+        Return the deliveries that match all given filters.
 
-        :param error: the class of the last error.
-        :param since: the moment from which on an attempt has failed.
+        :param error: the class name of the last error.
+        :param since: an attempt failed at this moment or later.
         """
-        asked = {"pk__in": ids, "subscriber": subscriber, "message__type": event_type, "error_class": error}
-        found = self.filter(**{field: wish for field, wish in asked.items() if wish})
+        filters = {"pk__in": ids, "subscriber": subscriber, "message__type": event_type, "error_class": error}
+        deliveries = self.filter(**{field: value for field, value in filters.items() if value})
         if since is None:
-            return found
-        return found.filter(Exists(Attempt.objects.filter(delivery=OuterRef("pk"), failed_at__gte=since)))
+            return deliveries
+        return deliveries.filter(Exists(Attempt.objects.filter(delivery=OuterRef("pk"), failed_at__gte=since)))
 
     def replay(self, now: datetime) -> int:
         """
-        Put dead letters back for their own subscriber, due at once and with fresh attempts; return how many.
+        Make dead letters pending again, due at once and with all their attempts; return how many.
         """
         return self.dead().update(
             status=Delivery.Status.PENDING, due_at=now, attempts=0, deferrals=0, claim_token=None, delayed=False
@@ -106,17 +106,17 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def discard(self) -> int:
         """
-        Give dead letters up for good, on a person's word; return how many.
+        Discard dead letters for good; return how many.
         """
         return self.dead().update(status=Delivery.Status.DISCARDED)
 
 
 class Delivery(models.Model):
     """
-    One message for one subscriber: the queue's entry and the inbox's record in a single row.
+    One message for one subscriber: queue entry and inbox record in one row.
 
-    A claim sets `claim_token`, counts the attempt and moves `due_at` to the end of the lease; so a delivery whose
-    worker died becomes due again by itself.
+    A claim sets `claim_token`, counts the attempt and moves `due_at` to the end of the lease, so a delivery becomes due
+    again if its worker dies.
     """
 
     class Status(models.TextChoices):
@@ -125,9 +125,9 @@ class Delivery(models.Model):
         DELIVERED = "delivered"
         """Took effect, in the same transaction as this status. Final."""
         DEAD = "dead"
-        """Given up after its attempts or a permanent error; waits for a person. -> pending (replay), discarded"""
+        """Failed permanently or too often; an operator decides. -> pending (replay), discarded"""
         DISCARDED = "discarded"
-        """Given up by a person. Final."""
+        """Discarded by an operator. Final."""
 
     id = models.BigAutoField(primary_key=True)
     message = models.ForeignKey(OutboxMessage, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
@@ -159,7 +159,7 @@ class Delivery(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            # That it names `delivered_at` keeps PostgreSQL from using it to look for a key when it claims.
+            # The condition on `delivered_at` keeps PostgreSQL from using this index for keys when it claims.
             models.Index(
                 fields=["subscriber", "due_at"],
                 condition=Q(status="pending", delivered_at=None),
@@ -179,7 +179,7 @@ class Delivery(models.Model):
 
 class Attempt(models.Model):
     """
-    A failed attempt and why it failed.
+    A failed attempt at a delivery, with its error.
     """
 
     delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="failures")

@@ -1,8 +1,8 @@
 """
-Outages: what a worker does about subscribers whose other side is down.
+Outages: a worker pauses subscribers whose other side is down.
 
-It pauses them, so that what waits for them neither uses up attempts nor delays others, then lets one delivery through
-to see whether the other side is back: after 1, 2, 4 ... 30 seconds. Every worker finds that out for itself.
+During a pause their deliveries use up no attempts and delay no other subscriber. After it, one delivery probes whether
+the other side is back; if not, a longer pause follows (`backoff.outage_pause`). Each worker has pauses of its own.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from .subscribers import OutageObserved, PartlyUnavailable, Subscriber, Unavaila
 @dataclass(frozen=True)
 class Pause:
     number: int
-    """How many came in a row, this one included."""
+    """Pauses in a row, this one included."""
     until: datetime
 
 
@@ -25,7 +25,7 @@ class Outages:
 
     def most_to_claim(self, subscriber: Subscriber, limit: int, *, now: datetime) -> int:
         """
-        Tell how many deliveries may be let through: none in a pause, one after it, else as many as the limit says.
+        Return how many deliveries may be claimed: none during a pause, one after it, otherwise the limit.
         """
         pause = self._pauses.get(subscriber.name)
         if not pause:
@@ -36,7 +36,10 @@ class Outages:
         self, subscriber: Subscriber, error: BaseException | None, *, size: int, took: timedelta, now: datetime
     ) -> None:
         """
-        Draw the conclusion from what became of so many deliveries: pause, or let all through again.
+        Pause the subscriber if the result of its batch shows an outage, otherwise end its pauses.
+
+        :param size: the number of deliveries in the batch.
+        :param took: the time until the error was raised.
         """
         if subscriber.transactional:
             return
@@ -48,7 +51,7 @@ class Outages:
 
 def _is_outage(error: BaseException | None, size: int, took: timedelta) -> bool:
     """
-    Return whether this end of a batch of so many deliveries shows that the other side is down.
+    Return whether the error of a batch shows that the other side is down.
     """
     match error:
         case Unavailable():

@@ -1,5 +1,5 @@
 """
-Publishing: what commits is announced, and only that.
+Publishing events in the transaction of the change that they announce.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from .subscribers import subscribers_of
 
 class Cause(Protocol):
     """
-    A message that is being handled.
+    A message that is being handled: the cause of what its handling publishes.
     """
 
     @property
@@ -60,17 +60,17 @@ class NotInTransaction(RuntimeError):
 
 def publish(event: Event, *, at: datetime | None = None) -> None:
     """
-    Announce one event with the surrounding transaction; see `publish_all`.
+    Publish one event in the current transaction; see `publish_all`.
     """
     publish_all([event], at=at)
 
 
 def publish_all(events: Sequence[Event], *, at: datetime | None = None) -> None:
     """
-    Write these events and a delivery for each of their subscribers, in the caller's transaction.
+    Publish events: write a message for each, and a delivery for each of its subscribers, in the current transaction.
 
-    :param at: deliver them no earlier than this; until then they do not hold their keys.
-    :raises NotInTransaction: if there is no transaction to join.
+    :param at: deliver them no earlier than this; until then they do not delay later events with their keys.
+    :raises NotInTransaction: if there is no transaction.
     """
     if not connection.in_atomic_block:
         raise NotInTransaction(f"Publish {[event.type for event in events[:3]]} inside transaction.atomic().")
@@ -79,12 +79,12 @@ def publish_all(events: Sequence[Event], *, at: datetime | None = None) -> None:
         ids = [new_id() for _ in events]
         bulk_copy(OutboxMessage, MESSAGE_FIELDS, map(_message, events, ids, repeat(now)))
         bulk_copy(Delivery, DELIVERY_FIELDS, _deliveries(events, ids, due_at=at or now, delayed=at is not None))
-        transaction.on_commit(wakeup.ring, robust=True)
+        transaction.on_commit(wakeup.notify, robust=True)
 
 
 def message_of(event: Event) -> Cause:
     """
-    Find the message that brought this event to the subscriber that is handling it.
+    Return the message of an event that is being handled.
     """
     return _causes.get()[event.key]
 
@@ -92,7 +92,7 @@ def message_of(event: Event) -> Cause:
 @contextmanager
 def handling(causes: Iterable[Cause]) -> Iterator[None]:
     """
-    Make these messages the causes of what is published inside the block.
+    Handle these messages inside the block: they are the causes of what it publishes.
     """
     reset = _causes.set({cause.key: cause for cause in causes})
     try:
@@ -116,7 +116,7 @@ def context_of(key: str) -> Context:
 
 def _cause_of(event: Event) -> Cause | None:
     """
-    Find the message of the same key that is being handled; a lone message is the cause of whatever follows.
+    Return the message with the event's key that is being handled, or the only message that is.
     """
     causes = _causes.get()
     return next(iter(causes.values())) if len(causes) == 1 else causes.get(event.key)

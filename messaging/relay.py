@@ -1,9 +1,9 @@
 """
 The relay moves messages to their subscribers: claim, deliver, back off, give up.
 
-Three promises, whoever is killed when: a delivery takes effect once (its effect commits together with its status, and
-only while its claim holds), deliveries of one key reach one subscriber in order, and nothing is tried for ever. A
-failing delivery is tried again by the schedule of `backoff.retry_delay`.
+Three guarantees, whichever process is killed when: a delivery takes effect once (its effect commits together with its
+status, and only while its claim is valid), deliveries with the same key reach a subscriber in order, and no delivery is
+retried for ever. `backoff.retry_delay` is the schedule of retries.
 """
 
 import logging
@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from . import wakeup
 from .backoff import MAX_DEFERRALS, RELAY_RESTART_SECONDS, retry_delay
-from .claims import Claim, Claimed, LeaseLost, batch_size, claim, subscribers_with_work
+from .claims import Claim, Claimed, LeaseLost, batch_size, claim_batch, subscribers_with_work
 from .contracts import Undecodable, decode
 from .kernel.tracing import tracing
 from .models import Attempt, Delivery
@@ -43,7 +43,7 @@ class WorkerDied(Permanent):
 
 class Relay:
     """
-    One worker's loop. It knows no host: django-q2, the web process, a command or a test may run it, side by side.
+    A worker's loop. Its host may be django-q2, the web process, a command or a test; relays may run side by side.
     """
 
     def __init__(self, *, clock: Callable[[], datetime] = timezone.now) -> None:
@@ -54,132 +54,132 @@ class Relay:
 
     def run(self, stop: threading.Event) -> None:
         """
-        Deliver what is due and wait for more until told to stop; whatever happens, such as a lost database, begin anew.
+        Deliver what is due and wait for more until `stop` is set; restart after errors, such as a lost connection.
         """
         while not stop.is_set():
             try:
-                self._attend(stop)
+                self._deliver_and_wait(stop)
             except Exception:
-                logger.exception("The relay was interrupted and begins anew in a second.")
+                logger.exception("The relay failed and restarts in %s s.", RELAY_RESTART_SECONDS)
                 connection.close()
                 stop.wait(RELAY_RESTART_SECONDS)
 
     def drain(self, *, timeout: float | None = None) -> Counter[tuple[str, str]]:
         """
-        Deliver until nothing is due; return how many deliveries met which outcome, by (subscriber, outcome).
+        Deliver until nothing is due, and return the number of deliveries by (subscriber, outcome).
 
         :raises TimeoutError: if something is still due after `timeout` seconds.
         """
         end = time.monotonic() + timeout if timeout else None
         before = self.outcomes.copy()
-        while self.work_off():
+        while self.deliver_due():
             if end and time.monotonic() > end:
                 raise TimeoutError(f"Still not drained after {timeout} s.")
         return self.outcomes - before
 
-    def work_off(self) -> bool:
+    def deliver_due(self) -> bool:
         """
-        Deliver one batch to every subscriber that has something due; tell whether anything was claimed.
+        Deliver a batch to each subscriber with due deliveries, and return whether any was claimed.
         """
-        worked = False
+        has_claimed = False
         for subscriber in subscribers_with_work(self.clock()):
             most = self._outages.most_to_claim(subscriber, batch_size(subscriber), now=self.clock())
-            if most and (held := claim(subscriber, at_most=most, now=self.clock())):
-                worked = True
-                self._deliver(held)
-        return worked
+            if most and (claim := claim_batch(subscriber, at_most=most, now=self.clock())):
+                has_claimed = True
+                self._deliver(claim)
+        return has_claimed
 
-    def _attend(self, stop: threading.Event) -> None:
-        with wakeup.listening() as bell:
+    def _deliver_and_wait(self, stop: threading.Event) -> None:
+        with wakeup.open_waiter() as waiter:
             while not stop.is_set():
-                if not self.work_off():
-                    with bell.armed():
-                        if not self.work_off():  # what was published just before the bell was armed
-                            bell.wait(stop)
+                if not self.deliver_due():
+                    with waiter.subscribed():
+                        if not self.deliver_due():  # published just before it subscribed
+                            waiter.wait(stop)
 
-    def _deliver(self, held: Claim) -> None:
-        with self._unless_lost(held):
-            self._attempt(held)
+    def _deliver(self, claim: Claim) -> None:
+        with self._while_leased(claim):
+            self._attempt(claim)
 
-    def _attempt(self, held: Claim) -> None:
-        began = time.monotonic()
+    def _attempt(self, claim: Claim) -> None:
+        started = time.monotonic()
         try:
-            self._react(held)
+            self._react(claim)
         except LeaseLost:
             raise
         except (Exception, SystemExit) as error:
             if _database_is_gone(error):
                 raise
-            self._look_for_outage(held, error, began)
-            self._recover(held, error)
+            self._note_outage(claim, error, started)
+            self._recover(claim, error)
         else:
-            self._look_for_outage(held, None, began)
+            self._note_outage(claim, None, started)
 
-    def _look_for_outage(self, held: Claim, error: BaseException | None, began: float) -> None:
-        took = timedelta(seconds=time.monotonic() - began)
-        self._outages.note(held.subscriber, error, size=len(held.deliveries), took=took, now=self.clock())
+    def _note_outage(self, claim: Claim, error: BaseException | None, started: float) -> None:
+        took = timedelta(seconds=time.monotonic() - started)
+        self._outages.note(claim.subscriber, error, size=len(claim.deliveries), took=took, now=self.clock())
 
-    def _recover(self, held: Claim, error: BaseException) -> None:
-        if held.subscriber.transactional:
-            self._isolate(held, error)
+    def _recover(self, claim: Claim, error: BaseException) -> None:
+        if claim.subscriber.transactional:
+            self._isolate(claim, error)
             return
         match error:
             case Unavailable():
-                self._defer(held, {delivery.key for delivery in held.deliveries}, error)
+                self._defer(claim, {delivery.key for delivery in claim.deliveries}, error)
             case PartlyUnavailable() | NotReady():
-                self._defer(held, error.keys, error)
+                self._defer(claim, error.keys, error)
             case OutageObserved():
-                self._defer(held, (), error)
+                self._defer(claim, (), error)
             case _:
-                self._isolate(held, error)
+                self._isolate(claim, error)
 
-    def _defer(self, held: Claim, keys: Collection[str], error: Deferral) -> None:
+    def _defer(self, claim: Claim, keys: Collection[str], error: Deferral) -> None:
         """
-        Defer the deliveries of these keys, and record that the others took effect.
+        Defer the deliveries with these keys, and mark the others as delivered.
         """
-        served = held.only(lambda delivery: delivery.key not in keys)
-        served.settle(self.clock())
+        served = claim.only(lambda delivery: delivery.key not in keys)
+        served.mark_delivered(self.clock())
         self._count(served, "delivered")
-        for single in held.only(lambda delivery: delivery.key in keys).one_by_one():
-            with self._unless_lost(single):
+        for single in claim.only(lambda delivery: delivery.key in keys).one_by_one():
+            with self._while_leased(single):
                 self._record_failure(single, error)
 
-    def _isolate(self, held: Claim, error: BaseException) -> None:
+    def _isolate(self, claim: Claim, error: BaseException) -> None:
         """
         Record the failure of a single delivery; deliver a failed batch one by one.
         """
-        if len(held.deliveries) == 1:
-            self._record_failure(held, error)
+        if len(claim.deliveries) == 1:
+            self._record_failure(claim, error)
         else:
-            self._deliver_one_by_one(held)
+            self._deliver_one_by_one(claim)
 
-    def _react(self, held: Claim) -> None:
-        if held.deliveries[0].is_worn_out:
-            raise WorkerDied(f"{held.deliveries[0].earlier_attempts} workers died with this delivery.")
-        events = [decode(delivery.type, delivery.payload) for delivery in held.deliveries]
-        around = transaction.atomic() if held.subscriber.transactional else nullcontext()
-        with handling(held.deliveries), self._watched(), around:
-            held.subscriber.react(events)
-            held.settle(self.clock())
-        self._count(held, "delivered")
+    def _react(self, claim: Claim) -> None:
+        if claim.deliveries[0].is_exhausted:
+            raise WorkerDied(f"{claim.deliveries[0].earlier_attempts} workers died with this delivery.")
+        events = [decode(delivery.type, delivery.payload) for delivery in claim.deliveries]
+        around = transaction.atomic() if claim.subscriber.transactional else nullcontext()
+        with handling(claim.deliveries), self._timed(), around:
+            claim.subscriber.react(events)
+            claim.mark_delivered(self.clock())
+        self._count(claim, "delivered")
 
-    def _deliver_one_by_one(self, held: Claim) -> None:
+    def _deliver_one_by_one(self, claim: Claim) -> None:
         """
-        Find out which delivery of a failed batch is the poison, while its neighbours take effect.
+        Deliver a failed batch one by one, so that only the deliveries that cause the failure fail.
         """
-        for single in held.one_by_one():
-            with self._unless_lost(single):
+        for single in claim.one_by_one():
+            with self._while_leased(single):
                 single.renew(self.clock())
                 self._attempt(single)
 
-    def _record_failure(self, held: Claim, error: BaseException) -> None:
+    def _record_failure(self, claim: Claim, error: BaseException) -> None:
         """
-        Write the failed attempt down and decide when to try again, if at all.
+        Record a failed attempt, and retry the delivery later or make it a dead letter.
         """
-        (delivery,) = held.deliveries
+        (delivery,) = claim.deliveries
         outcome, changes = _verdict(delivery, error, self.clock())
         with transaction.atomic():
-            held.update(**changes, claim_token=None, error_class=type(error).__name__, fingerprint=_fingerprint(error))
+            claim.update(**changes, claim_token=None, error_class=type(error).__name__, fingerprint=_fingerprint(error))
             Attempt.objects.create(
                 delivery_id=delivery.pk,
                 number=delivery.attempt,
@@ -188,22 +188,23 @@ class Relay:
                 error=_storable(str(error))[:TRACEBACK_CHARACTERS],
                 traceback=_storable("".join(traceback.format_exception(error)))[-TRACEBACK_CHARACTERS:],
             )
-        self._count(held, outcome)
-        logger.warning("%s of %s to %s: %r", outcome, delivery.type, held.subscriber.name, error)
+        self._count(claim, outcome)
+        name = claim.subscriber.name
+        logger.warning("Delivery %s of %s to %s: %s, %r", delivery.pk, delivery.type, name, outcome, error)
 
     @contextmanager
-    def _unless_lost(self, held: Claim) -> Iterator[None]:
-        with tracing(*(delivery.traceparent for delivery in held.deliveries)):
+    def _while_leased(self, claim: Claim) -> Iterator[None]:
+        with tracing(*(delivery.traceparent for delivery in claim.deliveries)):
             try:
                 yield
             except LeaseLost:
-                self._count(held, "lease_lost")
-                logger.warning("Rolled back what %s did: its lease had ended.", held.subscriber.name)
+                self._count(claim, "lease_lost")
+                logger.warning("Rolled back a batch of %s: its lease had ended.", claim.subscriber.name)
 
     @contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _timed(self) -> Iterator[None]:
         """
-        Let the host see how long a reaction takes.
+        Show the host since when a subscriber has been running.
         """
         self.reacting_since = time.monotonic()
         try:
@@ -211,8 +212,8 @@ class Relay:
         finally:
             self.reacting_since = None
 
-    def _count(self, held: Claim, outcome: str) -> None:
-        self.outcomes[held.subscriber.name, outcome] += len(held.deliveries)
+    def _count(self, claim: Claim, outcome: str) -> None:
+        self.outcomes[claim.subscriber.name, outcome] += len(claim.deliveries)
 
 
 def drain(*, clock: Callable[[], datetime] = timezone.now, timeout: float | None = None) -> Counter[tuple[str, str]]:
@@ -231,22 +232,22 @@ def _verdict(delivery: Claimed, error: BaseException, now: datetime) -> tuple[st
             "due_at": now + retry_delay(deferrals),
         }
         return "deferred", changes
-    hopeless = isinstance(error, Permanent | Undecodable | Deferral)
-    if hopeless or delivery.attempt >= settings.MESSAGING.max_attempts:
+    is_permanent = isinstance(error, Permanent | Undecodable | Deferral)
+    if is_permanent or delivery.attempt >= settings.MESSAGING.max_attempts:
         return "dead", {"status": Delivery.Status.DEAD}
     return "failed", {"due_at": now + retry_delay(delivery.attempt)}
 
 
 def _storable(text: str) -> str:
     """
-    Escape what a database refuses, for an error that cannot be recorded would end its worker, and the next one.
+    Return a text without characters that a database rejects: an error that cannot be recorded would end each worker.
     """
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
 def _fingerprint(error: BaseException) -> str:
     """
-    Give failures of one class at one place in the code one short name.
+    Return a hash of the error's class and of the function that raised it.
     """
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename}:{frames[-1].name}" if frames else ""

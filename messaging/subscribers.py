@@ -60,9 +60,9 @@ batch is delivered one by one, and each delivery that raises a deferral again is
 @dataclass(frozen=True, kw_only=True)
 class Subscriber:
     """
-    A function that reacts to sets of events.
+    A function that reacts to batches of events.
 
-    `name` is stored in every delivery, so renaming the function orphans what is pending for it; a test pins the names.
+    `name` is stored in each delivery: renaming the function would orphan its pending deliveries. A test pins the names.
     """
 
     name: str
@@ -78,9 +78,9 @@ def subscriber(*events: type[Event], transactional: bool = True) -> Callable[[Re
     """
     Subscribe the decorated function to these events.
 
-    It is called with a set of events of different keys; events of one key come one after the other, in order.
+    The function gets batches of events with different keys; events with the same key follow one another, in order.
     A transactional subscriber runs inside the transaction that records its deliveries. One that calls the outside
-    (`transactional=False`) runs in none, may be called again for the same event, and opens its own transactions.
+    (`transactional=False`) runs outside of any, opens its own, and may be called again for the same event.
     """
 
     def register(react: Reaction) -> Reaction:
@@ -93,13 +93,13 @@ def subscriber(*events: type[Event], transactional: bool = True) -> Callable[[Re
 
 def all_subscribers() -> dict[str, Subscriber]:
     """
-    List every registered subscriber by name, in order of registration.
+    Return all subscribers by name, in order of registration.
     """
     return dict(_registry)
 
 
 def subscribers_of(event: type[Event]) -> list[Subscriber]:
     """
-    List the subscribers that an event of this type fans out to.
+    Return the subscribers to events of this type, in order of registration.
     """
     return [candidate for candidate in _registry.values() if event in candidate.events]

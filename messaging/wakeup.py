@@ -1,10 +1,11 @@
 """
 Waking idle workers: a hint that something was published, never the delivery itself.
 
-A lost hint costs one poll (`POLL_SECONDS`), nothing else. PostgreSQL notifies, but only while somebody is idle: an idle
-worker holds an advisory lock in shared mode, and a publisher who can take that lock alone rings nobody. NOTIFY inside
-the business transaction would halve the commits per second, for it serialises them. SQLite needs no ringing: an idle
-worker watches `PRAGMA data_version`, which another connection's commit changes.
+A lost hint costs one poll (`POLL_SECONDS`), nothing else. On PostgreSQL a publisher sends NOTIFY, but only while a
+worker is idle: an idle worker holds an advisory lock in shared mode, and a publisher that gets the lock in exclusive
+mode knows that no worker waits. NOTIFY inside the business transaction would halve the commits per second, since it
+serialises them. SQLite needs no notification: an idle worker polls `PRAGMA data_version`, which changes when another
+connection commits.
 """
 
 import threading
@@ -16,15 +17,19 @@ from typing import Any, Protocol
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 
 POLL_SECONDS = 0.25
-GLANCE_SECONDS = 0.004
+DATA_VERSION_POLL_SECONDS = 0.004
 CHANNEL = "messaging"
 IDLE_LOCK = 0x6D657373  # "mess": one application-wide advisory lock number
 
 
-class Bell(Protocol):
-    def armed(self) -> AbstractContextManager[None]:
+class Waiter(Protocol):
+    """
+    A connection on which an idle worker waits.
+    """
+
+    def subscribed(self) -> AbstractContextManager[None]:
         """
-        Hear whatever is published inside the block.
+        Notice what is published inside the block.
         """
 
     def wait(self, stop: threading.Event) -> None:
@@ -33,7 +38,7 @@ class Bell(Protocol):
         """
 
 
-def ring() -> None:
+def notify() -> None:
     """
     Wake the idle workers, if there are any.
     """
@@ -45,26 +50,26 @@ def ring() -> None:
 
 
 @contextmanager
-def listening() -> Iterator[Bell]:
+def open_waiter() -> Iterator[Waiter]:
     """
-    Keep a connection of one's own for the time of waiting, and hear the bell on it.
+    Open a connection for waiting only, and close it at the end of the block.
     """
     own = connections.create_connection(DEFAULT_DB_ALIAS)
     own.connect()
     try:
-        with own.wrap_database_errors:  # the driver's own errors are unknown to whoever waits for a lost database
-            yield _PostgresBell(own.connection) if own.vendor == "postgresql" else _SqliteBell(own.connection)
+        with own.wrap_database_errors:  # the relay knows Django's database errors, not those of the driver
+            yield _PostgresWaiter(own.connection) if own.vendor == "postgresql" else _SqliteWaiter(own.connection)
     finally:
         own.close()
 
 
-class _PostgresBell:
+class _PostgresWaiter:
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         raw.execute(f"LISTEN {CHANNEL}")
 
     @contextmanager
-    def armed(self) -> Iterator[None]:
+    def subscribed(self) -> Iterator[None]:
         self._raw.execute("SELECT pg_advisory_lock_shared(%s)", [IDLE_LOCK])
         try:
             yield
@@ -76,20 +81,20 @@ class _PostgresBell:
             list(self._raw.notifies(timeout=POLL_SECONDS, stop_after=1))
 
 
-class _SqliteBell:
+class _SqliteWaiter:
     def __init__(self, raw: Any) -> None:
         self._raw = raw
-        self._seen = 0
+        self._seen_version = 0
 
     @contextmanager
-    def armed(self) -> Iterator[None]:
-        self._seen = self._version()
+    def subscribed(self) -> Iterator[None]:
+        self._seen_version = self._version()
         yield
 
     def wait(self, stop: threading.Event) -> None:
         end = time.monotonic() + POLL_SECONDS
-        while self._version() == self._seen and time.monotonic() < end and not stop.is_set():
-            time.sleep(GLANCE_SECONDS)
+        while self._version() == self._seen_version and time.monotonic() < end and not stop.is_set():
+            time.sleep(DATA_VERSION_POLL_SECONDS)
 
     def _version(self) -> int:
         version: int = self._raw.execute("PRAGMA data_version").fetchone()[0]

@@ -1,5 +1,5 @@
 """
-What the admin pages of every context share: read-only pages, search by whole values, columns of money and time.
+Parts of admin pages: read-only mixin, search by whole values, columns of money and time.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from .money import money
 
 class ReadOnly:
     """
-    Mix it in where nobody may add, change or delete by hand.
+    Mixin for pages on which rows cannot be added, changed or deleted.
     """
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -36,8 +36,8 @@ class ReadOnly:
 
 class WholeValueSearch:
     """
-    Mix it in to find rows by the whole value of a field in `search_fields`: an index serves that, unlike a search for
-    parts or for ids as text.
+    Mixin that searches for whole values of the fields in `search_fields`: unlike Django's search for parts, it can use
+    an index.
     """
 
     search_fields: tuple[str, ...]
@@ -54,7 +54,7 @@ class WholeValueSearch:
 
 def amount(field: str, currency: Callable[[Any], str]) -> Callable[[Any], str]:
     """
-    Make a column of the minor units in this field as money that people read.
+    Return a column that shows the minor units in this field as money, such as "12.50 GBP".
     """
 
     @admin.display(description=field.replace("_", " "), ordering=field)
@@ -66,7 +66,7 @@ def amount(field: str, currency: Callable[[Any], str]) -> Callable[[Any], str]:
 
 def moment(field: str) -> Callable[[Any], str | None]:
     """
-    Make a column of this field's date and time, short and to the second: much happens within a minute.
+    Return a column that shows this field's date and time to the second.
     """
 
     @admin.display(description=field.replace("_", " "), ordering=field)
@@ -78,7 +78,9 @@ def moment(field: str) -> Callable[[Any], str | None]:
 
 def link_to_rows(model: str, about: object) -> str:
     """
-    Link to what a search for this finds among a model's rows, such as those of "payments_paymentintent".
+    Return a link to the admin's search for a value among the rows of a model.
+
+    :param model: such as "payments_paymentintent".
     """
     page = reverse(f"admin:{model}_changelist", query={"q": about})
     return format_html('<a href="{}">{}</a>', page, about)
@@ -86,7 +88,7 @@ def link_to_rows(model: str, about: object) -> str:
 
 def _may_equal(queryset: QuerySet[Any], field: str, term: str) -> bool:
     """
-    Tell whether this text can be a value of the field at all; not every text is a UUID.
+    Return whether this text can be a value of the field; not every text is a UUID.
     """
     try:
         queryset.filter(**{field: term})

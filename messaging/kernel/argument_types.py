@@ -10,22 +10,22 @@ from django.utils import timezone
 
 def moment(text: str) -> datetime:
     """
-    Read a date or a date and time, in the shop's time zone unless it names another.
+    Return an aware datetime from an ISO 8601 date or date and time, by default in the shop's time zone.
 
-    :raises ArgumentTypeError: if it is neither.
+    :raises ArgumentTypeError: if the text is neither.
     """
     try:
-        read = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no date. Write 2026-11-22, or 2026-11-22T18:30.") from None
-    return read if timezone.is_aware(read) else timezone.make_aware(read)
+        raise ArgumentTypeError(f"{text!r} is not a date. Write 2026-11-22, or 2026-11-22T18:30.") from None
+    return parsed if timezone.is_aware(parsed) else timezone.make_aware(parsed)
 
 
 def positive(text: str) -> int:
     """
-    Read a whole number above zero.
+    Return a whole number above zero.
 
-    :raises ArgumentTypeError: if it is none.
+    :raises ArgumentTypeError: if the text is none.
     """
     if not text.isdecimal() or int(text) == 0:
         raise ArgumentTypeError(f"{text!r} is not a whole number above zero.")
@@ -34,14 +34,14 @@ def positive(text: str) -> int:
 
 def seconds(text: str) -> float:
     """
-    Read a time in seconds, above zero.
+    Return a finite number of seconds above zero.
 
-    :raises ArgumentTypeError: if it is none.
+    :raises ArgumentTypeError: if the text is none.
     """
     try:
-        read = float(text)
+        parsed = float(text)
     except ValueError:
-        read = 0
-    if not 0 < read < float("inf"):
+        parsed = 0
+    if not 0 < parsed < float("inf"):
         raise ArgumentTypeError(f"{text!r} is not a number of seconds above zero.")
-    return read
+    return parsed

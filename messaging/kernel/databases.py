@@ -1,5 +1,5 @@
 """
-What the hot path asks of PostgreSQL and of SQLite in different words.
+Statements that differ between PostgreSQL and SQLite: bulk inserts, asynchronous commit, advisory locks.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,9 +17,12 @@ Row = Sequence[Any]
 
 def bulk_copy(model: type[Model], fields: Sequence[str], rows: Iterable[Row]) -> None:
     """
-    Insert rows of values in the order of `fields`, by COPY or one prepared statement.
+    Insert rows by COPY FROM STDIN on PostgreSQL, and by `executemany` of one INSERT on SQLite.
 
-    Messages are most of what a busy shop writes. `bulk_create` spends 45 µs of Python on such a row, this 5 to 10.
+    `bulk_create` takes 45 µs of Python for a row of the outbox, this 5 to 10 µs. COPY returns no generated keys, and
+    fields convert no values: these are to be what the driver adapts, such as UUIDs and datetimes.
+
+    :param fields: the columns, in the order of each row's values.
     """
     table = connection.ops.quote_name(model._meta.db_table)
     columns = ", ".join(map(connection.ops.quote_name, fields))
@@ -29,8 +32,7 @@ def bulk_copy(model: type[Model], fields: Sequence[str], rows: Iterable[Row]) ->
 
 def bulk_copy_instances(instances: Sequence[Model]) -> None:
     """
-    Insert new instances of a model likewise, as their attributes stand: no field converts them, and they are not told
-    the ids that the database gives them.
+    Insert new instances of a model by `bulk_copy`. Their generated ids stay unset, and no field converts their values.
     """
     if instances:
         fields = [field for field in instances[0]._meta.concrete_fields if not isinstance(field, AutoField)]
@@ -41,9 +43,11 @@ def bulk_copy_instances(instances: Sequence[Model]) -> None:
 @contextmanager
 def async_commit() -> Iterator[None]:
     """
-    Commit without waiting for the disk.
+    Run a transaction that commits without waiting for the flush of its log: `SET LOCAL synchronous_commit = off` on
+    PostgreSQL, `PRAGMA synchronous = NORMAL` on SQLite. Inside another transaction this does nothing.
 
-    A claim that a power cut takes away was never made, since what is done under it commits later and flushes both.
+    A crash of the server may lose such a commit but never corrupts data. A lost claim does no harm: a later commit that
+    depends on it, which waits for its flush, would have flushed the claim too.
     """
     if connection.in_atomic_block:
         yield
@@ -63,14 +67,14 @@ def async_commit() -> Iterator[None]:
 
 def insert_once(table: str, values: Mapping[str, Any]) -> bool:
     """
-    Insert a row, unless one like it is there, without waiting for the disk; tell whether it was new.
+    Insert a row by INSERT … ON CONFLICT DO NOTHING with asynchronous commit; return whether it was new.
     """
     marks = ", ".join(["%s"] * len(values))
     if connection.vendor == "postgresql" and not connection.in_atomic_block:
-        # A transaction of one statement instead of four.
+        # One statement instead of four: BEGIN, SET LOCAL, INSERT, COMMIT.
         marks += " FROM set_config('synchronous_commit', 'off', true)"
-    hurried = async_commit() if connection.vendor == "sqlite" else nullcontext()
-    with hurried, connection.cursor() as cursor:
+    around = async_commit() if connection.vendor == "sqlite" else nullcontext()
+    with around, connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {table} ({', '.join(values)}) SELECT {marks} WHERE true ON CONFLICT DO NOTHING",
             [adapt(value) for value in values.values()],
@@ -80,18 +84,19 @@ def insert_once(table: str, values: Mapping[str, Any]) -> bool:
 
 class Busy(Exception):
     """
-    Somebody is in a transaction of this name.
+    Another transaction of this name is running.
     """
 
 
 @contextmanager
 def exclusive_transaction(name: str) -> Iterator[None]:
     """
-    Run a transaction unless one of the same name is running; waits for nobody.
+    Run a transaction unless another of the same name is running; never wait for it.
 
-    On SQLite, whose writers take turns anyway, only those of this process are refused; another's are waited for.
+    PostgreSQL: `pg_try_advisory_xact_lock`. SQLite has one writer at a time: another transaction of this process is
+    refused, one of another process is waited for.
 
-    :raises Busy: if one is.
+    :raises Busy: if another is running.
     """
     if connection.vendor == "postgresql":
         with transaction.atomic():
@@ -105,8 +110,10 @@ def exclusive_transaction(name: str) -> Iterator[None]:
 
 def advisory_lock(name: str, *, shared: bool = False) -> None:
     """
-    Wait until no other transaction is at this, and keep the others waiting until this one ends; those that share only
-    wait for one that does not. SQLite's writers take turns anyway.
+    Take a transaction-level advisory lock, and wait for transactions that hold it in a conflicting mode. It is released
+    at the end of the transaction. Without effect on SQLite, which has one writer at a time.
+
+    :param shared: take it in shared mode, which conflicts with exclusive mode only.
     """
     if connection.vendor == "postgresql":
         lock = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
@@ -116,7 +123,7 @@ def advisory_lock(name: str, *, shared: bool = False) -> None:
 
 def adapt(value: Any) -> Any:
     """
-    Write a value as a parameter of a plain statement; SQLite knows neither ids nor moments.
+    Return a value as a parameter of a raw statement: SQLite has no types for UUIDs and datetimes.
     """
     if isinstance(value, UUID) and connection.vendor == "sqlite":
         return value.hex
@@ -125,7 +132,7 @@ def adapt(value: Any) -> Any:
 
 def read_uuid(value: UUID | str) -> UUID:
     """
-    Read an id from the result of a plain statement; SQLite stores it as text.
+    Return a UUID from the result of a raw statement: SQLite stores it as text.
     """
     return value if isinstance(value, UUID) else UUID(value)
 

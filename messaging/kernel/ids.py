@@ -20,7 +20,7 @@ def new_id() -> UUID:
 
 def parse_id(text: str) -> UUID | None:
     """
-    Return the UUID that a text from outside writes, or None if it writes none.
+    Return the UUID that a text stands for, or None if it is none.
     """
     try:
         return UUID(text)

@@ -1,5 +1,5 @@
 """
-Models whose status moves along a table of allowed transitions.
+Models whose status follows a table of transitions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ from django.db import models
 
 class InvalidTransition(Exception):
     """
-    `TRANSITIONS` does not allow this step from the present status; nothing was changed.
+    `TRANSITIONS` has no such step from the current status; nothing was changed.
     """
 
 
 class StateMachineModel(models.Model):
     """
-    What has a status that moves by the steps of `TRANSITIONS` only.
+    A model whose status changes only by the steps of `TRANSITIONS`: the next statuses by each status.
     """
 
     TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]]
@@ -28,13 +28,13 @@ class StateMachineModel(models.Model):
     @classmethod
     def move_to(cls, status: str, rows: Sequence[Self], **changes: object) -> None:
         """
-        Move these locked rows, each by a step that `TRANSITIONS` allows, and make these changes to all of them.
+        Set the status of these locked rows, and further fields, in the database and on the instances.
 
-        :raises InvalidTransition: if one of them may not become `status`, or has moved meanwhile.
+        :raises InvalidTransition: if a row has no step to `status`, or its status was changed meanwhile.
         """
         sources = [source for source, targets in cls.TRANSITIONS.items() if status in targets]
-        found = cls._default_manager.filter(pk__in=[row.pk for row in rows], status__in=sources)
-        moved = found.update(status=status, **changes)
+        movable = cls._default_manager.filter(pk__in=[row.pk for row in rows], status__in=sources)
+        moved = movable.update(status=status, **changes)
         if moved != len(rows):
             names = cls._meta.verbose_name_plural
             raise InvalidTransition(f"{len(rows) - moved} of {len(rows)} {names} may not become {status}.")

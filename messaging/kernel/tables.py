@@ -1,5 +1,5 @@
 """
-Tables as commands print them: framed on a terminal, one line of tab-separated values a row in a pipe.
+Tables in the output of commands: framed on a terminal, tab-separated values in a pipe.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from django.core.management.base import OutputWrapper
 
 def show(out: OutputWrapper, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """
-    Print these rows under these column headings.
+    Print rows below their column headings.
     """
     lines = [[str(cell) for cell in row] for row in rows]
     if out.isatty():
@@ -27,4 +27,4 @@ def _show_framed(out: OutputWrapper, columns: Sequence[str], lines: Sequence[Seq
     table = Table(*[Column(column, overflow="fold") for column in columns])
     for line in lines:
         table.add_row(*map(Text, line))
-    Console(file=out).print(table)  # type: ignore[arg-type]  # it writes like a file
+    Console(file=out).print(table)  # type: ignore[arg-type]  # it has the methods of a file

@@ -1,5 +1,5 @@
 """
-Choosing dead letters on the command line: one set of filters for the commands that list and replay them.
+Filters for dead letters on the command line, for the commands that list and replay them.
 """
 
 from argparse import ArgumentParser
@@ -18,33 +18,32 @@ FILTERS = ("ids", "subscriber", "event_type", "error", "since")
 
 def add_filters(parser: ArgumentParser) -> None:
     """
-    Offer the filters, which narrow one another.
+    Add the filters; a dead letter has to match all that are given.
     """
-    parser.add_argument("ids", nargs="*", type=int, metavar="ID", help="ids of dead letters; all of them when left out")
-    parser.add_argument("--subscriber", default="", help="only those for this one, such as inventory.reserve_stock")
-    parser.add_argument("--type", dest="event_type", default="", help="only this event, such as orders.order_placed")
-    parser.add_argument("--error", default="", help="only those whose last error is of this class, such as ValueError")
-    parser.add_argument("--since", type=moment, help="only those that failed since this ISO 8601 date or date and time")
-    parser.add_argument("--limit", type=positive, help="at most this many, the oldest first")
+    parser.add_argument("ids", nargs="*", type=int, metavar="ID", help="ids of dead letters (default: all)")
+    parser.add_argument("--subscriber", default="", help="by subscriber, such as inventory.reserve_stock")
+    parser.add_argument("--type", dest="event_type", default="", help="by event type, such as orders.order_placed")
+    parser.add_argument("--error", default="", help="by the class of the last error, such as ValueError")
+    parser.add_argument("--since", type=moment, help="failed since this ISO 8601 date or date and time")
+    parser.add_argument("--limit", type=positive, help="at most this many, oldest first")
 
 
 def chosen(options: Mapping[str, Any]) -> DeliveryQuerySet:
     """
-    Find the dead letters that these options ask for, the oldest first.
+    Return the dead letters that match the options, oldest first.
 
-    :raises CommandError: if they name an id, a subscriber or an event that does not exist.
+    :raises CommandError: if an id, a subscriber or an event type does not exist.
     """
-    wishes = {name: options[name] for name in FILTERS}
-    _require_ids(wishes["ids"])
-    _require_name("subscriber", wishes["subscriber"], {*all_subscribers(), *_named("subscriber")})
-    _require_name("type", wishes["event_type"], {*event_types(), *_named("message__type")})
-    found = Delivery.objects.dead().matching(**wishes).order_by("id")
-    return found[: options["limit"]]
+    filters = {name: options[name] for name in FILTERS}
+    _require_ids(filters["ids"])
+    _require_name("subscriber", filters["subscriber"], {*all_subscribers(), *_values_of("subscriber")})
+    _require_name("type", filters["event_type"], {*event_types(), *_values_of("message__type")})
+    return Delivery.objects.dead().matching(**filters).order_by("id")[: options["limit"]]
 
 
-def _named(field: str) -> Iterable[str]:
+def _values_of(field: str) -> Iterable[str]:
     """
-    List what dead letters name, for the code may have forgotten it.
+    Return the values of a field among dead letters: the code may no longer define them.
     """
     return Delivery.objects.dead().values_list(field, flat=True).distinct()
 
@@ -52,9 +51,9 @@ def _named(field: str) -> Iterable[str]:
 def _require_ids(ids: Collection[int]) -> None:
     unknown = sorted(set(ids) - set(Delivery.objects.filter(pk__in=ids).values_list("pk", flat=True)))
     if unknown:
-        raise CommandError(f"There is no delivery {unknown[0]}: take the ids from list_dead_letters. Nothing was done.")
+        raise CommandError(f"There is no delivery {unknown[0]}; list_dead_letters prints the ids. Nothing was changed.")
 
 
-def _require_name(option: str, name: str, known: Collection[str]) -> None:
-    if name and name not in known:
-        raise CommandError(f"Nothing is called {name!r}. Give --{option} one of: {', '.join(sorted(known))}.")
+def _require_name(option: str, name: str, names: Collection[str]) -> None:
+    if name and name not in names:
+        raise CommandError(f"There is no {option} {name!r}. Choose from: {', '.join(sorted(names))}.")

@@ -5,7 +5,7 @@ CHORE = "Prune delivered messages"
 
 def schedule(apps, schema_editor):
     """
-    Have a running cluster prune once a day. Nothing depends on it: without a cluster, cron may.
+    Schedule a daily prune in django-q2's cluster. Delivery does not depend on it; without a cluster, cron may prune.
     """
     apps.get_model("django_q", "Schedule").objects.get_or_create(
         name=CHORE,

@@ -19,7 +19,7 @@ def deliver_until(reached: Callable[[], bool]) -> None:
     """
     relay = Relay()
     while not reached():
-        assert relay.work_off(), "delivered everything in vain"
+        assert relay.deliver_due(), "delivered everything in vain"
 
 
 @pytest.mark.django_db

@@ -122,7 +122,7 @@ class TestDeadLetters:
         answer = act(client, "discard", *Delivery.objects.filter(key__in=["GREEN-CHAIR", "RED-CHAIR"]))
 
         assert "Discarded 1 dead letter." in answer
-        assert "Left as they were, being no dead letters: 1." in answer
+        assert "Left unchanged, since they are not dead letters: 1." in answer
         assert (statuses()["GREEN-CHAIR"], statuses()["RED-CHAIR"]) == ("pending", "discarded")
         assert LogEntry.objects.count() == 1
 
@@ -132,7 +132,7 @@ class TestDeadLetters:
 
         answer = act(client, "replay", Delivery.objects.get(key="GREEN-CHAIR"))
 
-        assert "Left as they were, being no dead letters: 1." in answer
+        assert "Left unchanged, since they are not dead letters: 1." in answer
         assert "Replayed" not in answer
 
     @pytest.mark.parametrize("action", ["replay", "discard"])

@@ -67,7 +67,7 @@ class TestPruneMessages:
         relay.drain()
         age("OLD-CHAIR", days=31)
 
-        assert run("prune_messages").startswith("Pruned 1 messages settled before ")
+        assert run("prune_messages").startswith("Pruned 1 messages finished before ")
         assert run_json("prune_messages") == {"pruned": 0, "matching": 0, "dry_run": False}
         assert list(OutboxMessage.objects.values_list("key", flat=True)) == ["NEW-CHAIR"]
         assert list(Delivery.objects.values_list("key", flat=True)) == ["NEW-CHAIR"]
@@ -104,7 +104,7 @@ class TestPruneMessages:
         assert OutboxMessage.objects.exists()
 
     def test_works_through_many_in_chunks(self, paint, relay, monkeypatch):
-        monkeypatch.setattr("messaging.models.PRUNED_AT_ONCE", 2)
+        monkeypatch.setattr("messaging.models.PRUNE_CHUNK", 2)
         announce(*[added(f"CHAIR-{number}") for number in range(5)])
         relay.drain()
         for number in range(5):
@@ -129,4 +129,4 @@ class TestHelp:
         with pytest.raises(SystemExit, match="0"):
             call_command(command, "--help")
 
-        assert "Exit status: 0 when" in " ".join(capsys.readouterr().out.split())
+        assert "Exit status: 0 if" in " ".join(capsys.readouterr().out.split())

@@ -62,7 +62,7 @@ class TestListDeadLetters:
 
     def test_says_so_when_there_is_none(self, paint):
         assert run("list_dead_letters") == "There are no dead letters.\n"
-        assert run("list_dead_letters", "--error", "ValueError") == "There is no such dead letter.\n"
+        assert run("list_dead_letters", "--error", "ValueError") == "No dead letter matches.\n"
         assert run_json("list_dead_letters") == {"dead_letters": []}
 
     def test_costs_as_many_statements_for_three_letters_as_for_one(self, letters):
@@ -111,11 +111,11 @@ class TestReplayDeadLetters:
         [
             (
                 ["999999999"],
-                r"There is no delivery 999999999: take the ids from list_dead_letters\. Nothing was done\.",
+                r"There is no delivery 999999999; list_dead_letters prints the ids\. Nothing was changed\.",
             ),
-            (["--subscriber", "painter"], r"'painter'\. Give --subscriber one of: .*tests\.paint"),
-            (["--type", "product_added"], r"'product_added'\. Give --type one of: .*orders\.product_added"),
-            (["--since", "yesterday"], r"'yesterday' is no date\. Write 2026-11-22, or"),
+            (["--subscriber", "painter"], r"There is no subscriber 'painter'\. Choose from: .*tests\.paint"),
+            (["--type", "product_added"], r"There is no type 'product_added'\. Choose from: .*orders\.product_added"),
+            (["--since", "yesterday"], r"'yesterday' is not a date\. Write 2026-11-22, or"),
             (["--limit", "0"], r"'0' is not a whole number above zero"),
             (["red-chair"], r"invalid int value: 'red-chair'"),
         ],

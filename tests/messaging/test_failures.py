@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 
-from messaging.claims import claim
+from messaging.claims import claim_batch
 from messaging.contracts import ProductAdded
 from messaging.models import Attempt, Delivery, OutboxMessage
 from messaging.outbox import publish
@@ -140,7 +140,7 @@ class TestPoison:
 class TestFrozenWorker:
     def test_is_fenced_off_from_what_its_heir_has_finished(self, paint, relay, clock):
         announce(added("RED-CHAIR"))
-        frozen = claim(all_subscribers()["tests.paint"], now=clock())
+        frozen = claim_batch(all_subscribers()["tests.paint"], now=clock())
         clock.advance(seconds=31)
         with beside(Relay(clock=clock).drain) as heir:
             heir.result(PATIENCE_SECONDS)
@@ -196,7 +196,7 @@ class TestSeveralWorkers:
             for sku in skus[part::4]:
                 announce(added(sku))
                 if sku.endswith("9"):
-                    Relay(clock=clock).work_off()
+                    Relay(clock=clock).deliver_due()
             Relay(clock=clock).drain()
 
         assert in_children(*[lambda part=part: publish_and_deliver(part) for part in range(4)]) == [0, 0, 0, 0]

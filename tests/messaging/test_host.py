@@ -53,15 +53,15 @@ class TestStartInThread:
             write_down(events)
 
         interruptions = iter([MemoryError("not now")])
-        claim = relay.claim
+        claim_batch = relay.claim_batch
 
         def claim_at_the_second_try(*args, **kwargs):
             for interruption in interruptions:
                 raise interruption
-            return claim(*args, **kwargs)
+            return claim_batch(*args, **kwargs)
 
         def serve() -> None:
-            monkeypatch.setattr(relay, "claim", claim_at_the_second_try)
+            monkeypatch.setattr(relay, "claim_batch", claim_at_the_second_try)
             host.start_in_thread()
             announce(added("RED-CHAIR"))
             eventually(written)

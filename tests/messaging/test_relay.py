@@ -99,7 +99,7 @@ class TestOneByOne:
 
         announce(added("RED-CHAIR"), added("CURSED-CHAIR"), added("BLUE-CHAIR"))
 
-        outcomes = relay.work_off() and relay.outcomes
+        outcomes = relay.deliver_due() and relay.outcomes
 
         assert outcomes == {("tests.paint", "delivered"): 2, ("tests.paint", "failed"): 1}
         assert written() == ["RED-CHAIR", "BLUE-CHAIR"]

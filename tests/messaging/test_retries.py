@@ -68,7 +68,7 @@ class TestFailure:
                 raise {"RED-CHAIR": ValueError("red"), "BLUE-CHAIR": ValueError("blue")}.get(event.sku, KeyError())
 
         announce(added("RED-CHAIR"), added("BLUE-CHAIR"), added("OLD-TABLE"))
-        relay.work_off()
+        relay.deliver_due()
 
         red, blue, table = Delivery.objects.order_by("id").values_list("fingerprint", flat=True)
         assert red == blue != table
@@ -286,7 +286,7 @@ class TestPause:
 
         announce(*(added(f"CHAIR-{number}") for number in range(200)))
         for _ in range(120):
-            relay.work_off()
+            relay.deliver_due()
             clock.advance(seconds=1)
 
         assert calls == [0, 1, 3, 7, 15, 31, 61, 91]

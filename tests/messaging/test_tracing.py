@@ -73,10 +73,10 @@ class TestLogLinesOfWorkers:
         relay.drain()
 
         red, blue = (message.pk.hex for message in OutboxMessage.objects.order_by("id"))
-        assert [(record.getMessage().split(":")[0], record.ids) for record in caplog.records] == [
-            ("painting 2", "2 traces"),
-            ("painting 1", red),
-            ("failed of orders.product_added to tests.paint", red),
-            ("painting 1", blue),
-            ("failed of orders.product_added to tests.paint", blue),
+        assert [(record.name, record.ids) for record in caplog.records] == [
+            ("paint", "2 traces"),
+            ("paint", red),
+            ("messaging.relay", red),
+            ("paint", blue),
+            ("messaging.relay", blue),
         ]

@@ -6,7 +6,7 @@ import pytest
 
 from messaging import wakeup
 from messaging.relay import Relay
-from messaging.wakeup import listening
+from messaging.wakeup import open_waiter
 from tests.messaging.scenes import PATIENCE_SECONDS, added, announce, beside, written
 from tests.waiting import eventually
 
@@ -19,18 +19,18 @@ def seconds_of(wait, *arguments) -> float:
     return time.monotonic() - begin
 
 
-class TestBell:
+class TestWaiter:
     def test_wakes_whoever_waits_when_something_is_published(self, paint, monkeypatch):
         monkeypatch.setattr(wakeup, "POLL_SECONDS", PATIENCE_SECONDS)
-        armed = threading.Event()
+        subscribed = threading.Event()
 
         def idle() -> float:
-            with listening() as bell, bell.armed():
-                armed.set()
-                return seconds_of(bell.wait, threading.Event())
+            with open_waiter() as waiter, waiter.subscribed():
+                subscribed.set()
+                return seconds_of(waiter.wait, threading.Event())
 
         with beside(idle) as worker:
-            armed.wait(PATIENCE_SECONDS)
+            subscribed.wait(PATIENCE_SECONDS)
             announce(added("RED-CHAIR"))
 
         assert worker.result() < PATIENCE_SECONDS / 2
@@ -38,32 +38,32 @@ class TestBell:
     def test_wakes_whoever_was_armed_before_it_began_to_wait(self, paint, monkeypatch):
         monkeypatch.setattr(wakeup, "POLL_SECONDS", PATIENCE_SECONDS)
 
-        with listening() as bell, bell.armed():
+        with open_waiter() as waiter, waiter.subscribed():
             announce(added("RED-CHAIR"))
 
-            assert seconds_of(bell.wait, threading.Event()) < PATIENCE_SECONDS / 2
+            assert seconds_of(waiter.wait, threading.Event()) < PATIENCE_SECONDS / 2
 
     def test_is_silent_about_what_was_published_before(self, paint, monkeypatch):
         monkeypatch.setattr(wakeup, "POLL_SECONDS", 0.1)
 
-        with listening() as bell:
+        with open_waiter() as waiter:
             announce(added("RED-CHAIR"))
-            with bell.armed():
-                assert seconds_of(bell.wait, threading.Event()) >= 0.1
+            with waiter.subscribed():
+                assert seconds_of(waiter.wait, threading.Event()) >= 0.1
 
     def test_lets_nobody_wait_longer_than_a_poll(self, monkeypatch):
         monkeypatch.setattr(wakeup, "POLL_SECONDS", 0.1)
 
-        with listening() as bell, bell.armed():
-            assert 0.1 <= seconds_of(bell.wait, threading.Event()) < PATIENCE_SECONDS / 2
+        with open_waiter() as waiter, waiter.subscribed():
+            assert 0.1 <= seconds_of(waiter.wait, threading.Event()) < PATIENCE_SECONDS / 2
 
     def test_lets_nobody_wait_who_was_told_to_stop(self, monkeypatch):
         monkeypatch.setattr(wakeup, "POLL_SECONDS", PATIENCE_SECONDS)
         stop = threading.Event()
         stop.set()
 
-        with listening() as bell, bell.armed():
-            assert seconds_of(bell.wait, stop) < PATIENCE_SECONDS / 2
+        with open_waiter() as waiter, waiter.subscribed():
+            assert seconds_of(waiter.wait, stop) < PATIENCE_SECONDS / 2
 
 
 class TestIdleRelay:
@@ -81,7 +81,7 @@ class TestIdleRelay:
 
         assert written() == ["RED-CHAIR"]
 
-    def test_shares_its_bell_with_others(self, paint, clock, monkeypatch):
+    def test_shares_its_waiter_with_others(self, paint, clock, monkeypatch):
         monkeypatch.setattr(wakeup, "POLL_SECONDS", 1)
         stop = threading.Event()
         relays = [Relay(clock=clock), Relay(clock=clock)]

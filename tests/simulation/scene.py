@@ -168,7 +168,7 @@ class Scene:
         Deliver one batch to every subscriber, as far as the process lives.
         """
         try:
-            self.relay.work_off()
+            self.relay.deliver_due()
         except Crash:
             self.begin_anew()
 

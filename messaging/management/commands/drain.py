@@ -11,14 +11,14 @@ from messaging.relay import Relay
 
 class Command(BaseCommand):
     help = (
-        "Deliver in this process until nothing is due, then print how many deliveries met which outcome, by "
-        "subscriber. It runs beside other workers and may be run again or killed at any time. What is published for "
-        "later, waits for its next attempt or is held by another worker is not due. "
-        "Exit status: 0 when nothing is due, 1 when the timeout came first, 2 when asked wrongly."
+        "Deliver in this process until nothing is due, then print the number of deliveries by subscriber and outcome. "
+        "It may run beside workers, be killed at any time and run again. Messages published for later, deliveries that "
+        "wait for a retry and those claimed by other workers are not due. "
+        "Exit status: 0 if nothing is due, 1 after the timeout, 2 for wrong arguments."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--timeout", type=seconds, metavar="S", help="give up after this many seconds")
+        parser.add_argument("--timeout", type=seconds, metavar="S", help="stop after this many seconds")
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
 
     def handle(self, *, timeout: float | None, **options: Any) -> None:
@@ -27,11 +27,11 @@ class Command(BaseCommand):
             relay.drain(timeout=timeout)
         except TimeoutError as error:
             self._report(relay, drained=False, **options)
-            raise CommandError(f"{error} Run it again, or look at list_dead_letters and the log.") from error
+            raise CommandError(f"{error} Run it again, or see list_dead_letters and the log.") from error
         self._report(relay, drained=True, **options)
 
     def _report(self, relay: Relay, *, drained: bool, **options: Any) -> None:
-        rows = [(*met, count) for met, count in sorted(relay.outcomes.items())]
+        rows = [(*result, count) for result, count in sorted(relay.outcomes.items())]
         if options["json"]:
             deliveries: dict[str, dict[str, int]] = {}
             for subscriber, outcome, count in rows:

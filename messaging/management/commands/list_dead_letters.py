@@ -11,10 +11,10 @@ from messaging.models import Attempt, Delivery
 
 class Command(BaseCommand):
     help = (
-        "List dead letters: deliveries that were given up after their attempts or a permanent error, the oldest first, "
-        "each with its last error. Nothing is changed. Replay them with replay_dead_letters, or look at their "
-        "tracebacks and discard them in the admin. "
-        "Exit status: 0 when listed, be it none, 1 when a filter names what does not exist, 2 when asked wrongly."
+        "List dead letters: deliveries that failed permanently or too often, oldest first, each with its last error. "
+        "Nothing is changed. replay_dead_letters replays them; the admin shows their tracebacks and discards them. "
+        "Exit status: 0 if listed, even if there are none, 1 for a filter value that does not exist, 2 for wrong "
+        "arguments."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -29,13 +29,13 @@ class Command(BaseCommand):
             rows = [list(described(letter).values()) for letter in letters]
             tables.show(self.stdout, list(described(letters[0])), rows)
         else:
-            asked = any(options[name] for name in FILTERS)
-            self.stdout.write("There is no such dead letter." if asked else "There are no dead letters.")
+            is_filtered = any(options[name] for name in FILTERS)
+            self.stdout.write("No dead letter matches." if is_filtered else "There are no dead letters.")
 
 
 def described(letter: Delivery) -> dict[str, object]:
     """
-    Tell what a person needs to decide about a dead letter.
+    Return the columns of a dead letter.
     """
     last = max(letter.failures.all(), key=lambda failure: failure.pk, default=Attempt(error=""))
     return {

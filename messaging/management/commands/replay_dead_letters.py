@@ -11,16 +11,16 @@ from messaging.models import Delivery
 
 class Command(BaseCommand):
     help = (
-        "Put dead letters back for their own subscriber, due at once and with fresh attempts; all of them unless ids "
-        "or filters are given. Order by key is kept and no effect doubles. What is no longer dead is left alone, so "
-        "it may be run again. Mend the cause first: see list_dead_letters. "
-        "Exit status: 0 when replayed, be it none; 1 when a filter names what does not exist and 2 when asked "
-        "wrongly, with nothing changed."
+        "Make dead letters pending again, due at once and with all their attempts; all of them, or those that match "
+        "ids and filters. Only their own subscriber gets them, in order. Deliveries that are no longer dead are left "
+        "unchanged, so it may run again. Fix the cause first: see list_dead_letters. "
+        "Exit status: 0 if replayed, even if there were none; 1 for a filter value that does not exist and 2 for wrong "
+        "arguments, with nothing changed."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_filters(parser)
-        parser.add_argument("--dry-run", action="store_true", help="only tell how many would be replayed")
+        parser.add_argument("--dry-run", action="store_true", help="replay nothing, print how many would be replayed")
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of a sentence")
 
     def handle(self, *, dry_run: bool, **options: Any) -> None:

@@ -168,7 +168,7 @@ class TestReconcilePayments:
         assert gateway.asked == [datetime(2026, 11, 21, 12, tzinfo=UTC)]
 
     def test_refuses_a_moment_that_is_none(self, gateway):
-        with pytest.raises(CommandError, match="'lately' is no date"):
+        with pytest.raises(CommandError, match="'lately' is not a date"):
             run("reconcile_payments", "--since", "lately")
 
         assert gateway.asked == []

@@ -125,7 +125,7 @@ def a_refund_is_never_sent(day: Day) -> None:
     relay.drain()
     cancel(order)
     while not Refund.objects.filter(status="pending").exists():
-        assert relay.work_off()
+        assert relay.deliver_due()
     Delivery.objects.filter(subscriber="payments.send_refund", status="pending").update(due_at=timezone.now() + HOUR)
     relay.drain()
     Refund.objects.filter(status="pending").update(requested_at=timezone.now() - timedelta(days=3))

@@ -42,7 +42,7 @@ def drain_audited(settings) -> Callable[..., None]:
     def deliver(*, after: timedelta = timedelta(), rounds: int | None = None) -> None:
         assert violated() == []
         relay = AuditedRelay(clock=lambda: timezone.now() + after)
-        while rounds != 0 and relay.work_off():
+        while rounds != 0 and relay.deliver_due():
             rounds = rounds and rounds - 1
 
     return deliver
