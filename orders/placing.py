@@ -82,9 +82,9 @@ def place_order(draft: Draft, *, base_url: str, now: datetime) -> PlacedOrder:
         order = _acceptable(draft, now)
         bulk_copy_instances([order])
         _record_and_announce([order])
-        stored = StoredResponse(order=order, body=render_response(order, base_url=base_url))
-        bulk_copy_instances([stored])
-        return PlacedOrder(order=order, is_new=True, response_body=stored.body)
+        response_body = render_response(order, base_url=base_url)
+        bulk_copy_instances([StoredResponse(order=order, body=response_body)])
+        return PlacedOrder(order=order, is_new=True, response_body=response_body)
 
 
 @transaction.atomic

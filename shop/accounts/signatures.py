@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from secrets import token_bytes
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 from uuid import UUID
 
@@ -75,7 +75,7 @@ class SignedMessage:
     def of(cls, request: Request) -> "SignedMessage":
         query = quote(request.META.get("QUERY_STRING", "").encode("latin-1", "replace"), safe="%:/?@!$&'()*+,;=~")
         url = f"{request.scheme}://{request.get_host()}{escape_uri_path(request.path)}?{query}"
-        return cls(request.method, url, request.headers)
+        return cls(request.method or "", url, request.headers)
 
 
 def is_signed(request: Request) -> bool:
@@ -100,14 +100,15 @@ def read_parameters(request: Request) -> Mapping[str, Any]:
     if len(covered) > MAX_FIELD_LENGTH or len(signature) > MAX_FIELD_LENGTH:
         raise InvalidRequestSignature("too long")
     try:
-        [(_, parameters)] = http_sf.parse(covered.encode("ascii"), tltype="dictionary").values()
+        fields: Any = http_sf.parse(covered.encode("ascii"), tltype="dictionary")
+        [(_, parameters)] = fields.values()
     except (ValueError, TypeError) as error:
         created = CREATED.search(covered)
         is_stale = created and not SECONDS.fullmatch(created[1])
         raise (StaleSignature() if is_stale else InvalidRequestSignature(error)) from None
     if "created" not in parameters:
         raise InvalidRequestSignature("no `created`")
-    return parameters
+    return cast("Mapping[str, Any]", parameters)
 
 
 def key_id(parameters: Mapping[str, Any]) -> UUID | None:
@@ -160,7 +161,7 @@ def _decoy(algorithm: object) -> SigningKey:
 
     if algorithm == SigningKey.Algorithm.ED25519:
         public = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
-        return SigningKey(algorithm=algorithm, public_key=b64encode(public).decode())
+        return SigningKey(algorithm=SigningKey.Algorithm.ED25519, public_key=b64encode(public).decode())
     return SigningKey(algorithm=SigningKey.Algorithm.HMAC_SHA256, sealed_secret=seal(token_bytes(32)))
 
 
@@ -173,7 +174,7 @@ def _verified_nonce(key: SigningKey, request: Request, parameters: Mapping[str, 
 
     algorithm = {"hmac-sha256": HMAC_SHA256, "ed25519": ED25519}[key.algorithm]
     try:
-        keys = MappingKeyResolver(public_keys={parameters.get("keyid"): key.verifier()}, private_keys={})
+        keys = MappingKeyResolver(public_keys={cast("str", parameters.get("keyid")): key.verifier()}, private_keys={})
         verifier = HTTPMessageVerifier(signature_algorithm=algorithm, key_resolver=keys)
         verifier.max_clock_skew = TOLERANCE
         [result] = verifier.verify(
@@ -185,9 +186,10 @@ def _verified_nonce(key: SigningKey, request: Request, parameters: Mapping[str, 
         )
     except (HTTPMessageSignaturesException, LostSecret) as error:
         raise InvalidRequestSignature(error) from None
-    if not NONCE.fullmatch(result.nonce or ""):
+    nonce = result.nonce or ""
+    if not NONCE.fullmatch(nonce):
         raise InvalidRequestSignature("no nonce of 1 to 128 visible characters")
-    return result.nonce
+    return nonce
 
 
 def _required_components(request: Request) -> Sequence[str]:

@@ -9,17 +9,19 @@ import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import get_lib_doc_excludes
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import AllowAny
-from rest_framework.serializers import BaseSerializer
+from rest_framework.serializers import BaseSerializer, Serializer
 
 from shop.accounts.authentication import SessionAuthentication, TokenAuthentication
 from shop.http.error_codes import CATALOGUE
 from shop.http.fields import Input
+from shop.http.views import ShopView
 from shop.openapi.error_responses import (
     OF_A_BODY,
     codes_of_body,
@@ -34,7 +36,7 @@ from shop.openapi.error_responses import (
 
 BASE = Path(__file__).with_name("base.yaml")
 
-SECURITY = {
+SECURITY: dict[type[BaseAuthentication], list[dict[str, list[str]]]] = {
     TokenAuthentication: [{"token": []}, {"token": [], "signature": []}],
     SessionAuthentication: [{"session": []}],
 }
@@ -43,12 +45,15 @@ OF_PARSING = OF_A_BODY - {"unsupported_charset", "unsupported_encoding", "unsupp
 SENT_WITH_PROBLEMS = {"401": ["WWW-Authenticate"], "429": ["Retry-After"], "503": ["Retry-After"]}
 
 Described = dict[str, Any]
+Direction = Literal["request", "response"]
 
 
 class ShopSchema(AutoSchema):
     """
     Describe one operation.
     """
+
+    view: ShopView  # type: ignore[override]  # the parent class allows any view
 
     def get_tags(self) -> list[str]:
         return [self.view.__module__.partition(".")[0]]
@@ -60,7 +65,7 @@ class ShopSchema(AutoSchema):
     def get_summary(self) -> str:
         return re.split(r"(?<=[.])\s", super().get_description())[0]
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]  # as in the parent class
         whole = super().get_description()
         return "" if whole == self.get_summary() else whole
 
@@ -68,7 +73,7 @@ class ShopSchema(AutoSchema):
         ways = [way for caller in self.view.get_authenticators() for way in SECURITY[type(caller)]]
         return ways + ([{}] if has_only(self.view, AllowAny) else [])
 
-    def get_serializer_name(self, serializer: BaseSerializer[Any], direction: str) -> str:
+    def get_serializer_name(self, serializer: Serializer[Any], direction: Direction) -> str:
         return super().get_serializer_name(serializer, direction).removesuffix("Output")
 
     def _map_basic_serializer(self, serializer: BaseSerializer[Any], direction: str) -> Described:
@@ -84,7 +89,7 @@ class ShopSchema(AutoSchema):
     def _get_parameters(self) -> list[Described]:
         return super()._get_parameters() + [reference("parameters", name) for name in self._headers_read]
 
-    def _get_response_bodies(self, direction: str = "response") -> Described:
+    def _get_response_bodies(self, direction: Direction = "response") -> Described:
         answers = super()._get_response_bodies(direction)
         if "If-None-Match" in self._headers_read:
             answers["304"] = {}
