@@ -1,5 +1,5 @@
 """
-What the payment gateway calls back with, signed by Standard Webhooks as its authors would write it down themselves.
+Webhooks of the payment gateway, signed by Standard Webhooks without the library that verifies them.
 """
 
 import hmac
@@ -18,7 +18,7 @@ from tests.refusals import refused
 WEBHOOKS = "/api/v1/webhooks/payments/"
 SIMULATED = "payments.gateway.adapters.simulated.SimulatedGateway"
 SECRET = "whsec_dGhlIGdhdGV3YXkgYW5kIHRoZSBzaG9wIGtub3cgaXQ="
-"""Of the tests' own, base64 of a sentence."""
+"""Used by tests only: base64 of a sentence."""
 
 DATA: Mapping[str, Any] = {
     "key": "0199a5c0-0b77-7d10-8c55-9a4be0a4f2d0",
@@ -32,7 +32,7 @@ DATA: Mapping[str, Any] = {
 
 def event(**changes: Any) -> bytes:
     """
-    Write down an event that would be taken, but for these changes; an ellipsis leaves a member out.
+    Return the body of a valid event with these changes; an ellipsis leaves a member out.
     """
     data = {name: value for name, value in (DATA | changes).items() if value is not ...}
     return json.dumps({"type": "charge.updated", "data": data}).encode()
@@ -42,7 +42,7 @@ def signed(
     body: bytes, *, secret: str = SECRET, event_id: str = "evt_1", timestamp: str = "", at: datetime | None = None
 ) -> dict[str, str]:
     """
-    Sign a body for now, or for another moment, and return the headers to send it with.
+    Return the headers of a body that is signed now, or at another moment.
     """
     timestamp = timestamp or str(int((at or timezone.now()).timestamp()))
     content = b".".join([event_id.encode(), timestamp.encode(), body])
@@ -54,9 +54,9 @@ def signed(
     }
 
 
-def told(client: Client, body: bytes, headers: Mapping[str, str], **options: str) -> tuple[str, str]:
+def refusal(client: Client, body: bytes, headers: Mapping[str, str], **options: str) -> tuple[str, str]:
     """
-    Call back with something that changes nothing, and read by which code and words it is refused.
+    Send a webhook that changes nothing, and return the code and the detail of the error.
     """
     named = {name.replace("-", "_"): value for name, value in headers.items()}
     problem = refused(client, "POST", WEBHOOKS, body, **named, **options)

@@ -8,7 +8,7 @@ from typing import Any
 from tests.bad_input.rows import rows
 from tests.bad_input.scene import Literal
 from tests.refusals import JSON
-from tests.webhooks import DATA, event, signed, told
+from tests.webhooks import DATA, event, refusal, signed
 
 
 def written(**changes: Any) -> bytes:
@@ -45,7 +45,7 @@ def written(**changes: Any) -> bytes:
 def test_no_event_says(gateway, name, value):
     body = written(**{name: value})
 
-    assert told(gateway, body, signed(body))[0] == "malformed_event"
+    assert refusal(gateway, body, signed(body))[0] == "malformed_event"
 
 
 @rows(
@@ -59,4 +59,4 @@ def test_no_event_says(gateway, name, value):
     *[("C14", body) for body in (b"[" * 20_000, b'{"a":' * 4_000, b'{"data":' * 2_500)],
 )
 def test_no_event_is(gateway, body):
-    assert told(gateway, body, signed(body), Content_Type=JSON)[0] == "malformed_event"
+    assert refusal(gateway, body, signed(body), Content_Type=JSON)[0] == "malformed_event"

@@ -18,7 +18,7 @@ from shop.accounts.services import create_key
 from tests.bad_input.rows import rows
 from tests.refusals import JSON, refused
 from tests.signing import signer_of
-from tests.webhooks import SECRET, WEBHOOKS, event, signed, told
+from tests.webhooks import SECRET, WEBHOOKS, event, refusal, signed
 
 NOBODY = ("invalid_signature", "No webhook secret verifies the signature.")
 OTHER_SECRET = "whsec_" + b64encode(b"another gateway's secret").decode()
@@ -71,7 +71,7 @@ def test_nothing_is_genuine_by(gateway, name, value):
     parts = {"code": code, "flipped": flipped, "bare": code.rstrip("="), "upper": code.upper()}
     changed = {} if value is None else {name: value.format(**parts, now=now, later=int(now) + 1)}
 
-    assert told(gateway, event(), {other: headers[other] for other in headers if other != name} | changed) == NOBODY
+    assert refusal(gateway, event(), {other: headers[other] for other in headers if other != name} | changed) == NOBODY
 
 
 @rows(
@@ -80,7 +80,7 @@ def test_nothing_is_genuine_by(gateway, name, value):
 def test_no_event_is_called(gateway, event_id):
     headers = signed(event(), event_id=event_id)
 
-    assert told(gateway, event(), headers | {"webhook-id": event_id.encode().decode("latin-1")}) == NOBODY
+    assert refusal(gateway, event(), headers | {"webhook-id": event_id.encode().decode("latin-1")}) == NOBODY
 
 
 @rows(
@@ -95,7 +95,7 @@ def test_no_moment_is(gateway, timestamp):
     headers = signed(event(), timestamp=timestamp.format(now=int(timezone.now().timestamp())))
     sent = headers["webhook-timestamp"].encode().decode("latin-1")
 
-    assert told(gateway, event(), headers | {"webhook-timestamp": sent}) == NOBODY
+    assert refusal(gateway, event(), headers | {"webhook-timestamp": sent}) == NOBODY
 
 
 @rows(
@@ -112,14 +112,14 @@ def test_no_moment_is(gateway, timestamp):
     ("C4", b""),
 )
 def test_no_other_body_is_genuine(gateway, body):
-    assert told(gateway, body, signed(event()), Content_Type=JSON) == NOBODY
+    assert refusal(gateway, body, signed(event()), Content_Type=JSON) == NOBODY
 
 
 def test_row_c4_no_bit_may_be_another(gateway):
     body, headers = bytearray(event()), signed(event())
     for at in range(0, 8 * len(body), 61):
         body[at // 8] ^= 1 << at % 8
-        assert told(gateway, bytes(body), headers) == NOBODY
+        assert refusal(gateway, bytes(body), headers) == NOBODY
         body[at // 8] ^= 1 << at % 8
 
 
@@ -133,7 +133,7 @@ def test_row_c4_no_bit_may_be_another(gateway):
     ("C4", ""),
 )
 def test_no_other_secret_is_good(gateway, secret):
-    assert told(gateway, event(), signed(event(), secret=secret)) == NOBODY
+    assert refusal(gateway, event(), signed(event(), secret=secret)) == NOBODY
 
 
 def test_row_c4_a_key_for_the_other_direction_opens_nothing(gateway, token):
@@ -142,21 +142,21 @@ def test_row_c4_a_key_for_the_other_direction_opens_nothing(gateway, token):
     hers = signer_of(ada, headers={"content-type": JSON}).sign("POST", WEBHOOKS, event())
     known = {"Authorization": f"Token {token}"} | {name: hers[name] for name in ("Signature", "Signature-Input")}
 
-    assert told(gateway, event(), signed(event(), secret=secret)) == NOBODY
-    assert told(gateway, event(), known) == NOBODY
+    assert refusal(gateway, event(), signed(event(), secret=secret)) == NOBODY
+    assert refusal(gateway, event(), known) == NOBODY
 
 
 def test_row_c4_who_never_calls_back_has_signed_nothing(gateway, settings):
     settings.PAYMENTS = replace(settings.PAYMENTS, gateway="payments.gateway.adapters.instant.InstantGateway")
 
-    assert told(gateway, event(), signed(event())) == NOBODY
+    assert refusal(gateway, event(), signed(event())) == NOBODY
 
 
 @rows("seconds", *[("C5", seconds) for seconds in (-302, 302, -86_400, 86_400, -700_000_000)])
 def test_no_genuine_webhook_is_from(gateway, seconds):
     headers = signed(event(), at=timezone.now() + timedelta(seconds=seconds))
 
-    assert told(gateway, event(), headers)[0] == "timestamp_out_of_tolerance"
+    assert refusal(gateway, event(), headers)[0] == "timestamp_out_of_tolerance"
 
 
 @rows(
@@ -167,7 +167,7 @@ def test_no_genuine_webhook_is_from(gateway, seconds):
 def test_no_webhook_has(gateway, size, code):
     body = b" " * size
 
-    assert told(gateway, body, signed(body))[0] == code
+    assert refusal(gateway, body, signed(body))[0] == code
 
 
 @rows("method", *[("C17", method) for method in ("GET", "PUT", "PATCH", "DELETE", "TRACE", "BREW")])
@@ -189,18 +189,18 @@ def test_nothing_else_can_be_done(gateway, method):
     ],
 )
 def test_reads_no(gateway, content_type, code):
-    assert told(gateway, event(), signed(event()), content_type=content_type)[0] == code
-    assert told(gateway, event(), {}, content_type=content_type)[0] == code
+    assert refusal(gateway, event(), signed(event()), content_type=content_type)[0] == code
+    assert refusal(gateway, event(), {}, content_type=content_type)[0] == code
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "deflate", "identity, gzip", "x", ""])
 def test_row_c17_unpacks_nothing(gateway, encoding):
-    assert told(gateway, event(), signed(event()), Content_Encoding=encoding)[0] == "unsupported_encoding"
+    assert refusal(gateway, event(), signed(event()), Content_Encoding=encoding)[0] == "unsupported_encoding"
 
 
 @pytest.mark.parametrize("accept", ["application/xml", "text/html", "x"])
 def test_row_c17_writes_nothing_but_json(gateway, accept):
-    assert told(gateway, event(), signed(event()), Accept=accept)[0] == "not_acceptable"
+    assert refusal(gateway, event(), signed(event()), Accept=accept)[0] == "not_acceptable"
 
 
 @pytest.mark.parametrize("csrf", [True, False])
@@ -209,4 +209,4 @@ def test_row_c17_a_session_opens_nothing(gateway, settings, csrf):
     browser.force_login(get_user_model().objects.get(username="ada"))
     browser.cookies[settings.CSRF_COOKIE_NAME] = "c" * 32
 
-    assert told(browser, event(), {"X-CSRFToken": "c" * 32, "Origin": "http://testserver"}) == NOBODY
+    assert refusal(browser, event(), {"X-CSRFToken": "c" * 32, "Origin": "http://testserver"}) == NOBODY

@@ -20,20 +20,23 @@ from tests.gateways import LedgerGateway
 from tests.outbox import announced, published
 from tests.payments.scenes import (
     NOON,
-    captured,
+    CaptureRow,
+    RefundRow,
+    capture_rows,
     charge_elsewhere,
     deliver,
     dues_of,
-    given_back,
     payload_of,
     payment_requested,
+    refund_rows,
+    unopened_intent,
 )
 from tests.threads import at_once, workers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-KEPT, RETURNED = (4_500, "GBP", "", 0), (4_500, "GBP", "", 4_500)
-SURPLUS = (4_500, "GBP", "surplus", 4_500)
+KEPT, RETURNED = CaptureRow(4_500), CaptureRow(4_500, returned=4_500)
+SURPLUS = CaptureRow(4_500, surplus=True, returned=4_500)
 OVERTAKE_SECONDS = 0.3
 """Enough for the other thread to overtake, if no lock stops it."""
 
@@ -74,7 +77,7 @@ def called_back_too_early(ledger: LedgerGateway) -> contracts.PaymentRequested:
     Receive a callback for an order whose payment is not open yet.
     """
     requested = payment_requested()
-    unopened = PaymentIntent(order_id=requested.order_id, amount=4_500, currency="GBP", created_at=NOON)
+    unopened = unopened_intent(order_id=requested.order_id)
     deliver(ledger, charge_elsewhere(ledger, unopened, key=f"second-of-{requested.order_id}"), now=timezone.now())
     return requested
 
@@ -99,7 +102,10 @@ class TestWebhooks:
 
         assert answers == [None] * 20
         assert WebhookEvent.objects.values_list("event_id", "status").get() == (claim.event_id, "settled")
-        assert (captured(), announced()) == ([KEPT], {"payments.payment_succeeded": 1, "payments.webhook_received": 1})
+        assert (capture_rows(), announced()) == (
+            [KEPT],
+            {"payments.payment_succeeded": 1, "payments.webhook_received": 1},
+        )
 
     def test_twenty_different_ones_settle_their_payment_once(self, ledger):
         _, intent = pending()
@@ -110,7 +116,7 @@ class TestWebhooks:
         answers = at_once(*[partial(settle, webhook_id) for webhook_id in ids])
 
         assert answers == [None] * 20
-        assert (captured(), len(published(contracts.PaymentSucceeded))) == ([KEPT], 1)
+        assert (capture_rows(), len(published(contracts.PaymentSucceeded))) == ([KEPT], 1)
         assert not WebhookEvent.objects.exclude(status="settled").exists()
 
     def test_one_and_our_own_ask_settle_the_payment_once(self, ledger):
@@ -122,7 +128,7 @@ class TestWebhooks:
             answers = at_once(settle_latest, partial(services.ask_again, {requested.order_id: 1}, now=NOON))
 
             assert answers == [None, None]
-        assert (captured(), len(published(contracts.PaymentSucceeded))) == ([KEPT] * 10, 10)
+        assert (capture_rows(), len(published(contracts.PaymentSucceeded))) == ([KEPT] * 10, 10)
 
     def test_two_of_a_second_charge_give_it_back_once(self, ledger):
         services.collect([payment_requested()], now=NOON)
@@ -135,8 +141,8 @@ class TestWebhooks:
         answers = at_once(*[partial(settle, webhook_id) for webhook_id in ids])
 
         assert answers == [None, None]
-        assert captured() == [KEPT, SURPLUS]
-        assert given_back() == [(4_500, "pending", "paid twice")]
+        assert capture_rows() == [KEPT, SURPLUS]
+        assert refund_rows() == [RefundRow(4_500, "pending", "paid twice")]
 
 
 class TestRefunds:
@@ -149,7 +155,7 @@ class TestRefunds:
             answers = at_once(give_back, give_back)
 
             assert {type(answer) for answer in answers} == {list, RefundExceedsCapture}
-        assert captured() == [(100, "GBP", "", 60)] * 10
+        assert capture_rows() == [CaptureRow(100, returned=60)] * 10
         assert Refund.objects.count() == 10
 
     def test_of_the_rest_and_for_a_cancelled_order_refund_it_once(self, ledger):
@@ -161,8 +167,8 @@ class TestRefunds:
             partial(services.stop, dues_of(requested), now=NOON),
         )
 
-        assert captured() == [RETURNED]
-        assert [(amount, status) for amount, status, _ in given_back()] == [(4_500, "pending")]
+        assert capture_rows() == [RETURNED]
+        assert [(it.amount, it.status) for it in refund_rows()] == [(4_500, "pending")]
 
 
 class TestOpening:
@@ -176,7 +182,7 @@ class TestOpening:
         drain()
 
         assert not WebhookEvent.objects.exclude(status="settled").exists()
-        assert sorted(captured()) == sorted([KEPT, SURPLUS] * 10)
+        assert sorted(capture_rows()) == sorted([KEPT, SURPLUS] * 10)
 
     def test_is_finished_before_its_webhook_is_parked(self, ledger):
         requested, opened, parked = called_back_too_early(ledger), Event(), Event()
@@ -246,5 +252,5 @@ class TestExpiry:
         with workers(2):
             pass
         assert not PaymentIntent.objects.filter(status__in=PaymentIntent.OPEN).exists()
-        assert captured() == [RETURNED] * 10
-        assert {status for _, status, _ in given_back()} == {"succeeded"}
+        assert capture_rows() == [RETURNED] * 10
+        assert {it.status for it in refund_rows()} == {"succeeded"}

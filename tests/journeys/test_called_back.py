@@ -18,7 +18,7 @@ from tests.factories import make_stock
 from tests.gateways import LedgerGateway
 from tests.journeys.story import letters, place, story
 from tests.outbox import published
-from tests.payments.scenes import captured, given_back
+from tests.payments.scenes import CaptureRow, capture_rows, refund_rows
 from tests.webhooks import SECRET, WEBHOOKS, event, signed
 
 CONFIRMED = ["placed", "awaiting_payment", "confirmed"]
@@ -81,7 +81,7 @@ class TestCalledBack:
         drain()
 
         assert story(api, order) == CONFIRMED
-        assert captured() == [(4_500, "GBP", "", 0)]
+        assert capture_rows() == [CaptureRow(4_500)]
         assert letters() == ["Your order is confirmed"]
         assert statuses() == ["settled"] * 3
 
@@ -90,7 +90,7 @@ class TestCalledBack:
         drain()
 
         assert story(api, order) == ["placed", "awaiting_payment"]
-        assert captured() == []
+        assert capture_rows() == []
 
     def test_another_amount_confirms_nothing_and_is_told_to_a_person(self, api, drain, ledger, order):
         intent = PaymentIntent.objects.get()
@@ -140,7 +140,7 @@ class TestCalledBack:
         drain()
 
         assert story(api, order) == CONFIRMED
-        assert captured() == [(4_500, "GBP", "", 0)]
+        assert capture_rows() == [CaptureRow(4_500)]
         assert statuses() == ["settled"] * 4
 
     def test_money_that_comes_after_the_order_was_cancelled_goes_back_once(self, api, drain, ledger, order):
@@ -155,6 +155,6 @@ class TestCalledBack:
         drain()
 
         assert story(api, order)[-1] == "by_customer"
-        assert captured() == [(4_500, "GBP", "", 4_500)]
-        assert [(amount, status) for amount, status, _ in given_back()] == [(4_500, "succeeded")]
+        assert capture_rows() == [CaptureRow(4_500, returned=4_500)]
+        assert [(it.amount, it.status) for it in refund_rows()] == [(4_500, "succeeded")]
         assert [refund.amount for refund in ledger.refunded.values()] == [4_500]

@@ -1,41 +1,94 @@
 """
-What the tests of payments have in common: what a gateway calls back with, and what our books say afterwards.
+Requests, webhooks and charges for the tests of payments, and what the books hold afterwards.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from messaging.contracts import PaymentRequested
+from payments import refunds
 from payments.charges.gateway_queries import charge_request
 from payments.charges.services import Due
-from payments.gateway.protocol import ChargeRequest, Money, Outcome, WebhookPayload
-from payments.models import Capture, PaymentIntent, Refund
+from payments.gateway.protocol import Money, Outcome, WebhookPayload
+from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
 from payments.webhooks import inbox
 from tests.gateways import LedgerGateway
 
 NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
 
+@dataclass(frozen=True, order=True)
+class CaptureRow:
+    amount: int
+    currency: str = "GBP"
+    surplus: bool = False
+    returned: int = 0
+
+
+@dataclass(frozen=True)
+class RefundRow:
+    amount: int
+    status: str
+    reason: str = "a scratch"
+
+
+def capture_rows() -> list[CaptureRow]:
+    """
+    Return the recorded captures, oldest first.
+    """
+    captures = Capture.objects.order_by("pk")
+    return [CaptureRow(it.amount, it.currency, surplus=it.surplus, returned=it.returned) for it in captures]
+
+
+def refund_rows() -> list[RefundRow]:
+    """
+    Return the recorded refunds, oldest first.
+    """
+    return [RefundRow(it.amount, it.status, it.reason) for it in Refund.objects.order_by("pk")]
+
+
+def webhook_statuses() -> list[str]:
+    """
+    Return the statuses of the stored webhooks, oldest first.
+    """
+    return list(WebhookEvent.objects.order_by("pk").values_list("status", flat=True))
+
+
 def payment_requested(**changes: object) -> PaymentRequested:
+    """
+    Return a request of 45.00 GBP by customer 17 for a new order.
+    """
     fields = {"amount": 4_500, "currency": "GBP", "payment_method": "tok_visa", "email": "ada@example.com"}
     return PaymentRequested(order_id=str(uuid4()), **fields | {"customer_id": "17"} | changes)
 
 
-def dues_of(*requests: PaymentRequested) -> dict[str, Due]:
-    return {request.order_id: Due(request.amount, request.currency, request.customer_id) for request in requests}
+def dues_of(*payments: PaymentRequested | PaymentIntent) -> dict[str, Due]:
+    return {str(it.order_id): Due(it.amount, it.currency, it.customer_id) for it in payments}
 
 
 def status_of(request: PaymentRequested) -> str:
     return PaymentIntent.objects.get(order_id=request.order_id).status
 
 
+def request_refund(order_id: object, amount: int) -> Refund:
+    (refund,) = refunds.refund(str(order_id), amount=amount, reason="a scratch", now=NOON)
+    return refund
+
+
+def unopened_intent(**fields: object) -> PaymentIntent:
+    """
+    Return a payment of 45.00 GBP that is not stored.
+    """
+    return PaymentIntent(**{"order_id": uuid4(), "amount": 4_500, "currency": "GBP", "created_at": NOON} | fields)
+
+
 def payload_of(intent: PaymentIntent, outcome: Outcome = Outcome.SUCCEEDED, **changes: object) -> WebhookPayload:
     """
-    Say of an intent's own charge that this became of it.
+    Return a webhook that claims this outcome of an intent's own charge.
     """
     event_id = f"evt_{uuid4().hex}"
-    claim = WebhookPayload(
+    payload = WebhookPayload(
         event_id=event_id,
         fingerprint=event_id,
         charge_key=str(intent.pk),
@@ -44,50 +97,30 @@ def payload_of(intent: PaymentIntent, outcome: Outcome = Outcome.SUCCEEDED, **ch
         outcome=outcome,
         claimed=Money(intent.amount, intent.currency),
     )
-    return replace(claim, **changes)
+    return replace(payload, **changes)
 
 
-def deliver(ledger: LedgerGateway, *claims: WebhookPayload, now: datetime = NOON) -> None:
+def deliver(ledger: LedgerGateway, *payloads: WebhookPayload, now: datetime = NOON) -> None:
     """
-    Have the gateway call back with these claims, one after the other.
+    Deliver these webhooks of the gateway, one after the other.
     """
-    for claim in claims:
-        ledger.claims[claim.event_id.encode()] = claim
-        inbox.receive(claim.event_id.encode(), {}, now=now)
+    for payload in payloads:
+        ledger.claims[payload.event_id.encode()] = payload
+        inbox.receive(payload.event_id.encode(), {}, now=now)
 
 
-def charge_elsewhere(
-    ledger: LedgerGateway, intent: PaymentIntent, *, key: str = "second", **changes: object
-) -> WebhookPayload:
+def charge_elsewhere(ledger: LedgerGateway, intent: PaymentIntent, *, key: str = "second") -> WebhookPayload:
     """
-    Have somebody else charge an order at the gateway, by a key of his own, and return what it claims of that.
+    Charge an order at the gateway with a key that is not ours, and return the webhook about that charge.
     """
-    charge = replace(charge_request(intent), idempotency_key=key, payment_method="tok_visa", reference="", **changes)
+    charge = replace(charge_request(intent), idempotency_key=key, payment_method="tok_visa", reference="")
     ledger.charge(charge)
-    return payload_of(intent, charge_key=key, reference=f"instant-{key}", claimed=Money(charge.amount, charge.currency))
+    return payload_of(intent, charge_key=key, reference=f"instant-{key}")
 
 
-def capture_other_amount(
-    ledger: LedgerGateway, intent: PaymentIntent, amount: int, currency: str = "GBP"
-) -> ChargeRequest:
+def capture_other_amount(ledger: LedgerGateway, intent: PaymentIntent, amount: int, currency: str = "GBP") -> None:
     """
-    Have the gateway capture something else than an intent asks for.
+    Capture another amount at the gateway than an intent requests.
     """
     charge = replace(charge_request(intent), amount=amount, currency=currency)
     ledger.captured[charge.idempotency_key] = charge
-    return charge
-
-
-def captured() -> list[tuple[int, str, str, int]]:
-    """
-    List the money that came, oldest first: its amount and currency, if it is surplus, and how much of it went back.
-    """
-    captures = Capture.objects.order_by("pk")
-    return [(it.amount, it.currency, "surplus" if it.surplus else "", it.returned) for it in captures]
-
-
-def given_back() -> list[tuple[int, str, str]]:
-    """
-    List the refunds, oldest first: their amounts, states and reasons.
-    """
-    return list(Refund.objects.order_by("pk").values_list("amount", "status", "reason"))

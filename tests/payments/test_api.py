@@ -1,4 +1,3 @@
-from datetime import UTC, datetime
 from html import unescape
 from uuid import uuid4
 
@@ -6,46 +5,39 @@ import pytest
 from django.test import Client
 from rest_framework.test import APIClient
 
-from payments import refunds
 from payments.charges import services
-from payments.models import PaymentIntent, Refund
+from payments.models import PaymentIntent
 from tests.factories import make_customer, make_stock, place_order
 from tests.outbox import counting_statements
-from tests.payments.scenes import payment_requested
+from tests.payments.scenes import NOON, payment_requested, request_refund
 
 pytestmark = pytest.mark.django_db
 
 PAYMENTS = "/api/v1/payments/"
-NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
 
 def pay(username: str = "ada", **changes: object) -> PaymentIntent:
-    asked = payment_requested(customer_id=str(make_customer(username=username).pk), **changes)
-    services.collect([asked], now=NOON)
-    return PaymentIntent.objects.get(order_id=asked.order_id)
+    request = payment_requested(customer_id=str(make_customer(username=username).pk), **changes)
+    services.collect([request], now=NOON)
+    return PaymentIntent.objects.get(order_id=request.order_id)
 
 
-def give_back(intent: PaymentIntent, amount: int) -> Refund:
-    (refund,) = refunds.refund(str(intent.order_id), amount=amount, reason="a scratch", now=NOON)
-    return refund
-
-
-def listed(api: APIClient, **filters: object) -> list[str]:
+def listed_ids(api: APIClient, **filters: object) -> list[str]:
     return [payment["id"] for payment in api.get(PAYMENTS, filters).json()["results"]]
 
 
 class TestDetail:
-    def test_shows_a_payment_and_what_of_it_went_back(self, api, drain):
+    def test_shows_a_payment_and_its_refunds(self, api, drain):
         paid = pay(amount=10_000)
-        sent = give_back(paid, 6_000)
+        settled = request_refund(paid.order_id, 6_000)
         drain()
-        owed = give_back(paid, 1_000)
+        pending = request_refund(paid.order_id, 1_000)
 
-        answer = api.get(f"{PAYMENTS}{paid.pk}/")
+        response = api.get(f"{PAYMENTS}{paid.pk}/")
 
-        sent.refresh_from_db()
-        assert answer.status_code == 200
-        assert answer.json() == {
+        settled.refresh_from_db()
+        assert response.status_code == 200
+        assert response.json() == {
             "url": f"http://testserver{PAYMENTS}{paid.pk}/",
             "id": str(paid.pk),
             "order_id": str(paid.order_id),
@@ -57,16 +49,16 @@ class TestDetail:
             "created_at": "2030-06-01T12:00:00Z",
             "refunds": [
                 {
-                    "id": str(sent.pk),
+                    "id": str(settled.pk),
                     "amount": 6_000,
                     "currency": "GBP",
                     "status": "succeeded",
                     "reason": "a scratch",
                     "requested_at": "2030-06-01T12:00:00Z",
-                    "settled_at": sent.settled_at.isoformat().replace("+00:00", "Z"),
+                    "settled_at": settled.settled_at.isoformat().replace("+00:00", "Z"),
                 },
                 {
-                    "id": str(owed.pk),
+                    "id": str(pending.pk),
                     "amount": 1_000,
                     "currency": "GBP",
                     "status": "pending",
@@ -78,27 +70,27 @@ class TestDetail:
         }
 
     @pytest.mark.parametrize(
-        "name", ["{others}", "{nobodys}", "{unknown}", "1", "null", "%00", "..%2f", "9" * 21, "{others}x", "' OR 1=1"]
+        "name", ["{others}", "{anonymous}", "{unknown}", "1", "null", "%00", "..%2f", "9" * 21, "{others}x", "' OR 1=1"]
     )
-    def test_finds_nothing_under_another_name(self, api, name):
-        nobodys = payment_requested(customer_id="")
-        services.collect([nobodys], now=NOON)
-        ids = {"others": pay("bob").pk, "nobodys": PaymentIntent.objects.get(customer_id="").pk, "unknown": uuid4()}
+    def test_is_not_found_under_another_id(self, api, name):
+        anonymous = payment_requested(customer_id="")
+        services.collect([anonymous], now=NOON)
+        ids = {"others": pay("bob").pk, "anonymous": PaymentIntent.objects.get(customer_id="").pk, "unknown": uuid4()}
 
-        answer = api.get(f"{PAYMENTS}{name.format(**ids)}/")
+        response = api.get(f"{PAYMENTS}{name.format(**ids)}/")
 
         unknown = api.get(f"{PAYMENTS}{uuid4()}/")
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-        assert answer.json() | {"request_id": ""} == unknown.json() | {"request_id": ""}
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")
+        assert response.json() | {"request_id": ""} == unknown.json() | {"request_id": ""}
 
 
 class TestList:
-    def test_shows_own_payments_from_the_newest(self, api):
+    def test_shows_the_customers_own_payments_newest_first(self, api):
         first, second = pay(), pay()
         pay("bob")
         services.collect([payment_requested(customer_id="")], now=NOON)
 
-        assert listed(api) == [str(second.pk), str(first.pk)]
+        assert listed_ids(api) == [str(second.pk), str(first.pk)]
 
     def test_shows_the_payment_of_an_order(self, api, drain):
         make_stock()
@@ -109,7 +101,7 @@ class TestList:
 
         assert (payment["order_id"], payment["status"]) == (str(order.pk), "succeeded")
 
-    def test_leads_to_each_payment(self, api):
+    def test_links_to_each_payment(self, api):
         paid = pay()
 
         (payment,) = api.get(PAYMENTS).json()["results"]
@@ -117,56 +109,56 @@ class TestList:
         assert api.get(payment["url"]).json() == payment
         assert payment["id"] == str(paid.pk)
 
-    def test_narrows_by_order_and_status(self, api):
+    def test_filters_by_order_and_status(self, api):
         paid, declined = pay(), pay(payment_method="tok_declined")
 
-        assert listed(api, order_id=paid.order_id) == [str(paid.pk)]
-        assert listed(api, status="failed") == [str(declined.pk)]
-        assert listed(api, status="failed", order_id=paid.order_id) == []
-        assert listed(api, status="", order_id="") == [str(declined.pk), str(paid.pk)]
+        assert listed_ids(api, order_id=paid.order_id) == [str(paid.pk)]
+        assert listed_ids(api, status="failed") == [str(declined.pk)]
+        assert listed_ids(api, status="failed", order_id=paid.order_id) == []
+        assert listed_ids(api, status="", order_id="") == [str(declined.pk), str(paid.pk)]
 
     @pytest.mark.parametrize(
         ("parameter", "value"),
         [("status", "paid"), ("status", "a\x00"), ("order_id", "1"), ("order_id", "\x00"), ("order_id", "9" * 5_000)],
     )
-    def test_names_a_parameter_that_says_nothing(self, api, parameter, value):
-        answer = api.get(PAYMENTS, {parameter: value})
+    def test_names_an_invalid_parameter(self, api, parameter, value):
+        response = api.get(PAYMENTS, {parameter: value})
 
-        (fault,) = answer.json()["errors"]
-        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_parameter")
-        assert (fault["code"], fault["parameter"]) == ("invalid_parameter", parameter)
+        (error,) = response.json()["errors"]
+        assert (response.status_code, response.json()["code"]) == (400, "invalid_parameter")
+        assert (error["code"], error["parameter"]) == ("invalid_parameter", parameter)
 
-    def test_costs_as_many_statements_for_fifty_payments_as_for_one(self, api):
-        give_back(pay(), 100)
+    def test_takes_as_many_statements_for_fifty_payments_as_for_one(self, api):
+        request_refund(pay().order_id, 100)
         with counting_statements() as for_one:
-            assert len(listed(api)) == 1
+            assert len(listed_ids(api)) == 1
         for _ in range(49):
-            give_back(pay(), 100)
+            request_refund(pay().order_id, 100)
 
         with counting_statements() as for_fifty:
-            assert len(listed(api)) == 50
+            assert len(listed_ids(api)) == 50
 
         assert len(for_fifty) == len(for_one)
 
-    def test_is_for_those_who_are_logged_in(self):
-        answer = APIClient().get(PAYMENTS)
+    def test_requires_authentication(self):
+        response = APIClient().get(PAYMENTS)
 
-        assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+        assert (response.status_code, response.json()["code"]) == (401, "not_authenticated")
 
     @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-    def test_is_not_to_be_written(self, api, method):
-        answer = getattr(api, method)(PAYMENTS)
+    def test_is_read_only(self, api, method):
+        response = getattr(api, method)(PAYMENTS)
 
-        assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+        assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
 
-    def test_hides_how_the_money_moves(self, api):
+    def test_omits_the_payment_method_the_email_and_the_reference(self, api):
         paid = pay()
 
-        shown = api.get(PAYMENTS).content.decode()
+        body = api.get(PAYMENTS).content.decode()
 
         assert paid.provider_reference
         for secret in (paid.payment_method, paid.email, paid.provider_reference):
-            assert secret not in shown
+            assert secret not in body
 
 
 class TestPage:
@@ -183,9 +175,9 @@ class TestPage:
 
     def test_shows_amounts_orders_and_refunds(self, browser, drain):
         paid = pay(amount=10_000)
-        give_back(paid, 6_000)
+        request_refund(paid.order_id, 6_000)
         drain()
-        give_back(paid, 1_000)
+        request_refund(paid.order_id, 1_000)
 
         page = self.text_of(browser)
 

@@ -1,253 +1,338 @@
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from django.utils import timezone
+from django_q.models import Schedule
 
-from messaging import contracts
+from messaging.contracts import PaymentAnomalyFound, PaymentFailed, PaymentRefunded, PaymentSucceeded
 from payments import reconciliation, refunds
 from payments.charges import services
 from payments.differences import REPAIRABLE, DifferenceKind
-from payments.gateway.protocol import Answer, NoStatement, Outcome, RefundRequest, StatementEntry, TimedOut, Unreachable
+from payments.gateway.protocol import (
+    Answer,
+    NoStatement,
+    Outcome,
+    RefundRequest,
+    StatementEntry,
+    TimedOut,
+    Unreachable,
+)
 from payments.models import Capture, PaymentIntent
 from payments.reconciliation import ReconciliationReport
+from tests.gateways import LedgerGateway
 from tests.outbox import announced, published
 from tests.payments.scenes import (
     NOON,
+    CaptureRow,
+    RefundRow,
     capture_other_amount,
-    captured,
+    capture_rows,
     charge_elsewhere,
     dues_of,
-    given_back,
     payment_requested,
-    status_of,
+    refund_rows,
+    request_refund,
+    unopened_intent,
 )
 
 pytestmark = pytest.mark.django_db
 
 LATER = NOON + timedelta(hours=1)
-HALF = {"amount": 2_000, "currency": "GBP"}
+NOTHING = ReconciliationReport(entries=0, captures=0, repaired=[], left=[])
+KEPT = CaptureRow(4_500)
+
+
+class DatedLedger(LedgerGateway):
+    """
+    Records every charge a month before noon, and returns only the entries since the requested moment.
+    """
+
+    def statement(self, since: datetime | None) -> Iterable[StatementEntry]:
+        entries = [replace(entry, captured_at=NOON - timedelta(days=30)) for entry in super().statement(since)]
+        return [entry for entry in entries if not since or entry.captured_at >= since]
 
 
 @pytest.fixture
 def paid(ledger) -> PaymentIntent:
     """
-    45.00 GBP that both books have, and that 20.00 GBP went back of.
+    45.00 GBP, of which 20.00 GBP are refunded, in both books.
     """
-    asked = payment_requested()
-    services.collect([asked], now=NOON)
-    (refund,) = refunds.refund(asked.order_id, amount=2_000, reason="a scratch", now=NOON)
+    intent = collect()
+    refund = request_refund(intent.order_id, 2_000)
     refunds.send([str(refund.pk)], now=NOON)
-    return PaymentIntent.objects.get()
+    return intent
 
 
-def pending() -> PaymentIntent:
+def collect(payment_method: str = "tok_visa", *, now: datetime = NOON) -> PaymentIntent:
+    request = payment_requested(payment_method=payment_method)
+    services.collect([request], now=now)
+    return PaymentIntent.objects.get(order_id=request.order_id)
+
+
+def refund_at_the_gateway(ledger: LedgerGateway, intent: PaymentIntent, *, key: str = "by-hand") -> None:
     """
-    A payment that waits for its customer.
+    Refund 20.00 GBP of an intent's charge in the gateway's books only.
     """
-    services.collect([payment_requested(payment_method="tok_pending")], now=NOON)
-    return PaymentIntent.objects.get(status="processing")
+    reference = f"instant-{intent.pk}"
+    request = RefundRequest(idempotency_key=key, charge_reference=reference, amount=2_000, currency="GBP")
+    ledger.refunded[key] = request
 
 
 def reconcile(since: datetime | None = None) -> ReconciliationReport:
     return reconciliation.reconcile(since=since, now=LATER)
 
 
-def found(report: ReconciliationReport) -> list[tuple[str, str, str]]:
+def differences(report: ReconciliationReport) -> list[tuple[str, str, str]]:
     """
-    List what differed: its kind, the gateway's reference, and whether it is repaired.
+    Return of each difference its kind, the gateway's reference, and whether it is repaired or left.
     """
     states = [(report.repaired, "repaired"), (report.left, "left")]
-    return sorted((it.kind, it.reference, state) for differences, state in states for it in differences)
-
-
-def intent_of(asked: contracts.PaymentRequested) -> PaymentIntent:
-    return PaymentIntent.objects.get(order_id=asked.order_id)
+    return sorted((it.kind, it.reference, state) for found, state in states for it in found)
 
 
 class TestReconcile:
-    def test_leaves_what_somebody_gave_back_at_the_gateway_to_a_person(self, ledger):
-        intent = pending()
-        ledger.approve(str(intent.pk))
-        reference = f"instant-{intent.pk}"
-        ledger.refund(
-            RefundRequest(idempotency_key="by hand", charge_reference=reference, amount=intent.amount, currency="GBP")
-        )
-
-        report = reconcile()
-
-        assert found(report) == [("given_back", reference, "left")]
-        intent.refresh_from_db()
-        assert intent.status == "processing"
-
     def test_finds_nothing_where_the_books_agree(self, paid, ledger):
         before = announced()
 
-        report = reconcile()
-
-        assert report == ReconciliationReport(entries=1, captures=1, repaired=[], left=[])
+        assert reconcile() == ReconciliationReport(entries=1, captures=1, repaired=[], left=[])
         assert announced() == before
 
-    def test_finds_nothing_wrong_with_money_that_is_not_there(self, ledger):
+    def test_finds_nothing_where_no_money_was_captured(self, ledger):
         services.collect([payment_requested(payment_method="tok_declined"), payment_requested(amount=0)], now=NOON)
-        pending()
+        collect("tok_pending")
 
-        assert reconcile() == ReconciliationReport(entries=0, captures=0, repaired=[], left=[])
+        assert reconcile() == NOTHING
 
-    def test_takes_payments_that_were_opened_elsewhere_for_none_of_this_gateways(self, paid, ledger):
-        PaymentIntent.objects.update(gateway="payments.gateway.adapters.of_old.Gateway")
+    def test_leaves_out_payments_that_were_opened_at_another_gateway(self, paid, ledger):
+        PaymentIntent.objects.update(gateway="payments.gateway.adapters.former.FormerGateway")
         ledger.captured.clear()
 
-        assert reconcile() == ReconciliationReport(entries=0, captures=0, repaired=[], left=[])
+        assert reconcile() == NOTHING
 
-    def test_leaves_out_what_it_learned_after_it_asked(self, paid, ledger):
+    def test_leaves_out_captures_that_were_recorded_after_the_statement(self, paid, ledger):
         ledger.captured.clear()
         Capture.objects.update(captured_at=LATER + timedelta(seconds=1))
 
-        assert found(reconcile()) == []
+        assert differences(reconcile()) == []
 
     @pytest.mark.parametrize("problem", [TimedOut, Unreachable])
-    def test_says_that_the_gateway_could_not_be_asked(self, ledger, monkeypatch, problem):
-        def unable(since: datetime | None) -> Iterable[StatementEntry]:
+    def test_raises_that_the_gateway_could_not_be_queried(self, ledger, monkeypatch, problem):
+        def fail(since: datetime | None) -> Iterable[StatementEntry]:
             raise problem
 
-        monkeypatch.setattr(ledger, "statement", unable)
+        monkeypatch.setattr(ledger, "statement", fail)
 
         with pytest.raises(problem):
             reconcile()
 
-    def test_says_that_a_gateway_keeps_no_books(self):
+    def test_raises_that_a_gateway_keeps_no_books(self):
         with pytest.raises(NoStatement, match="keeps no books"):
             reconcile()
 
 
+class TestReconcileSince:
+    @pytest.fixture(autouse=True)
+    def dated(self, monkeypatch) -> LedgerGateway:
+        ledger = DatedLedger()
+        monkeypatch.setattr("payments.gateway.protocol.current", lambda: ledger)
+        return ledger
+
+    def test_leaves_out_what_both_books_had_before(self):
+        collect(now=NOON - timedelta(days=30))
+
+        assert reconcile(NOON) == NOTHING
+
+    def test_reads_older_entries_for_captures_that_were_recorded_lately(self):
+        collect("tok_timeout", now=NOON - timedelta(days=30))
+        reconcile(None)
+
+        agreeing = ReconciliationReport(entries=1, captures=1, repaired=[], left=[])
+        assert reconcile(NOON - timedelta(days=2)) == agreeing
+
+    def test_finds_captures_that_only_our_books_have_since_then(self, dated):
+        collect()
+        dated.captured.clear()
+
+        assert [it.kind for it in reconcile(NOON - timedelta(days=2)).left] == [DifferenceKind.MISSING]
+        assert reconcile(NOON + timedelta(minutes=1)).left == []
+
+
 class TestRepair:
-    def test_takes_a_payment_as_paid_whose_answer_never_came(self, ledger):
-        asked = payment_requested(payment_method="tok_timeout")
-        services.collect([asked], now=NOON)
-
+    def assert_repaired_once(self, kind: str, reference: str) -> None:
         reports = [reconcile(), reconcile()]
+        assert [differences(report) for report in reports] == [[(kind, reference, "repaired")], []]
 
-        reference = f"instant-{intent_of(asked).pk}"
-        assert [found(report) for report in reports] == [[("unbooked", reference, "repaired")], []]
-        assert (status_of(asked), captured()) == ("succeeded", [(4_500, "GBP", "", 0)])
-        assert len(published(contracts.PaymentSucceeded)) == 1
+    def test_records_a_payment_whose_answer_was_lost(self, ledger):
+        intent = collect("tok_timeout")
 
-    def test_gives_back_once_what_came_for_an_order_that_was_over(self, ledger):
-        asked = payment_requested(payment_method="tok_pending")
-        services.collect([asked], now=NOON)
-        services.settle_overdue(dues_of(asked), now=NOON)
-        intent = intent_of(asked)
+        self.assert_repaired_once("unbooked", f"instant-{intent.pk}")
+
+        intent.refresh_from_db()
+        assert (intent.status, capture_rows()) == ("succeeded", [KEPT])
+        assert len(published(PaymentSucceeded)) == 1
+
+        services.ask_again({str(intent.order_id): 1}, now=NOON)
+        services.settle_overdue(dues_of(intent), now=NOON)
+        assert (capture_rows(), refund_rows()) == ([KEPT], [])
+
+    def test_refunds_once_what_was_captured_for_an_order_that_was_over(self, ledger):
+        intent = collect("tok_pending")
+        services.settle_overdue(dues_of(intent), now=NOON)
         ledger.approve(str(intent.pk))
 
-        reports = [reconcile(), reconcile()]
+        self.assert_repaired_once("unbooked", f"instant-{intent.pk}")
 
-        assert [found(report) for report in reports] == [[("unbooked", f"instant-{intent.pk}", "repaired")], []]
-        assert given_back() == [(4_500, "pending", "paid when the order was over")]
-        assert [it.anomaly for it in published(contracts.PaymentAnomalyFound)] == ["paid_late"]
+        assert refund_rows() == [RefundRow(4_500, "pending", "paid when the order was over")]
+        assert [it.anomaly for it in published(PaymentAnomalyFound)] == ["paid_late"]
 
-    def test_gives_back_once_what_somebody_else_charged_for_the_order(self, paid, ledger):
+    def test_refunds_once_what_another_charge_captured_for_the_order(self, paid, ledger):
         charge_elsewhere(ledger, paid)
 
-        reports = [reconcile(), reconcile()]
+        self.assert_repaired_once("unbooked", "instant-second")
 
-        assert [found(report) for report in reports] == [[("unbooked", "instant-second", "repaired")], []]
-        assert captured() == [(4_500, "GBP", "", 2_000), (4_500, "GBP", "surplus", 4_500)]
-        assert given_back()[1:] == [(4_500, "pending", "paid twice")]
+        assert capture_rows() == [CaptureRow(4_500, returned=2_000), CaptureRow(4_500, surplus=True, returned=4_500)]
+        assert refund_rows()[1:] == [RefundRow(4_500, "pending", "paid twice")]
 
-    def test_takes_no_payment_as_paid_for_what_somebody_else_charged(self, ledger):
-        intent = pending()
+    def test_does_not_complete_a_payment_by_another_charge(self, ledger):
+        intent = collect("tok_pending")
         charge_elsewhere(ledger, intent)
 
         reconcile()
 
         intent.refresh_from_db()
-        assert (intent.status, captured()) == ("processing", [(4_500, "GBP", "surplus", 4_500)])
-        assert published(contracts.PaymentSucceeded) == []
+        assert intent.status == "processing"
+        assert capture_rows() == [CaptureRow(4_500, surplus=True, returned=4_500)]
+        assert published(PaymentSucceeded) == []
 
-    def test_gives_back_another_amount_than_was_asked_for(self, ledger):
-        intent = pending()
+    def test_refunds_another_amount_than_requested(self, ledger):
+        intent = collect("tok_pending")
         capture_other_amount(ledger, intent, 4_000)
 
-        reports = [reconcile(), reconcile()]
+        self.assert_repaired_once("unbooked", f"instant-{intent.pk}")
 
-        assert [found(report) for report in reports] == [[("unbooked", f"instant-{intent.pk}", "repaired")], []]
-        assert captured() == [(4_000, "GBP", "surplus", 4_000)]
-        assert [it.reason for it in published(contracts.PaymentFailed)] == ["mismatch"]
+        assert capture_rows() == [CaptureRow(4_000, surplus=True, returned=4_000)]
+        assert [it.reason for it in published(PaymentFailed)] == ["mismatch"]
 
-    def test_settles_a_refund_whose_answer_never_came(self, paid, ledger):
-        (refund,) = refunds.refund(str(paid.order_id), amount=2_000, reason="a dent", now=NOON)
-        charge = f"instant-{paid.pk}"
-        ledger.refunded[str(refund.pk)] = RefundRequest(idempotency_key=str(refund.pk), charge_reference=charge, **HALF)
+    def test_completes_a_refund_whose_answer_was_lost(self, paid, ledger):
+        refund = request_refund(paid.order_id, 2_000)
+        refund_at_the_gateway(ledger, paid, key=str(refund.pk))
 
-        reports = [reconcile(), reconcile()]
+        self.assert_repaired_once("refund_unsettled", f"instant-{paid.pk}")
 
         refund.refresh_from_db()
-        assert [found(report) for report in reports] == [[("refund_unsettled", charge, "repaired")], []]
         assert (refund.status, refund.settled_at, refund.provider_reference) == ("succeeded", LATER, "")
-        assert len(published(contracts.PaymentRefunded)) == 2
-
-    def test_is_not_done_again_by_answers_that_come_afterwards(self, ledger):
-        asked = payment_requested(payment_method="tok_timeout")
-        services.collect([asked], now=NOON)
-        reconcile()
-
-        services.ask_again({asked.order_id: 1}, now=NOON)
-        services.settle_overdue(dues_of(asked), now=NOON)
-
-        assert (captured(), given_back()) == ([(4_500, "GBP", "", 0)], [])
+        assert len(published(PaymentRefunded)) == 2
 
 
-class TestWhatIsLeftToAPerson:
-    def assert_left(self, kind: DifferenceKind, reference: str) -> None:
+class TestDifferencesLeftToAnOperator:
+    def assert_left(self, kind: DifferenceKind, intent: PaymentIntent | None = None, *, key: str = "") -> None:
         """
-        See that it is found, and found again, and that nothing is done about it.
+        Assert that the difference is found twice, and that nothing is changed.
         """
-        before = (captured(), given_back(), announced())
-        assert [found(reconcile()), found(reconcile())] == [[(kind, reference, "left")]] * 2
-        assert (captured(), given_back(), announced()) == before
+        reference = f"instant-{intent.pk if intent else key}"
+        before = (capture_rows(), refund_rows(), announced())
+        assert [differences(reconcile()), differences(reconcile())] == [[(kind, reference, "left")]] * 2
+        assert (capture_rows(), refund_rows(), announced()) == before
 
-    def test_is_money_for_no_order_of_ours(self, paid, ledger):
-        stranger = PaymentIntent(order_id=paid.pk, amount=4_500, currency="GBP", created_at=NOON)
-        charge_elsewhere(ledger, stranger, key="strange")
+    def test_a_capture_that_was_refunded_at_the_gateway(self, ledger):
+        intent = collect("tok_pending")
+        ledger.approve(str(intent.pk))
+        refund_at_the_gateway(ledger, intent)
 
-        self.assert_left(DifferenceKind.STRANGE, "instant-strange")
+        self.assert_left(DifferenceKind.GIVEN_BACK, intent)
+        intent.refresh_from_db()
+        assert intent.status == "processing"
 
-    def test_is_money_that_the_gateway_does_not_have(self, paid, ledger):
+    def test_a_capture_for_no_order_of_ours(self, paid, ledger):
+        charge_elsewhere(ledger, unopened_intent(), key="strange")
+
+        self.assert_left(DifferenceKind.STRANGE, key="strange")
+
+    def test_a_capture_that_the_gateway_does_not_have(self, paid, ledger):
         ledger.captured.clear()
 
-        self.assert_left(DifferenceKind.MISSING, f"instant-{paid.pk}")
+        self.assert_left(DifferenceKind.MISSING, paid)
 
     @pytest.mark.parametrize(("amount", "currency"), [(4_499, "GBP"), (4_500, "USD")])
-    def test_is_money_of_another_amount_or_currency(self, paid, ledger, amount, currency):
+    def test_a_capture_of_another_amount_or_currency(self, paid, ledger, amount, currency):
         capture_other_amount(ledger, paid, amount, currency)
 
-        self.assert_left(DifferenceKind.DIFFERENT, f"instant-{paid.pk}")
+        self.assert_left(DifferenceKind.DIFFERENT, paid)
 
-    def test_is_a_refund_that_we_did_not_ask_for(self, paid, ledger):
-        charge = f"instant-{paid.pk}"
-        ledger.refunded["by-hand"] = RefundRequest(idempotency_key="by-hand", charge_reference=charge, **HALF)
+    def test_a_refund_that_we_did_not_request(self, paid, ledger):
+        refund_at_the_gateway(ledger, paid)
 
-        self.assert_left(DifferenceKind.REFUND_STRANGE, charge)
+        self.assert_left(DifferenceKind.REFUND_STRANGE, paid)
 
-    def test_is_a_refund_of_another_amount(self, paid, ledger):
+    def test_a_refund_of_another_amount(self, paid, ledger):
         (key,) = ledger.refunded
         ledger.refunded[key] = replace(ledger.refunded[key], amount=1_999)
 
-        self.assert_left(DifferenceKind.REFUND_STRANGE, f"instant-{paid.pk}")
+        self.assert_left(DifferenceKind.REFUND_STRANGE, paid)
 
-    def test_is_a_refund_that_was_first_refused(self, paid, ledger):
-        (refund,) = refunds.refund(str(paid.order_id), amount=2_000, reason="a dent", now=NOON)
+    def test_a_refund_that_was_refused_before(self, paid, ledger):
+        refund = request_refund(paid.order_id, 2_000)
         refunds.apply_replies({refund.pk: Answer(outcome=Outcome.DECLINED)}, now=NOON)
-        charge = f"instant-{paid.pk}"
-        ledger.refunded[str(refund.pk)] = RefundRequest(idempotency_key=str(refund.pk), charge_reference=charge, **HALF)
+        refund_at_the_gateway(ledger, paid, key=str(refund.pk))
 
-        self.assert_left(DifferenceKind.REFUND_STRANGE, charge)
+        self.assert_left(DifferenceKind.REFUND_STRANGE, paid)
 
-    def test_is_a_refund_that_the_gateway_does_not_have(self, paid, ledger):
+    def test_a_refund_that_the_gateway_does_not_have(self, paid, ledger):
         ledger.refunded.clear()
 
-        self.assert_left(DifferenceKind.REFUND_MISSING, f"instant-{paid.pk}")
+        self.assert_left(DifferenceKind.REFUND_MISSING, paid)
 
-    def test_is_every_other_kind_than_those_that_are_repaired(self):
+    def test_every_kind_that_is_not_repaired(self):
         assert {DifferenceKind.UNBOOKED, DifferenceKind.REFUND_UNSETTLED} == REPAIRABLE
+
+
+class TestReconcileLately:
+    def test_repairs_the_last_two_days(self, ledger, monkeypatch):
+        requested: list[datetime] = []
+        statement = ledger.statement
+        monkeypatch.setattr(ledger, "statement", lambda since: requested.append(since) or statement(since))
+        intent = collect("tok_timeout", now=timezone.now())
+        now = timezone.now()
+
+        reconciliation.reconcile_lately()
+
+        assert abs(now - requested[0] - timedelta(days=3)) < timedelta(seconds=5)
+        intent.refresh_from_db()
+        assert intent.status == "succeeded"
+
+    def test_logs_what_is_left_to_an_operator(self, ledger, caplog):
+        intent = collect(now=timezone.now())
+        ledger.captured.clear()
+
+        reconciliation.reconcile_lately()
+
+        (record,) = [it for it in caplog.records if it.levelno == logging.ERROR]
+        assert f"reference='instant-{intent.pk}'" in record.getMessage()
+
+    @pytest.mark.parametrize("problem", [TimedOut("no answer"), Unreachable("no route")], ids=["silent", "away"])
+    def test_waits_for_the_next_hour_when_the_gateway_cannot_be_queried(self, ledger, monkeypatch, problem, caplog):
+        intent = collect("tok_timeout")
+
+        def fail(since: datetime | None) -> Iterable[StatementEntry]:
+            raise problem
+
+        monkeypatch.setattr(ledger, "statement", fail)
+
+        reconciliation.reconcile_lately()
+
+        intent.refresh_from_db()
+        assert (intent.status, capture_rows()) == ("unknown", [])
+        assert f"Payments were not reconciled: {problem}" in caplog.text
+
+    def test_logs_no_error_where_the_gateway_keeps_no_books(self, caplog):
+        reconciliation.reconcile_lately()
+
+        assert not [it for it in caplog.records if it.levelno >= logging.ERROR]
+
+    def test_is_scheduled_every_hour(self):
+        schedule = Schedule.objects.get(func="payments.reconciliation.reconcile_lately")
+
+        assert (schedule.schedule_type, schedule.name) == ("H", "Reconcile payments with the gateway")

@@ -1,25 +1,21 @@
 import pytest
 
-from messaging import contracts
+from messaging.contracts import PaymentFailed, PaymentSucceeded, RefundRequested
 from messaging.subscribers import PartlyUnavailable
 from payments.charges import services
 from payments.gateway.protocol import TimedOut, Unreachable
 from payments.models import PaymentIntent, Refund
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
-from tests.payments.scenes import NOON, dues_of, payment_requested, status_of
+from tests.payments.scenes import NOON, RefundRow, dues_of, payment_requested, refund_rows, status_of
 
 pytestmark = pytest.mark.django_db
 
 
-def expired(request: contracts.PaymentRequested) -> contracts.PaymentFailed:
-    return contracts.PaymentFailed(order_id=request.order_id, reason="expired")
-
-
 class TestCollect:
-    def test_charges_the_amount_and_announces_it(self, ledger):
-        asked = payment_requested()
+    def test_charges_the_amount_and_publishes_the_success(self, ledger):
+        request = payment_requested()
 
-        services.collect([asked], now=NOON)
+        services.collect([request], now=NOON)
 
         (charge,) = ledger.captured.values()
         intent = PaymentIntent.objects.get()
@@ -27,59 +23,59 @@ class TestCollect:
         assert charge.idempotency_key == str(intent.pk)
         assert (intent.status, intent.provider_reference) == ("succeeded", f"instant-{intent.pk}")
         assert intent.customer_id == "17"
-        assert published(contracts.PaymentSucceeded) == [
-            contracts.PaymentSucceeded(order_id=asked.order_id, amount=4_500, currency="GBP")
+        assert published(PaymentSucceeded) == [
+            PaymentSucceeded(order_id=request.order_id, amount=4_500, currency="GBP")
         ]
 
-    def test_announces_that_it_was_declined(self, ledger):
-        asked = payment_requested(payment_method="tok_declined")
+    def test_publishes_that_the_payment_was_declined(self, ledger):
+        request = payment_requested(payment_method="tok_declined")
 
-        services.collect([asked], now=NOON)
+        services.collect([request], now=NOON)
 
-        assert status_of(asked) == "failed"
-        assert published(contracts.PaymentFailed) == [
-            contracts.PaymentFailed(order_id=asked.order_id, reason="declined", detail="card_declined")
+        assert status_of(request) == "failed"
+        assert published(PaymentFailed) == [
+            PaymentFailed(order_id=request.order_id, reason="declined", detail="card_declined")
         ]
 
-    def test_waits_for_a_customer_who_still_has_to_agree(self, ledger):
-        asked = payment_requested(payment_method="tok_pending")
+    def test_waits_for_a_customer_who_still_has_to_authorize(self, ledger):
+        request = payment_requested(payment_method="tok_pending")
 
-        services.collect([asked], now=NOON)
+        services.collect([request], now=NOON)
 
-        assert status_of(asked) == "processing"
+        assert status_of(request) == "processing"
         assert announced() == {}
 
-    def test_takes_nothing_as_paid_without_asking_the_gateway(self, ledger):
-        asked = payment_requested(amount=0, payment_method="tok_declined")
+    def test_lets_a_payment_of_nothing_succeed_without_a_call(self, ledger):
+        request = payment_requested(amount=0, payment_method="tok_declined")
 
-        services.collect([asked], now=NOON)
+        services.collect([request], now=NOON)
 
-        assert status_of(asked) == "succeeded"
+        assert status_of(request) == "succeeded"
         assert ledger.calls == {}
         assert announced() == {"payments.payment_succeeded": 1}
 
-    def test_charges_once_however_often_it_is_told(self, ledger):
-        asked = payment_requested()
+    def test_charges_once_when_the_request_is_repeated(self, ledger):
+        request = payment_requested()
 
-        services.collect([asked], now=NOON)
-        services.collect([asked], now=NOON)
+        services.collect([request], now=NOON)
+        services.collect([request], now=NOON)
 
         assert ledger.calls == {"charge": 1}
         assert announced() == {"payments.payment_succeeded": 1}
 
-    def test_charges_again_by_the_same_key_when_it_died_before_it_heard(self, ledger):
-        asked = payment_requested()
+    def test_repeats_a_charge_with_the_same_key_after_a_crash(self, ledger):
+        request = payment_requested()
         ledger.script.append(KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
-            services.collect([asked], now=NOON)
+            services.collect([request], now=NOON)
 
-        services.collect([asked], now=NOON)
+        services.collect([request], now=NOON)
 
         assert ledger.calls == {"charge": 2}
         assert list(ledger.captured) == [str(PaymentIntent.objects.get().pk)]
-        assert status_of(asked) == "succeeded"
+        assert status_of(request) == "succeeded"
 
-    def test_settles_the_others_when_one_could_not_be_asked(self, ledger):
+    def test_charges_the_others_when_the_gateway_is_unreachable_for_one(self, ledger):
         ledger.script.append(Unreachable("Connection refused."))
         requests = [payment_requested(), payment_requested(), payment_requested()]
 
@@ -91,16 +87,16 @@ class TestCollect:
         assert sorted(map(status_of, requests)) == ["processing", "succeeded", "succeeded"]
         assert announced() == {"payments.payment_succeeded": 2}
 
-    def test_does_not_charge_what_is_withdrawn_already(self, ledger):
-        asked = payment_requested()
-        services.stop(dues_of(asked), now=NOON)
+    def test_does_not_charge_a_withdrawn_payment(self, ledger):
+        request = payment_requested()
+        services.stop(dues_of(request), now=NOON)
 
-        services.collect([asked], now=NOON)
+        services.collect([request], now=NOON)
 
-        assert status_of(asked) == "cancelled"
+        assert status_of(request) == "cancelled"
         assert ledger.calls == {}
 
-    def test_costs_as_many_statements_for_two_hundred_as_for_two(self, ledger):
+    def test_takes_as_many_statements_for_two_hundred_as_for_two(self, ledger):
         with counting_statements() as for_two:
             services.collect([payment_requested(), payment_requested()], now=NOON)
         with counting_statements() as for_many:
@@ -111,38 +107,38 @@ class TestCollect:
 
 class TestSettleOverdue:
     def test_withdraws_an_unpaid_payment_and_fails_it_as_expired(self, ledger):
-        asked = payment_requested(payment_method="tok_pending")
-        services.collect([asked], now=NOON)
+        request = payment_requested(payment_method="tok_pending")
+        services.collect([request], now=NOON)
 
-        services.settle_overdue(dues_of(asked), now=NOON)
+        services.settle_overdue(dues_of(request), now=NOON)
 
-        assert status_of(asked) == "cancelled"
+        assert status_of(request) == "cancelled"
         assert ledger.cancelled == {str(PaymentIntent.objects.get().pk)}
-        assert published(contracts.PaymentFailed) == [expired(asked)]
+        assert published(PaymentFailed) == [PaymentFailed(order_id=request.order_id, reason="expired")]
 
-    def test_finds_out_that_it_was_paid_after_all(self, ledger):
-        asked = payment_requested(payment_method="tok_timeout")
-        services.collect([asked], now=NOON)
+    def test_lets_a_payment_succeed_that_was_captured_after_all(self, ledger):
+        request = payment_requested(payment_method="tok_timeout")
+        services.collect([request], now=NOON)
 
-        services.settle_overdue(dues_of(asked), now=NOON)
+        services.settle_overdue(dues_of(request), now=NOON)
 
-        assert status_of(asked) == "succeeded"
-        assert len(published(contracts.PaymentSucceeded)) == 1
-        assert published(contracts.PaymentFailed) == []
+        assert status_of(request) == "succeeded"
+        assert len(published(PaymentSucceeded)) == 1
+        assert published(PaymentFailed) == []
 
-    def test_expires_a_payment_that_was_never_opened_and_charges_it_never(self, ledger):
-        asked = payment_requested()
+    def test_expires_a_payment_that_was_never_opened_and_never_charges_it(self, ledger):
+        request = payment_requested()
 
-        services.settle_overdue(dues_of(asked), now=NOON)
-        services.settle_overdue(dues_of(asked), now=NOON)
-        services.collect([asked], now=NOON)
+        services.settle_overdue(dues_of(request), now=NOON)
+        services.settle_overdue(dues_of(request), now=NOON)
+        services.collect([request], now=NOON)
 
-        assert status_of(asked) == "cancelled"
+        assert status_of(request) == "cancelled"
         assert ledger.calls == {}
-        assert published(contracts.PaymentFailed) == [expired(asked)]
+        assert published(PaymentFailed) == [PaymentFailed(order_id=request.order_id, reason="expired")]
 
     @pytest.mark.parametrize("silence", [Unreachable(), TimedOut()], ids=["unreachable", "timed out"])
-    def test_waits_for_a_silent_gateway_and_settles_the_others(self, ledger, silence):
+    def test_defers_a_payment_about_which_the_gateway_is_silent_and_ends_the_others(self, ledger, silence):
         requests = [payment_requested(payment_method="tok_pending") for _ in range(3)]
         services.collect(requests, now=NOON)
         ledger.script.append(silence)
@@ -166,8 +162,51 @@ class TestSettleOverdue:
 
 
 class TestStop:
-    def test_costs_as_many_statements_for_two_hundred_as_for_two(self, ledger):
-        few, many = [payment_requested() for _ in range(2)], [payment_requested() for _ in range(200)]
+    def test_refunds_once_what_was_captured(self, ledger):
+        request = payment_requested()
+        services.collect([request], now=NOON)
+
+        services.stop(dues_of(request), now=NOON)
+        services.stop(dues_of(request), now=NOON)
+
+        refund = Refund.objects.get()
+        assert refund_rows() == [RefundRow(4_500, "pending", "order cancelled")]
+        assert published(RefundRequested) == [RefundRequested(order_id=request.order_id, refund_id=str(refund.pk))]
+
+    def test_has_an_open_payment_withdrawn(self, ledger, drain):
+        request = payment_requested(payment_method="tok_pending")
+        services.collect([request], now=NOON)
+
+        services.stop(dues_of(request), now=NOON)
+        drain()
+
+        assert status_of(request) == "cancelled"
+        assert ledger.calls == {"charge": 1, "cancel": 1}
+        assert published(PaymentFailed) == []
+
+    def test_refunds_money_that_was_captured_after_all(self, ledger, drain):
+        request = payment_requested(payment_method="tok_timeout")
+        services.collect([request], now=NOON)
+
+        services.stop(dues_of(request), now=NOON)
+        drain()
+
+        assert status_of(request) == "succeeded"
+        assert [refund.amount for refund in ledger.refunded.values()] == [4_500]
+        assert refund_rows() == [RefundRow(4_500, "succeeded", "paid after the order was cancelled")]
+
+    def test_refunds_nothing_of_a_payment_of_nothing(self, ledger, drain):
+        request = payment_requested(amount=0)
+        services.collect([request], now=NOON)
+
+        services.stop(dues_of(request), now=NOON)
+        drain()
+
+        assert refund_rows() == []
+        assert ledger.calls == {}
+
+    def test_takes_as_many_statements_for_two_hundred_as_for_two(self, ledger):
+        few, many = ([payment_requested() for _ in range(size)] for size in (2, 200))
         services.collect([*few, *many], now=NOON)
 
         with counting_statements() as for_two:
@@ -177,56 +216,3 @@ class TestStop:
 
         assert Refund.objects.count() == 202
         assert len(for_many) <= allowed_for_a_hundredfold(len(for_two))
-
-    def test_refunds_what_was_captured(self, ledger):
-        asked = payment_requested()
-        services.collect([asked], now=NOON)
-
-        services.stop(dues_of(asked), now=NOON)
-
-        refund = Refund.objects.get()
-        assert (refund.amount, refund.status, refund.reason) == (4_500, "pending", "order cancelled")
-        assert published(contracts.RefundRequested) == [
-            contracts.RefundRequested(order_id=asked.order_id, refund_id=str(refund.pk))
-        ]
-
-    def test_refunds_once_however_often_it_is_told(self, ledger):
-        asked = payment_requested()
-        services.collect([asked], now=NOON)
-
-        services.stop(dues_of(asked), now=NOON)
-        services.stop(dues_of(asked), now=NOON)
-
-        assert Refund.objects.count() == 1
-
-    def test_withdraws_what_is_on_its_way(self, ledger, drain):
-        asked = payment_requested(payment_method="tok_pending")
-        services.collect([asked], now=NOON)
-
-        services.stop(dues_of(asked), now=NOON)
-        drain()
-
-        assert status_of(asked) == "cancelled"
-        assert ledger.calls == {"charge": 1, "cancel": 1}
-        assert published(contracts.PaymentFailed) == []
-
-    def test_refunds_money_that_arrives_after_all(self, ledger, drain):
-        asked = payment_requested(payment_method="tok_timeout")
-        services.collect([asked], now=NOON)
-
-        services.stop(dues_of(asked), now=NOON)
-        drain()
-
-        assert status_of(asked) == "succeeded"
-        assert [refund.amount for refund in ledger.refunded.values()] == [4_500]
-        assert Refund.objects.get().reason == "paid after the order was cancelled"
-
-    def test_gives_nothing_back_when_nothing_was_to_be_paid(self, ledger, drain):
-        asked = payment_requested(amount=0)
-        services.collect([asked], now=NOON)
-
-        services.stop(dues_of(asked), now=NOON)
-        drain()
-
-        assert not Refund.objects.exists()
-        assert ledger.calls == {}

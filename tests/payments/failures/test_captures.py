@@ -1,5 +1,5 @@
 """
-Money that comes late, unheard of, or otherwise than was asked for, numbered as in the list of failures.
+Captures that are late, unknown, or of another amount than requested, numbered as in the list of failures.
 """
 
 from dataclasses import replace
@@ -15,21 +15,24 @@ from payments.models import PaymentIntent, WebhookEvent
 from tests.factories import make_stock
 from tests.gateways import LedgerGateway
 from tests.journeys.story import letters, place, shelf, story
-from tests.payments.scenes import capture_other_amount, captured, deliver, given_back, payload_of
+from tests.payments.scenes import (
+    CaptureRow,
+    RefundRow,
+    capture_other_amount,
+    capture_rows,
+    deliver,
+    payload_of,
+    refund_rows,
+)
 
 pytestmark = pytest.mark.django_db
 
 DUE = timedelta(minutes=16)
 LEASE_OVER = timedelta(minutes=1)
-KEPT, RETURNED = (4_500, "GBP", "", 0), (4_500, "GBP", "", 4_500)
-GIVEN_BACK = (4_500, "succeeded", "paid when the order was over")
+KEPT, RETURNED = CaptureRow(4_500), CaptureRow(4_500, returned=4_500)
 
 
-def tell(ledger: LedgerGateway, intent: PaymentIntent, **changes: object) -> None:
-    deliver(ledger, payload_of(intent, **changes), now=timezone.now())
-
-
-def become(gateway: LedgerGateway, monkeypatch) -> LedgerGateway:
+def use(gateway: LedgerGateway, monkeypatch) -> LedgerGateway:
     monkeypatch.setattr("payments.gateway.protocol.current", lambda: gateway)
     return gateway
 
@@ -37,7 +40,7 @@ def become(gateway: LedgerGateway, monkeypatch) -> LedgerGateway:
 @pytest.fixture
 def pending(api, drain, ledger) -> tuple[str, PaymentIntent]:
     """
-    An order of the last red chair that waits for its customer to agree, and its payment.
+    An order of the last red chair, whose customer still has to authorize the payment, and the payment.
     """
     make_stock(1)
     order = place(api, payment_method="tok_pending")
@@ -47,7 +50,7 @@ def pending(api, drain, ledger) -> tuple[str, PaymentIntent]:
 
 class TestF3PaidAfterItExpired:
     @pytest.fixture
-    def too_late(self, api, drain, ledger, pending) -> tuple[str, PaymentIntent]:
+    def late(self, api, drain, ledger, pending) -> tuple[str, PaymentIntent]:
         """
         The order has expired, its chair is sold to another customer, and now the first one pays.
         """
@@ -59,20 +62,24 @@ class TestF3PaidAfterItExpired:
         ledger.approve(str(intent.pk))
         return order, intent
 
-    def assert_given_back_once(self, api, order: str) -> None:
+    def assert_refunded_once(self, api, ledger, order: str) -> None:
         assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "expired"]
         assert api.get(order).json()["refunded"] == 4_500
         assert shelf() == (0, 0)
-        assert captured() == [KEPT, RETURNED]
-        assert given_back() == [GIVEN_BACK]
+        assert capture_rows() == [KEPT, RETURNED]
+        assert refund_rows() == [RefundRow(4_500, "succeeded", "paid when the order was over")]
+        assert len(ledger.refunded) == 1
 
-    def test_the_order_stays_expired_and_the_money_goes_back(self, api, drain, ledger, too_late):
-        order, intent = too_late
+    def test_is_refunded_once_however_often_the_gateway_reports_it(self, api, drain, ledger, late):
+        order, intent = late
+        payload = payload_of(intent)
 
-        tell(ledger, intent)
+        deliver(ledger, payload, payload, now=timezone.now())
+        drain()
+        deliver(ledger, payload, payload_of(intent), now=timezone.now())
         drain()
 
-        self.assert_given_back_once(api, order)
+        self.assert_refunded_once(api, ledger, order)
         assert [it.charge_reference for it in ledger.refunded.values()] == [f"instant-{intent.pk}"]
         assert sorted(letters()) == [
             "A refund for your order",
@@ -82,60 +89,45 @@ class TestF3PaidAfterItExpired:
             "Your order still awaits its payment",
         ]
 
-    def test_however_often_the_gateway_says_so(self, api, drain, ledger, too_late):
-        order, intent = too_late
-        claim = payload_of(intent)
+    @pytest.mark.parametrize("crashes", [1, 2], ids=["during the query", "and during the refund"])
+    def test_is_refunded_once_though_workers_crash(self, api, drain, ledger, late, crashes):
+        order, intent = late
+        deliver(ledger, payload_of(intent), now=timezone.now())
 
-        deliver(ledger, claim, claim, now=timezone.now())
-        drain()
-        deliver(ledger, claim, payload_of(intent), now=timezone.now())
-        drain()
-
-        self.assert_given_back_once(api, order)
-        assert len(ledger.refunded) == 1
-        assert letters().count("A refund for your order") == 1
-        assert letters().count("Money came for an order that was over:") == 1
-
-    @pytest.mark.parametrize("deaths", [1, 2], ids=["while it is asked", "and while it gives back"])
-    def test_though_workers_die_over_it(self, api, drain, ledger, too_late, deaths):
-        order, intent = too_late
-        tell(ledger, intent)
-
-        for death in range(deaths):
+        for crash in range(crashes):
             ledger.script.append(KeyboardInterrupt())
             with pytest.raises(KeyboardInterrupt):
-                drain(after=death * LEASE_OVER)
-        drain(after=deaths * LEASE_OVER)
+                drain(after=crash * LEASE_OVER)
+        drain(after=crashes * LEASE_OVER)
 
-        self.assert_given_back_once(api, order)
-        assert len(ledger.refunded) == 1
+        self.assert_refunded_once(api, ledger, order)
 
-    def test_money_that_is_only_held_is_let_go_instead(self, api, drain, ledger, pending):
+    def test_is_cancelled_while_it_is_not_captured(self, api, drain, ledger, pending):
         order, intent = pending
         drain(after=DUE)
         ledger.cancelled.clear()
 
-        tell(ledger, intent, outcome=Outcome.PROCESSING)
+        deliver(ledger, payload_of(intent, Outcome.PROCESSING), now=timezone.now())
         drain()
 
         assert story(api, order)[-1] == "expired"
         assert ledger.cancelled == {str(intent.pk)}
-        assert (captured(), given_back(), ledger.refunded) == ([], [], {})
+        assert (capture_rows(), refund_rows(), ledger.refunded) == ([], [], {})
 
 
-class TestF4ExpiryOfAnOrderThatIsPaid:
-    def test_an_order_is_confirmed_though_the_gateway_never_called_back(self, api, drain, ledger, pending):
+class TestF4ExpiryOfAPaidOrder:
+    def test_confirms_it_though_no_webhook_arrived(self, api, drain, ledger, pending):
         order, intent = pending
         ledger.approve(str(intent.pk))
 
         drain(after=DUE)
 
         assert story(api, order) == ["placed", "awaiting_payment", "confirmed"]
-        assert (captured(), given_back(), shelf()) == ([KEPT], [], (0, 0))
+        assert (capture_rows(), refund_rows(), shelf()) == ([KEPT], [], (0, 0))
         assert not WebhookEvent.objects.exists()
 
     @pytest.mark.parametrize("silence", [Unreachable("no route"), TimedOut("no answer")], ids=["away", "silent"])
-    def test_a_gateway_that_cannot_say_delays_it_until_a_person_has_to_look(self, api, drain, ledger, pending, silence):
+    def test_waits_for_a_silent_gateway_until_it_is_a_dead_letter(self, api, drain, ledger, pending, silence):
         order, intent = pending
         ledger.script.extend([silence] * 2)
         drain(after=DUE)
@@ -154,9 +146,9 @@ class TestF4ExpiryOfAnOrderThatIsPaid:
         assert story(api, order)[-1] == "confirmed"
 
 
-class DyingLedger(LedgerGateway):
+class CrashingLedger(LedgerGateway):
     """
-    Whoever makes the first charge dies before he hears the answer.
+    The process that makes the first charge dies before it receives the answer.
     """
 
     def charge(self, charge: ChargeRequest) -> Answer:
@@ -168,39 +160,39 @@ class DyingLedger(LedgerGateway):
 
 class TestF17ChargedByAProcessThatDied:
     @pytest.fixture
-    def dead(self, api, drain, monkeypatch) -> tuple[str, LedgerGateway]:
-        gateway = become(DyingLedger(), monkeypatch)
+    def crashed(self, api, drain, monkeypatch) -> tuple[str, LedgerGateway]:
+        gateway = use(CrashingLedger(), monkeypatch)
         make_stock(1)
         order = place(api)
         with pytest.raises(KeyboardInterrupt):
             drain()
-        assert (len(gateway.captured), captured()) == (1, [])
+        assert (len(gateway.captured), capture_rows()) == (1, [])
         return order, gateway
 
-    def test_the_charge_is_made_again_by_the_key_that_was_stored_before(self, api, drain, dead):
-        order, gateway = dead
+    def test_is_charged_again_with_the_key_that_was_stored_before(self, api, drain, crashed):
+        order, gateway = crashed
 
         drain(after=LEASE_OVER)
 
         assert story(api, order) == ["placed", "awaiting_payment", "confirmed"]
         assert gateway.calls["charge"] == 2
         assert list(gateway.captured) == [str(PaymentIntent.objects.get().pk)]
-        assert captured() == [KEPT]
+        assert capture_rows() == [KEPT]
 
-    def test_the_gateway_tells_of_it_first(self, api, drain, dead):
-        order, gateway = dead
+    def test_is_not_charged_again_when_a_webhook_reports_it_first(self, api, drain, crashed):
+        order, gateway = crashed
 
-        tell(gateway, PaymentIntent.objects.get())
+        deliver(gateway, payload_of(PaymentIntent.objects.get()), now=timezone.now())
         drain()
         drain(after=LEASE_OVER)
 
         assert story(api, order) == ["placed", "awaiting_payment", "confirmed"]
-        assert (gateway.calls["charge"], captured()) == (1, [KEPT])
+        assert (gateway.calls["charge"], capture_rows()) == (1, [KEPT])
 
 
 class WrongLedger(LedgerGateway):
     """
-    Captures something else than it is asked for.
+    Captures another amount or currency than requested.
     """
 
     def __init__(self, **instead: object) -> None:
@@ -211,38 +203,39 @@ class WrongLedger(LedgerGateway):
         return super().charge(replace(charge, **self.instead))
 
 
-class TestF19PaidSomethingElse:
+class TestF19AnotherAmountCaptured:
     @pytest.mark.parametrize("instead", [{"amount": 4_499}, {"amount": 4_501}, {"currency": "USD"}])
-    def test_the_order_is_given_up_and_the_money_goes_back(self, api, drain, monkeypatch, instead):
-        gateway = become(WrongLedger(**instead), monkeypatch)
+    def test_cancels_the_order_and_refunds_the_money(self, api, drain, monkeypatch, instead):
+        gateway = use(WrongLedger(**instead), monkeypatch)
         make_stock(1)
         order = place(api)
 
         drain()
 
-        money = {"amount": 4_500, "currency": "GBP"} | instead
+        money = Money(**{"amount": 4_500, "currency": "GBP"} | instead)
         assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "payment_failed"]
         assert (api.get(order).json()["refunded"], shelf()) == (0, (1, 0))
-        assert captured() == [(money["amount"], money["currency"], "surplus", money["amount"])]
-        assert [(it.amount, it.currency) for it in gateway.refunded.values()] == [(money["amount"], money["currency"])]
+        assert capture_rows() == [CaptureRow(*money, surplus=True, returned=money.amount)]
+        assert [(it.amount, it.currency) for it in gateway.refunded.values()] == [money]
         assert "Another amount was paid than an order costs:" in letters()
         assert letters().count("A refund for your order") == 1
 
-    def test_a_webhook_that_says_so_waits_for_the_deadline(self, api, drain, ledger, pending):
+    def test_waits_for_the_deadline_when_a_webhook_claims_it(self, api, drain, ledger, pending):
         order, intent = pending
         capture_other_amount(ledger, intent, 4_000)
 
-        tell(ledger, intent, claimed=Money(4_000, "GBP"))
+        deliver(ledger, payload_of(intent, claimed=Money(4_000, "GBP")), now=timezone.now())
         drain()
         disputed = Delivery.objects.dead().values_list("subscriber", "error_class").get()
         assert disputed == ("payments.settle_webhook", "WebhookDisputed")
-        assert (story(api, order), captured()) == (["placed", "awaiting_payment"], [])
+        assert (story(api, order), capture_rows()) == (["placed", "awaiting_payment"], [])
         assert letters() == ["A webhook claims another amount than an order costs:"]
 
         drain(after=DUE)
         Delivery.objects.replay(timezone.now())
         drain()
         assert story(api, order)[-2:] == ["cancelled", "payment_failed"]
-        assert (captured(), len(ledger.refunded)) == ([(4_000, "GBP", "surplus", 4_000)], 1)
+        assert capture_rows() == [CaptureRow(4_000, surplus=True, returned=4_000)]
+        assert len(ledger.refunded) == 1
         assert WebhookEvent.objects.get().status == "settled"
         assert letters().count("A webhook claims another amount than an order costs:") == 1

@@ -1,5 +1,5 @@
 """
-What becomes of what the payment gateway calls back with. What is refused is in tests/bad_input.
+Accepted webhooks. Rejected ones are tested in tests/bad_input.
 """
 
 from collections.abc import Iterator
@@ -21,15 +21,15 @@ from tests.outbox import full_disk_at, published
 from tests.refusals import problem_of, send
 from tests.snapshot import snapshot
 from tests.threads import at_once
-from tests.webhooks import DATA, SECRET, SIMULATED, WEBHOOKS, event, signed, told
+from tests.webhooks import DATA, SECRET, SIMULATED, WEBHOOKS, event, refusal, signed
 
 pytestmark = pytest.mark.django_db
 
 NEW_SECRET = "whsec_YSBuZXdlciBzZWNyZXQgb2YgdGhlIGdhdGV3YXkncw=="
 REUSED = ("event_id_conflict", "This event id was already used with different content.")
-TAKEN = (200, b'{"received":true}')
+STORED = (200, b'{"received":true}')
 CLOSED_PORT = 1
-NOTED = frozenset(model._meta.db_table for model in (WebhookEvent, OutboxMessage, Delivery))
+COUNTING_TABLES = frozenset(model._meta.db_table for model in (WebhookEvent, OutboxMessage, Delivery))
 
 
 @pytest.fixture(autouse=True)
@@ -42,20 +42,20 @@ def gateway() -> Client:
     return Client(raise_request_exception=False)
 
 
-def call_back(gateway: Client, body: bytes, **options: object) -> tuple[int, bytes]:
+def send_webhook(gateway: Client, body: bytes, **options: object) -> tuple[int, bytes]:
     """
-    Call back with a body, signed for now unless the options say otherwise.
+    Send a body, signed now unless the options say otherwise, and return the status and the body of the response.
     """
     headers = {name.replace("-", "_"): value for name, value in signed(body, **options).items()}
-    answer = send(gateway, "POST", WEBHOOKS, body, **headers)
-    return answer.status_code, answer.content
+    response = send(gateway, "POST", WEBHOOKS, body, **headers)
+    return response.status_code, response.content
 
 
 class TestWebhook:
-    def test_is_stored_as_it_came_and_announced_to_ourselves(self, gateway):
+    def test_is_stored_as_received_and_published(self, gateway):
         before = timezone.now()
 
-        assert call_back(gateway, event(), event_id="evt_7") == TAKEN
+        assert send_webhook(gateway, event(), event_id="evt_7") == STORED
 
         (stored,) = WebhookEvent.objects.all()
         assert bytes(stored.body) == event()
@@ -84,8 +84,8 @@ class TestWebhook:
             {"livemode": True, "amounts": [0.5, -1, None]},
         ],
     )
-    def test_is_taken_whatever_else_it_says(self, gateway, changes):
-        assert call_back(gateway, event(**changes)) == TAKEN
+    def test_is_stored_whatever_else_it_says(self, gateway, changes):
+        assert send_webhook(gateway, event(**changes)) == STORED
 
         stored = WebhookEvent.objects.get()
         expected = DATA | {"order_id": None if "order_id" in changes else DATA["order_id"]}
@@ -103,90 +103,87 @@ class TestWebhook:
     def test_may_be_large(self, gateway, size):
         spaces = b" " * (size - len(event()))
 
-        assert call_back(gateway, event() + spaces) == TAKEN
+        assert send_webhook(gateway, event() + spaces) == STORED
 
     @pytest.mark.parametrize("event_id", ["!", "e" * 255, "-/:~", "' OR 1=1 --".replace(" ", "+")])
-    def test_has_an_id_of_the_gateways(self, gateway, event_id):
-        assert call_back(gateway, event(), event_id=event_id) == TAKEN
+    def test_may_have_any_id_without_a_full_stop(self, gateway, event_id):
+        assert send_webhook(gateway, event(), event_id=event_id) == STORED
 
         assert WebhookEvent.objects.get().event_id == event_id
 
     @pytest.mark.parametrize("seconds", [-298, 0, 298])
     def test_may_be_five_minutes_old_or_ahead(self, gateway, seconds):
-        assert call_back(gateway, event(), at=timezone.now() + timedelta(seconds=seconds)) == TAKEN
+        assert send_webhook(gateway, event(), at=timezone.now() + timedelta(seconds=seconds)) == STORED
 
     @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON ; charset=UTF-8"])
-    def test_is_genuine_as_the_library_signs_it(self, gateway, content_type):
+    def test_is_verified_as_the_library_signs_it(self, gateway, content_type):
         now = datetime.now(UTC)
         signature = Webhook(SECRET).sign("evt_1", now, event().decode())
-        headers = {
-            "Webhook_Id": "evt_1",
-            "Webhook_Timestamp": str(int(now.timestamp())),
-            "Webhook_Signature": signature,
-        }
+        timestamp = str(int(now.timestamp()))
+        headers = {"Webhook_Id": "evt_1", "Webhook_Timestamp": timestamp, "Webhook_Signature": signature}
 
-        answer = send(gateway, "POST", WEBHOOKS, event(), content_type=content_type, **headers)
+        response = send(gateway, "POST", WEBHOOKS, event(), content_type=content_type, **headers)
 
-        assert (answer.status_code, answer.content) == TAKEN
+        assert (response.status_code, response.content) == STORED
 
     @pytest.mark.parametrize(
         "signatures", ["{good} {bad}", "{bad} {good}", "v1a,x {good}", " {good} ", "v1 {good} {good}"]
     )
-    def test_needs_one_good_signature(self, gateway, signatures):
+    def test_needs_one_valid_signature(self, gateway, signatures):
         headers = signed(event())
         good = headers["webhook-signature"]
         headers["webhook-signature"] = signatures.format(good=good, bad="v1," + "A" * 43 + "=")
 
-        answer = gateway.post(WEBHOOKS, event(), "application/json", headers=headers)
+        response = gateway.post(WEBHOOKS, event(), "application/json", headers=headers)
 
-        assert (answer.status_code, answer.content) == TAKEN
+        assert (response.status_code, response.content) == STORED
 
-    def test_may_be_signed_by_either_secret_while_they_change(self, gateway, settings):
-        def now_know(*secrets: str) -> None:
+    def test_may_be_signed_with_any_secret_during_a_rotation(self, gateway, settings):
+        def configure(*secrets: str) -> None:
             settings.PAYMENTS = replace(settings.PAYMENTS, webhook_secrets=secrets)
 
-        assert told(gateway, event(), signed(event(), secret=NEW_SECRET))[0] == "invalid_signature"
-        now_know(NEW_SECRET, SECRET)
-        assert call_back(gateway, event(), event_id="old", secret=SECRET) == TAKEN
-        assert call_back(gateway, event(), event_id="new", secret=NEW_SECRET) == TAKEN
-        now_know(NEW_SECRET)
-        assert told(gateway, event(), signed(event(), secret=SECRET))[0] == "invalid_signature"
-        assert call_back(gateway, event(), event_id="newer", secret=NEW_SECRET) == TAKEN
-        now_know()
-        assert told(gateway, event(), signed(event(), secret=NEW_SECRET))[0] == "invalid_signature"
+        assert refusal(gateway, event(), signed(event(), secret=NEW_SECRET))[0] == "invalid_signature"
+        configure(NEW_SECRET, SECRET)
+        assert send_webhook(gateway, event(), event_id="old", secret=SECRET) == STORED
+        assert send_webhook(gateway, event(), event_id="new", secret=NEW_SECRET) == STORED
+        configure(NEW_SECRET)
+        assert refusal(gateway, event(), signed(event(), secret=SECRET))[0] == "invalid_signature"
+        assert send_webhook(gateway, event(), event_id="newer", secret=NEW_SECRET) == STORED
+        configure()
+        assert refusal(gateway, event(), signed(event(), secret=NEW_SECRET))[0] == "invalid_signature"
 
 
 class TestRepeated:
-    def test_is_taken_and_stored_once(self, gateway):
-        assert call_back(gateway, event()) == TAKEN
+    def test_is_stored_once(self, gateway):
+        assert send_webhook(gateway, event()) == STORED
         before = snapshot()
 
-        assert call_back(gateway, event(), at=timezone.now() - timedelta(seconds=60)) == TAKEN
+        assert send_webhook(gateway, event(), at=timezone.now() - timedelta(seconds=60)) == STORED
 
         assert snapshot() == before
 
     @pytest.mark.django_db(transaction=True)
-    def test_is_stored_once_though_it_comes_twenty_times_at_once(self):
-        calls = [lambda: call_back(Client(), event())] * 20
+    def test_is_stored_once_of_twenty_at_once(self):
+        calls = [lambda: send_webhook(Client(), event())] * 20
 
-        answers = at_once(*calls)
+        responses = at_once(*calls)
 
-        assert answers == [TAKEN] * 20
+        assert responses == [STORED] * 20
         assert (WebhookEvent.objects.count(), len(published(WebhookReceived))) == (1, 1)
 
     @pytest.mark.parametrize("other", [event(amount=4_501), event() + b"\n", event(order_id="")])
-    def test_is_refused_counted_and_told_to_the_operator_when_it_says_something_else(self, gateway, caplog, other):
-        call_back(gateway, event())
-        before = snapshot(without=NOTED)
+    def test_with_other_content_is_rejected_counted_and_reported_to_the_operator(self, gateway, caplog, other):
+        send_webhook(gateway, event())
+        before = snapshot(without=COUNTING_TABLES)
 
         for _ in range(2):
-            answer = gateway.post(WEBHOOKS, other, "application/json", headers=signed(other))
-            problem = problem_of(answer)
+            response = gateway.post(WEBHOOKS, other, "application/json", headers=signed(other))
+            problem = problem_of(response)
             assert (problem["code"], problem["detail"]) == REUSED
 
         stored = WebhookEvent.objects.get()
         assert (bytes(stored.body), stored.amount, stored.conflicts) == (event(), 4_500, 2)
-        assert snapshot(without=NOTED) == before
+        assert snapshot(without=COUNTING_TABLES) == before
         logged = [record.getMessage() for record in caplog.records if record.name == "payments.webhooks.inbox"]
         assert logged == ["Webhook evt_1 was received again with different content."] * 2
         assert published(PaymentAnomalyFound) == [
@@ -196,62 +193,64 @@ class TestRepeated:
         ]
 
     @pytest.mark.django_db(transaction=True)
-    def test_is_taken_in_one_wording_though_others_come_at_once(self):
+    def test_is_stored_with_one_of_eight_contents_at_once(self):
         bodies = [event(amount=amount) for amount in range(1, 9)]
 
-        answers = at_once(*[lambda body=body: call_back(Client(), body)[0] for body in bodies])
+        responses = at_once(*[lambda body=body: send_webhook(Client(), body)[0] for body in bodies])
 
-        assert sorted(answers) == [200] + [409] * 7
+        assert sorted(responses) == [200] + [409] * 7
         assert WebhookEvent.objects.get().conflicts == 7
 
 
 class TestCommit:
     @pytest.mark.parametrize("table", ["payments_webhookevent", "messaging_outboxmessage", "messaging_delivery"])
-    def test_comes_before_the_answer(self, gateway, table):
+    def test_comes_before_the_response(self, gateway, table):
         before = snapshot()
 
         with full_disk_at(table), transaction.atomic():
-            status, _ = call_back(gateway, event())
+            status, _ = send_webhook(gateway, event())
             transaction.set_rollback(True)
 
         assert status >= 500
         assert snapshot() == before
-        assert call_back(gateway, event()) == TAKEN
+        assert send_webhook(gateway, event()) == STORED
         assert (WebhookEvent.objects.count(), len(published(WebhookReceived))) == (1, 1)
 
     @pytest.mark.django_db(transaction=True)
-    def test_comes_to_an_end_before_the_answer(self, gateway, monkeypatch):
+    def test_is_complete_before_the_response(self, gateway, monkeypatch):
         def fail(*_: object) -> None:
             raise OperationalError("The disk is full.")
 
         with monkeypatch.context() as patched:
             patched.setattr(BaseDatabaseWrapper, "_commit", fail)
-            assert told(gateway, event(), signed(event()))[0] == "unavailable"
+            assert refusal(gateway, event(), signed(event()))[0] == "unavailable"
 
-        assert call_back(gateway, event()) == TAKEN
+        assert send_webhook(gateway, event()) == STORED
         assert (WebhookEvent.objects.count(), len(published(WebhookReceived))) == (1, 1)
 
     @pytest.fixture
     def outage(self, monkeypatch) -> Iterator[ThreadPoolExecutor]:
         """
-        Put the database out of reach of whoever comes from now on, in another thread than the test's own.
+        Put the database out of reach of new connections, and return a pool with a thread of its own.
         """
-        gone = {"NAME": "/no/such/folder/shop.sqlite3"} if connection.vendor == "sqlite" else {"PORT": CLOSED_PORT}
-        for name, value in gone.items():
+        unreachable = (
+            {"NAME": "/no/such/folder/shop.sqlite3"} if connection.vendor == "sqlite" else {"PORT": CLOSED_PORT}
+        )
+        for name, value in unreachable.items():
             monkeypatch.setitem(connection.settings_dict, name, value)
-        with ThreadPoolExecutor(max_workers=1) as elsewhere:
-            yield elsewhere
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            yield pool
 
-    def test_fails_with_the_database_which_the_gateway_is_told_to_wait_for(self, gateway, outage):
+    def test_fails_with_the_database_and_tells_the_gateway_to_retry(self, gateway, outage):
         headers = signed(event())
 
-        answer = outage.submit(gateway.post, WEBHOOKS, event(), "application/json", headers=headers).result()
+        response = outage.submit(gateway.post, WEBHOOKS, event(), "application/json", headers=headers).result()
 
-        assert problem_of(answer)["code"] == "unavailable"
-        assert int(answer.headers["Retry-After"]) > 0
+        assert problem_of(response)["code"] == "unavailable"
+        assert int(response.headers["Retry-After"]) > 0
         assert gateway.post(WEBHOOKS, event(), "application/json", headers=headers).status_code == 200
 
-    def test_is_nothing_to_a_stranger_whatever_the_database_does(self, gateway, outage):
-        answer = outage.submit(gateway.post, WEBHOOKS, event(), "application/json").result()
+    def test_is_not_attempted_for_an_unsigned_webhook(self, gateway, outage):
+        response = outage.submit(gateway.post, WEBHOOKS, event(), "application/json").result()
 
-        assert problem_of(answer)["code"] == "invalid_signature"
+        assert problem_of(response)["code"] == "invalid_signature"

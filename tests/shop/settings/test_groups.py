@@ -36,3 +36,15 @@ class TestGroup:
     def test_is_immutable(self):
         with pytest.raises(FrozenInstanceError):
             OrderSettings().max_lines = 3
+
+
+class TestPaymentSettings:
+    @pytest.mark.parametrize("package", ["payments.gateway.adapters", "payments.adapters"])
+    def test_name_the_simulator_by_its_path_now_and_in_earlier_releases(self, env, package):
+        env.ENVIRON["PAYMENT_GATEWAY"] = f"{package}.simulated.SimulatedGateway"
+
+        settings = PaymentSettings.from_environment(env, webhook_secrets=("whsec_" + 40 * "A",))
+
+        assert settings.uses_simulator
+        assert list(settings.errors()) == []
+        assert [warning.id for warning in settings.deployment_warnings()] == ["shop.W003"]
