@@ -5,6 +5,7 @@ The adapter over HTTP, and the webhooks that it reads; what the API answers to t
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from operator import attrgetter
 
 import pytest
 
@@ -226,7 +227,7 @@ class TestConnections:
         settings.MESSAGING = replace(settings.MESSAGING, outside_calls_at_once=64)
         charges = [charge_named(f"key-{number}") for number in range(64)]
 
-        replies = [reply for _ in range(4) for reply in call_all(gateway.look_up, charges)]
+        replies = [reply for _ in range(4) for reply in call_all(gateway.look_up, charges, key=attrgetter("order_id"))]
 
         assert replies == [Answer(outcome=Outcome.SUCCEEDED)] * 256
         assert len(server.asked) == 256
@@ -235,7 +236,7 @@ class TestConnections:
     def test_survive_answers_that_are_no_success(self, gateway, server):
         server.script.extend([answering(404), answering(503), answering(raw=b"?"), answering(status="cancelled")])
 
-        replies = [reply for _ in range(4) for reply in call_all(gateway.look_up, [CHARGE])]
+        replies = [reply for _ in range(4) for reply in call_all(gateway.look_up, [CHARGE], key=attrgetter("order_id"))]
 
         assert [type(reply) for reply in replies] == [Answer, Unreachable, TimedOut, Answer]
         assert len(server.connections) == 1
@@ -243,6 +244,6 @@ class TestConnections:
     def test_are_made_anew_when_the_gateway_has_closed_them(self, gateway, server):
         server.script.extend([hanging_up(), answering(status="cancelled")])
 
-        replies = [reply for _ in range(2) for reply in call_all(gateway.look_up, [CHARGE])]
+        replies = [reply for _ in range(2) for reply in call_all(gateway.look_up, [CHARGE], key=attrgetter("order_id"))]
 
         assert [type(reply) for reply in replies] == [TimedOut, Answer]
