@@ -1,5 +1,5 @@
 """
-Products to offer, and orders to look at and cancel. An order's state moves by its services only.
+Admin of products and orders. Orders are read-only, except that they can be cancelled.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from .models import HistoryEntry, Order, OrderLine, Product
 
 class PriceField(forms.DecimalField):
     """
-    A price as people write it, where the product has minor units.
+    A price entered in major units, stored in minor units.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -52,7 +52,7 @@ class ProductForm(forms.ModelForm):
         sku = self.cleaned_data["sku"]
         if not SKU.fullmatch(sku):
             raise forms.ValidationError(
-                "A sku is made of letters, digits, '.', '_' and '-', and begins with a letter or a digit."
+                "A sku consists of letters, digits, '.', '_' and '-', and starts with a letter or a digit."
             )
         return sku
 

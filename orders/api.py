@@ -1,5 +1,5 @@
 """
-The products of the shop, and the orders of the customer who asks.
+The products of the shop, and the orders of the authenticated customer.
 """
 
 import re
@@ -26,11 +26,11 @@ from shop.http.views import ShopView
 
 from . import placing, services
 from .drafts import SKU, Draft, DraftLine, OrderProblem
-from .long_polling import follow
+from .long_polling import wait_for_change
 from .models import Order, Product
 from .responses import order_url
 from .serializers import (
-    WISH,
+    QUANTITY_OF_SKU,
     LineInput,
     OrderFilter,
     OrderInput,
@@ -40,12 +40,16 @@ from .serializers import (
     QuoteOutput,
     base_url_of,
     lines_of,
-    wish_of,
+    order_fields,
 )
 
 IDEMPOTENCY_KEY = re.compile(r'"?([!#-+\--\[\]-~]{1,255})"?', re.ASCII)
 
-OF_A_BASKET = (
+CHECKOUT = "checkout"
+"""The key of the session under which the checkout form keeps what the customer typed."""
+CHECKOUT_FIELDS = ("payment_method", "email", "phone", "note")
+
+BASKET_ERRORS = (
     "empty_order",
     "invalid_lines",
     "invalid_quantity",
@@ -61,13 +65,13 @@ QUANTITIES = OpenApiParameter(
     "quantity",
     {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}, "example": {"RED-CHAIR": 2}},
     style="deepObject",
-    description="How many of each, by sku.",
+    description="Quantity of each product, by sku.",
 )
 
 
 class ProductViewSet(ShopView, viewsets.ReadOnlyModelViewSet[Product]):
     """
-    What the shop sells. Prices are in minor units, such as pence.
+    The products on offer. Prices are in minor units, such as pence.
     """
 
     queryset = Product.objects.filter(active=True)
@@ -75,34 +79,34 @@ class ProductViewSet(ShopView, viewsets.ReadOnlyModelViewSet[Product]):
     permission_classes = (AllowAny,)
     filterset_class = ProductFilter
     pages = {"list": "orders/products.html"}
-    # A customer searches on while the basket is filled.
-    extra_parameters = WISH
+    # The page of the products keeps the basket in its URL.
+    extra_parameters = QUANTITY_OF_SKU
     ordering = "sku"
     lookup_value_regex = SKU.pattern
 
 
 class Quote(ShopView, generics.GenericAPIView[Order]):
     """
-    What a basket costs now: `?quantity[RED-CHAIR]=2`. Nothing is ordered, and nothing held.
+    The current price of a basket: `?quantity[RED-CHAIR]=2`. Nothing is ordered or reserved.
     """
 
     serializer_class = QuoteOutput
     pages = {"get": "orders/quote.html"}
     error_links = {"get": "orders/ways_on_from_quote.html"}
-    error_codes = {"get": (*OF_A_BASKET, "invalid_parameter")}
-    # The page of the products brings its search along.
-    extra_parameters = re.compile(f"{WISH.pattern}|search|sold_out", re.DOTALL)
+    error_codes = {"get": (*BASKET_ERRORS, "invalid_parameter")}
+    # The form of the products page sends its search along.
+    extra_parameters = re.compile(f"{QUANTITY_OF_SKU.pattern}|search|sold_out", re.DOTALL)
 
     @extend_schema(parameters=[QUANTITIES])
     def get(self, request: Request) -> Response:
         self.filter_queryset(Order.objects.none())
-        lines = [_asked(line) for line in lines_of(request.query_params)]
+        lines = [_line_of_query(line) for line in lines_of(request.query_params)]
         draft = Draft(customer_id=request.user.pk, lines=lines, payment_method="")
         try:
             return Response(QuoteOutput(placing.preview(draft, now=timezone.now())).data)
         except placing.InvalidOrder as error:
-            faults = {_parameter(problem.field, lines): _fault(problem) for problem in error.problems}
-            raise ValidationError(faults) from error
+            errors = {_parameter(problem.field, lines): _details(problem) for problem in error.problems}
+            raise ValidationError(errors) from error
 
 
 class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.GenericViewSet[Order]):
@@ -114,7 +118,7 @@ class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, v
     filterset_class = OrderFilter
     pages = {"list": "orders/orders.html", "retrieve": "orders/order.html"}
     error_links = {"create": "orders/ways_on_from_order.html"}
-    error_codes = {"create": (*OF_A_BASKET, "price_changed", "too_many_open_orders"), "cancel": ("invalid_state",)}
+    error_codes = {"create": (*BASKET_ERRORS, "price_changed", "too_many_open_orders"), "cancel": ("invalid_state",)}
     headers_read = {"create": ("Idempotency-Key", "traceparent"), "retrieve": ("If-None-Match", "Prefer")}
     headers_sent = {"create": ("Idempotent-Replayed", "Location"), "retrieve": ("ETag", "Preference-Applied")}
 
@@ -127,13 +131,13 @@ class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, v
     @extend_schema(responses={201: OrderOutput})
     def create(self, request: Request) -> HttpResponseBase:
         """
-        Place an order. It is taken when you get a 201; follow it until it is no more open.
+        Place an order. The response 201 means that it is stored; follow it until `is_open` is false.
         """
         draft = _draft(request)
         try:
             placed = placing.place_order(draft, base_url=base_url_of(request), now=timezone.now())
         except placing.InvalidOrder as error:
-            raise _refusal(error) from error
+            raise _as_api_exception(error) from error
         except placing.IdempotencyKeyReused as error:
             raise Unprocessable(str(error), code="idempotency_key_reused") from error
         except placing.TooManyOpenOrders as error:
@@ -144,24 +148,24 @@ class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, v
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase | None:
         """
-        Look at an order. Its ETag makes polling cheap: send it as `If-None-Match`, and `Prefer: wait=20` to be answered
-        when there is news, or after as many seconds.
+        Retrieve an order. Send its ETag as `If-None-Match` to poll cheaply, with `Prefer: wait=20` to get the response
+        when the order changes, or after that many seconds.
         """
         order = self.get_object()
-        waited = follow(order, request.headers)
-        if waited:
+        preference = wait_for_change(order, request.headers)
+        if preference:
             order = self.get_object()
-        shown = Response(self.get_serializer(order).data)
-        answer = get_conditional_response(request._request, etag=order.etag, response=shown)  # noqa: SLF001
-        for name, value in {"ETag": order.etag, "Cache-Control": "private, no-cache", **waited}.items():
-            answer.headers[name] = value
-        return answer
+        full = Response(self.get_serializer(order).data)
+        response = get_conditional_response(request._request, etag=order.etag, response=full)  # noqa: SLF001
+        for name, value in {"ETag": order.etag, "Cache-Control": "private, no-cache", **preference}.items():
+            response.headers[name] = value
+        return response
 
     @extend_schema(request=None, responses=OrderOutput)
     @action(detail=True, methods=["post"], serializer_class=serializers.Serializer)
     def cancel(self, request: Request, pk: str) -> Response:
         """
-        Cancel an order that is not final yet. What was paid comes back by itself.
+        Cancel an order that is not final yet. Captured money is refunded automatically.
         """
         order = self.get_object()
         if not _is_form(request):
@@ -180,6 +184,7 @@ class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, v
         if not placed.is_new:
             headers["Idempotent-Replayed"] = "true"
         if not _accepts_json(self.request):
+            self.request.session.pop(CHECKOUT, None)
             return Response(status=status.HTTP_303_SEE_OTHER, headers=headers)
         return HttpResponse(placed.response_body, status=201, headers=headers, content_type="application/json")
 
@@ -189,32 +194,43 @@ class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, v
 
 def _draft(request: Request) -> Draft:
     key = _idempotency_key(request)
-    wanted = OrderInput.check(wish_of(request.data)) if _is_form(request) else OrderInput.read(request)
-    lines = [DraftLine(**line) for line in wanted.pop("lines")]
+    fields = _fields_of_form(request) if _is_form(request) else OrderInput.read(request)
+    lines = [DraftLine(**line) for line in fields.pop("lines")]
     return Draft(
-        customer_id=request.user.pk, lines=lines, idempotency_key=key, account_email=request.user.email, **wanted
+        customer_id=request.user.pk, lines=lines, idempotency_key=key, account_email=request.user.email, **fields
     )
 
 
-def _asked(line: Mapping[str, Any]) -> DraftLine:
+def _fields_of_form(request: Request) -> dict[str, Any]:
+    """
+    Read the checkout form, and keep in the session what the customer typed, for the form to show it again if the order
+    is rejected. No URL contains it.
+    """
+    request.session[CHECKOUT] = {name: request.data.get(name, "") for name in CHECKOUT_FIELDS}
+    return OrderInput.check(order_fields(request.data))
+
+
+def _line_of_query(line: Mapping[str, Any]) -> DraftLine:
     try:
         return DraftLine(**LineInput.check(line))
     except ValidationError as error:
-        faults = [fault for of_field in error.detail.values() for fault in of_field]
-        raise ValidationError({f"quantity[{line['sku']}]": faults}) from error
+        details = [detail for of_field in error.detail.values() for detail in of_field]
+        raise ValidationError({f"quantity[{line['sku']}]": details}) from error
 
 
 def _parameter(field: str, lines: Sequence[DraftLine]) -> str:
     """
-    Name the parameter that a field of an order came by.
+    Return the query parameter that a field of the draft was read from.
     """
-    _, *of_line = field.split("/")
-    return f"quantity[{lines[int(of_line[0])].sku}]" if of_line else "quantity"
+    _, *index = field.split("/")
+    return f"quantity[{lines[int(index[0])].sku}]" if index else "quantity"
 
 
 def _idempotency_key(request: Request) -> str:
     """
-    Read the key, be it written as a structured field's string (in quotes) or bare; a form brings it in a field.
+    Return the idempotency key: of the header, as a structured field's string (in quotes) or bare, or of a form's field.
+
+    :raises InvalidHeader: if there is none, or it is malformed.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None and _is_form(request):
@@ -223,11 +239,11 @@ def _idempotency_key(request: Request) -> str:
         raise InvalidHeader(
             {"Idempotency-Key": ErrorDetail("Send one with each order.", code="idempotency_key_missing")}
         )
-    found = IDEMPOTENCY_KEY.fullmatch(key)
-    if not found:
+    match = IDEMPOTENCY_KEY.fullmatch(key)
+    if not match:
         detail = "Send one key of 1 to 255 visible ASCII characters other than comma, quote and backslash."
         raise InvalidHeader({"Idempotency-Key": ErrorDetail(detail, code="idempotency_key_invalid")})
-    return found[1]
+    return match[1]
 
 
 def _accepts_json(request: Request) -> bool:
@@ -238,11 +254,11 @@ def _is_form(request: Request) -> bool:
     return isinstance(request.data, QueryDict)
 
 
-def _refusal(error: placing.InvalidOrder) -> APIException:
+def _as_api_exception(error: placing.InvalidOrder) -> APIException:
     changed = all(problem.code == "price_changed" for problem in error.problems)
-    faults = {problem.field: _fault(problem) for problem in error.problems}
-    return Conflict(faults) if changed else ValidationError(faults)
+    errors = {problem.field: _details(problem) for problem in error.problems}
+    return Conflict(errors) if changed else ValidationError(errors)
 
 
-def _fault(problem: OrderProblem) -> list[ErrorDetail]:
+def _details(problem: OrderProblem) -> list[ErrorDetail]:
     return [ErrorDetail(problem.detail, code=problem.code)]

@@ -1,5 +1,5 @@
 """
-Orders as their senders wish them, and what may be wrong with a wish.
+Drafts: orders as requested, and their validation.
 """
 
 import re
@@ -23,7 +23,7 @@ Products = Mapping[str, Product]
 @dataclass(frozen=True, kw_only=True)
 class OrderProblem:
     """
-    A reason why an order cannot be taken: a stable code, the path of the field at fault, a sentence for its sender.
+    A reason why a draft cannot be placed: an error code, the path of the field, a sentence for the client.
     """
 
     code: str
@@ -34,12 +34,12 @@ class OrderProblem:
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """
-    How large an order may be; by default, as large as this shop can handle.
+    The maximum size of an order; the defaults are the technical limits.
     """
 
     lines: int = 2_000
     quantity: int = 1_000_000
-    """Of one sku."""
+    """Per sku."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,19 +47,19 @@ class DraftLine:
     sku: str
     quantity: int
     unit_price: int | None = None
-    """In minor units; None takes the product's price."""
+    """In minor units; None for the product's price."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
     """
-    An order as its sender wishes it.
+    An order as requested, not validated.
 
-    :param email: where to write to; empty for the account's address.
-    :param idempotency_key: what makes a repeated request the same order; empty for an order of its own.
-    :param expected_total: what the sender believes it costs, in minor units; None to accept the shop's total.
-    :param currency: what the sender believes the prices are in; empty to accept the shop's.
-    :param account_email: the address that the account has now, which the sender did not say.
+    :param email: address for notifications; empty for the account's address.
+    :param idempotency_key: identifies repeated requests; empty for an order of its own.
+    :param expected_total: in minor units; None to accept the shop's total.
+    :param currency: expected currency, ISO 4217; empty to accept the shop's.
+    :param account_email: the account's current address; not part of the request.
     """
 
     customer_id: int
@@ -79,16 +79,18 @@ class Draft:
 
     def fingerprint(self) -> str:
         """
-        Tell this wish from every other one, by what its sender said: it outlives fields that a later version adds.
+        Return a digest of the request, to distinguish a repeated request from a different one with the same key.
+
+        Empty fields are left out, so that fields added in later versions do not change it.
         """
-        said = {
+        fields = {
             name: value for name, value in vars(self).items() if value not in ("", None) and name != "account_email"
         }
-        return sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
+        return sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()
 
     def quantities(self, products: Products) -> Counter[tuple[str, int]]:
         """
-        Sum up the quantities of lines of one sku and one price, by sku and price in minor units.
+        Return the quantities by sku and unit price (minor units). Lines of one sku and price are merged.
         """
         merged: Counter[tuple[str, int]] = Counter()
         for line in self.lines:
@@ -97,36 +99,36 @@ class Draft:
 
     def total(self, products: Products) -> int:
         """
-        Tell what it costs, in minor units.
+        Return the total in minor units.
         """
         return sum(quantity * price for (_, price), quantity in self.quantities(products).items())
 
     def problems(self, products: Products, limits: Limits) -> list[OrderProblem]:
         """
-        Tell why it cannot be taken; there is nothing to tell if it can.
+        Return every reason why the draft cannot be placed; none if it can.
         """
         if not self.lines:
             return [OrderProblem(code="empty_order", field="lines", detail="An order needs at least one line.")]
         if len(self.lines) > limits.lines:
             detail = f"An order has at most {limits.lines} lines, not {len(self.lines)}."
             return [OrderProblem(code="too_many_lines", field="lines", detail=detail)]
-        found = [
+        problems = [
             problem
             for at, line in enumerate(self.lines)
             for problem in _line_problems(f"lines/{at}", line, products, limits)
         ]
-        found += self._quantity_problems(limits)
-        return found or list(self._money_problems(self.total(products)))
+        problems += self._quantity_problems(limits)
+        return problems or list(self._money_problems(self.total(products)))
 
     def _quantity_problems(self, limits: Limits) -> Iterator[OrderProblem]:
         """
-        Find where lines of one sku, each small enough, become too much of it.
+        Yield the lines at which the quantities of one sku, each within the limit, exceed it together.
         """
-        so_far: Counter[str] = Counter()
+        totals: Counter[str] = Counter()
         for at, line in enumerate(self.lines):
-            before, so_far[line.sku] = so_far[line.sku], so_far[line.sku] + line.quantity
-            if max(before, line.quantity) <= limits.quantity < so_far[line.sku]:
-                detail = f"Order at most {limits.quantity} of a product, not {so_far[line.sku]}."
+            before, totals[line.sku] = totals[line.sku], totals[line.sku] + line.quantity
+            if max(before, line.quantity) <= limits.quantity < totals[line.sku]:
+                detail = f"Order at most {limits.quantity} of a product, not {totals[line.sku]}."
                 yield OrderProblem(code="quantity_too_large", field=f"lines/{at}/quantity", detail=detail)
 
     def _money_problems(self, total: int) -> Iterator[OrderProblem]:
@@ -156,11 +158,11 @@ def _line_problems(at: str, line: DraftLine, products: Products, limits: Limits)
 
 def _sku_problems(at: str, sku: str, products: Products) -> Iterator[OrderProblem]:
     if not SKU.fullmatch(sku):
-        yield OrderProblem(code="invalid_sku", field=at, detail=f"{sku[:80]!r} has not the form of a sku.")
+        yield OrderProblem(code="invalid_sku", field=at, detail=f"{sku[:80]!r} is not a valid sku.")
     elif sku not in products:
         yield OrderProblem(code="unknown_sku", field=at, detail=f"No product has the sku {sku!r}.")
     elif not products[sku].active:
-        yield OrderProblem(code="sku_not_available", field=at, detail=f"{sku!r} is not sold any more.")
+        yield OrderProblem(code="sku_not_available", field=at, detail=f"{sku!r} is no longer sold.")
 
 
 def _price(line: DraftLine, products: Products) -> int:

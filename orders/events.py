@@ -1,5 +1,5 @@
 """
-What orders tells the other contexts: an order, said as an event of the published language.
+Events that orders publishes, made from an order.
 """
 
 from collections import Counter
@@ -12,13 +12,13 @@ from .models import Order, OrderLine
 
 def order_placed(order: Order, lines: Sequence[OrderLine]) -> contracts.OrderPlaced:
     """
-    Ask for the order's stock, whatever its prices: one line a sku.
+    Return the event that asks for the order's stock: one line per sku.
     """
     quantities: Counter[str] = Counter()
     for line in lines:
         quantities[line.sku] += line.quantity
-    wanted = tuple(contracts.Line(sku=sku, quantity=quantity) for sku, quantity in quantities.items())
-    return contracts.OrderPlaced(order_id=str(order.pk), lines=wanted)
+    merged = tuple(contracts.Line(sku=sku, quantity=quantity) for sku, quantity in quantities.items())
+    return contracts.OrderPlaced(order_id=str(order.pk), lines=merged)
 
 
 def payment_requested(order: Order) -> contracts.PaymentRequested:

@@ -1,5 +1,5 @@
 """
-What orders does when another context has news.
+Subscribers of orders: reactions to stock and payment events.
 """
 
 from collections.abc import Sequence

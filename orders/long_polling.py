@@ -1,5 +1,5 @@
 """
-Following an order: an answer that waits for news (long polling, by the preference `wait` of RFC 7240).
+Long polling of an order, by the preference `wait` of RFC 7240.
 """
 
 import re
@@ -13,33 +13,33 @@ from django.utils.http import parse_etags
 from .models import Order
 
 WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*([0-9]{1,4})\s*(?:$|[,;])", re.ASCII)
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 
-_seats = BoundedSemaphore(settings.ORDERS.followers)
+_waiters = BoundedSemaphore(settings.ORDERS.followers)
 
 
-def follow(order: Order, headers: Mapping[str, str]) -> dict[str, str]:
+def wait_for_change(order: Order, headers: Mapping[str, str]) -> dict[str, str]:
     """
-    Wait until an open order is in another state than the one its follower knows, if that is what the headers ask for.
+    Wait until an open order differs from the client's ETag, if the headers ask for that.
 
-    Each who waits occupies a thread of the web server, so only some may at a time; the others are answered at once.
+    Each waiter holds a thread of the web process; beyond the limit, requests return immediately.
 
-    :return: the headers to answer with; none if nobody waited.
+    :return: headers for the response; none if the request did not wait.
     """
-    wished = WAIT.search(headers.get("Prefer", ""))
-    known = parse_etags(headers.get("If-None-Match", ""))
-    if not (wished and order.is_open and order.etag in known and _seats.acquire(blocking=False)):
+    preference = WAIT.search(headers.get("Prefer", ""))
+    etags = parse_etags(headers.get("If-None-Match", ""))
+    if not (preference and order.is_open and order.etag in etags and _waiters.acquire(blocking=False)):
         return {}
-    seconds = min(int(wished[1]), settings.ORDERS.follow_seconds)
+    seconds = min(int(preference[1]), settings.ORDERS.follow_seconds)
     try:
         _await_change(order, time.monotonic() + seconds)
     finally:
-        _seats.release()
+        _waiters.release()
     return {"Preference-Applied": f"wait={seconds}"}
 
 
 def _await_change(order: Order, deadline: float) -> None:
     while time.monotonic() < deadline:
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
         if not Order.objects.filter(pk=order.pk, status=order.status, refunded=order.refunded).exists():
             return

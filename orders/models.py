@@ -1,5 +1,5 @@
 """
-Products that can be ordered, and orders with their lines and history. An order's row is the whole state of its story.
+Products, and orders with their lines and history. An order's row is the complete state of its process.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from messaging.kernel.ids import new_id
 from messaging.kernel.state_machine import InvalidTransition
 
 Identity = tuple[int, str]
-"""What makes two requests the same order: the customer and the idempotency key."""
+"""Customer and idempotency key: equal for requests for the same order."""
 
 QUOTA = """
     SELECT EXISTS (SELECT 1 FROM orders_order WHERE customer_id = %s AND idempotency_key = %s),
@@ -59,19 +59,19 @@ class OrderQuerySet(models.QuerySet["Order"]):
 
     def locked(self, ids: Iterable[str]) -> list["Order"]:
         """
-        Fetch these orders and hold them until the transaction ends, always in the same order so that nobody deadlocks.
+        Return these orders with their rows locked, in the order of their ids, which avoids deadlocks.
         """
         return list(self.filter(pk__in=list(ids)).select_for_update().order_by("pk"))
 
     def insert_new(self, orders: Iterable["Order"]) -> None:
         """
-        Insert the orders whose identity is new, in one order for everybody so that nobody deadlocks.
+        Insert the orders whose identity is new, sorted by identity, which avoids deadlocks.
         """
         self.bulk_create(sorted(orders, key=lambda order: order.identity), ignore_conflicts=True)
 
     def whole(self) -> "OrderQuerySet":
         """
-        Fetch lines and history along, as `all_lines` and `steps`.
+        Prefetch lines and history as `all_lines` and `steps`.
         """
         lines, steps = OrderLine.objects.order_by("id"), HistoryEntry.objects.order_by("id")
         return self.prefetch_related(
@@ -80,7 +80,7 @@ class OrderQuerySet(models.QuerySet["Order"]):
 
     def by_identity(self, identities: Sequence[Identity]) -> dict[Identity, "Order"]:
         """
-        Find the orders of these identities, where there are any.
+        Return the existing orders by identity.
         """
         customers, keys = {customer for customer, _ in identities}, [key for _, key in identities]
         return {order.identity: order for order in self.filter(customer_id__in=customers, idempotency_key__in=keys)}
@@ -89,15 +89,15 @@ class OrderQuerySet(models.QuerySet["Order"]):
 class Order(models.Model):
     class Status(models.TextChoices):
         PLACED = "placed"
-        """Taken from the customer; its stock is being reserved."""
+        """Stored; its stock is being reserved. -> awaiting_payment, cancelled"""
         AWAITING_PAYMENT = "awaiting_payment"
-        """Its stock is held and its money asked for, until it is overdue."""
+        """Its stock is held and its payment requested, until it is overdue. -> confirmed, cancelled"""
         CONFIRMED = "confirmed"
-        """Paid; its stock leaves."""
+        """Paid; its stock is committed. -> refunded"""
         CANCELLED = "cancelled"
-        """Over, for `cancel_reason`; it holds no stock, and money that came is refunded. Final."""
+        """Ended for `cancel_reason`: it holds no stock, and captured money is refunded. Final."""
         REFUNDED = "refunded"
-        """Was confirmed, and all of its money went back. Final."""
+        """Was confirmed, then refunded in full. Final."""
 
     class CancelReason(models.TextChoices):
         OUT_OF_STOCK = "out_of_stock"
@@ -131,9 +131,9 @@ class Order(models.Model):
     placed_at = models.DateTimeField()
 
     all_lines: Sequence["OrderLine"]
-    """Of an order that is new, or fetched by `whole`."""
+    """Set on a new order, or by `whole`."""
     steps: Sequence["HistoryEntry"]
-    """Its history, likewise."""
+    """The history, set likewise."""
 
     objects = OrderQuerySet.as_manager()
 
@@ -173,7 +173,7 @@ class Order(models.Model):
     @property
     def etag(self) -> str:
         """
-        Name its state, as a weak entity tag (RFC 9110): no state comes back, and what else it is never changes.
+        Return a weak entity tag (RFC 9110) of the order's state: no state recurs, and the other fields never change.
         """
         return f'W/"{self.status}-{self.refunded}"'
 
@@ -183,7 +183,7 @@ class Order(models.Model):
     @classmethod
     def move_to(cls, status: str, orders: Sequence["Order"], *, now: datetime, cancel_reason: str = "") -> None:
         """
-        Move these locked orders, each by a step that `TRANSITIONS` allows, and write their history.
+        Move these locked orders along `TRANSITIONS`, and write their history.
 
         :raises InvalidTransition: if one of them may not become `status`, or has moved meanwhile.
         """
@@ -233,7 +233,7 @@ class OrderLine(models.Model):
 
 class HistoryEntry(models.Model):
     """
-    One step of an order, append-only.
+    One transition of an order, append-only.
     """
 
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="history")

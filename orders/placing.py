@@ -1,5 +1,5 @@
 """
-Taking orders: each whole or not at all, and once, however often it is sent.
+Placing orders: each entirely or not at all, and once for repeated requests.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from .responses import render_response
 
 class InvalidOrder(Exception):
     """
-    The order cannot be taken as it is; `problems` says why, and nothing was stored.
+    The draft has `problems`; nothing was stored.
     """
 
     def __init__(self, problems: Sequence[OrderProblem]) -> None:
@@ -31,13 +31,13 @@ class InvalidOrder(Exception):
 
 class IdempotencyKeyReused(Exception):
     """
-    The customer used this idempotency key before, for a different order. Send a new key with a new order.
+    The customer used this idempotency key for a different order before. Send a new key with a new order.
     """
 
 
 class TooManyOpenOrders(Exception):
     """
-    The customer has so many orders that are not final yet that the shop takes no more for now.
+    The customer has the maximum number of open orders.
     """
 
 
@@ -79,9 +79,9 @@ def place_order(draft: Draft, *, base_url: str, now: datetime) -> PlacedOrder:
             return _placed_before(draft, base_url)
         if quota.open_orders >= settings.ORDERS.max_open_orders:
             raise TooManyOpenOrders(f"{quota.open_orders} orders are still open: wait for them, or cancel some.")
-        order = _acceptable(draft, now)
+        order = _validated(draft, now)
         bulk_copy_instances([order])
-        _record_and_announce([order])
+        _record_and_publish([order])
         response_body = render_response(order, base_url=base_url)
         bulk_copy_instances([StoredResponse(order=order, body=response_body)])
         return PlacedOrder(order=order, is_new=True, response_body=response_body)
@@ -90,9 +90,9 @@ def place_order(draft: Draft, *, base_url: str, now: datetime) -> PlacedOrder:
 @transaction.atomic
 def place_orders(drafts: Sequence[Draft], *, now: datetime) -> list[Placement]:
     """
-    Take these orders, each whole or not at all, and announce the new ones; one placement answers each draft.
+    Place these orders, each entirely or not at all, and publish the new ones. Return one placement per draft, in order.
 
-    A draft whose key was used before finds that order, even if it could not be taken today.
+    A draft whose key was used before yields that order, even if it could not be placed now.
     """
     products = Product.objects.in_bulk({line.sku for draft in drafts for line in draft.lines})
     sales = [_sale(draft, products, Limits(), now) for draft in drafts]
@@ -100,23 +100,23 @@ def place_orders(drafts: Sequence[Draft], *, now: datetime) -> list[Placement]:
     stored = Order.objects.by_identity([sale.identity for sale in sales])
     placements = [sale.placement(stored) for sale in sales]
     new = [sale.order for sale, placed in zip(sales, placements, strict=True) if placed.is_new]
-    _record_and_announce([order for order in new if order])
+    _record_and_publish([order for order in new if order])
     return placements
 
 
 def preview(draft: Draft, *, now: datetime) -> Order:
     """
-    Show the order that a draft would become, without placing it.
+    Return the order that a draft would become, without storing it.
 
-    :raises InvalidOrder: if it could not be taken.
+    :raises InvalidOrder: if the draft has problems.
     """
-    return _acceptable(draft, now)
+    return _validated(draft, now)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Sale:
     """
-    A draft and what it would become: an order that is not stored yet, or the problems that prevent it.
+    An identity with its new order, not stored yet, or with the problems of the draft.
     """
 
     identity: Identity
@@ -124,13 +124,13 @@ class _Sale:
     problems: Sequence[OrderProblem] = ()
 
     def placement(self, stored: Mapping[Identity, Order]) -> Placement:
-        found = stored.get(self.identity)
-        if found is None:
+        order = stored.get(self.identity)
+        if order is None:
             return Placement(problems=self.problems)
-        return Placement(order=found, is_new=self.order is not None and found.pk == self.order.pk)
+        return Placement(order=order, is_new=self.order is not None and order.pk == self.order.pk)
 
 
-def _acceptable(draft: Draft, now: datetime) -> Order:
+def _validated(draft: Draft, now: datetime) -> Order:
     limits = Limits(lines=settings.ORDERS.max_lines, quantity=settings.ORDERS.max_quantity)
     sale = _sale(draft, Product.objects.in_bulk({line.sku for line in draft.lines}), limits, now)
     if sale.order is None:
@@ -171,7 +171,7 @@ def _sale(draft: Draft, products: Products, limits: Limits, now: datetime) -> _S
     return _Sale(identity=order.identity, order=order)
 
 
-def _record_and_announce(orders: Sequence[Order]) -> None:
+def _record_and_publish(orders: Sequence[Order]) -> None:
     bulk_copy_instances([line for order in orders for line in order.all_lines])
     bulk_copy_instances([step for order in orders for step in order.steps])
     publish_all([events.order_placed(order, order.all_lines) for order in orders])

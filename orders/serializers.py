@@ -1,5 +1,5 @@
 """
-Products and orders as the API asks for them, reads and writes them.
+Serializers and filters of products and orders.
 """
 
 import re
@@ -22,12 +22,10 @@ from .models import HistoryEntry, Order, OrderLine, Product
 from .responses import LINE_FIELDS, order_document
 
 QUANTITY_OF_SKU = re.compile(r"quantity\[(.*)\]", re.DOTALL)
-# What the pages carry along, for a customer to go on with what was typed.
-WISH = re.compile(f"{QUANTITY_OF_SKU.pattern}|payment_method|email|phone|note", re.DOTALL)
 NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
-OF_THE_FORM = {"csrfmiddlewaretoken", "idempotency_key"}
-# Beyond, a moment with an offset may have no UTC that a database can hold.
-WITHIN = [MinValueValidator(datetime(1970, 1, 1, tzinfo=UTC)), MaxValueValidator(datetime(9000, 1, 1, tzinfo=UTC))]
+FORM_ONLY = {"csrfmiddlewaretoken", "idempotency_key"}
+# Other timestamps, converted to UTC, may be out of a database's range.
+STORABLE = [MinValueValidator(datetime(1970, 1, 1, tzinfo=UTC)), MaxValueValidator(datetime(9000, 1, 1, tzinfo=UTC))]
 
 
 class LineInput(Input):
@@ -39,7 +37,7 @@ class LineInput(Input):
 
 class Lines(Rows):
     """
-    Lines of an order. If there are too many, nobody looks at any of them: ten thousand would keep us busy for seconds.
+    Lines of an order. If there are too many, none is validated: ten thousand would take seconds.
     """
 
     def run_child_validation(self, data: Sequence[Any]) -> list[Any]:
@@ -58,13 +56,13 @@ class OrderInput(Input):
         validators=[RegexValidator(r"\A[!-~]+\Z", "Send a token of visible ASCII characters.")],
         help_text="A token of the payment gateway.",
     )
-    expected_total = WholeNumber(code="invalid_amount", min_value=0, help_text="What you saw it cost, in minor units.")
-    currency = Text(code="currency_mismatch", required=False, help_text="What you believe the prices are in.")
+    expected_total = WholeNumber(code="invalid_amount", min_value=0, help_text="Total you expect, in minor units.")
+    currency = Text(code="currency_mismatch", required=False, help_text="The currency that you expect.")
     email = EmailText(
         code="invalid_email",
         required=False,
         allow_blank=True,
-        help_text="Where to write to; your account's address otherwise.",
+        help_text="Address for notifications; by default that of your account.",
     )
     phone = PhoneText(code="invalid_phone", required=False, allow_blank=True, help_text="In E.164 form.")
     note = Text(
@@ -72,7 +70,7 @@ class OrderInput(Input):
         required=False,
         allow_blank=True,
         max_length=500,
-        help_text="What the shop should know.",
+        help_text="A note for the shop.",
     )
 
 
@@ -111,7 +109,7 @@ class QuoteOutput(serializers.ModelSerializer[Order]):
 
 class OrderOutput(serializers.ModelSerializer[Order]):
     url = serializers.HyperlinkedIdentityField(view_name="orders:order-detail")
-    is_open = serializers.BooleanField(help_text="Whether it will change by itself; follow it until this is false.")
+    is_open = serializers.BooleanField(help_text="Whether the order is in progress; follow it while it is.")
     lines = LineOutput(many=True, source="all_lines")
     history = HistoryOutput(many=True, source="steps")
 
@@ -146,7 +144,7 @@ def base_url_of(request: Request) -> str:
 
 
 class ProductFilter(filters.FilterSet):
-    search = filters.CharFilter(method="found", max_length=100, help_text="A part of the name or sku.")
+    search = filters.CharFilter(method="filter_search", max_length=100, help_text="A part of the name or sku.")
 
     sold_out = filters.TypedChoiceFilter(choices=[("true", "Yes"), ("false", "No")], coerce="true".__eq__)
 
@@ -154,45 +152,45 @@ class ProductFilter(filters.FilterSet):
         model = Product
         fields = ()
 
-    def found(self, products: QuerySet[Product], name: str, words: str) -> QuerySet[Product]:
+    def filter_search(self, products: QuerySet[Product], name: str, words: str) -> QuerySet[Product]:
         return products.filter(Q(name__icontains=words) | Q(sku__icontains=words))
 
 
-class Moment(filters.IsoDateTimeFilter):
+class UtcDateTimeFilter(filters.IsoDateTimeFilter):
     """
-    A moment. It is looked for in UTC, for not every database knows of every offset.
+    A timestamp, converted to UTC: PostgreSQL rejects some offsets.
     """
 
-    def filter(self, found: QuerySet[Any], value: datetime | None) -> QuerySet[Any]:
-        return super().filter(found, value and value.astimezone(UTC))
+    def filter(self, queryset: QuerySet[Any], value: datetime | None) -> QuerySet[Any]:
+        return super().filter(queryset, value and value.astimezone(UTC))
 
 
 class OrderFilter(filters.FilterSet):
-    placed_after = Moment("placed_at", "gte", help_text="ISO 8601, inclusive.", validators=WITHIN)
-    placed_before = Moment("placed_at", "lt", help_text="ISO 8601, exclusive.", validators=WITHIN)
+    placed_after = UtcDateTimeFilter("placed_at", "gte", help_text="ISO 8601, inclusive.", validators=STORABLE)
+    placed_before = UtcDateTimeFilter("placed_at", "lt", help_text="ISO 8601, exclusive.", validators=STORABLE)
 
     class Meta:
         model = Order
         fields = ("status",)
 
 
-def wish_of(form: QueryDict) -> dict[str, Any]:
+def order_fields(form: QueryDict) -> dict[str, Any]:
     """
-    Read a browser's form as the JSON that a program would send. What was left empty was not said.
+    Return a submitted checkout form as the JSON that a program would send, without empty fields.
     """
-    wish: dict[str, Any] = {
+    fields: dict[str, Any] = {
         name: value
         for name, value in form.items()
-        if value and name not in OF_THE_FORM and not QUANTITY_OF_SKU.fullmatch(name)
+        if value and name not in FORM_ONLY and not QUANTITY_OF_SKU.fullmatch(name)
     }
-    if "expected_total" in wish:
-        wish["expected_total"] = _number(wish["expected_total"])
-    return wish | {"lines": list(lines_of(form))}
+    if "expected_total" in fields:
+        fields["expected_total"] = _number(fields["expected_total"])
+    return fields | {"lines": list(lines_of(form))}
 
 
 def lines_of(query: QueryDict) -> Iterator[dict[str, Any]]:
     """
-    Read `quantity[RED-CHAIR]=2` as a line; an empty quantity, or 0, as none.
+    Yield `quantity[RED-CHAIR]=2` as a line, unless the quantity is empty or 0.
     """
     for name, value in query.items():
         sku = QUANTITY_OF_SKU.fullmatch(name)

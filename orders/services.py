@@ -1,8 +1,8 @@
 """
-Steering orders, and keeping the products. Each function is one transaction and announces what it changed.
+Transitions of orders, and the product list. Each function is one transaction and publishes what it changed.
 
-Orders is the process manager of a sale: it asks inventory for stock and payments for money by events, and decides by
-theirs. Functions take sets, for one order costs as many statements as two hundred.
+Orders is the process manager of a sale: it requests stock from inventory and money from payments by events, and reacts
+to theirs. Functions take sets: one order costs as many statements as two hundred.
 """
 
 import logging
@@ -24,22 +24,22 @@ logger = logging.getLogger(__name__)
 
 class CannotCancel(Exception):
     """
-    The order is already final, so there is nothing left to cancel.
+    The order is final.
     """
 
 
 class AlreadyCancelled(CannotCancel):
     """
-    The order is cancelled already, by whomever, which may be all that was wanted.
+    The order is cancelled already.
     """
 
 
 @transaction.atomic
 def request_payments(order_ids: Collection[str], *, now: datetime) -> None:
     """
-    Ask for the money of orders whose stock is held, and set the moments of reminder and expiry.
+    Request payment of orders whose stock is held, and schedule reminder and expiry.
     """
-    orders = _those_that_may_become(Order.Status.AWAITING_PAYMENT, order_ids)
+    orders = _locked_if_allowed(Order.Status.AWAITING_PAYMENT, order_ids)
     Order.move_to(Order.Status.AWAITING_PAYMENT, orders, now=now)
     reminder_at = now + timedelta(seconds=settings.ORDERS.reminder_seconds)
     due_at = now + timedelta(seconds=settings.ORDERS.payment_due_seconds)
@@ -51,9 +51,9 @@ def request_payments(order_ids: Collection[str], *, now: datetime) -> None:
 @transaction.atomic
 def confirm_orders(order_ids: Collection[str], *, now: datetime) -> None:
     """
-    Confirm paid orders. One that was cancelled meanwhile stays so: payments refunds its money.
+    Confirm paid orders. One that was cancelled meanwhile stays cancelled: payments refunds it.
     """
-    orders = _those_that_may_become(Order.Status.CONFIRMED, order_ids)
+    orders = _locked_if_allowed(Order.Status.CONFIRMED, order_ids)
     Order.move_to(Order.Status.CONFIRMED, orders, now=now)
     prefetch_related_objects(orders, "lines")
     publish_all([events.order_confirmed(order) for order in orders])
@@ -62,11 +62,11 @@ def confirm_orders(order_ids: Collection[str], *, now: datetime) -> None:
 @transaction.atomic
 def cancel_orders(reasons: Mapping[str, str], *, now: datetime) -> None:
     """
-    Cancel these orders, each for its reason, unless they are final already.
+    Cancel these orders, each for its reason, unless they are final.
 
     :param reasons: a cancel reason by order id.
     """
-    orders = _those_that_may_become(Order.Status.CANCELLED, reasons)
+    orders = _locked_if_allowed(Order.Status.CANCELLED, reasons)
     for reason in sorted(set(reasons.values())):
         _cancel([order for order in orders if reasons[str(order.pk)] == reason], reason, now)
 
@@ -74,7 +74,7 @@ def cancel_orders(reasons: Mapping[str, str], *, now: datetime) -> None:
 @transaction.atomic
 def cancel_order(order_id: str, *, reason: str, now: datetime) -> Order:
     """
-    Cancel one order on a person's word.
+    Cancel one order for a customer or an operator.
 
     :raises AlreadyCancelled: if it is cancelled already.
     :raises CannotCancel: if it is final otherwise.
@@ -90,8 +90,7 @@ def cancel_order(order_id: str, *, reason: str, now: datetime) -> Order:
 @transaction.atomic
 def record_refunds(amounts: Mapping[str, int], *, now: datetime) -> None:
     """
-    Record money that went back. An order whose whole total went back becomes refunded, or is cancelled if we had not
-    learned yet that it was paid.
+    Record refunds. An order that is refunded in full becomes refunded, or cancelled if it was not confirmed yet.
 
     :param amounts: minor units by order id.
     """
@@ -107,18 +106,18 @@ def record_refunds(amounts: Mapping[str, int], *, now: datetime) -> None:
 
 def add_products(products: Sequence[Product]) -> list[Product]:
     """
-    Offer these products, unless their sku is offered already, and announce the new ones.
+    Add these products, except those whose sku exists, and publish the new ones. Return the new ones.
     """
     try:
         return _add_products(products)
-    except IntegrityError:  # somebody offered one of them at this moment, so it is known now
+    except IntegrityError:  # a concurrent transaction added one of them
         return _add_products(products)
 
 
 @transaction.atomic
 def _add_products(products: Sequence[Product]) -> list[Product]:
-    known = set(Product.objects.filter(sku__in=[product.sku for product in products]).values_list("sku", flat=True))
-    new = sorted((product for product in products if product.sku not in known), key=lambda product: product.sku)
+    skus = set(Product.objects.filter(sku__in=[product.sku for product in products]).values_list("sku", flat=True))
+    new = sorted((product for product in products if product.sku not in skus), key=lambda product: product.sku)
     Product.objects.bulk_create(new)
     publish_all([contracts.ProductAdded(sku=product.sku, name=product.name) for product in new])
     return new
@@ -127,7 +126,7 @@ def _add_products(products: Sequence[Product]) -> list[Product]:
 @transaction.atomic
 def show_availability(changes: Mapping[str, tuple[int, bool]]) -> None:
     """
-    Show products as sold out or available, unless a later change is shown already: a replayed one may come late.
+    Mark products as sold out or available, unless a later change was applied already: a replayed event may be late.
 
     :param changes: inventory's revision, and whether the product is sold out, by sku.
     """
@@ -138,12 +137,12 @@ def show_availability(changes: Mapping[str, tuple[int, bool]]) -> None:
     Product.objects.bulk_update(outdated, ["stock_revision", "sold_out"])
 
 
-def _those_that_may_become(status: str, order_ids: Iterable[str]) -> list[Order]:
+def _locked_if_allowed(status: str, order_ids: Iterable[str]) -> list[Order]:
     orders = Order.objects.locked(order_ids)
     ready = [order for order in orders if order.may_become(status)]
     for order in orders:
         if not order.may_become(status):
-            logger.info("Order %s is %s and does not become %s any more.", order.pk, order.status, status)
+            logger.info("Order %s is %s and cannot become %s.", order.pk, order.status, status)
     return ready
 
 

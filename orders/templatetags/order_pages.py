@@ -1,6 +1,5 @@
 """
-What the pages of products and orders need to say. Until it is an order, a basket lives in their addresses, as
-`?quantity[RED-CHAIR]=2`.
+Tags and filters of the pages of products and orders. A basket is the query of their URLs: `?quantity[RED-CHAIR]=2`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from rest_framework.request import Request
 
 from orders.drafts import SKU
 from orders.models import Order, Product
-from orders.serializers import QUANTITY_OF_SKU, WISH, lines_of
+from orders.serializers import QUANTITY_OF_SKU, lines_of
 
 register = template.Library()
 
@@ -24,54 +23,46 @@ register = template.Library()
 @register.filter
 def quantity_of(query: QueryDict, sku: str) -> str:
     """
-    Tell how many of a product are in the basket.
+    Return the quantity of a product in the basket, as text; empty if it is not there.
     """
     return query.get(f"quantity[{sku}]", "")
 
 
 @register.filter
-def lines_beside(query: QueryDict, products: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def other_lines(query: QueryDict, products: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """
-    List what is in the basket beside these products.
+    Return the lines of the basket for other products than these, with the names of the products.
     """
     shown = {product["sku"] for product in products}
     others = [line for line in lines_of(query) if line["sku"] not in shown]
-    # What has not the form of a sku may have characters that no database takes.
+    # Other text may contain characters that PostgreSQL rejects.
     skus = [line["sku"] for line in others if SKU.fullmatch(line["sku"])]
     names = dict(Product.objects.filter(sku__in=skus).values_list("sku", "name"))
     return [line | {"name": names.get(line["sku"], "")} for line in others]
 
 
 @register.filter
-def what_was_wished(query: QueryDict) -> str:
+def basket_query(query: QueryDict) -> str:
     """
-    Write what belongs to the order, and nothing else of a form or an address, as an address has it.
+    Return the lines of a basket, and nothing else of a form or a query, as a query string.
     """
-    return urlencode(_wished(query))
-
-
-@register.filter
-def beside_the_basket(query: QueryDict) -> list[tuple[str, str]]:
-    """
-    List what was typed for the order, but for its lines.
-    """
-    return [(name, value) for name, value in _wished(query) if not QUANTITY_OF_SKU.fullmatch(name)]
+    return urlencode([(name, value) for name, value in query.items() if value and QUANTITY_OF_SKU.fullmatch(name)])
 
 
 @register.filter
 def reserved_until(order: Mapping[str, Any]) -> datetime | None:
     """
-    Tell until when the goods of an order wait for its payment.
+    Return when the payment of an order is due; None while no payment was requested.
     """
-    begun = [step["at"] for step in order["history"] if step["status"] == Order.Status.AWAITING_PAYMENT]
+    requested = [step["at"] for step in order["history"] if step["status"] == Order.Status.AWAITING_PAYMENT]
     due = timedelta(seconds=settings.ORDERS.payment_due_seconds)
-    return datetime.fromisoformat(begun[-1]) + due if begun else None
+    return datetime.fromisoformat(requested[-1]) + due if requested else None
 
 
 @register.filter
-def form_of(request: Request) -> QueryDict:
+def posted_form(request: Request) -> QueryDict:
     """
-    Read a form as it was sent, also where the API did not come to read it.
+    Return the submitted form, even if the API rejected the request before parsing it.
     """
     return request._request.POST  # noqa: SLF001
 
@@ -79,18 +70,14 @@ def form_of(request: Request) -> QueryDict:
 @register.filter
 def cursor_of(address: str) -> str:
     """
-    Tell where the page at an address begins.
+    Return the cursor in the URL of a page of results.
     """
     return QueryDict(urlsplit(address).query)["cursor"]
 
 
 @register.simple_tag
-def fresh_key() -> str:
+def fresh_idempotency_key() -> str:
     """
-    Give a form a key by which sending it twice is one order.
+    Return a new idempotency key, so that a form submitted twice places one order.
     """
     return str(uuid4())
-
-
-def _wished(query: QueryDict) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in query.items() if value and WISH.fullmatch(name)]

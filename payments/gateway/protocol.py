@@ -6,7 +6,7 @@ A webhook moves no payment: it makes us query the gateway, and only the answers 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -182,11 +182,34 @@ class StatementEntry:
     """Refunded minor units by the idempotency key of the refund."""
 
 
+@dataclass(frozen=True)
+class PaymentChoice:
+    """
+    A payment method that customers can choose at checkout.
+    """
+
+    payment_method: str
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkout:
+    """
+    What the checkout page says about payment.
+    """
+
+    notice: str
+    choices: Sequence[PaymentChoice] = ()
+    """Without any, the customer enters the id of a payment method."""
+
+
 class Gateway(Protocol):
     """
     :raises TimedOut: from every call, if it may have moved money but was not answered.
     :raises Unreachable: from every call, if it moved nothing.
     """
+
+    checkout: Checkout
 
     def charge(self, charge: ChargeRequest) -> Answer:
         """

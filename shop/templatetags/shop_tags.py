@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
+from payments.gateway.protocol import Checkout, current
 from shop.http import links
 
 register = template.Library()
@@ -20,6 +21,14 @@ register.simple_tag(links.url_of)
 @register.simple_tag
 def shop_name() -> str:
     return settings.SHOP.name
+
+
+@register.simple_tag
+def checkout() -> Checkout:
+    """
+    Return what the gateway in use offers at checkout.
+    """
+    return current().checkout
 
 
 @register.filter

@@ -15,7 +15,7 @@ def capture_order(browser: Browser, folder: Path) -> None:
     Save the pages from the products to the confirmed order.
     """
     browser.open("/api/v1/products/?search=chair&quantity[OAK-TABLE]=1")
-    browser.fill("How many of Red chair", "4")
+    browser.fill("Quantity of Red chair", "4")
     browser.save_screenshot(folder / "products.png")
     browser.press("Review your order")
     browser.save_screenshot(folder / "review.png")

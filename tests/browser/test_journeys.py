@@ -15,7 +15,7 @@ def order(browser, *, payment: str) -> None:
     for words, product, quantity in [("bread board", "Bread board", "1"), ("red chair", "Red chair", "2")]:
         browser.fill("Search by name or number", words)
         browser.press("Search")
-        browser.fill(f"How many of {product}", quantity)
+        browser.fill(f"Quantity of {product}", quantity)
     browser.press("Review your order")
     browser.choose(payment)
     browser.press("Place this order")
@@ -30,7 +30,7 @@ class TestAnonymousCustomer:
         browser.press("See the products")
         browser.fill("Search by name or number", "wall clock")
         browser.press("Search")
-        browser.fill("How many of Wall clock", "3")
+        browser.fill("Quantity of Wall clock", "3")
         browser.press("Review your order")
         login = browser.headline
         browser.fill("Name", LOGIN["name"])
@@ -83,7 +83,7 @@ class TestCustomer:
         browser.wait_for_headline("Your order awaits its payment")
         its_page = browser.address
 
-        browser.press("Its payment")
+        browser.press("Payment")
         browser.press("Pay at the bank")
         browser.press("Approve")
         browser.open(its_page)
@@ -95,7 +95,7 @@ class TestCustomer:
         order(browser, payment="A bank transfer, which leaves you time to pay, or to cancel")
         browser.wait_for_headline("Your order awaits its payment")
         its_page = browser.address
-        browser.press("Its payment")
+        browser.press("Payment")
         browser.press("Pay at the bank")
         at_the_bank = browser.address
         browser.open(its_page)
@@ -123,7 +123,7 @@ class TestCustomer:
         browser.press("Change your order")
         browser.fill("Search by name or number", "door mat")
         browser.press("Search")
-        browser.fill("How many of Door mat", "3")
+        browser.fill("Quantity of Door mat", "3")
         browser.press("Review your order")
 
         assert "126.00 GBP" in browser.text
@@ -131,7 +131,7 @@ class TestCustomer:
     def test_returns_from_an_order_that_is_refused(self, ada):
         browser = ada()
         browser.open("/api/v1/products/?search=red+chair")
-        browser.fill("How many of Red chair", "100000")
+        browser.fill("Quantity of Red chair", "100000")
         browser.press("Review your order")
         refused = browser.headline
 

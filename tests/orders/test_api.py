@@ -423,7 +423,7 @@ class TestProducts:
 
         assert answer.status_code == 400
         assert problem_of(answer)[1] == [
-            {"code": "sku_not_available", "detail": "'OLD-STOOL' is not sold any more.", "pointer": "#/lines/0/sku"}
+            {"code": "sku_not_available", "detail": "'OLD-STOOL' is no longer sold.", "pointer": "#/lines/0/sku"}
         ]
 
 

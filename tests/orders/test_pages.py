@@ -2,7 +2,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import pytest
 from django.http import HttpResponse
@@ -23,7 +23,7 @@ BASKET = "/api/v1/quote/?quantity[RED-CHAIR]=2"
 @pytest.fixture
 def browser() -> Client:
     """
-    Ada's, who is logged in; it checks where forms come from, as it does in earnest.
+    Return Ada's browser, logged in, with CSRF checks.
     """
     client = Client(enforce_csrf_checks=True, headers=HTML)
     client.force_login(make_customer())
@@ -38,7 +38,7 @@ def read(browser: Client, address: str) -> str:
 
 def hidden_fields(page: str) -> dict[str, str]:
     """
-    Read what a page's last form carries along.
+    Return the hidden fields of a page's last form.
     """
     _, _, form = page.rpartition("<form ")
     return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))
@@ -48,22 +48,32 @@ def send(browser: Client, address: str, fields: dict[str, str]):
     return browser.post(address, urlencode(fields), content_type="application/x-www-form-urlencoded")
 
 
-def place(browser: Client, **wishes: str):
+def place(browser: Client, **details: str):
     fields = hidden_fields(read(browser, BASKET))
-    return send(browser, ORDERS, fields | {"payment_method": "tok_visa", "email": "", "note": ""} | wishes)
+    return send(browser, ORDERS, fields | {"payment_method": "tok_visa", "email": "", "note": ""} | details)
 
 
-def way_on(refusal: HttpResponse, label: str) -> str:
+def next_url(refusal: HttpResponse, label: str) -> str:
     """
-    Read where a refusal leads on to.
+    Return the URL of the link with this label on an error page.
     """
     assert refusal.status_code >= 400
     return re.search(rf'href="([^"]+)">{label}<', unescape(refusal.content.decode()))[1]
 
 
+def personal_data_in_urls(page: str) -> list[str]:
+    """
+    Return the URLs of a page, and the hidden fields of its GET forms, that contain contact details.
+    """
+    urls = re.findall(r'(?:href|src|action|formaction)="([^"]+)"', page)
+    forms = re.findall(r'<form method="get".*?</form>', page, re.DOTALL)
+    carried = [field for form in forms for field in re.findall(r'<input type="hidden"[^>]*>', form)]
+    return [text for text in [*urls, *carried] if re.search(r"email|phone|note|ada|Ring|4411", unquote(text))]
+
+
 def typed(page: str) -> dict[str, str]:
     """
-    Read what an order's form is filled with.
+    Return what a checkout form is filled in with.
     """
     patterns = {
         "payment_method": r'name="payment_method" value="([^"]*)" checked',
@@ -107,7 +117,7 @@ class TestProducts:
     def test_that_are_not_found_leave_only_the_basket_to_review(self, browser, basket, offered):
         page = read(browser, f"{PRODUCTS}?search=unicorn{basket}")
 
-        assert "Nothing fits." in page
+        assert "No product matches." in page
         assert ("Review your order" in page) == offered
 
     def test_take_the_basket_along_to_the_next_of_them(self, browser):
@@ -233,30 +243,78 @@ class TestOrder:
         assert "<code>#/expected_total</code>: price_changed" in technically
         assert not Order.objects.exists()
 
-    def test_is_reviewed_again_with_what_the_customer_typed(self, browser):
-        wishes = {
+    def test_is_reviewed_again_with_the_customers_details_but_without_them_in_any_url(self, browser):
+        details = {
             "payment_method": "tok_pending",
             "email": "ada@example.org",
             "phone": "+441134960000",
             "note": "A & B",
         }
-        fields = hidden_fields(read(browser, BASKET)) | wishes
+        fields = hidden_fields(read(browser, BASKET)) | details
         Product.objects.update(price=9_900)
 
-        again = way_on(send(browser, ORDERS, fields), "Review your order again")
+        refusal = send(browser, ORDERS, fields)
+        again = next_url(refusal, "Review your order again")
         page = read(browser, again)
 
-        assert again.startswith("/api/v1/quote/?quantity%5BRED-CHAIR%5D=2&")
-        assert typed(page) == wishes
+        assert again == "/api/v1/quote/?quantity%5BRED-CHAIR%5D=2"
+        assert typed(page) == details
         assert hidden_fields(page)["expected_total"] == "19800"
+        assert personal_data_in_urls(unescape(refusal.content.decode()) + page) == []
 
-    def test_keeps_what_the_customer_typed_while_it_is_changed(self, browser):
+    def test_keeps_the_customers_details_while_the_basket_changes(self, browser):
         fields = hidden_fields(read(browser, BASKET)) | {"payment_method": "tok_declined", "note": "Ring twice"}
         Product.objects.update(active=False)
 
-        again = way_on(send(browser, ORDERS, fields), "Review your order again")
-        products = read(browser, way_on(browser.get(again), "Change your order"))
+        again = next_url(send(browser, ORDERS, fields), "Review your order again")
+        products = read(browser, next_url(browser.get(again), "Change your order"))
+        Product.objects.update(active=True)
 
-        assert '<input type="hidden" name="payment_method" value="tok_declined">' in products
-        assert '<input type="hidden" name="note" value="Ring twice">' in products
         assert 'name="quantity[RED-CHAIR]" value="2"' in products
+        assert personal_data_in_urls(products) == []
+        assert typed(read(browser, BASKET)) == {
+            "payment_method": "tok_declined",
+            "email": "",
+            "phone": "",
+            "note": "Ring twice",
+        }
+
+    def test_forgets_the_customers_details_once_it_is_placed(self, browser):
+        place(browser, note="Ring twice")
+
+        assert typed(read(browser, BASKET))["note"] == ""
+
+    @pytest.mark.parametrize("parameter", ["email", "phone", "note", "payment_method"])
+    def test_takes_no_details_from_a_url(self, browser, parameter):
+        assert browser.get(f"{BASKET}&{parameter}=x").status_code == 400
+
+
+class TestPaymentMethods:
+    @pytest.fixture(autouse=True)
+    def _stock(self):
+        make_stock(sku="RED-CHAIR")
+
+    @pytest.mark.parametrize("adapter", ["instant.InstantGateway", "simulated.SimulatedGateway"])
+    def test_of_a_simulated_gateway_say_how_each_payment_ends(self, browser, settings, adapter):
+        settings.PAYMENTS = replace(settings.PAYMENTS, gateway=f"payments.gateway.adapters.{adapter}")
+
+        page = read(browser, BASKET)
+
+        assert "Payments are simulated: no money moves." in page
+        assert re.findall(r'name="payment_method" value="([^"]*)"', page) == [
+            "tok_visa",
+            "tok_timeout",
+            "tok_declined",
+            "tok_pending",
+        ]
+
+    def test_of_stripe_are_entered_by_their_id(self, browser, settings):
+        settings.PAYMENTS = replace(
+            settings.PAYMENTS, gateway="payments.gateway.adapters.stripe.StripeGateway", stripe_api_key="sk_test_x"
+        )
+
+        page = read(browser, BASKET)
+
+        assert "Payments are taken by Stripe." in page
+        assert ("simulated" in page, "tok_" in page) == (False, False)
+        assert re.findall(r'name="payment_method" value="([^"]*)" required', page) == [""]

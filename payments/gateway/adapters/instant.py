@@ -8,9 +8,11 @@ from datetime import datetime
 from payments.gateway.protocol import (
     Answer,
     ChargeRequest,
+    Checkout,
     InvalidSignature,
     NoStatement,
     Outcome,
+    PaymentChoice,
     RefundRequest,
     StatementEntry,
     TimedOut,
@@ -26,6 +28,16 @@ class InstantGateway:
     `tok_declined` is declined; `tok_timeout` captures the money but the answer is lost; `tok_pending` waits for a
     customer who never agrees; every other token is approved.
     """
+
+    checkout = Checkout(
+        notice="Payments are simulated: no money moves. Choose how the payment ends.",
+        choices=(
+            PaymentChoice("tok_visa", "A card that is approved"),
+            PaymentChoice("tok_timeout", "A card whose bank is slow to answer, and approves it"),
+            PaymentChoice("tok_declined", "A card that is declined"),
+            PaymentChoice("tok_pending", "A bank transfer, which leaves you time to pay, or to cancel"),
+        ),
+    )
 
     def charge(self, charge: ChargeRequest) -> Answer:
         if charge.payment_method == "tok_timeout":

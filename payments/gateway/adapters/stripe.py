@@ -22,6 +22,7 @@ from payments.gateway import protocol
 from payments.gateway.protocol import (
     Answer,
     ChargeRequest,
+    Checkout,
     Outcome,
     RefundRequest,
     StatementEntry,
@@ -55,6 +56,8 @@ class StripeGateway:
     Configured by `settings.PAYMENTS`. A call makes up to six requests, and `timeout_seconds` bounds each silence in
     them. The one client serves all threads, for its connections are the thread's own.
     """
+
+    checkout = Checkout(notice="Payments are taken by Stripe. Enter the id of a payment method, such as pm_1Nd…")
 
     def __init__(self, *, clock: Callable[[], datetime] = timezone.now) -> None:
         self._clock = clock

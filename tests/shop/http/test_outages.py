@@ -26,7 +26,7 @@ class TestFailure:
             raise RuntimeError(SECRET)
 
         if request.param == "the API":
-            monkeypatch.setattr("orders.serializers.ProductFilter.found", fail)
+            monkeypatch.setattr("orders.serializers.ProductFilter.filter_search", fail)
             return "/api/v1/products/?search=x"
         monkeypatch.setattr(index, "render", fail)
         return "/problems/"

@@ -99,11 +99,11 @@ class TestFollow:
 
     def test_is_answered_at_once_when_too_many_wait_already(self, order, settings):
         for _ in range(settings.ORDERS.followers):
-            long_polling._seats.acquire()
+            long_polling._waiters.acquire()
         try:
             answer = look(order, If_None_Match=KNOWN, Prefer="wait=20")
         finally:
             for _ in range(settings.ORDERS.followers):
-                long_polling._seats.release()
+                long_polling._waiters.release()
 
         assert (answer.status_code, "Preference-Applied" in answer.headers) == (304, False)
