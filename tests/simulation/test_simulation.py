@@ -45,7 +45,7 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-def simulate(db, _quiet, tell) -> Callable[..., Tally]:
+def simulate(db, _quiet, summarize) -> Callable[..., Tally]:
     """
     Tell so many stories, and count what happened in them.
     """
@@ -57,9 +57,11 @@ def simulate(db, _quiet, tell) -> Callable[..., Tally]:
             run_state_machine_as_test(seed(SEED)(type("Story", (Simulation,), about)), settings=_settings(runs))
         finally:
             took = time.perf_counter() - began
-            tell(f"simulation, seed {SEED}: {tally.runs} runs of {STEPS} steps, {tally.audits} audits in {took:.0f} s")
+            summarize(
+                f"simulation, seed {SEED}: {tally.runs} runs of {STEPS} steps, {tally.audits} audits in {took:.0f} s"
+            )
             for line in tally.lines():
-                tell(line)
+                summarize(line)
         return tally
 
     return tell_stories
