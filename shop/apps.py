@@ -3,7 +3,7 @@ from django.apps import AppConfig
 
 class ShopConfig(AppConfig):
     """
-    The composition root: commands, templates and static files, but no models.
+    The composition root: commands, templates and static files; no models.
     """
 
     name = "shop"

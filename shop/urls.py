@@ -7,7 +7,7 @@ from rest_framework.routers import SimpleRouter
 from shop import index
 from shop.accounts import api
 from shop.http import error_handlers
-from shop.openapi.views import RedocPage, Schema, SwaggerPage
+from shop.openapi.views import OpenApiView, RedocPage, SwaggerPage
 
 admin.site.site_header = admin.site.site_title = settings.SHOP.name
 
@@ -22,7 +22,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/auth/", include("rest_framework.urls")),
     path("api/v1/", index.Root.as_view(), name="api-root"),
-    path("api/v1/schema/", Schema.as_view(), name="schema"),
+    path("api/v1/schema/", OpenApiView.as_view(), name="schema"),
     path("api/v1/docs/", SwaggerPage.as_view(), name="docs"),
     path("api/v1/redoc/", RedocPage.as_view(), name="redoc"),
     path("api/v1/", include(router.urls)),

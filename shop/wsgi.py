@@ -7,7 +7,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 
 application = get_wsgi_application()
 
-from shop.http.parsers import PlainRequest  # noqa: E402  (it needs Django to be set up)
+from shop.http.parsers import PlainRequest  # noqa: E402  (Django has to be set up before)
 
 application.request_class = PlainRequest
 

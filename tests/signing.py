@@ -120,7 +120,7 @@ def refused(answer) -> bool:
         "Token",
         {
             "type": "/problems/#invalid_signature",
-            "title": "The signature does not fit",
+            "title": "Invalid signature",
             "status": 401,
             "detail": "The signature does not match this request.",
             "code": "invalid_signature",

@@ -64,7 +64,7 @@ class RequestInProgress(RetryLater):
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "request_in_progress"
-    default_detail = "This request is being worked on: repeat it in a moment."
+    default_detail = "The first request with this key is still being processed. Repeat it in a moment."
     wait = 1
 
 

@@ -1,5 +1,5 @@
 """
-What the API reads: fields that take JSON at its word, each with one code for whatever is wrong with its value.
+Serializers and fields of request bodies: strict about JSON types, with one error code per field.
 """
 
 import re
@@ -15,19 +15,19 @@ E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 
 class Input(serializers.Serializer[Any]):
     """
-    A body, or a part of one, that has the fields it declares and no other.
+    A request body, or an object within one, with the declared fields and no others.
     """
 
     code = "invalid_field"
-    """What is wrong when it is no object at all."""
+    """The error code of a value that is not an object."""
 
     @classmethod
     def read(cls, request: Request) -> dict[str, Any]:
         """
-        Read the request's body.
+        Return the validated values of the request's body.
 
-        :raises ParseError: if it is no JSON object.
-        :raises ValidationError: if it is another object than this one.
+        :raises ParseError: if the body is not a JSON object.
+        :raises ValidationError: if it is invalid.
         """
         data = request.data
         if not data and not request.META.get("CONTENT_LENGTH", "").strip("0"):
@@ -37,27 +37,27 @@ class Input(serializers.Serializer[Any]):
     @classmethod
     def check(cls, data: Any) -> dict[str, Any]:
         """
-        Take these values, if they are right.
+        Return the validated values.
 
-        :raises ValidationError: if they are not.
+        :raises ValidationError: if they are invalid.
         """
-        checked: dict[str, Any] = _made_once(cls).run_validation(data)
-        return checked
+        values: dict[str, Any] = _instance_of(cls).run_validation(data)
+        return values
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, dict):
             self.fail("null")
-        if strangers := {_step_to(name): _unknown(name) for name in data if name not in self.fields}:
-            raise ValidationError(strangers)
+        if unknown := {_pointer_step(name): _unknown(name) for name in data if name not in self.fields}:
+            raise ValidationError(unknown)
         return super().to_internal_value(data)
 
     def fail(self, key: str, **values: Any) -> NoReturn:
-        raise ValidationError([ErrorDetail("This is no object.", code=self.code)])
+        raise ValidationError([ErrorDetail("This is not an object.", code=self.code)])
 
 
 class _OneCode(serializers.Field):  # type: ignore[type-arg]
     """
-    A field whose faults share a code, whatever they are.
+    A field with one error code.
     """
 
     def __init__(self, *, code: str, **kwargs: Any) -> None:
@@ -77,7 +77,7 @@ class _OneCode(serializers.Field):  # type: ignore[type-arg]
 
 class WholeNumber(_OneCode, serializers.IntegerField):
     """
-    An integer as JSON writes it: neither a text nor 1.0, which a reader may take for something else.
+    A JSON integer: neither a string nor 1.0.
     """
 
     def to_internal_value(self, data: Any) -> int:
@@ -88,7 +88,7 @@ class WholeNumber(_OneCode, serializers.IntegerField):
 
 class Text(_OneCode, serializers.CharField):
     """
-    A text that is one in JSON, taken as it is: neither a number nor trimmed.
+    A JSON string, not trimmed.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -104,20 +104,20 @@ class Text(_OneCode, serializers.CharField):
 
 class Choice(_OneCode, serializers.ChoiceField):
     """
-    One of a few words.
+    One of several strings.
     """
 
 
 class EmailText(_OneCode, serializers.EmailField):
     """
-    One plain address, which any mail server takes.
+    A plain e-mail address.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(trim_whitespace=False, max_length=254, **kwargs)
 
     def to_internal_value(self, data: Any) -> str:
-        # A quoted name may hold a second address or control characters, brackets an address inside our own network.
+        # A quoted name may contain a second address or control characters, brackets an address of our own network.
         if not isinstance(data, str) or not data.isascii() or {'"', "["} & set(data):
             self.fail("invalid")
         return str(super().to_internal_value(data))
@@ -125,10 +125,10 @@ class EmailText(_OneCode, serializers.EmailField):
 
 class PhoneText(Text):
     """
-    A phone number in E.164 form.
+    A phone number in E.164 format.
     """
 
-    default_error_messages = {"invalid": "Write the number as +441134960000: E.164, without blanks."}
+    default_error_messages = {"invalid": "Use E.164 format without spaces, such as +441134960000."}
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str) or (data and not E164.fullmatch(data)):
@@ -143,19 +143,19 @@ class Rows(_OneCode, serializers.ListField):
 
 
 def _unknown(name: str) -> list[ErrorDetail]:
-    return [ErrorDetail(f"{name[:80]}: Nobody asked for this field.", code="unknown_field")]
+    return [ErrorDetail(f"{name[:80]}: Unknown field.", code="unknown_field")]
 
 
-def _step_to(name: str) -> str:
+def _pointer_step(name: str) -> str:
     """
-    Write a member's name as a step of a JSON pointer (RFC 6901).
+    Return the name of a member as a step of a JSON pointer (RFC 6901).
     """
     return name.replace("~", "~0").replace("/", "~1")
 
 
 @cache
-def _made_once(kind: type[Input]) -> Input:
+def _instance_of(serializer: type[Input]) -> Input:
     """
-    Make a checker of this kind. It keeps nothing of what it checks, and its fields cost more to make than to use.
+    Return a shared instance, which keeps no state of a validation: its fields cost more to create than to use.
     """
-    return kind()
+    return serializer()

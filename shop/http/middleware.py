@@ -15,7 +15,7 @@ from rest_framework.permissions import SAFE_METHODS
 from shop.http import outcome, request_id
 from shop.http.error_handlers import ProblemResponse, prefers_page, problem_response, retry_after
 from shop.http.exceptions import as_api_exception
-from shop.http.parsers import forget_unreadable_cookies, refused_body, refused_query
+from shop.http.parsers import drop_invalid_cookies, rejected_body, rejected_query
 from shop.http.problems import describe, problem, problem_by_status
 
 KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
@@ -49,8 +49,8 @@ class ProblemsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         id_ = request_id.begin(request.headers.get("traceparent", ""))
-        forget_unreadable_cookies(request)
-        code = refused_body(request) or refused_query(request)
+        drop_invalid_cookies(request)
+        code = rejected_body(request) or rejected_query(request)
         if code:
             response = problem_response(request, problem(code))
         else:

@@ -1,5 +1,5 @@
 """
-Request bodies, taken at their word: what two readers could understand differently is refused.
+Strict parsing of request bodies: what two parsers could read differently is rejected.
 """
 
 import json
@@ -23,13 +23,13 @@ MAX_DIGITS = 18
 
 class PlainRequest(WSGIRequest):
     """
-    A request in UTF-8, whatever charset its headers name. Django takes them at their word: it would read the address
-    by a charset that no signature covers, or fail by one that nobody knows, before anybody could answer.
+    A request in UTF-8, whatever charset its headers name. Django would decode the URL by that charset, which no
+    signature covers, or fail on an unknown one before any middleware runs.
     """
 
     def __init__(self, environ: dict[str, Any]) -> None:
         for name in ("CONTENT_TYPE", "HTTP_ACCEPT"):
-            # A parameter in a charset of its own (RFC 2231), which neither header has.
+            # A parameter with a charset of its own (RFC 2231), which neither header allows.
             if {"*", "'"} <= set(environ.get(name, "")):
                 del environ[name]
         super().__init__(environ)
@@ -37,7 +37,7 @@ class PlainRequest(WSGIRequest):
     @property
     def encoding(self) -> None:
         """
-        Name no charset, which means UTF-8, whatever Django wants to set here.
+        None, which means UTF-8; Django's assignments are ignored.
         """
 
     @encoding.setter
@@ -46,22 +46,22 @@ class PlainRequest(WSGIRequest):
 
 class StrictJSONParser(JSONParser):
     """
-    Read one JSON object in UTF-8, each key once, of no great depth, without characters that no text may have.
+    Parse one JSON object in UTF-8, with unique keys, of limited depth, without NUL and unpaired surrogates.
     """
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
         request = parser_context["request"]._request  # noqa: SLF001  (to DRF, */* is JSON)
-        found = _decode(_text(raw_json(request, max_bytes=settings.MAX_BODY_BYTES)))
-        if not isinstance(found, dict):
+        body = _decode(_text(raw_json(request, max_bytes=settings.MAX_BODY_BYTES)))
+        if not isinstance(body, dict):
             raise ParseError("The body is JSON, but not an object.", code="not_an_object")
-        _inspect(found, depth=1)
-        return found
+        _check(body, depth=1)
+        return body
 
 
 class SessionFormParser(FormParser):
     """
-    Read a browser's form from a person who is logged in, as every such form carries a CSRF token; nobody else sends
-    forms, for a foreign page can make any browser send one.
+    Parse a form of a session, whose CSRF token is verified. Other forms are rejected: any page can make a browser send
+    one.
     """
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
@@ -72,12 +72,12 @@ class SessionFormParser(FormParser):
         return super().parse(stream, media_type, parser_context)
 
 
-def refused_body(request: HttpRequest) -> str:
+def rejected_body(request: HttpRequest) -> str:
     """
-    Tell by its code what is wrong with a body before a byte of it is read; nothing, if there is nothing.
+    Return the error code of a body that is rejected unread, by its headers; empty if it may be read.
     """
     length = request.META.get("CONTENT_LENGTH", "")
-    if "HTTP_TRANSFER_ENCODING" in request.META or (_has_a_body(request) and not length):
+    if "HTTP_TRANSFER_ENCODING" in request.META or (_has_body(request) and not length):
         return "length_required"
     if length and not (length.isascii() and length.isdecimal()):
         return "bad_request"
@@ -85,9 +85,9 @@ def refused_body(request: HttpRequest) -> str:
     return "body_too_large" if _exceeds(length, limit) else ""
 
 
-def refused_query(request: HttpRequest) -> str:
+def rejected_query(request: HttpRequest) -> str:
     """
-    Tell by its code what is wrong with a query, before anybody stumbles over it; nothing, if there is nothing.
+    Return the error code of a query with too many parameters; empty if it can be read.
     """
     try:
         _ = request.GET
@@ -96,9 +96,9 @@ def refused_query(request: HttpRequest) -> str:
     return ""
 
 
-def forget_unreadable_cookies(request: HttpRequest) -> None:
+def drop_invalid_cookies(request: HttpRequest) -> None:
     """
-    Forget cookies that no page of ours set, as they have a NUL, over which PostgreSQL would stumble.
+    Drop cookies with a NUL, which the shop never sets and PostgreSQL rejects.
     """
     request.COOKIES = {name: value for name, value in request.COOKIES.items() if "\0" not in value}
 
@@ -120,30 +120,30 @@ def raw_json(request: HttpRequest, *, max_bytes: int) -> bytes:
 
 def refuse_encodings(request: HttpRequest) -> None:
     """
-    Reject a body in another charset than UTF-8, or a compressed one: a small one can become very large.
+    Reject other charsets than UTF-8, and compression: a small body can become very large.
 
-    :raises UnsupportedMediaType: if it is.
+    :raises UnsupportedMediaType: if the body has one of them.
     """
     media_type = request.content_type or ""
     charset = (request.content_params or {}).get("charset", "utf-8")
     if charset.lower() not in {"utf-8", "utf8"}:
-        raise UnsupportedMediaType(media_type, "This charset is not read here.", code="unsupported_charset")
+        raise UnsupportedMediaType(media_type, "Only UTF-8 is supported.", code="unsupported_charset")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        detail = "Compressed bodies are not read here."
+        detail = "Compressed bodies are not supported."
         raise UnsupportedMediaType(media_type, detail, code="unsupported_encoding")
 
 
-def _has_a_body(request: HttpRequest) -> bool:
+def _has_body(request: HttpRequest) -> bool:
     """
-    Tell whether a request claims to have a body; some claim it of none where the server does not look.
+    Return whether the headers announce a body; without a length this counts only if the server marks its end.
     """
-    told = request.META.get("CONTENT_TYPE") and request.META.get("wsgi.input_terminated")
-    return bool(told) and request.method in {"POST", "PUT", "PATCH"}
+    is_announced = request.META.get("CONTENT_TYPE") and request.META.get("wsgi.input_terminated")
+    return bool(is_announced) and request.method in {"POST", "PUT", "PATCH"}
 
 
 def _exceeds(length: str, limit: int) -> bool:
     """
-    Compare numbers by their digits, of which there may be more than `int` would read.
+    Return whether a number exceeds the limit, compared by digits: there may be more than `int` converts.
     """
     digits = length.lstrip("0")
     return (len(digits), digits) > (len(str(limit)), str(limit))
@@ -160,7 +160,7 @@ def _text(raw: bytes) -> str:
 
 def _decode(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_refuse_constant)
+        return json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_reject_constant)
     except json.JSONDecodeError as error:
         raise ParseError(f"{error.msg} at character {error.pos}.", code="malformed_json") from None
     except RecursionError:
@@ -168,35 +168,35 @@ def _decode(text: str) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ParseError("An object of the body has a key twice.", code="duplicate_key")
-    return found
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ParseError("An object of the body has a duplicate key.", code="duplicate_key")
+    return members
 
 
 def _integer(digits: str) -> float:
     """
-    Read an integer; what has no 64 bits, or is a negative zero, becomes a float, which nobody takes for one.
+    Return an integer of 64 bits; a longer one, or negative zero, becomes a float, which no field accepts.
     """
     return int(digits) if len(digits) <= MAX_DIGITS and digits != "-0" else math.inf
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ParseError(f"{name} is not JSON.", code="malformed_json")
 
 
-def _inspect(value: Any, *, depth: int) -> None:
+def _check(value: Any, *, depth: int) -> None:
     """
-    Refuse great depth and bad characters anywhere within.
+    Reject deep nesting and invalid characters anywhere in the value.
     """
     if isinstance(value, str):
         if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            raise ParseError("A text has a NUL or half of a surrogate pair.", code="invalid_characters")
+            raise ParseError("A string has a NUL or an unpaired surrogate.", code="invalid_characters")
     elif isinstance(value, Mapping | list):
         if depth > MAX_DEPTH:
             raise _too_deep()
         for within in [*value, *value.values()] if isinstance(value, Mapping) else value:
-            _inspect(within, depth=depth + 1)
+            _check(within, depth=depth + 1)
 
 
 def _too_deep() -> ParseError:

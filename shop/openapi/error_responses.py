@@ -1,5 +1,5 @@
 """
-By which codes an operation of the API can fail, derived from who may call it and what it reads.
+The error responses of an operation in the OpenAPI document, derived from its permissions and its request.
 """
 
 import json
@@ -17,12 +17,12 @@ from shop.http.error_codes import CATALOGUE
 from shop.http.fields import Input
 from shop.http.problems import CONTENT_TYPE, problem
 
-Described = dict[str, Any]
+JsonObject = dict[str, Any]
 
-OF_ANY_REQUEST = {"not_acceptable", "unavailable"}
-OF_A_CHANGE = {"body_too_large", "length_required"}
-OF_A_KEY = {"idempotency_key_invalid", "idempotency_key_missing", "idempotency_key_reused", "request_in_progress"}
-OF_A_TOKEN = {
+ANY_REQUEST = {"not_acceptable", "unavailable"}
+UNSAFE_METHOD = {"body_too_large", "length_required"}
+IDEMPOTENCY = {"idempotency_key_invalid", "idempotency_key_missing", "idempotency_key_reused", "request_in_progress"}
+TOKEN = {
     "invalid_signature",
     "invalid_token",
     "not_authenticated",
@@ -30,7 +30,7 @@ OF_A_TOKEN = {
     "signature_required",
     "timestamp_out_of_tolerance",
 }
-OF_A_BODY = {
+BODY = {
     "duplicate_key",
     "invalid_characters",
     "invalid_utf8",
@@ -43,64 +43,64 @@ OF_A_BODY = {
 }
 
 
-def codes_of_caller(view: APIView, method: str) -> set[str]:
+def authentication_codes(view: APIView, method: str) -> set[str]:
     """
-    Tell how a view can refuse whoever calls it.
+    Return the error codes of authentication, permissions and rate limits.
     """
-    callers = {type(caller) for caller in view.get_authenticators()}
-    return _where(
-        (TokenAuthentication in callers, OF_A_TOKEN),
-        (SessionAuthentication in callers and method != "GET", {"csrf_failed"}),
+    authenticators = {type(authenticator) for authenticator in view.get_authenticators()}
+    return _selected(
+        (TokenAuthentication in authenticators, TOKEN),
+        (SessionAuthentication in authenticators and method != "GET", {"csrf_failed"}),
         (not has_only(view, AllowAny), {"not_authenticated"}),
         (not has_only(view, AllowAny, IsAuthenticated), {"permission_denied"}),
         (bool(view.get_throttles()), {"throttled"}),
     )
 
 
-def codes_of_request(method: str, path: str, headers: Collection[str], *, is_list: bool) -> set[str]:
+def request_codes(method: str, path: str, headers: Collection[str], *, is_list: bool) -> set[str]:
     """
-    Tell how a request can be wrong, whatever its body says.
+    Return the error codes of the URL, the headers and the format of the body.
     """
-    return _where(
-        (True, OF_ANY_REQUEST),
+    return _selected(
+        (True, ANY_REQUEST),
         ("{" in path, {"not_found"}),
         (is_list, {"invalid_parameter"}),
-        (method != "GET", OF_A_CHANGE),
-        (method in {"PATCH", "POST", "PUT"}, OF_A_BODY),
-        ("Idempotency-Key" in headers, OF_A_KEY),
+        (method != "GET", UNSAFE_METHOD),
+        (method in {"PATCH", "POST", "PUT"}, BODY),
+        ("Idempotency-Key" in headers, IDEMPOTENCY),
     )
 
 
-def codes_of_body(serializer: object) -> Iterator[str]:
+def field_codes(serializer: object) -> Iterator[str]:
     """
-    Tell how the fields of a body can be wrong.
+    Yield the error codes of the fields of a body.
     """
     if isinstance(serializer, Input):
         yield "unknown_field"
         for field in serializer.fields.values():
             yield field.code  # type: ignore[attr-defined]  # each field of an Input has one
-            yield from codes_of_body(field.child if isinstance(field, ListSerializer | ListField) else field)
+            yield from field_codes(field.child if isinstance(field, ListSerializer | ListField) else field)
 
 
 def has_only(view: APIView, *permissions: type) -> bool:
     """
-    Tell whether a view asks for no other permissions than these.
+    Return whether a view has no other permissions than these.
     """
     return all(isinstance(permission, permissions) for permission in view.get_permissions())
 
 
-def describe(codes: Collection[str]) -> Described:
+def describe(codes: Collection[str]) -> JsonObject:
     """
-    Describe the answers with these codes, by status.
+    Return the responses with these error codes, by status.
     """
-    by_status: dict[str, Described] = {}
+    by_status: dict[str, JsonObject] = {}
     for code in sorted(codes, key=lambda code: (CATALOGUE[code].status, code)):
         by_status.setdefault(str(CATALOGUE[code].status), {})[code] = reference("examples", code)
-    problem = reference("schemas", "Problem")
+    schema = reference("schemas", "Problem")
     return {
         status: {
             "description": _title(list(examples), status),
-            "content": {CONTENT_TYPE: {"schema": problem, "examples": examples}},
+            "content": {CONTENT_TYPE: {"schema": schema, "examples": examples}},
         }
         for status, examples in by_status.items()
     }
@@ -111,43 +111,43 @@ def _title(codes: list[str], status: str) -> str:
     return CATALOGUE[codes[0]].title if len(codes) == 1 else HTTPStatus(int(status)).phrase
 
 
-def share(paths: Described) -> Described:
+def share(paths: JsonObject) -> JsonObject:
     """
-    Replace answers that several operations give by references, and return them by name.
+    Replace responses that several operations have by references, and return them by name.
     """
-    answers = [operation["responses"] for path in paths.values() for operation in path.values()]
-    times = Counter(json.dumps(answer) for of_one in answers for answer in of_one.values())
-    shared: Described = {}
-    for of_one in answers:
-        for status, answer in of_one.items():
-            name = _name_of(answer)
-            if name and times[json.dumps(answer)] > 1 and shared.setdefault(name, answer) == answer:
-                of_one[status] = reference("responses", name)
+    by_operation = [operation["responses"] for path in paths.values() for operation in path.values()]
+    uses = Counter(json.dumps(response) for responses in by_operation for response in responses.values())
+    shared: JsonObject = {}
+    for responses in by_operation:
+        for status, response in responses.items():
+            name = _name_of(response)
+            if name and uses[json.dumps(response)] > 1 and shared.setdefault(name, response) == response:
+                responses[status] = reference("responses", name)
     return shared
 
 
-def _name_of(answer: Described) -> str:
+def _name_of(response: JsonObject) -> str:
     """
-    Name a failure by its code, or by its status if that has several.
+    Return the error code of a response, or a name by its status if it has several; empty if it is no error.
     """
-    codes = list(answer.get("content", {}).get(CONTENT_TYPE, {}).get("examples", {}))
-    return codes[0] if len(codes) == 1 else answer["description"].lower().replace(" ", "_") if codes else ""
+    codes = list(response.get("content", {}).get(CONTENT_TYPE, {}).get("examples", {}))
+    return codes[0] if len(codes) == 1 else response["description"].lower().replace(" ", "_") if codes else ""
 
 
-def example(code: str) -> Described:
+def example(code: str) -> JsonObject:
     """
-    Give an example of an error.
+    Return an example of an error.
     """
-    told = problem(code, CATALOGUE[code].advice) | {"request_id": "5f0c2a9b6d6e4c7f8a1b2c3d4e5f6071"}
-    return {"summary": CATALOGUE[code].title, "value": told}
+    value = problem(code, CATALOGUE[code].advice) | {"request_id": "5f0c2a9b6d6e4c7f8a1b2c3d4e5f6071"}
+    return {"summary": CATALOGUE[code].title, "value": value}
 
 
 def reference(kind: str, name: str) -> dict[str, str]:
     """
-    Refer to a component.
+    Return a reference to a component.
     """
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
-def _where(*told: tuple[bool, set[str]]) -> set[str]:
-    return {code for holds, codes in told if holds for code in codes}
+def _selected(*choices: tuple[bool, set[str]]) -> set[str]:
+    return {code for is_chosen, codes in choices if is_chosen for code in codes}

@@ -1,6 +1,6 @@
 """
-The description of the API in OpenAPI 3.1: what drf-spectacular derives from the views, how each operation can fail, and
-`openapi/base.yaml`, which holds what no view knows.
+The OpenAPI 3.1 document: what drf-spectacular derives from the views, the error responses of each operation, and
+`openapi/base.yaml` for the rest.
 
 What cannot be derived, a view declares as `error_codes`, `headers_read` and `headers_sent` (see `shop.http.views`).
 """
@@ -23,14 +23,15 @@ from shop.http.error_codes import CATALOGUE
 from shop.http.fields import Input
 from shop.http.views import ShopView
 from shop.openapi.error_responses import (
-    OF_A_BODY,
-    codes_of_body,
-    codes_of_caller,
-    codes_of_request,
+    BODY,
+    JsonObject,
+    authentication_codes,
     describe,
     example,
+    field_codes,
     has_only,
     reference,
+    request_codes,
     share,
 )
 
@@ -40,17 +41,16 @@ SECURITY: dict[type[BaseAuthentication], list[dict[str, list[str]]]] = {
     TokenAuthentication: [{"token": []}, {"token": [], "signature": []}],
     SessionAuthentication: [{"session": []}],
 }
-OF_PARSING = OF_A_BODY - {"unsupported_charset", "unsupported_encoding", "unsupported_media_type"}
-"""How a body fails only where somebody parses it."""
-SENT_WITH_PROBLEMS = {"401": ["WWW-Authenticate"], "429": ["Retry-After"], "503": ["Retry-After"]}
+PARSING = BODY - {"unsupported_charset", "unsupported_encoding", "unsupported_media_type"}
+"""Error codes of a view with a parser."""
+HEADERS_OF_ERRORS = {"401": ["WWW-Authenticate"], "429": ["Retry-After"], "503": ["Retry-After"]}
 
-Described = dict[str, Any]
 Direction = Literal["request", "response"]
 
 
 class ShopSchema(AutoSchema):
     """
-    Describe one operation.
+    The description of one operation.
     """
 
     view: ShopView  # type: ignore[override]  # the parent class allows any view
@@ -66,41 +66,41 @@ class ShopSchema(AutoSchema):
         return re.split(r"(?<=[.])\s", super().get_description())[0]
 
     def get_description(self) -> str:  # type: ignore[override]  # as in the parent class
-        whole = super().get_description()
-        return "" if whole == self.get_summary() else whole
+        description = super().get_description()
+        return "" if description == self.get_summary() else description
 
-    def get_auth(self) -> list[Described]:
-        ways = [way for caller in self.view.get_authenticators() for way in SECURITY[type(caller)]]
-        return ways + ([{}] if has_only(self.view, AllowAny) else [])
+    def get_auth(self) -> list[JsonObject]:
+        schemes = [scheme for used in self.view.get_authenticators() for scheme in SECURITY[type(used)]]
+        return schemes + ([{}] if has_only(self.view, AllowAny) else [])
 
     def get_serializer_name(self, serializer: Serializer[Any], direction: Direction) -> str:
         return super().get_serializer_name(serializer, direction).removesuffix("Output")
 
-    def _map_basic_serializer(self, serializer: BaseSerializer[Any], direction: str) -> Described:
+    def _map_basic_serializer(self, serializer: BaseSerializer[Any], direction: str) -> JsonObject:
         """
-        Say that an answer has all of its fields, and that a body may have no others.
+        Require every field of a response, and allow no other fields in a request.
         """
-        described = super()._map_basic_serializer(serializer, direction)
+        schema = super()._map_basic_serializer(serializer, direction)
         if direction == "request":
-            return described | {"additionalProperties": False}
-        fields = {name: _without_limits(field) for name, field in described["properties"].items()}
-        return described | {"properties": fields, "required": list(fields)}
+            return schema | {"additionalProperties": False}
+        fields = {name: _without_limits(field) for name, field in schema["properties"].items()}
+        return schema | {"properties": fields, "required": list(fields)}
 
-    def _get_parameters(self) -> list[Described]:
+    def _get_parameters(self) -> list[JsonObject]:
         return super()._get_parameters() + [reference("parameters", name) for name in self._headers_read]
 
-    def _get_response_bodies(self, direction: Direction = "response") -> Described:
-        answers = super()._get_response_bodies(direction)
+    def _get_response_bodies(self, direction: Direction = "response") -> JsonObject:
+        responses = super()._get_response_bodies(direction)
         if "If-None-Match" in self._headers_read:
-            answers["304"] = {}
-        for status, answer in answers.items():
-            answer["description"] = HTTPStatus(int(status)).phrase
-        sent = dict.fromkeys(answers, self.view.headers_sent.get(self._operation, ()))
-        answers |= describe(self._codes())
-        for status, answer in answers.items():
-            names = ["X-Request-Id", *(sent | SENT_WITH_PROBLEMS).get(status, [])]
-            answer["headers"] = {name: reference("headers", name) for name in names}
-        return answers
+            responses["304"] = {}
+        for status, response in responses.items():
+            response["description"] = HTTPStatus(int(status)).phrase
+        headers = dict.fromkeys(responses, self.view.headers_sent.get(self._operation, ())) | HEADERS_OF_ERRORS
+        responses |= describe(self._codes())
+        for status, response in responses.items():
+            names = ["X-Request-Id", *headers.get(status, [])]
+            response["headers"] = {name: reference("headers", name) for name in names}
+        return responses
 
     @property
     def _operation(self) -> str:
@@ -111,18 +111,18 @@ class ShopSchema(AutoSchema):
         return self.view.headers_read.get(self._operation, ())
 
     def _codes(self) -> set[str]:
-        of_request = codes_of_request(self.method, self.path, self._headers_read, is_list=self._is_list_view())
+        of_request = request_codes(self.method, self.path, self._headers_read, is_list=self._is_list_view())
         return {
-            *codes_of_caller(self.view, self.method),
-            *(of_request if self.view.get_parsers() else of_request - OF_PARSING),
-            *codes_of_body(None if self.method == "GET" else self.get_request_serializer()),
+            *authentication_codes(self.view, self.method),
+            *(of_request if self.view.get_parsers() else of_request - PARSING),
+            *field_codes(None if self.method == "GET" else self.get_request_serializer()),
             *self.view.error_codes.get(self._operation, ()),
         }
 
 
-def complete(result: Described, **_: Any) -> Described:
+def complete(result: JsonObject, **_: Any) -> JsonObject:
     """
-    Add what no view knows, and say once what several operations answer.
+    Add `base.yaml`, and share responses that several operations have.
     """
     base = yaml.safe_load(BASE.read_text(encoding="utf-8"))
     base["components"]["schemas"]["Code"]["enum"] = list(CATALOGUE)
@@ -133,14 +133,14 @@ def complete(result: Described, **_: Any) -> Described:
 
 def undocumented() -> list[type]:
     """
-    List the classes whose docstrings are not for readers of the API.
+    Return the classes whose docstrings are not part of the document.
     """
     return [*get_lib_doc_excludes(), Input]
 
 
-def _without_limits(field: Described) -> Described:
+def _without_limits(field: JsonObject) -> JsonObject:
     """
-    Leave out which numbers a database could hold: that tells nothing, and each database something else.
+    Return a field without the limits of the database's integers, which depend on the database.
     """
     limits = {"maximum", "minimum", "format"} if field.get("type") == "integer" else set()
     return {name: value for name, value in field.items() if name not in limits}

@@ -18,7 +18,7 @@ EMPTY = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
 """The hash of an empty text."""
 
 
-class Schema(ShopView, SpectacularAPIView):
+class OpenApiView(ShopView, SpectacularAPIView):
     """
     The API in OpenAPI 3.1, as YAML or JSON.
     """

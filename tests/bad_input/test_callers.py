@@ -160,7 +160,7 @@ def test_no_signature_is(api, signer, change):
 
     problem = refused(api, "POST", ORDERS, wish(), **headers)
 
-    assert (problem["code"], problem["detail"]) == ("invalid_signature", "The signature does not fit this request.")
+    assert (problem["code"], problem["detail"]) == ("invalid_signature", "The signature does not match this request.")
 
 
 def test_row_64_another_key_is_a_wrong_key(api, signer):
@@ -168,7 +168,7 @@ def test_row_64_another_key_is_a_wrong_key(api, signer):
 
     problem = refused(api, "POST", ORDERS, wish(), **changed(of_bob.sign("POST", ORDERS, wish()), str))
 
-    assert (problem["code"], problem["detail"]) == ("invalid_signature", "The signature does not fit this request.")
+    assert (problem["code"], problem["detail"]) == ("invalid_signature", "The signature does not match this request.")
 
 
 @rows(

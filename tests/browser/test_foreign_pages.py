@@ -59,7 +59,7 @@ class TestForeignPage:
         refusal = browser.headline
         browser.open(order)
 
-        assert refusal == "The form did not come from our page"
+        assert refusal == "CSRF check failed"
         browser.wait_for_headline("Your order awaits its payment")
 
     @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ class TestForeignPage:
         refusal = browser.headline
         browser.open("/api/v1/orders/")
 
-        assert (refusal, browser.text) == ("The form did not come from our page", before)
+        assert (refusal, browser.text) == ("CSRF check failed", before)
 
     def test_does_not_log_out(self, ada, address, elsewhere):
         browser = ada()

@@ -137,7 +137,7 @@ class TestCustomer:
 
         browser.press("Change your order")
 
-        assert (refused, browser.headline) == ("More than one order may have", "Products")
+        assert (refused, browser.headline) == ("Quantity too large", "Products")
 
     def test_logs_out(self, ada):
         browser = ada()

@@ -154,7 +154,7 @@ class TestList:
         listed = api.get(TOKENS).json()["results"]
 
         assert [(row["name"], set(row)) for row in listed] == [
-            ("a program", {"id", "name", "created_at", "expires_at"}),
+            ("test", {"id", "name", "created_at", "expires_at"}),
             ("till", {"id", "name", "created_at", "expires_at"}),
         ]
         assert listed[1] == {name: value for name, value in token.items() if name != "token"}

@@ -7,7 +7,7 @@ from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
 from django.test import RequestFactory
 
-from shop.http.parsers import refused_body
+from shop.http.parsers import rejected_body
 from tests.factories import make_product
 
 pytestmark = pytest.mark.django_db
@@ -99,11 +99,11 @@ class TestRefusedBody:
         ],
     )
     def test_reads_a_length_by_its_digits(self, rf, length, code):
-        assert refused_body(rf.get("/api/v1/orders/", CONTENT_LENGTH=length)) == code
+        assert rejected_body(rf.get("/api/v1/orders/", CONTENT_LENGTH=length)) == code
 
     @pytest.mark.parametrize("encoding", ["chunked", "identity", ""])
     def test_refuses_what_has_none(self, rf, encoding):
-        assert refused_body(rf.post("/", headers={"Transfer-Encoding": encoding})) == "length_required"
+        assert rejected_body(rf.post("/", headers={"Transfer-Encoding": encoding})) == "length_required"
 
     def test_lets_a_page_send_more(self, rf):
-        assert refused_body(rf.post("/admin/", CONTENT_LENGTH="65537")) == ""
+        assert rejected_body(rf.post("/admin/", CONTENT_LENGTH="65537")) == ""
