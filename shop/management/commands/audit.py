@@ -16,7 +16,8 @@ class Command(BaseCommand):
         "Check the invariants of all contexts on one consistent state of the database. It is read-only and blocks no "
         "writers, so it may run at any time, also while orders are placed. A check that examined nothing is unknown, "
         "and its reason is printed. Exit status: 0 if every check is ok, 1 if a rule is violated, 2 if a check is "
-        "unknown, 3 if the audit could not run. docs/operations.md explains each rule and what to do about a violation."
+        "unknown, 3 if the audit could not run. docs/how-to/operations.md explains each rule and what to do about a "
+        "violation."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

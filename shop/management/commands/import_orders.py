@@ -38,7 +38,8 @@ class Command(BaseCommand):
         "Import an order feed: one order per invoice, at the feed's prices. Invalid invoices are rejected whole and "
         "written to a CSV with their reasons. Each invoice is imported once, so the command may be killed and run "
         "again. Exit status: 0 if the whole file was processed, 1 if it cannot be read or the rejects cannot be "
-        "written (nothing is imported), 130 after Ctrl-C. docs/operations.md describes the format and the reasons."
+        "written (nothing is imported), 130 after Ctrl-C. docs/reference/order-feed.md describes the format and the "
+        "reasons."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -1,0 +1,117 @@
+"""
+What README.md and docs state about the code is true.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.core.management import get_commands
+
+from messaging.contracts import event_types
+from messaging.subscribers import subscribers_of
+
+ROOT = settings.BASE_DIR
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "shop/samples/README.md"])
+PRESENT_PAGES = [page for page in PAGES if page.name != "CHANGELOG.md"]
+README_LINES = 200
+FILE = re.compile(r"[\w.-]+(/[\w.-]+)+/?|[\w-]+\.(py|md|toml|txt|lock|yaml)")
+OUR_FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir()} - {".venv", "staticfiles"}
+NAMES_OF_ANY_CONTEXT = {path.name for path in ROOT.glob("*/*.py")}
+
+
+def rows(page: str) -> Iterator[list[str]]:
+    """
+    Return the cells of each row that begins with code, of all tables of a page.
+    """
+    for line in (ROOT / page).read_text(encoding="utf-8").splitlines():
+        if line.startswith("| `"):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def code_spans(text: str) -> list[str]:
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+def named_files(page: Path) -> set[str]:
+    """
+    Return the code spans of a page that look like a path in this project.
+    """
+    spans = {span.split("::")[0] for span in code_spans(page.read_text(encoding="utf-8"))}
+    files = {span for span in spans if FILE.fullmatch(span)}
+    return {span for span in files if "/" not in span or span.split("/")[0] in OUR_FOLDERS}
+
+
+def exists(name: str) -> bool:
+    return (ROOT / name).exists() or ("/" not in name and name in NAMES_OF_ANY_CONTEXT)
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def resolves(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    return target.exists() and (not anchor or anchor in anchors(target))
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= README_LINES
+
+
+def test_events_lists_every_event_with_its_publisher_and_subscribers():
+    listed = {
+        code_spans(event)[0]: (publisher, code_spans(subscribers))
+        for event, publisher, subscribers in rows("docs/reference/events.md")
+    }
+
+    assert listed == {
+        event.__name__: (event.type.partition(".")[0], [subscriber.name for subscriber in subscribers_of(event)])
+        for event in event_types().values()
+    }
+
+
+def test_commands_lists_every_command_and_target():
+    ours = {app.name for app in apps.get_app_configs() if (ROOT / app.name).is_dir()}
+    targets = re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+    listed = {code_spans(command)[0] for command, _ in rows("docs/reference/commands.md")}
+
+    commands = {command for command, app in get_commands().items() if app in ours}
+    assert listed == commands | {f"make {target}" for target in targets if target != "help"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_resolve(page):
+    links = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+
+    assert [link for link in links if "://" not in link and not resolves(page, link)] == []
+
+
+@pytest.mark.parametrize("page", PRESENT_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_named_files_exist(page):
+    assert {name for name in named_files(page) if not exists(name)} == set()
+
+
+def test_failures_and_bad_input_list_every_number_that_tests_name():
+    named = {
+        *re.findall(r"^class Test(F\d+)", "\n".join(_tests()), re.MULTILINE),
+        *(number.upper() for number in re.findall(r"^def test_row_(c?\d+)_", "\n".join(_tests()), re.MULTILINE)),
+    }
+    listed = {
+        number
+        for page in ("failures.md", "bad-input.md")
+        for number in re.findall(r"^\| ([FC]?\d+) \|", (ROOT / "docs/reference" / page).read_text(), re.MULTILINE)
+    }
+
+    assert named - listed == set()
+
+
+def _tests() -> Iterator[str]:
+    for path in ROOT.glob("tests/**/*.py"):
+        yield path.read_text(encoding="utf-8")
