@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from messaging.kernel.admin import ReadOnly, WholeValueSearch, moment
 from shop.accounts import services
-from shop.accounts.models import Account, SigningKey, Token
+from shop.accounts.models import Account, SigningKey, SigningKeyQuerySet, Token
 
 admin.site.unregister(get_user_model())
 
@@ -85,6 +85,6 @@ class SigningKeyAdmin(Revocable):
         return request.user.has_perm("shop.change_signingkey")
 
     @admin.action(description="Revoke signing keys", permissions=["revoke"])
-    def revoke(self, request: HttpRequest, chosen: QuerySet[SigningKey]) -> None:
+    def revoke(self, request: HttpRequest, chosen: SigningKeyQuerySet) -> None:
         usable = chosen.usable(timezone.now())
         self.revoke_each(request, usable, CHANGE, lambda key: services.revoke_key(key, now=timezone.now()))

@@ -2,6 +2,7 @@
 Tokens and signing keys of the authenticated user.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action
 from rest_framework.exceptions import AuthenticationFailed, ErrorDetail, ValidationError
-from rest_framework.permissions import AllowAny, BasePermission
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -22,7 +23,7 @@ from shop.accounts.authentication import SessionAuthentication, TokenAuthenticat
 from shop.accounts.models import SigningKey, Token
 from shop.http.exceptions import Conflict
 from shop.http.fields import Choice, Input, Text, WholeNumber
-from shop.http.views import ShopView
+from shop.http.views import ShopView, user_of
 
 
 class TokenInput(Input):
@@ -86,7 +87,8 @@ class TokenViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet[Toke
     is_deleted_from_list = True
 
     def get_queryset(self) -> QuerySet[Token]:
-        return Token.objects.usable(timezone.now()).filter(user=self.request.user.pk)
+        tokens: QuerySet[Token] = Token.objects.usable(timezone.now())
+        return tokens.filter(user=self.request.user.pk)
 
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
         return TokenInput if self.action == "create" else TokenOutput
@@ -100,9 +102,9 @@ class TokenViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet[Toke
         return [] if "HTTP_AUTHORIZATION" in self.request.META else [SessionAuthentication()]
 
     def get_authenticate_header(self, request: Request) -> str:
-        return TokenAuthentication().authenticate_header(request)
+        return str(TokenAuthentication().authenticate_header(request))
 
-    def get_permissions(self) -> list[BasePermission]:
+    def get_permissions(self) -> Sequence[Any]:
         return [AllowAny()] if self.action == "create" else super().get_permissions()
 
     @extend_schema(responses={201: NewTokenOutput})
@@ -116,12 +118,10 @@ class TokenViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet[Toke
             raise AuthenticationFailed("The username or the password is wrong.", code="invalid_credentials")
         lifetime = timedelta(days=values["expires_in_days"])
         try:
-            token, token.token = services.issue_token(
-                user=user, name=values["name"], expires_in=lifetime, now=timezone.now()
-            )
+            token, text = services.issue_token(user=user, name=values["name"], expires_in=lifetime, now=timezone.now())
         except services.LimitReached as error:
             raise Conflict(str(error), code="limit_reached") from error
-        return Response(NewTokenOutput(token).data, status.HTTP_201_CREATED)
+        return Response(TokenOutput(token).data | {"token": text}, status.HTTP_201_CREATED)
 
     def destroy(self, request: Request, pk: str) -> Response:
         """
@@ -154,12 +154,12 @@ class SigningKeyViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet
         """
         values = SigningKeyInput.read(request)
         try:
-            key, key.secret = services.create_key(owner=request.user, now=timezone.now(), **values)
+            key, secret = services.create_key(owner=user_of(request), now=timezone.now(), **values)
         except services.InvalidPublicKey as error:
             raise _invalid_public_key(error) from error
         except services.LimitReached as error:
             raise Conflict(str(error), code="limit_reached") from error
-        return Response(NewSigningKeyOutput(key).data, status.HTTP_201_CREATED)
+        return Response(SigningKeyOutput(key).data | {"secret": secret}, status.HTTP_201_CREATED)
 
     @extend_schema(responses={201: NewSigningKeyOutput})
     @action(detail=True, methods=["post"])
@@ -169,12 +169,12 @@ class SigningKeyViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet
         """
         values = PublicKeyInput.check(request.data)
         try:
-            key, key.secret = services.rotate_key(self.get_object(), now=timezone.now(), **values)
+            key, secret = services.rotate_key(self.get_object(), now=timezone.now(), **values)
         except services.InvalidPublicKey as error:
             raise _invalid_public_key(error) from error
         except services.AlreadyRotated as error:
             raise Conflict(str(error), code="invalid_state") from error
-        return Response(NewSigningKeyOutput(key).data, status.HTTP_201_CREATED)
+        return Response(SigningKeyOutput(key).data | {"secret": secret}, status.HTTP_201_CREATED)
 
     def destroy(self, request: Request, pk: str) -> Response:
         """

@@ -3,11 +3,11 @@ Authentication: of programs by token, with or without a signature, and of people
 """
 
 import re
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.utils import timezone
 from knox import auth
@@ -54,7 +54,7 @@ class SessionAuthentication(authentication.SessionAuthentication):
     def enforce_csrf(self, request: Request) -> None:
         try:
             # Django's own request, which reads the token without authenticating the user first.
-            super().enforce_csrf(request._request)  # noqa: SLF001  (DRF has no other way)
+            super().enforce_csrf(cast("Request", request._request))  # noqa: SLF001  (DRF has no other way)
         except PermissionDenied as error:
             raise PermissionDenied(str(error.detail), code="csrf_failed") from None
 
@@ -66,7 +66,7 @@ class ThrottledModelBackend(ModelBackend):
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
-    ) -> AbstractBaseUser | None:
+    ) -> User | None:
         address = client_address(request) if request else ""
         USERNAME_FAILURES.check(username)
         ADDRESS_FAILURES.check(address)
@@ -87,6 +87,7 @@ def _find(header: str, *, key_id: UUID | None) -> Token:
     if not credentials:
         raise AuthenticationFailed("Send `Authorization: Token …` with one token.", code="not_authenticated")
     try:
-        return Token.objects.find(digest=hash_token(credentials[1]), key_id=key_id, now=timezone.now())
+        token: Token = Token.objects.find(digest=hash_token(credentials[1]), key_id=key_id, now=timezone.now())
     except Token.DoesNotExist:
         raise AuthenticationFailed("The token is unknown, revoked or expired.", code="invalid_token") from None
+    return token

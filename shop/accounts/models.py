@@ -69,7 +69,7 @@ class TokenQuerySet(models.QuerySet["Token"]):
         token_id, must_sign, *key = row[: -len(USER_FIELDS)]
         user = User.from_db(self.db, USER_FIELDS, row[-len(USER_FIELDS) :])
         user.account = Account(must_sign=bool(must_sign))
-        token = Token.from_db(self.db, ["user_id", "id"], [user.pk, read_uuid(token_id)])
+        token: Token = Token.from_db(self.db, ["user_id", "id"], [user.pk, read_uuid(token_id)])
         token.user = user
         token.signing_key = SigningKey.from_db(self.db, KEY_FIELDS, [key_id, *key]) if any(key) else None
         return token

@@ -8,7 +8,9 @@ from inspect import get_annotations
 from re import Pattern
 from typing import Any, ClassVar
 
+from django.contrib.auth.models import User
 from django_filters.rest_framework import FilterSet
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -84,6 +86,17 @@ class ShopView(APIView):
         Whether the response is an HTML page of the shop.
         """
         return isinstance(self.renderer, BrowsableAPIRenderer)
+
+
+def user_of(request: Request) -> User:
+    """
+    Return the authenticated user of a request.
+
+    :raises NotAuthenticated: if the request has none.
+    """
+    if isinstance(request.user, User):
+        return request.user
+    raise NotAuthenticated
 
 
 def _declaration_problems(view: type[ShopView]) -> Iterator[str]:
