@@ -1,8 +1,8 @@
 """
-Stripe: a charge is one PaymentIntent, created without confirming it, which moves nothing, and confirmed then.
+The adapter to Stripe. A charge is one PaymentIntent, created unconfirmed, which moves no money, and then confirmed.
 
-It captures at most once, so it can be found, asked and withdrawn whatever became of our earlier requests. Stripe
-repeats its first answer to a key ("Idempotent requests"), so what an intent has come to is always read anew.
+It captures at most once, so it can be found, read and cancelled whatever became of earlier requests. Stripe repeats its
+first answer to an idempotency key ("Idempotent requests"), so the state of an intent is always read anew.
 """
 
 import json
@@ -31,30 +31,31 @@ from payments.gateway.protocol import (
 )
 
 from .stripe_mapping import (
-    REFUNDS,
-    UNTOUCHED,
+    REFUND_OUTCOMES,
+    UNCONFIRMED,
     answer_of,
-    asking,
+    answer_to_cancel,
     code_of,
-    declined,
-    final,
+    declined_by,
     from_stripe,
     is_signed,
-    is_untouched,
+    is_unconfirmed,
     metadata,
     money,
     read_event,
     reason_of,
     to_stripe,
+    translated_errors,
 )
 
-KEYS_LAST = timedelta(hours=23)  # Stripe forgets them after 24 hours at the earliest
+KEYS_LAST = timedelta(hours=23)
+"""Stripe keeps idempotency keys for at least 24 hours."""
 
 
 class StripeGateway:
     """
-    Configured by `settings.PAYMENTS`. A call makes up to six requests, and `timeout_seconds` bounds each silence in
-    them. The one client serves all threads, for its connections are the thread's own.
+    Configured by `settings.PAYMENTS`. A call makes up to six requests; `timeout_seconds` limits the wait for each part
+    of a response. All threads share one client, which keeps connections per thread.
     """
 
     checkout = Checkout(notice="Payments are taken by Stripe. Enter the id of a payment method, such as pm_1Nd…")
@@ -72,80 +73,81 @@ class StripeGateway:
 
     def charge(self, charge: ChargeRequest) -> Answer:
         """
-        Confirm the charge's intent, unless that was done. One whose key may be forgotten, and that is not found, stays
-        in doubt until it is cancelled: search promises no completeness ("Search", data freshness).
+        Confirm the charge's intent, unless it was confirmed before.
+
+        :raises TimedOut: also if its key may be forgotten and no intent is found, since search results may be
+            incomplete ("Search", data freshness); cancelling the charge resolves it.
         """
         try:
             intent = self._find(charge)
-        except InvalidRequestError as refusal:
-            return declined(refusal)
+        except InvalidRequestError as error:
+            return declined_by(error)
         if intent is None:
-            raise TimedOut("Stripe finds no trace of this charge, which is too old to be made again. Cancel it.")
-        return self._confirm(intent, charge) if is_untouched(intent) else self._settle(intent)
+            raise TimedOut("Stripe finds no record of this charge, which is too old to be made again. Cancel it.")
+        return self._confirm(intent, charge) if is_unconfirmed(intent) else self._answer(intent)
 
     def look_up(self, charge: ChargeRequest) -> Answer:
         try:
             intent = self._find(charge)
-        except InvalidRequestError as refusal:
-            return declined(refusal)
-        return self._settle(intent) if intent else Answer(outcome=Outcome.ABSENT)
+        except InvalidRequestError as error:
+            return declined_by(error)
+        return self._answer(intent) if intent else Answer(outcome=Outcome.ABSENT)
 
     def cancel(self, charge: ChargeRequest) -> Answer:
         """
-        Leave a cancelled intent behind, which no request to charge that is still on its way can confirm.
+        Cancel the charge's intent; create it for that, if need be, so that a late request cannot confirm one.
         """
         try:
             intent = self._find(charge) or self._create(charge)
-        except InvalidRequestError as refusal:
-            return declined(refusal)
-        return final(self._withdraw(intent, "requested_by_customer"))
+        except InvalidRequestError as error:
+            return declined_by(error)
+        return answer_to_cancel(self._withdraw(intent, "requested_by_customer"))
 
     def refund(self, request: RefundRequest) -> Answer:
         try:
             refund = self._find_refund(request) or self._create_refund(request)
-        except InvalidRequestError as refusal:
-            return declined(refusal)
-        outcome = REFUNDS.get(refund.status or "", Outcome.PROCESSING)
+        except InvalidRequestError as error:
+            return declined_by(error)
+        outcome = REFUND_OUTCOMES.get(refund.status or "", Outcome.PROCESSING)
         reason = (getattr(refund, "failure_reason", "") or refund.status or "") if outcome is Outcome.DECLINED else ""
         return Answer(outcome=outcome, reference=refund.id, reason=reason)
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload | None:
         """
-        Verify the signature by the SDK, but its moment here: the SDK has its own clock and tolerates any future.
+        Verify the signature by the SDK, but its time here: the SDK reads the clock and accepts any time in the future.
         """
         header = headers.get("stripe-signature", "")
         if not any(is_signed(body, header, secret) for secret in self._secrets):
-            raise protocol.InvalidSignature("No secret of ours has signed this webhook.")
+            raise protocol.InvalidSignature("No webhook secret verifies the signature.")
         signed_at = next(part.split("=")[1] for part in header.split(",") if part.startswith("t="))
         if abs(int(now.timestamp()) - int(signed_at)) > stripe.Webhook.DEFAULT_TOLERANCE:
-            detail = f"This webhook was signed at {signed_at}, more than five minutes from now."
-            raise protocol.TimestampOutOfTolerance(detail)
+            raise protocol.TimestampOutOfTolerance(f"Signed at {signed_at}, more than five minutes from now.")
         try:
             return read_event(json.loads(body))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
-            raise protocol.MalformedPayload(f"This webhook cannot be read: {problem!r}") from problem
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise protocol.MalformedPayload(f"This webhook cannot be read: {error!r}") from error
 
     def statement(self, since: datetime | None) -> Iterator[StatementEntry]:
         """
-        List our charges created since then, and older ones of which a refund was created since then. Ours are those
-        with the metadata that Stripe copied from our intents ("How metadata works with related objects").
+        Yield our charges created since then, and older ones with a refund created since then. Ours are those with the
+        metadata that Stripe copied from our intents ("How metadata works with related objects").
 
-        Not covered: disputes, refunds that are pending, and what was created earlier but succeeded or failed since, as
-        bank debits do after days. Ask from some days earlier to see those, too.
+        Not covered: disputes, pending refunds, and charges that were created earlier but succeeded or failed since, as
+        bank debits do after days. Request an earlier moment to see those.
         """
         moment = int(since.timestamp()) if since else 0
-        with asking():
+        with translated_errors():
             charges = self._charges.list({"created": {"gte": moment}, "limit": 100}).auto_paging_iter()
             for charge in chain(charges, self._refunded_since(moment) if since else ()):
                 if charge.captured and charge.status == "succeeded" and "payment" in charge.metadata:
-                    yield self._booking(charge)
+                    yield self._statement_entry(charge)
 
     def _refunded_since(self, moment: int) -> Iterator[stripe.Charge]:
         refunds = self._refunds.list({"created": {"gte": moment}, "limit": 100, "expand": ["data.charge"]})
         expanded = (refund.charge for refund in refunds.auto_paging_iter() if isinstance(refund.charge, stripe.Charge))
         yield from {charge.id: charge for charge in expanded if charge.created < moment}.values()
 
-    def _booking(self, charge: stripe.Charge) -> StatementEntry:
+    def _statement_entry(self, charge: stripe.Charge) -> StatementEntry:
         refunds = Counter[str]()
         if charge.amount_refunded:
             for refund in self._refunds.list({"charge": charge.id, "limit": 100}).auto_paging_iter():
@@ -165,16 +167,16 @@ class StripeGateway:
             return self._retrieve(charge.reference)
         if charge.opened_at is None or self._clock() - charge.opened_at < KEYS_LAST:
             return self._retrieve(self._create(charge).id)
-        with asking():
-            found = self._intents.search({"query": f"metadata['payment']:'{charge.idempotency_key}'"}).data
-        return self._retrieve(found[0].id) if found else None
+        with translated_errors():
+            intents = self._intents.search({"query": f"metadata['payment']:'{charge.idempotency_key}'"}).data
+        return self._retrieve(intents[0].id) if intents else None
 
     def _retrieve(self, intent_id: str) -> PaymentIntent:
-        with asking():
+        with translated_errors():
             return self._intents.retrieve(intent_id)
 
     def _create(self, charge: ChargeRequest) -> PaymentIntent:
-        with asking(InvalidRequestError):
+        with translated_errors(InvalidRequestError):
             return self._intents.create(
                 {
                     "amount": to_stripe(charge.amount, charge.currency),
@@ -187,46 +189,46 @@ class StripeGateway:
 
     def _confirm(self, intent: PaymentIntent, charge: ChargeRequest) -> Answer:
         try:
-            with asking(CardError, InvalidRequestError, moves=True):
+            with translated_errors(CardError, InvalidRequestError, moves=True):
                 confirmed = self._confirm_once(intent, charge)
-        except (CardError, InvalidRequestError) as refusal:
-            present = self._retrieve(intent.id)
-            return self._decline(present, code_of(refusal)) if is_untouched(present) else self._settle(present)
-        return self._settle(confirmed)
+        except (CardError, InvalidRequestError) as error:
+            current = self._retrieve(intent.id)
+            return self._decline(current, code_of(error)) if is_unconfirmed(current) else self._answer(current)
+        return self._answer(confirmed)
 
     def _confirm_once(self, intent: PaymentIntent, charge: ChargeRequest) -> PaymentIntent:
         method, key = charge.payment_method, f"{charge.idempotency_key}-confirm"
         try:
             return self._intents.confirm(intent.id, {"payment_method": method}, {"idempotency_key": key})
-        except stripe.APIError as failure:
-            if "idempotent-replayed" not in (failure.headers or {}):
+        except stripe.APIError as error:
+            if "idempotent-replayed" not in (error.headers or {}):
                 raise
-            # It failed long ago, and would for as long as its key is known; the intent itself still captures only once.
+            # Stripe replays an old failure while it keeps the key; without a key, the intent still captures once.
             return self._intents.confirm(intent.id, {"payment_method": method})
 
-    def _settle(self, intent: PaymentIntent) -> Answer:
-        if intent.status in UNTOUCHED and intent.last_payment_error:
+    def _answer(self, intent: PaymentIntent) -> Answer:
+        if intent.status in UNCONFIRMED and intent.last_payment_error:
             return self._decline(intent, reason_of(intent))
         return answer_of(intent)
 
     def _decline(self, intent: PaymentIntent, reason: str) -> Answer:
         """
-        Cancel what failed, for Stripe would let it be confirmed once more ("How PaymentIntents work").
+        Cancel an intent that failed, since Stripe would let it be confirmed again ("How PaymentIntents work").
         """
-        withdrawn = self._withdraw(intent, "abandoned")
-        if withdrawn.status == "canceled":
+        cancelled = self._withdraw(intent, "abandoned")
+        if cancelled.status == "canceled":
             return Answer(outcome=Outcome.DECLINED, reference=intent.id, reason=reason)
-        return final(withdrawn)
+        return answer_to_cancel(cancelled)
 
-    def _withdraw(self, intent: PaymentIntent, why: Any) -> PaymentIntent:
+    def _withdraw(self, intent: PaymentIntent, reason: Any) -> PaymentIntent:
         if intent.status in ("succeeded", "canceled"):
             return intent
-        with suppress(InvalidRequestError), asking(InvalidRequestError, moves=True):
-            return self._intents.cancel(intent.id, {"cancellation_reason": why})
+        with suppress(InvalidRequestError), translated_errors(InvalidRequestError, moves=True):
+            return self._intents.cancel(intent.id, {"cancellation_reason": reason})
         return self._retrieve(intent.id)
 
     def _find_refund(self, request: RefundRequest) -> Refund | None:
-        with asking():
+        with translated_errors():
             refunds = self._refunds.list({"payment_intent": request.charge_reference, "limit": 100})
             for refund in refunds.auto_paging_iter():
                 if metadata(refund).get("refund") == request.idempotency_key:
@@ -234,7 +236,7 @@ class StripeGateway:
         return None
 
     def _create_refund(self, request: RefundRequest) -> Refund:
-        with asking(InvalidRequestError, moves=True):
+        with translated_errors(InvalidRequestError, moves=True):
             return self._refunds.create(
                 {
                     "payment_intent": request.charge_reference,

@@ -46,7 +46,7 @@ class TestCancel:
     def test_is_in_doubt_when_stripe_refuses_to(self, gateway, server):
         server.faults.append(Fault("/cancel", 400, {"type": "invalid_request_error"}))
 
-        with pytest.raises(TimedOut, match="would not cancel"):
+        with pytest.raises(TimedOut, match="did not cancel"):
             gateway.cancel(chair())
 
     def test_is_in_doubt_when_the_answer_is_lost(self, gateway, server):
