@@ -4,7 +4,7 @@ Threads, where their turns must not be left to chance.
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 T = TypeVar("T")
 
@@ -21,15 +21,15 @@ class OneByOne:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def submit(self, call: Callable[[Any], T], argument: object) -> Future[T]:
+    def submit(self, call: Callable[..., T], *arguments: object) -> Future[T]:
         made: Future[T] = Future()
         try:
-            made.set_result(call(argument))
+            made.set_result(call(*arguments))
         except BaseException as error:  # noqa: BLE001  (a thread keeps a crash for whoever asks, too)
             made.set_exception(error)
         return made
 
-    def map(self, call: Callable[[Any], T], arguments: Iterable[Any]) -> list[T]:
-        return [self.submit(call, argument).result() for argument in arguments]
+    def map(self, call: Callable[..., T], *arguments: Iterable[object]) -> list[T]:
+        return [self.submit(call, *each).result() for each in zip(*arguments, strict=True)]
 
     def shutdown(self, **_: object) -> None: ...
