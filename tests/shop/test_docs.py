@@ -3,7 +3,7 @@ What README.md and docs state about the code is true.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,11 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management import get_commands
 
+from inventory.models import Reservation
 from messaging.contracts import event_types
 from messaging.subscribers import subscribers_of
+from orders.models import Order
+from payments.models import PaymentIntent, Refund
 
 ROOT = settings.BASE_DIR
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "shop/samples/README.md"])
@@ -115,3 +118,37 @@ def test_failures_and_bad_input_list_every_number_that_tests_name():
 def _tests() -> Iterator[str]:
     for path in ROOT.glob("tests/**/*.py"):
         yield path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("heading", "model"),
+    [
+        ("Orders", Order),
+        ("Reservations", Reservation),
+        ("Payment intents", PaymentIntent),
+        ("Refunds", Refund),
+    ],
+)
+def test_architecture_draws_every_transition(heading, model):
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    _, _, after_heading = text.partition(f"\n{heading} (`")
+    diagram = after_heading.split("```")[1]
+
+    drawn = set(re.findall(r"^ +(\w+) --> (\w+)", diagram, re.MULTILINE))
+
+    assert drawn == {(source, target) for source, targets in model.TRANSITIONS.items() for target in targets}
+
+
+def test_architecture_names_every_class_that_settings_wire():
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    wired = [*settings.MIDDLEWARE, *settings.AUTHENTICATION_BACKENDS, *_dotted_paths(settings.REST_FRAMEWORK.values())]
+
+    assert [path for path in wired if path.startswith("shop.") and f"`{path}`" not in text] == []
+
+
+def _dotted_paths(values: Iterable[object]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            yield from _dotted_paths(value)
