@@ -1,5 +1,5 @@
 """
-Stock to look at, receive and withdraw. Its counters move by services only, and the ledger says why they moved.
+Admin of stock. Counters change only by the actions receive and withdraw; the ledger lists every movement.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ Move = Callable[[Mapping[str, int], datetime], None]
 
 
 class QuantityForm(ActionForm):
-    # Checked by the action: the form's own errors would only be shown as "No action selected".
+    # Validated by the action: Django would show the form's errors as "No action selected".
     quantity = forms.Field(required=False, widget=forms.NumberInput(attrs={"min": 1}))
 
 
@@ -50,7 +50,7 @@ class StockItemAdmin(ReadOnly, admin.ModelAdmin):
 
     def _move(self, request: HttpRequest, chosen: QuerySet[StockItem], done: str, move: Move) -> None:
         """
-        Move as much of each chosen item as the form says, and record who did.
+        Move the submitted quantity of each chosen item, and log the operator.
         """
         items = list(chosen)
         try:

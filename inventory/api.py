@@ -42,17 +42,17 @@ class StockDetailOutput(StockOutput):
 
 
 class StockFilter(filters.FilterSet):
-    sku_prefix = filters.CharFilter(field_name="sku", lookup_expr="istartswith", label="Sku begins with")
+    sku_prefix = filters.CharFilter(field_name="sku", lookup_expr="istartswith", label="Sku starts with")
     sold_out = filters.ChoiceFilter(choices=[("true", "Yes"), ("false", "No")], method="filter_sold_out")
 
     def filter_sold_out(self, items: QuerySet[StockItem], name: str, value: str) -> QuerySet[StockItem]:
-        nothing_left = Q(on_hand=F("reserved"))
-        return items.filter(nothing_left if value == "true" else ~nothing_left)
+        is_sold_out = Q(on_hand=F("reserved"))
+        return items.filter(is_sold_out if value == "true" else ~is_sold_out)
 
 
 class StockViewSet(ShopView, viewsets.ReadOnlyModelViewSet[StockItem]):
     """
-    What lies in the warehouse, and how much of it is promised to orders that are not confirmed yet.
+    Stock on hand, and how much of it is reserved for orders that are not confirmed yet.
     """
 
     permission_classes = (MayViewStock,)

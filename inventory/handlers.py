@@ -1,5 +1,5 @@
 """
-What inventory does when another context has news.
+Subscribers of inventory: reactions to product and order events.
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,5 @@
 """
-Stock that is promised and shipped: the counters, the promises, and the ledger that explains the counters.
+Stock: counters per sku, reservations, and the ledger of movements.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ LATEST_MOVEMENTS = 20
 class StockItemQuerySet(models.QuerySet["StockItem"]):
     def locked(self, skus: Iterable[str]) -> dict[str, "StockItem"]:
         """
-        Fetch these items and hold them until the transaction ends, in one order for everybody so that nobody deadlocks.
+        Return these items by sku with their rows locked, in the order of their skus, which avoids deadlocks.
         """
         return {item.sku: item for item in self.filter(sku__in=set(skus)).select_for_update().order_by("sku")}
 
@@ -30,9 +30,9 @@ class StockItemQuerySet(models.QuerySet["StockItem"]):
 
 class StockItem(models.Model):
     sku = models.CharField(max_length=64, primary_key=True)
-    on_hand = models.BigIntegerField(default=0, help_text="In the warehouse, promised or not.")
-    reserved = models.BigIntegerField(default=0, help_text="Promised to orders that are not confirmed yet.")
-    revision = models.BigIntegerField(default=0, help_text="How often it ran out or came back.")
+    on_hand = models.BigIntegerField(default=0, help_text="In the warehouse, reserved or not.")
+    reserved = models.BigIntegerField(default=0, help_text="For orders that are not confirmed yet.")
+    revision = models.BigIntegerField(default=0, help_text="Number of changes between sold out and available.")
 
     objects = StockItemQuerySet.as_manager()
 
@@ -57,7 +57,7 @@ class StockItem(models.Model):
 class ReservationQuerySet(models.QuerySet["Reservation"]):
     def locked(self, order_ids: Iterable[str]) -> list["Reservation"]:
         """
-        Fetch these orders' reservations with their lines and hold them until the transaction ends.
+        Return these orders' reservations with their lines, and with their rows locked.
         """
         orders = self.filter(order_id__in=list(order_ids))
         return list(orders.select_for_update().order_by("order_id").prefetch_related("lines"))
@@ -65,16 +65,16 @@ class ReservationQuerySet(models.QuerySet["Reservation"]):
 
 class Reservation(models.Model):
     """
-    The promise of all of an order's stock, or the record that none shall be made for it any more.
+    The reservation of an order's entire stock. A released one without lines blocks any later reservation.
     """
 
     class Status(models.TextChoices):
         HELD = "held"
         """Its quantities count as reserved. -> committed, released"""
         COMMITTED = "committed"
-        """Its stock left. Final."""
+        """Its stock was shipped. Final."""
         RELEASED = "released"
-        """Its stock is for others; without lines, the order was cancelled before it was promised any. Final."""
+        """Its stock is available again; without lines, the order was cancelled before any was reserved. Final."""
 
     TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]] = {
         Status.HELD: frozenset({Status.COMMITTED, Status.RELEASED}),
@@ -119,22 +119,22 @@ class ReservationLine(models.Model):
 
 class StockMovement(models.Model):
     """
-    An entry of the append-only ledger: their sum is what is on hand.
+    An entry of the append-only ledger. The quantities of a sku add up to its stock on hand.
     """
 
     class Kind(models.TextChoices):
         OPENING = "opening"
-        """What was there when the item was opened, once per sku."""
+        """Initial stock, once per sku."""
         RECEIVED = "received"
-        """Came in, or was counted as more."""
+        """Delivered to the warehouse, or found by a stock count."""
         WITHDRAWN = "withdrawn"
-        """Went out other than to a customer, or was counted as less."""
+        """Removed other than by a sale, or missing in a stock count."""
         SHIPPED = "shipped"
-        """Left for a confirmed order, once per order and sku."""
+        """Shipped for a confirmed order, once per order and sku."""
 
     sku = models.CharField(max_length=64)
     kind = models.CharField(max_length=10, choices=Kind)
-    quantity = models.BigIntegerField(help_text="What it adds to the stock on hand; negative for what leaves.")
+    quantity = models.BigIntegerField(help_text="Change of the stock on hand; negative for outgoing stock.")
     order_id = models.UUIDField(null=True)
     at = models.DateTimeField()
 

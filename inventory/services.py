@@ -1,7 +1,7 @@
 """
-Promising, shipping and receiving stock. Each function is one transaction and announces what it changed.
+Reserving, shipping and receiving stock. Each function is one transaction and publishes what it changed.
 
-Locks are taken in one order everywhere: reservations, then stock items by sku; new reservations are written last.
+All functions lock in the same order: reservations, then stock items by sku. New reservations are inserted last.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,29 +21,29 @@ Stock = Mapping[str, StockItem]
 
 class NotEnoughStock(Exception):
     """
-    More would leave the shelf than lies there unpromised; nothing was changed.
+    Less stock is available than requested; nothing was changed.
     """
 
 
 class ReservationNotHeld(Permanent):
     """
-    A confirmed order holds no stock to ship. Trace the order to see who released its stock before you replay this.
+    A confirmed order holds no stock to ship. Run `manage.py trace_order` to see why before you replay this delivery.
     """
 
 
 @transaction.atomic
-def reserve(wanted: Mapping[str, Sequence[Line]], *, now: datetime) -> None:
+def reserve(requests: Mapping[str, Sequence[Line]], *, now: datetime) -> None:
     """
-    Promise each order all of its stock or none, first come first served, and say which; an order is answered once.
+    Reserve the entire stock of each order or none of it, in the given order, and publish the result, once per order.
 
-    :param wanted: lines by order id, first come first.
+    :param requests: lines by order id.
     """
-    stock = StockItem.objects.locked(line.sku for lines in wanted.values() for line in lines)
+    stock = StockItem.objects.locked(line.sku for lines in requests.values() for line in lines)
     sold_out = _sold_out(stock)
-    missing = {order_id: _promise(stock, lines) for order_id, lines in _unanswered(wanted).items()}
+    missing = {order_id: _reserve_lines(stock, lines) for order_id, lines in _unanswered(requests).items()}
     held = [order_id for order_id, skus in missing.items() if not skus]
     changes = _write_back(stock, sold_out)
-    _write_reservations({order_id: wanted[order_id] for order_id in held}, now)
+    _write_reservations({order_id: requests[order_id] for order_id in held}, now)
     publish_all([StockReserved(order_id=order_id) for order_id in held])
     publish_all([StockRejected(order_id=order_id, missing=skus) for order_id, skus in missing.items() if skus])
     publish_all(changes)
@@ -52,45 +52,45 @@ def reserve(wanted: Mapping[str, Sequence[Line]], *, now: datetime) -> None:
 @transaction.atomic
 def commit(order_ids: Collection[str], *, now: datetime) -> None:
     """
-    Ship the stock promised to these orders; what was shipped before is not shipped again.
+    Ship the stock reserved for these orders, once per order.
 
     :raises ReservationNotHeld: if one of them holds no stock.
     """
     reservations = Reservation.objects.locked(order_ids)
-    unheld = set(order_ids) - {str(found.order_id) for found in reservations if found.status != found.Status.RELEASED}
-    if unheld:
-        raise ReservationNotHeld(f"No stock is held for {sorted(unheld)}.")
-    held = _end(reservations, Reservation.Status.COMMITTED, now)
-    stock = StockItem.objects.locked(_skus(held))
-    for line in _lines(held):
+    not_held = set(order_ids) - {str(one.order_id) for one in reservations if one.status != one.Status.RELEASED}
+    if not_held:
+        raise ReservationNotHeld(f"No stock is held for {sorted(not_held)}.")
+    ended = _end(reservations, Reservation.Status.COMMITTED, now)
+    stock = StockItem.objects.locked(_skus(ended))
+    for line in _lines(ended):
         stock[line.sku].reserved -= line.quantity
         stock[line.sku].on_hand -= line.quantity
     StockItem.objects.write_back(stock.values())
     StockMovement.objects.bulk_create(
-        [_shipment(reservation, line, now) for reservation in held for line in reservation.lines.all()]
+        [_shipment(reservation, line, now) for reservation in ended for line in reservation.lines.all()]
     )
 
 
 @transaction.atomic
 def release(order_ids: Collection[str], *, now: datetime) -> None:
     """
-    Give back the stock promised to these orders, and promise them none from now on.
+    Release the stock reserved for these orders, and block any later reservation for them.
     """
     reservations = Reservation.objects.locked(order_ids)
-    held = _end(reservations, Reservation.Status.RELEASED, now)
-    stock = StockItem.objects.locked(_skus(held))
+    ended = _end(reservations, Reservation.Status.RELEASED, now)
+    stock = StockItem.objects.locked(_skus(ended))
     sold_out = _sold_out(stock)
-    for line in _lines(held):
+    for line in _lines(ended):
         stock[line.sku].reserved -= line.quantity
     changes = _write_back(stock, sold_out)
-    _refuse(set(order_ids) - {str(found.order_id) for found in reservations}, now)
+    _block(set(order_ids) - {str(reservation.order_id) for reservation in reservations}, now)
     publish_all(changes)
 
 
 @transaction.atomic
 def open_stock_items(skus: Collection[str], *, opening: int = 0, now: datetime) -> None:
     """
-    Keep stock of these products from now on; an item that was never opened with stock gets `opening` on hand.
+    Create stock items for these skus. An item without an opening movement gets `opening` on hand.
     """
     StockItem.objects.bulk_create([StockItem(sku=sku) for sku in sorted(skus)], ignore_conflicts=True)
     if opening:
@@ -105,7 +105,9 @@ def open_stock_items(skus: Collection[str], *, opening: int = 0, now: datetime) 
 @transaction.atomic
 def receive(quantities: Mapping[str, int], *, now: datetime) -> None:
     """
-    Put these positive quantities, by sku, on the shelf.
+    Add received stock.
+
+    :param quantities: positive quantities by sku.
     """
     open_stock_items(quantities.keys(), now=now)
     _move(StockItem.objects.locked(quantities), quantities, StockMovement.Kind.RECEIVED, now)
@@ -114,8 +116,9 @@ def receive(quantities: Mapping[str, int], *, now: datetime) -> None:
 @transaction.atomic
 def withdraw(quantities: Mapping[str, int], *, now: datetime) -> None:
     """
-    Take these positive quantities, by sku, off the shelf for another reason than a sale.
+    Remove stock for another reason than a sale.
 
+    :param quantities: positive quantities by sku.
     :raises NotEnoughStock: if less than that is available.
     """
     stock = StockItem.objects.locked(quantities)
@@ -125,14 +128,14 @@ def withdraw(quantities: Mapping[str, int], *, now: datetime) -> None:
     _move(stock, {sku: -quantity for sku, quantity in quantities.items()}, StockMovement.Kind.WITHDRAWN, now)
 
 
-def _unanswered(wanted: Mapping[str, Sequence[Line]]) -> dict[str, Sequence[Line]]:
-    answered = set(Reservation.objects.filter(order_id__in=list(wanted)).values_list("order_id", flat=True))
-    return {order_id: lines for order_id, lines in wanted.items() if UUID(order_id) not in answered}
+def _unanswered(requests: Mapping[str, Sequence[Line]]) -> dict[str, Sequence[Line]]:
+    answered = set(Reservation.objects.filter(order_id__in=list(requests)).values_list("order_id", flat=True))
+    return {order_id: lines for order_id, lines in requests.items() if UUID(order_id) not in answered}
 
 
-def _promise(stock: Stock, lines: Sequence[Line]) -> tuple[str, ...]:
+def _reserve_lines(stock: Stock, lines: Sequence[Line]) -> tuple[str, ...]:
     """
-    Reserve all of these lines, or name the skus that prevent it and reserve nothing.
+    Reserve all of these lines. If stock is missing, reserve nothing and return the skus that lack it.
     """
     missing = tuple(line.sku for line in lines if line.sku not in stock or stock[line.sku].available < line.quantity)
     if not missing:
@@ -153,9 +156,9 @@ def _write_reservations(held: Mapping[str, Sequence[Line]], now: datetime) -> No
     )
 
 
-def _refuse(order_ids: Iterable[str], now: datetime) -> None:
+def _block(order_ids: Iterable[str], now: datetime) -> None:
     """
-    Record that these orders, cancelled before they were promised any stock, shall not be promised any.
+    Insert released reservations, so that no stock is reserved for these cancelled orders later.
     """
     released = Reservation.Status.RELEASED
     Reservation.objects.bulk_create(
@@ -168,12 +171,12 @@ def _refuse(order_ids: Iterable[str], now: datetime) -> None:
 
 def _end(reservations: Sequence[Reservation], status: str, now: datetime) -> list[Reservation]:
     """
-    End those of these locked reservations that are held, and return them.
+    Move the held ones of these locked reservations to a final status, and return them.
     """
-    held = [reservation for reservation in reservations if status in Reservation.TRANSITIONS[reservation.status]]
-    moving = Reservation.objects.filter(pk__in=[reservation.pk for reservation in held], status=Reservation.Status.HELD)
-    moving.update(status=status, ended_at=now)
-    return held
+    ending = [reservation for reservation in reservations if status in Reservation.TRANSITIONS[reservation.status]]
+    held = Reservation.objects.filter(pk__in=[reservation.pk for reservation in ending], status=Reservation.Status.HELD)
+    held.update(status=status, ended_at=now)
+    return ending
 
 
 def _lines(reservations: Sequence[Reservation]) -> Iterator[ReservationLine]:
@@ -212,7 +215,7 @@ def _sold_out(stock: Stock) -> set[str]:
 
 def _write_back(stock: Stock, sold_out: set[str]) -> list[Event]:
     """
-    Store these locked items, and say which of them ran out or came back since `sold_out` was noted.
+    Store these locked items, and return an event for each that became sold out or available since `sold_out`.
     """
     changed = sorted(sold_out ^ _sold_out(stock))
     for sku in changed:

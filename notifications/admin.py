@@ -1,5 +1,5 @@
 """
-What customers were told, to look at.
+Admin of notifications, read-only.
 """
 
 from django.contrib import admin

@@ -1,5 +1,5 @@
 """
-What the customer who asks was told.
+Notifications of the authenticated customer.
 """
 
 from django.db.models import QuerySet
@@ -32,7 +32,7 @@ class NotificationOutput(serializers.ModelSerializer[Notification]):
 
 class NotificationViewSet(ShopView, viewsets.ReadOnlyModelViewSet[Notification]):
     """
-    What the shop told you, word for word. A suppressed one was not sent: there was no address, or it came too late.
+    The notifications sent to you, with their text. A suppressed one was not sent: it had no address, or was too late.
     """
 
     serializer_class = NotificationOutput

@@ -1,5 +1,5 @@
 """
-What customers are told of, and operators.
+Subscribers of notifications: mails to customers and operators.
 """
 
 from collections.abc import Sequence

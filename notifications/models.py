@@ -1,5 +1,5 @@
 """
-What customers and operators are told, and whether it was handed over.
+Notifications of customers and operators, and their delivery to the provider.
 """
 
 from typing import ClassVar
@@ -23,17 +23,17 @@ class Notification(models.Model):
 
     class Status(models.TextChoices):
         SENDING = "sending"
-        """Written before the provider is called. -> accepted, suppressed"""
+        """Stored before the provider is called. -> accepted, suppressed"""
         ACCEPTED = "accepted"
-        """The provider took it over. Final."""
+        """Accepted by the provider. Final."""
         SUPPRESSED = "suppressed"
-        """Not to be sent: there is no address, or it came too late to be of use. Final."""
+        """Not sent: it has no address, or is a reminder that is too late. Final."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    message_id = models.UUIDField(help_text="The event that it tells of.")
+    message_id = models.UUIDField(help_text="The event that caused it.")
     order_id = models.UUIDField(db_index=True)
     customer_id = models.CharField(
-        max_length=64, blank=True, help_text="Whose it is; empty if an older release announced the order."
+        max_length=64, blank=True, help_text="Owner; empty for events of releases without it."
     )
     kind = models.CharField(max_length=20, choices=Kind)
     channel = models.CharField(max_length=10, choices=Channel, default=Channel.EMAIL)
@@ -53,4 +53,4 @@ class Notification(models.Model):
         indexes: ClassVar = [models.Index(fields=["customer_id", "-id"], name="notifications_of_a_customer")]
 
     def __str__(self) -> str:
-        return f"{self.kind} to {self.recipient or 'nobody'}: {self.status}"
+        return f"{self.kind} to {self.recipient or 'no address'}: {self.status}"

@@ -1,8 +1,8 @@
 """
-Telling customers and operators, once for each event.
+Mail to customers and operators, once per event.
 
-What is to be said is stored before the provider is called, and marked when it has taken it over. A worker that dies in
-between leaves no trace of whether the mail went out, so it is sent again: a mail may repeat then, and is never lost.
+A notification is stored before the provider is called, and marked as accepted afterwards. If the worker dies in
+between, the mail is sent again: a mail may be repeated, but is never lost.
 """
 
 import logging
@@ -47,12 +47,12 @@ KINDS = {
 
 def notify(events: Mapping[UUID, Notifiable], *, now: datetime) -> None:
     """
-    Mail each event to its customer, or to the operator. Call it outside a transaction; it may be called again for the
-    same event.
+    Send a mail about each event to its customer or to the operator. Call it outside a transaction; it may be called
+    again for the same event.
 
-    :param events: by the id of the message that brought them.
-    :raises PartlyUnavailable: if the provider did not take one of them; the others are sent.
-    :raises Permanent: if the provider refused one of the addresses; the others are sent.
+    :param events: by message id.
+    :raises PartlyUnavailable: if the provider did not accept one of them; the others are sent.
+    :raises Permanent: if the provider rejected one of the addresses; the others are sent.
     """
     unsent = _record(events, now)
     with ThreadPoolExecutor(settings.MESSAGING.outside_calls_at_once) as pool:
@@ -67,21 +67,21 @@ def notify(events: Mapping[UUID, Notifiable], *, now: datetime) -> None:
 @transaction.atomic
 def _record(events: Mapping[UUID, Notifiable], now: datetime) -> list[Notification]:
     """
-    Store what is to be said before anybody is called, and return what is not said yet.
+    Store the notifications of these events, and return those to send.
     """
-    settled = _settled_orders(events.values())
+    ended = _ended_orders(events.values())
     notifications = [_notification(message_id, event, now) for message_id, event in events.items()]
     for notification in notifications:
-        late = notification.kind == Kind.PAYMENT_DUE_SOON and notification.order_id in settled
+        late = notification.kind == Kind.PAYMENT_DUE_SOON and notification.order_id in ended
         if late or not notification.recipient:
             notification.status = Status.SUPPRESSED
     Notification.objects.bulk_create(notifications, ignore_conflicts=True)
     return list(Notification.objects.filter(message_id__in=list(events), status=Status.SENDING))
 
 
-def _settled_orders(events: Iterable[Notifiable]) -> set[UUID]:
+def _ended_orders(events: Iterable[Notifiable]) -> set[UUID]:
     """
-    Find the orders whose customers need no reminder any more, for we told them the end of it.
+    Return the orders whose customers were notified of the order's end and need no reminder.
     """
     reminded = [event.order_id for event in events if isinstance(event, PaymentDueSoon)]
     ended = Notification.objects.filter(order_id__in=reminded, kind__in=[Kind.ORDER_CONFIRMED, Kind.ORDER_CANCELLED])
@@ -106,7 +106,11 @@ def _notification(message_id: UUID, event: Notifiable, now: datetime) -> Notific
 
 def _report(failures: Mapping[str, Exception]) -> None:
     """
-    Tell the relay of what was not sent, by order id.
+    Raise what the relay has to know of mails that were not sent.
+
+    :param failures: by order id.
+    :raises Exception: the first failure other than an outage.
+    :raises PartlyUnavailable: if all of them are outages.
     """
     for failure in failures.values():
         if not isinstance(failure, Unavailable):
@@ -117,15 +121,15 @@ def _report(failures: Mapping[str, Exception]) -> None:
 
 def _send(notification: Notification) -> Exception | None:
     """
-    Hand one mail to the provider, and return what went wrong, if anything did.
+    Send one mail, and return the failure, if there is one.
     """
     try:
         EmailMessage(subject=notification.subject, body=notification.body, to=[notification.recipient]).send()
     except (AnymailInvalidAddress, AnymailRecipientsRefused, SMTPRecipientsRefused) as error:
-        return Permanent(f"The provider refused {notification.recipient}: {error}")
+        return Permanent(f"The provider rejected {notification.recipient}: {error}")
     except (AnymailError, OSError) as error:
-        return Unavailable(f"The provider did not take the mail: {error}")
-    except Exception as error:  # noqa: BLE001  (what went wrong with one must not make the others look unsent)
+        return Unavailable(f"The provider did not accept the mail: {error}")
+    except Exception as error:  # noqa: BLE001  (one failure must not make the other mails look unsent)
         return error
     logger.info("The provider accepted the mail %s of order %s.", notification.kind, notification.order_id)
     return None

@@ -26,10 +26,10 @@ class Product(models.Model):
     sku = models.CharField(max_length=64, primary_key=True)
     name = models.CharField(max_length=200)
     price = models.BigIntegerField(help_text="In minor units, such as pence.")
-    active = models.BooleanField(default=True, help_text="On offer: customers see and order it.")
-    sold_out = models.BooleanField(default=True, help_text="Until inventory says that there is some.")
+    active = models.BooleanField(default=True, help_text="Whether customers can see and order it.")
+    sold_out = models.BooleanField(default=True, help_text="True until inventory reports stock.")
     stock_revision = models.BigIntegerField(
-        default=0, editable=False, help_text="Which of inventory's changes `sold_out` tells of."
+        default=0, editable=False, help_text="Revision of the stock item that `sold_out` reflects."
     )
 
     class Meta:
@@ -118,7 +118,7 @@ class Order(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     customer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="orders")
     idempotency_key = models.CharField(max_length=255, help_text="One order per customer and key.")
-    fingerprint = models.CharField(max_length=64, help_text="Of the request, to tell a repeat from another order.")
+    fingerprint = models.CharField(max_length=64, help_text="Digest of the request, to recognise repeated requests.")
     status = models.CharField(max_length=20, choices=Status, default=Status.PLACED)
     cancel_reason = models.CharField(max_length=20, choices=CancelReason, blank=True)
     currency = models.CharField(max_length=3)
@@ -126,7 +126,7 @@ class Order(models.Model):
     refunded = models.BigIntegerField(default=0, help_text="In minor units, such as pence.")
     email = models.EmailField(blank=True)
     phone = models.CharField(max_length=16, blank=True, help_text="In E.164 form.")
-    note = models.CharField(max_length=500, blank=True, help_text="What the customer wants the shop to know.")
+    note = models.CharField(max_length=500, blank=True, help_text="The customer's note for the shop.")
     payment_method = models.CharField(max_length=64)
     placed_at = models.DateTimeField()
 

@@ -129,7 +129,7 @@ JOURNEYS = {
             reservation="released",
             payment="cancelled",
             notifications=[("order_cancelled", "accepted"), ("payment_due_soon", "accepted")],
-            mails=["Your order # is cancelled", "Your order # still awaits its payment"],
+            mails=["Your order # is cancelled", "Your order # is awaiting payment"],
         ),
     ),
     "cancelled while paying": Journey(
@@ -162,7 +162,7 @@ JOURNEYS = {
             payment="succeeded",
             captured=[9_000],
             notifications=[("order_confirmed", "accepted"), ("payment_due_soon", "accepted")],
-            mails=["Your order # is confirmed", "Your order # still awaits its payment"],
+            mails=["Your order # is confirmed", "Your order # is awaiting payment"],
         ),
     ),
     "paid late": Journey(
@@ -185,9 +185,9 @@ JOURNEYS = {
             ],
             mails=[
                 "A refund for your order #",
-                "Money came for an order that was over: #",
+                "A payment arrived after its order had ended: #",
                 "Your order # is cancelled",
-                "Your order # still awaits its payment",
+                "Your order # is awaiting payment",
             ],
         ),
     ),

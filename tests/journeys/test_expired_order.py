@@ -29,13 +29,13 @@ class TestExpiredOrder:
         assert (story(api, order), shelf(), letters()) == (["placed", "awaiting_payment"], (1, 1), [])
 
         drain(after=REMINDER + MARGIN)
-        assert letters() == ["Your order still awaits its payment"]
+        assert letters() == ["Your order is awaiting payment"]
 
         drain(after=DUE + MARGIN)
         assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "expired"]
         assert shelf() == (1, 0)
         assert (len(ledger.cancelled), ledger.captured) == (1, {})
-        assert letters() == ["Your order still awaits its payment", "Your order is cancelled"]
+        assert letters() == ["Your order is awaiting payment", "Your order is cancelled"]
 
     @pytest.mark.parametrize("silence", [Unreachable(), TimedOut()], ids=["unreachable", "timed out"])
     def test_it_is_not_given_up_while_the_gateway_cannot_say(self, api, drain, ledger, silence):

@@ -10,11 +10,12 @@ from tests.notifications.test_services import ORDER, anomaly, notify
 pytestmark = pytest.mark.django_db
 
 GOES_BACK = (
-    "45.00 GBP (ch_1) goes back to the customer by itself; there is nothing to do unless the gateway refuses that."
+    "45.00 GBP (ch_1) is refunded to the customer automatically. "
+    "You need to act only if the gateway rejects the refund."
 )
-REFUSED = "45.00 GBP could not be given back{}. Refund it again in the admin, or give it back another way."
+REFUSED = "45.00 GBP could not be refunded{}. Refund it again in the admin, or pay it back another way."
 DISPUTED = (
-    "It claims 45.00 GBP (ch_1). Nothing was done about it: look the payment up at the gateway. The shop asks the "
+    "It reports 45.00 GBP (ch_1). It was not applied: look the payment up at the gateway. The shop queries the "
     "gateway when the payment is due; then replay the dead letter."
 )
 
@@ -29,11 +30,11 @@ class TestWhatTheOperatorIsTold:
     @pytest.mark.parametrize(
         ("kind", "subject", "sentence"),
         [
-            ("paid_late", "Money came for an order that was over", GOES_BACK),
+            ("paid_late", "A payment arrived after its order had ended", GOES_BACK),
             ("paid_twice", "An order was paid twice", GOES_BACK),
-            ("mismatch", "Another amount was paid than an order costs", GOES_BACK),
-            ("refund_refused", "The gateway refused a refund", REFUSED.format(" (ch_1)")),
-            ("disputed_webhook", "A webhook claims another amount than an order costs", DISPUTED),
+            ("mismatch", "A payment differs from the total of its order", GOES_BACK),
+            ("refund_refused", "The gateway rejected a refund", REFUSED.format(" (ch_1)")),
+            ("disputed_webhook", "A webhook reports an amount that differs from its order", DISPUTED),
         ],
     )
     def test_of_money_that_is(self, kind, subject, sentence):
@@ -41,7 +42,7 @@ class TestWhatTheOperatorIsTold:
 
         (sent,) = mail.outbox
         assert (sent.to, sent.subject) == (["olga@example.com"], f"{subject}: {ORDER}")
-        assert sent.body == f"{sentence}\n\nOrder {ORDER}: manage.py trace_order tells its story.\n\nAda's Chairs\n"
+        assert sent.body == f"{sentence}\n\nOrder {ORDER}: run manage.py trace_order for its history.\n\nAda's Chairs\n"
 
     def test_of_a_refund_that_was_refused_for_no_reason(self):
         notify(anomaly("refund_refused", detail=""))

@@ -46,7 +46,7 @@ class TestDetail:
             "status": "accepted",
             "subject": f"Your order {ORDER} is confirmed",
             "body": (
-                "Thank you for your order. It is paid, and on its way to you:\n\n\nTotal: 90.00 GBP\n\nAda's Chairs\n"
+                "Thank you for your order. We have received your payment:\n\n\nTotal: 90.00 GBP\n\nAda's Chairs\n"
             ),
             "created_at": "2030-06-01T12:00:00Z",
             "accepted_at": "2030-06-01T12:00:00Z",

@@ -28,17 +28,17 @@ class TestNotifications:
 
         page = words(browser)
 
-        assert "<h1>What we told you</h1>" in page
+        assert "<h1>Your notifications</h1>" in page
         assert f"<h2>{told.subject}</h2>" in page
         assert "1 June 2030, 12:00</time> · to ada@example.com ·" in page
-        assert f'<a href="/api/v1/orders/{told.order_id}/">Its order</a>' in page
+        assert f'<a href="/api/v1/orders/{told.order_id}/">Order</a>' in page
 
     def test_tell_of_what_could_not_be_sent(self, browser):
         tell(of("ada", email=""))
 
-        assert "not sent: there was no address, or it came too late" in words(browser)
+        assert "not sent: there was no address, or it was too late" in words(browser)
 
     def test_are_none_of_another_customers(self, browser):
         tell(of("grace"))
 
-        assert "We have not told you anything yet." in words(browser)
+        assert "You have no notifications yet." in words(browser)

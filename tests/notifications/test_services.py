@@ -75,7 +75,7 @@ class TestWhatIsSaid:
         (sent,) = mail.outbox
         assert (sent.to, sent.subject) == (["ada@example.com"], f"Your order {ORDER} is confirmed")
         assert sent.body == (
-            "Thank you for your order. It is paid, and on its way to you:\n"
+            "Thank you for your order. We have received your payment:\n"
             "\n"
             "  2 x Red chair (RED-CHAIR) at 45.00 GBP\n"
             "  1 x Mug <& more> (MUG) at 0.00 GBP\n"
@@ -124,7 +124,7 @@ class TestWhatIsSaid:
         assert mail.outbox[0].body == (
             f"{sentence}\n"
             "\n"
-            "If any of the 12,345.67 GBP was already paid, it comes back to you by itself.\n"
+            "If any of the 12,345.67 GBP was already paid, it is refunded automatically.\n"
             "\n"
             "Ada's Chairs\n"
         )
@@ -133,10 +133,10 @@ class TestWhatIsSaid:
         notify(due_soon())
 
         (sent,) = mail.outbox
-        assert sent.subject == f"Your order {ORDER} still awaits its payment"
+        assert sent.subject == f"Your order {ORDER} is awaiting payment"
         assert sent.body == (
-            "Please complete your payment of 9,000 JPY soon: until then we hold the goods for you, and\n"
-            "without it the order is cancelled.\n"
+            "Please complete your payment of 9,000 JPY soon. We hold the goods for you until then; an\n"
+            "order that is not paid in time is cancelled.\n"
             "\n"
             "Ada's Chairs\n"
         )
@@ -146,14 +146,12 @@ class TestWhatIsSaid:
 
         (sent,) = mail.outbox
         assert sent.subject == f"A refund for your order {ORDER}"
-        assert sent.body == "We have given 0.50 EUR back to you, the way you paid.\n\nAda's Chairs\n"
+        assert sent.body == "We have refunded 0.50 EUR the way you paid.\n\nAda's Chairs\n"
 
     def test_of_a_refund_and_why(self):
         notify(refunded(reason="paid twice"))
 
-        assert mail.outbox[0].body == (
-            "We have given 0.50 EUR back to you, the way you paid (paid twice).\n\nAda's Chairs\n"
-        )
+        assert mail.outbox[0].body == ("We have refunded 0.50 EUR the way you paid (paid twice).\n\nAda's Chairs\n")
 
 
 class TestNotify:

@@ -143,7 +143,7 @@ class TestSend:
             )
         ]
         assert [(message.to, message.subject) for message in mail.outbox] == [
-            (["operator@example.com"], f"The gateway refused a refund: {paid}")
+            (["operator@example.com"], f"The gateway rejected a refund: {paid}")
         ]
         request_refund(paid, 10_000)
 

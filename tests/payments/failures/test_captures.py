@@ -83,10 +83,10 @@ class TestF3PaidAfterItExpired:
         assert [it.charge_reference for it in ledger.refunded.values()] == [f"instant-{intent.pk}"]
         assert sorted(letters()) == [
             "A refund for your order",
-            "Money came for an order that was over:",
+            "A payment arrived after its order had ended:",
             "Your order is cancelled",
             "Your order is confirmed",
-            "Your order still awaits its payment",
+            "Your order is awaiting payment",
         ]
 
     @pytest.mark.parametrize("crashes", [1, 2], ids=["during the query", "and during the refund"])
@@ -217,7 +217,7 @@ class TestF19AnotherAmountCaptured:
         assert (api.get(order).json()["refunded"], shelf()) == (0, (1, 0))
         assert capture_rows() == [CaptureRow(*money, surplus=True, returned=money.amount)]
         assert [(it.amount, it.currency) for it in gateway.refunded.values()] == [money]
-        assert "Another amount was paid than an order costs:" in letters()
+        assert "A payment differs from the total of its order:" in letters()
         assert letters().count("A refund for your order") == 1
 
     def test_waits_for_the_deadline_when_a_webhook_claims_it(self, api, drain, ledger, pending):
@@ -229,7 +229,7 @@ class TestF19AnotherAmountCaptured:
         disputed = Delivery.objects.dead().values_list("subscriber", "error_class").get()
         assert disputed == ("payments.settle_webhook", "WebhookDisputed")
         assert (story(api, order), capture_rows()) == (["placed", "awaiting_payment"], [])
-        assert letters() == ["A webhook claims another amount than an order costs:"]
+        assert letters() == ["A webhook reports an amount that differs from its order:"]
 
         drain(after=DUE)
         Delivery.objects.replay(timezone.now())
@@ -238,4 +238,4 @@ class TestF19AnotherAmountCaptured:
         assert capture_rows() == [CaptureRow(4_000, surplus=True, returned=4_000)]
         assert len(ledger.refunded) == 1
         assert WebhookEvent.objects.get().status == "settled"
-        assert letters().count("A webhook claims another amount than an order costs:") == 1
+        assert letters().count("A webhook reports an amount that differs from its order:") == 1

@@ -97,7 +97,7 @@ class TestF14UnfinishedRefunds:
 
         drain()
         assert (story(api, order)[-1], api.get(order).json()["refunded"]) == ("confirmed", 0)
-        assert letters() == ["Your order is confirmed", "The gateway refused a refund:"]
+        assert letters() == ["Your order is confirmed", "The gateway rejected a refund:"]
 
         give_back(10_000)
         drain()
@@ -163,7 +163,7 @@ class TestF16PaidTwice:
         drain(after=timedelta(minutes=16))
 
         assert capture_rows() == [SURPLUS, KEPT]
-        assert letters().count("Your order still awaits its payment") <= 1
+        assert letters().count("Your order is awaiting payment") <= 1
         assert (story(api, order)[-1], refund_rows()) == ("confirmed", [TWICE])
 
     def test_everything_is_refunded_when_an_operator_requests_it(self, api, drain, ledger, order):
