@@ -1,5 +1,5 @@
 """
-What was announced and at what cost, as tests read it; and a database that fails when a test wants it to.
+Published events, the cost in statements, and a database that rejects rows.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from messaging.models import OutboxMessage
 
 def published(event: type[Event]) -> list[Event]:
     """
-    List every event of this type that was announced, oldest first.
+    Return the published events of this type, oldest first.
     """
     messages = OutboxMessage.objects.filter(type=event.type).order_by("id")
     return [decode(message.type, message.payload) for message in messages]
@@ -22,7 +22,7 @@ def published(event: type[Event]) -> list[Event]:
 
 def announced() -> Mapping[str, int]:
     """
-    Count what was announced, by type.
+    Return the number of published events by type.
     """
     types = list(OutboxMessage.objects.values_list("type", flat=True))
     return {type_: types.count(type_) for type_ in sorted(set(types))}
@@ -30,15 +30,15 @@ def announced() -> Mapping[str, int]:
 
 def counting_statements() -> CaptureQueriesContext:
     """
-    Count the statements of the block by its `len`.
+    Return a context manager whose `len` is the number of statements in its block.
     """
     return CaptureQueriesContext(connection)
 
 
 def allowed_for_a_hundredfold(statements: int) -> int:
     """
-    Tell how many statements a set may cost when one of a hundredth costs so many: the same, but for SQLite's bulk
-    statements, which carry 999 values each.
+    Return the maximum of statements for a batch, given those for a hundredth of it: the same on PostgreSQL, more on
+    SQLite, whose bulk statements carry 999 values each.
     """
     return statements if connection.vendor == "postgresql" else 4 * statements
 
@@ -46,7 +46,7 @@ def allowed_for_a_hundredfold(statements: int) -> int:
 @contextmanager
 def full_disk_at(table: str) -> Iterator[None]:
     """
-    Have the database fail whenever a row is written to this table.
+    Make each insert into this table fail during the block.
     """
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":

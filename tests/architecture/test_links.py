@@ -1,5 +1,5 @@
 """
-No context knows where another's pages and tables are.
+No context names another's pages or tables.
 """
 
 import re
@@ -26,7 +26,7 @@ def files_of(folder: str) -> Iterator[Path]:
 
 def names_of(contexts: tuple[str, ...]) -> re.Pattern[str]:
     """
-    Match a table, an admin page or a URL name of one of these contexts, or a URL of the API but for the webhooks.
+    Return a pattern for the tables, admin pages and URL names of these contexts, and for URLs of the API but webhooks.
     """
     tables = [model._meta.db_table for context in contexts for model in apps.get_app_config(context).get_models()]
     return re.compile(
@@ -38,14 +38,14 @@ def names_of(contexts: tuple[str, ...]) -> re.Pattern[str]:
 def test_names_no_page_and_no_table_of_another_context(folder):
     foreign = names_of(tuple(context for context in (*CONTEXTS, *MESSAGING) if context != folder))
 
-    found = {str(path): foreign.findall(path.read_text()) for path in files_of(folder)}
+    names_by_file = {str(path): foreign.findall(path.read_text()) for path in files_of(folder)}
 
-    assert {path: names for path, names in found.items() if names} == {}
+    assert {path: names for path, names in names_by_file.items() if names} == {}
 
 
 class TestLinks:
     @pytest.mark.parametrize("page", links._pages)
-    def test_lead_somewhere(self, page):
+    def test_have_a_url(self, page):
         try:
             url = url_of(page)
         except TypeError:
@@ -53,11 +53,11 @@ class TestLinks:
 
         assert url.startswith(("/api/v1/", "/admin/"))
 
-    def test_are_left_out_where_no_context_has_the_page(self):
+    def test_are_plain_text_for_an_unknown_page(self):
         assert url_of("invoices") == ""
         assert link_to("invoices", "<7>") == "<7>"
 
-    def test_are_written_as_html(self, monkeypatch):
+    def test_are_escaped(self, monkeypatch):
         monkeypatch.setitem(links._pages, "invoice", "/invoices/{}/".format)
 
         assert link_to("invoice", "<7>") == '<a href="/invoices/&lt;7&gt;/">&lt;7&gt;</a>'

@@ -1,8 +1,8 @@
 """
-What the contexts say to each other stays what it is: its words, who may say them, and who listens.
+The published language keeps its stored form: event types, payloads, publishers and subscribers.
 
-`published_language.json` pins each event as it stands in stored messages. A field may be added there, with a default in
-the contract; whatever else makes these tests fail would leave messages that nobody can read.
+`published_language.json` pins each event as it is stored in messages. A field may be added there, with a default in the
+contract; any other change that fails these tests would make stored messages undecodable.
 """
 
 import ast
@@ -23,7 +23,7 @@ TYPES_BY_NAME = {event.__name__: type_ for type_, event in event_types().items()
 
 def published_in(source: str) -> Iterator[str]:
     """
-    Name the types of the events that this source makes, under whatever name it imports them.
+    Return the types of the events that this source creates, under any name by which it imports them.
     """
     nodes = list(ast.walk(ast.parse(source)))
     imported = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "messaging.contracts"]
@@ -40,7 +40,7 @@ class TestEvents:
         assert sorted(PINNED) == sorted(event_types())
 
     @pytest.mark.parametrize("type_", PINNED)
-    def test_read_and_write_as_pinned(self, type_):
+    def test_decode_and_encode_as_pinned(self, type_):
         pinned = PINNED[type_]
 
         event = decode(type_, json.dumps(pinned["payload"]))
@@ -49,31 +49,31 @@ class TestEvents:
         assert (event.version, event.key) == (pinned["version"], pinned["key"])
 
     @pytest.mark.parametrize("type_", [type_ for type_ in PINNED if "customer_id" in PINNED[type_]["payload"]])
-    def test_are_read_as_older_releases_wrote_them_without_a_customer(self, type_):
+    def test_of_older_releases_decode_without_a_customer(self, type_):
         payload = dict(PINNED[type_]["payload"])
         del payload["customer_id"]
 
         assert decode(type_, json.dumps(payload)).customer_id == ""
 
     @pytest.mark.parametrize(
-        ("type_", "field", "meant"),
+        ("type_", "field", "default"),
         [
             ("payments.payment_failed", "detail", ""),
             ("payments.payment_refunded", "reason", ""),
             ("payments.payment_refunded", "surplus", False),
         ],
     )
-    def test_of_payments_are_read_as_older_releases_wrote_them(self, type_, field, meant):
+    def test_of_payments_of_older_releases_decode_with_defaults(self, type_, field, default):
         payload = dict(PINNED[type_]["payload"])
         del payload[field]
 
-        assert getattr(decode(type_, json.dumps(payload)), field) == meant
+        assert getattr(decode(type_, json.dumps(payload)), field) == default
 
     @pytest.mark.parametrize("type_", PINNED)
-    def test_have_somebody_who_listens(self, type_):
+    def test_have_subscribers(self, type_):
         assert subscribers_of(event_types()[type_])
 
-    def test_are_called_as_their_context_and_class(self):
+    def test_are_named_by_their_context_and_class(self):
         for type_, event in event_types().items():
             context, _, name = type_.partition(".")
             assert context in CONTEXTS
@@ -82,27 +82,27 @@ class TestEvents:
 
 class TestPublishers:
     @pytest.mark.parametrize("context", CONTEXTS)
-    def test_make_only_events_of_their_own(self, context):
+    def test_publish_only_events_of_their_own(self, context):
         sources = (settings.BASE_DIR / context).rglob("*.py")
 
-        made = {type_ for source in sources for type_ in published_in(source.read_text(encoding="utf-8"))}
+        published = {type_ for source in sources for type_ in published_in(source.read_text(encoding="utf-8"))}
 
-        assert made == {type_ for type_ in PINNED if type_.startswith(f"{context}.")}
+        assert published == {type_ for type_ in PINNED if type_.startswith(f"{context}.")}
 
     @pytest.mark.parametrize(
         "source",
         [
             "from messaging.contracts import StockReserved\npublish(StockReserved(order_id='order-1'))",
-            "from messaging.contracts import StockReserved as Held\nfacts = [Held(order_id=id_) for id_ in ids]",
+            "from messaging.contracts import StockReserved as Kept\nevents = [Kept(order_id=id_) for id_ in ids]",
             "from messaging import contracts\npublish(contracts.StockReserved(order_id='order-1'))",
         ],
     )
-    def test_are_found_out_however_they_import(self, source):
+    def test_are_detected_however_they_import(self, source):
         assert list(published_in(source)) == ["inventory.stock_reserved"]
 
 
 class TestSubscribers:
-    def test_keep_the_names_that_pending_deliveries_know_them_by(self):
+    def test_keep_their_stored_names(self):
         subscribed = {
             name: ([event.__name__ for event in subscriber.events], "inside" if subscriber.transactional else "outside")
             for name, subscriber in all_subscribers().items()

@@ -8,13 +8,13 @@ from messaging.contracts import ProductAdded, StockDepleted
 from messaging.models import Delivery
 from messaging.relay import Relay
 from messaging.subscribers import Permanent
-from tests.messaging.scenes import Clock, added, announce, write_down
+from tests.messaging.products import Clock, added, announce, record
 
 
 @pytest.fixture
 def subscribe(monkeypatch) -> Callable:
     """
-    Subscribe functions for the length of the test, with no other subscriber around.
+    The decorator `subscriber`, without any subscribers of the product.
     """
     monkeypatch.setattr(subscribers, "_registry", {})
     return subscribers.subscriber
@@ -33,7 +33,7 @@ def relay(clock) -> Relay:
 @pytest.fixture
 def messaging_settings(settings) -> Callable[..., None]:
     """
-    Change settings of messaging for the length of the test.
+    Change settings of messaging during the test.
     """
 
     def change(**changes: int) -> None:
@@ -45,18 +45,18 @@ def messaging_settings(settings) -> Callable[..., None]:
 @pytest.fixture
 def paint(subscribe) -> None:
     """
-    Subscribe to products a function that writes them down.
+    A subscriber that records products.
     """
 
     @subscribe(ProductAdded)
     def paint(events):
-        write_down(events)
+        record(events)
 
 
 @pytest.fixture
-def letters(subscribe, relay) -> dict[str, int]:
+def dead_letters(subscribe, relay) -> dict[str, int]:
     """
-    Leave dead letters of two subscribers, and give their ids by key.
+    Dead letters of two subscribers, their ids by key.
     """
 
     @subscribe(ProductAdded)

@@ -5,53 +5,53 @@ from django.contrib.admin.models import LogEntry
 from django.utils.timezone import localtime
 
 from messaging.models import Attempt, Delivery, OutboxMessage
-from tests.messaging.scenes import added, announce, statuses
+from tests.messaging.products import added, announce, statuses
 from tests.operators import act, open_every_page_of, operator_who_may, page
 from tests.outbox import counting_statements
 
 pytestmark = pytest.mark.django_db
 
 
-def keys_listed(client, question: str) -> set[str]:
-    return {delivery.key for delivery in client.get(page(Delivery) + question).context["cl"].result_list}
+def keys_listed(client, query: str) -> set[str]:
+    return {delivery.key for delivery in client.get(page(Delivery) + query).context["cl"].result_list}
 
 
-def test_every_page_opens(admin_client, letters):
+def test_every_page_opens(admin_client, dead_letters):
     assert open_every_page_of("messaging", admin_client) == {"OutboxMessage": 200, "Delivery": 200, "Attempt": 200}
 
 
 @pytest.mark.parametrize("model", [OutboxMessage, Delivery, Attempt])
-def test_nobody_edits_by_hand(admin_client, letters, model):
+def test_rows_are_read_only(admin_client, dead_letters, model):
     row = model.objects.order_by("pk")[0]
 
-    answers = [
+    responses = [
         admin_client.post(page(model, "add")),
         admin_client.post(page(model, "change", row.pk), {"status": "delivered"}),
         admin_client.post(page(model, "delete", row.pk), {"post": "yes"}),
     ]
 
-    assert [answer.status_code for answer in answers] == [403, 403, 403]
+    assert [response.status_code for response in responses] == [403, 403, 403]
 
 
 class TestMessages:
-    def test_are_found_by_their_key_or_id_and_narrowed_by_type(self, admin_client, letters):
+    def test_are_searched_by_key_or_id_and_filtered_by_type(self, admin_client, dead_letters):
         message = OutboxMessage.objects.get(key="RED-CHAIR")
 
-        for question in ("?q=RED-CHAIR", f"?q={message.pk}", "?q=RED-CHAIR&type=orders.product_added"):
-            listed = admin_client.get(page(OutboxMessage) + question).content.decode()
+        for query in ("?q=RED-CHAIR", f"?q={message.pk}", "?q=RED-CHAIR&type=orders.product_added"):
+            listed = admin_client.get(page(OutboxMessage) + query).content.decode()
             assert re.findall(r'field-key">([^<]+)<', listed) == ["RED-CHAIR"]
 
-    def test_show_what_became_of_their_deliveries(self, admin_client, letters):
+    def test_link_to_their_deliveries(self, admin_client, dead_letters):
         message = OutboxMessage.objects.get(key="RED-CHAIR")
 
-        shown = admin_client.get(page(OutboxMessage, "change", message.pk)).content.decode()
+        content = admin_client.get(page(OutboxMessage, "change", message.pk)).content.decode()
 
-        assert page(Delivery, "change", letters["RED-CHAIR"]) in shown
+        assert page(Delivery, "change", dead_letters["RED-CHAIR"]) in content
 
 
 class TestDeliveries:
     @pytest.mark.parametrize(
-        ("question", "found"),
+        ("query", "keys"),
         [
             ("", {"RED-CHAIR", "BLUE-CHAIR", "OLD-TABLE", "GREEN-CHAIR"}),
             ("?q=RED-CHAIR", {"RED-CHAIR"}),
@@ -60,12 +60,12 @@ class TestDeliveries:
             ("?status__exact=pending", {"GREEN-CHAIR"}),
         ],
     )
-    def test_are_found_by_whole_key_subscriber_and_status(self, admin_client, letters, question, found):
+    def test_are_searched_and_filtered(self, admin_client, dead_letters, query, keys):
         announce(added("GREEN-CHAIR"))
 
-        assert keys_listed(admin_client, question) == found
+        assert keys_listed(admin_client, query) == keys
 
-    def test_are_due_only_while_they_wait(self, admin_client, letters):
+    def test_show_when_they_are_due_while_they_are_pending(self, admin_client, dead_letters):
         announce(added("GREEN-CHAIR"))
         due_at = localtime(Delivery.objects.get(key="GREEN-CHAIR").due_at)
 
@@ -73,7 +73,7 @@ class TestDeliveries:
 
         assert re.findall(r'field-due">([^<]+)<', listed) == [f"{due_at:%Y-%m-%d %H:%M:%S}", "-", "-", "-"]
 
-    def test_cost_as_many_statements_to_list_however_many_they_are(self, admin_client, letters):
+    def test_are_listed_by_a_constant_number_of_statements(self, admin_client, dead_letters):
         admin_client.get(page(Delivery))
         with counting_statements() as for_three:
             admin_client.get(page(Delivery))
@@ -83,60 +83,54 @@ class TestDeliveries:
 
         assert len(for_many) == len(for_three)
 
-    def test_lead_to_their_message_and_show_why_they_failed(self, admin_client, letters):
+    def test_link_to_their_message_and_show_the_tracebacks(self, admin_client, dead_letters):
         message = OutboxMessage.objects.get(key="RED-CHAIR")
 
-        shown = admin_client.get(page(Delivery, "change", letters["RED-CHAIR"])).content.decode()
+        content = admin_client.get(page(Delivery, "change", dead_letters["RED-CHAIR"])).content.decode()
 
-        assert page(OutboxMessage, "change", message.pk) in shown
-        assert "<pre>Traceback (most recent call last):" in shown
-        assert "Permanent: no paint left,\nnone at all" in shown
+        assert page(OutboxMessage, "change", message.pk) in content
+        assert "<pre>Traceback (most recent call last):" in content
+        assert "Permanent: no paint left,\nnone at all" in content
 
 
 class TestDeadLetters:
-    def test_are_replayed_and_it_is_recorded_who_did(self, letters):
-        client = operator_who_may("messaging.view_delivery", "messaging.change_delivery")
+    @pytest.fixture
+    def client(self):
+        return operator_who_may("messaging.view_delivery", "messaging.change_delivery")
+
+    def test_are_replayed_and_the_operator_is_logged(self, client, dead_letters):
         red = Delivery.objects.get(key="RED-CHAIR")
 
-        answer = act(client, "replay", red)
+        content = act(client, "replay", red)
 
-        assert "Replayed 1 dead letter." in answer
+        assert "Replayed 1 dead letter." in content
         assert statuses() == {"RED-CHAIR": "pending", "BLUE-CHAIR": "dead", "OLD-TABLE": "dead"}
         assert list(LogEntry.objects.values_list("user__username", "object_id", "change_message")) == [
             ("olga", str(red.pk), "Replayed as a dead letter.")
         ]
 
-    def test_are_discarded_for_good(self, letters):
-        client = operator_who_may("messaging.view_delivery", "messaging.change_delivery")
+    def test_are_discarded(self, client, dead_letters):
 
-        answer = act(client, "discard", *Delivery.objects.filter(key__endswith="CHAIR"))
+        content = act(client, "discard", *Delivery.objects.filter(key__endswith="CHAIR"))
 
-        assert "Discarded 2 dead letters." in answer
+        assert "Discarded 2 dead letters." in content
         assert statuses() == {"RED-CHAIR": "discarded", "BLUE-CHAIR": "discarded", "OLD-TABLE": "dead"}
         assert LogEntry.objects.count() == 2
 
-    def test_leave_what_is_not_dead_as_it_is(self, letters):
-        client = operator_who_may("messaging.view_delivery", "messaging.change_delivery")
+    def test_actions_leave_other_deliveries_unchanged(self, client, dead_letters):
         announce(added("GREEN-CHAIR"))
 
-        answer = act(client, "discard", *Delivery.objects.filter(key__in=["GREEN-CHAIR", "RED-CHAIR"]))
+        assert "Replayed" not in act(client, "replay", Delivery.objects.get(key="GREEN-CHAIR"))
 
-        assert "Discarded 1 dead letter." in answer
-        assert "Left unchanged, since they are not dead letters: 1." in answer
+        content = act(client, "discard", *Delivery.objects.filter(key__in=["GREEN-CHAIR", "RED-CHAIR"]))
+
+        assert "Discarded 1 dead letter." in content
+        assert "Left unchanged, since they are not dead letters: 1." in content
         assert (statuses()["GREEN-CHAIR"], statuses()["RED-CHAIR"]) == ("pending", "discarded")
         assert LogEntry.objects.count() == 1
 
-    def test_are_not_claimed_to_be_settled_when_none_was_chosen(self, letters):
-        client = operator_who_may("messaging.view_delivery", "messaging.change_delivery")
-        announce(added("GREEN-CHAIR"))
-
-        answer = act(client, "replay", Delivery.objects.get(key="GREEN-CHAIR"))
-
-        assert "Left unchanged, since they are not dead letters: 1." in answer
-        assert "Replayed" not in answer
-
     @pytest.mark.parametrize("action", ["replay", "discard"])
-    def test_are_not_for_those_who_may_only_look(self, letters, action):
+    def test_actions_need_the_permission_to_change(self, dead_letters, action):
         client = operator_who_may("messaging.view_delivery")
 
         act(client, action, Delivery.objects.get(key="RED-CHAIR"))

@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from messaging import claims
 from messaging.claims import Claim, LeaseLost, claim_batch, subscribers_with_work
@@ -8,16 +9,13 @@ from messaging.contracts import ProductAdded, StockDepleted
 from messaging.models import Delivery
 from messaging.relay import Relay
 from messaging.subscribers import Subscriber, all_subscribers
-from tests.messaging.scenes import added, announce, beside, write_down, written
+from tests.messaging.concurrency import in_thread
+from tests.messaging.products import added, announce, recorded
 from tests.outbox import counting_statements
 
 
 @pytest.fixture
-def painter(subscribe) -> Subscriber:
-    @subscribe(ProductAdded)
-    def paint(events):
-        write_down(events)
-
+def painter(paint) -> Subscriber:
     return all_subscribers()["tests.paint"]
 
 
@@ -41,24 +39,24 @@ class TestClaim:
         assert (delivery.status, delivery.attempts, delivery.claim_token) == ("pending", 1, claim.token)
         assert delivery.due_at == now + timedelta(seconds=30)
 
-    def test_takes_nothing_that_another_holds(self, painter, clock):
+    def test_skips_a_claimed_delivery(self, painter, clock):
         announce(added("RED-CHAIR"))
         claim_batch(painter, now=clock())
 
         assert claim_batch(painter, now=clock()) is None
 
-    def test_takes_over_when_the_lease_has_ended(self, painter, clock):
+    def test_claims_again_after_the_lease(self, painter, clock):
         announce(added("RED-CHAIR"))
-        dead_worker = claim_batch(painter, now=clock())
+        first = claim_batch(painter, now=clock())
 
         clock.advance(seconds=31)
-        heir = claim_batch(painter, now=clock())
+        second = claim_batch(painter, now=clock())
 
-        assert keys(heir) == ["RED-CHAIR"]
-        assert heir.token != dead_worker.token
+        assert keys(second) == ["RED-CHAIR"]
+        assert second.token != first.token
         assert Delivery.objects.get().attempts == 2
 
-    def test_takes_nothing_before_its_moment(self, painter, clock):
+    def test_skips_a_delivery_that_is_not_due(self, painter, clock):
         announce(added("RED-CHAIR"), at=clock() + timedelta(minutes=1))
 
         assert claim_batch(painter, now=clock()) is None
@@ -66,14 +64,14 @@ class TestClaim:
         clock.advance(seconds=61)
         assert keys(claim_batch(painter, now=clock())) == ["RED-CHAIR"]
 
-    def test_takes_one_batch_at_a_time(self, painter, clock, messaging_settings):
+    def test_claims_one_batch_at_a_time(self, painter, clock, messaging_settings):
         messaging_settings(batch_size=2)
         announce(*[added(sku) for sku in ("RED-CHAIR", "BLUE-CHAIR", "OLD-TABLE")])
 
         assert keys(claim_batch(painter, now=clock())) == ["RED-CHAIR", "BLUE-CHAIR"]
         assert keys(claim_batch(painter, now=clock())) == ["OLD-TABLE"]
 
-    def test_takes_no_more_bytes_than_fit_a_batch_but_always_one(self, painter, clock, monkeypatch):
+    def test_limits_the_bytes_of_a_batch_but_claims_at_least_one(self, painter, clock, monkeypatch):
         monkeypatch.setattr(claims, "BATCH_BYTES", 150)
         announce(added("SMALL", "s"), added("MEDIUM", "m" * 80), added("HUGE", "h" * 500), added("TINY", "t"))
 
@@ -82,29 +80,29 @@ class TestClaim:
         assert keys(claim_batch(painter, now=clock())) == ["TINY"]
 
     @pytest.mark.parametrize("abandoned", [1, 2, 3])
-    def test_takes_what_a_worker_died_with_alone(self, painter, clock, abandoned):
+    def test_claims_a_delivery_whose_worker_died_alone(self, painter, clock, abandoned):
         announce(*[added(f"CHAIR-{number}") for number in range(abandoned)])
         claim_batch(painter, now=clock())
         announce(added("HEALTHY-CHAIR"))
         clock.advance(seconds=31)
 
-        claim = [claim_batch(painter, now=clock()) for _ in range(abandoned + 1)]
+        claims = [claim_batch(painter, now=clock()) for _ in range(abandoned + 1)]
 
-        assert sorted(map(keys, claim)) == [*([f"CHAIR-{number}"] for number in range(abandoned)), ["HEALTHY-CHAIR"]]
+        assert sorted(map(keys, claims)) == [*([f"CHAIR-{number}"] for number in range(abandoned)), ["HEALTHY-CHAIR"]]
 
-    def test_takes_a_suspect_alone_ever_after(self, painter, clock):
-        announce(added("CURSED-CHAIR"))
+    def test_claims_a_suspect_alone_from_then_on(self, painter, clock):
+        announce(added("SUSPECT-CHAIR"))
         claim_batch(painter, now=clock())
         clock.advance(seconds=31)
         suspect = claim_batch(painter, now=clock())
-        suspect.update(due_at=clock(), claim_token=None)  # as after a failure that its worker survived
+        suspect.update(due_at=clock(), claim_token=None)  # as after a failed attempt
         clock.advance(seconds=1)
         announce(added("HEALTHY-CHAIR"))
 
         assert keys(claim_batch(painter, now=clock())) == ["HEALTHY-CHAIR"]
-        assert keys(claim_batch(painter, now=clock())) == ["CURSED-CHAIR"]
+        assert keys(claim_batch(painter, now=clock())) == ["SUSPECT-CHAIR"]
 
-    def test_costs_a_batch_of_200_no_more_statements_than_one_of_2(self, painter, clock):
+    def test_takes_a_constant_number_of_statements(self, painter, clock):
         statements = {}
         for size in (2, 200):
             announce(*[added(f"CHAIR-{number}-OF-{size}") for number in range(size)])
@@ -118,7 +116,7 @@ class TestClaim:
 
 @pytest.mark.django_db
 class TestOrderOfAKey:
-    def test_hands_out_one_event_of_a_key_at_a_time(self, painter, clock):
+    def test_allows_one_claimed_delivery_per_key(self, painter, clock):
         announce(added("RED-CHAIR", "first"), added("RED-CHAIR", "second"), added("BLUE-CHAIR"))
 
         first = claim_batch(painter, now=clock())
@@ -128,26 +126,21 @@ class TestOrderOfAKey:
         first.mark_delivered(clock())
         assert keys(claim_batch(painter, now=clock())) == ["RED-CHAIR"]
 
-    def test_is_held_by_what_waits_for_its_next_attempt(self, painter, clock):
-        announce(added("RED-CHAIR", "first"), added("RED-CHAIR", "second"))
+    @pytest.mark.parametrize("at_once", [{}, {"at": timezone.now()}], ids=["published", "delayed until now"])
+    def test_waits_for_the_retry_of_an_earlier_delivery(self, painter, clock, at_once):
+        announce(added("RED-CHAIR", "first"), **at_once)
         claim_batch(painter, now=clock()).update(due_at=clock() + timedelta(minutes=5), claim_token=None)
+        announce(added("RED-CHAIR", "second"))
 
         assert claim_batch(painter, now=clock()) is None
 
-    def test_is_not_held_by_what_is_published_for_later(self, painter, clock):
+    def test_does_not_wait_for_a_delayed_delivery(self, painter, clock):
         announce(added("RED-CHAIR", "later"), at=clock() + timedelta(minutes=5))
         announce(added("RED-CHAIR", "now"))
 
         assert keys(claim_batch(painter, now=clock())) == ["RED-CHAIR"]
 
-    def test_is_held_by_what_was_published_for_later_once_it_was_tried(self, painter, clock):
-        announce(added("RED-CHAIR", "later"), at=clock())
-        claim_batch(painter, now=clock()).update(due_at=clock() + timedelta(minutes=5), claim_token=None)
-        announce(added("RED-CHAIR", "now"))
-
-        assert claim_batch(painter, now=clock()) is None
-
-    def test_is_kept_when_several_published_for_later_come_due_at_once(self, painter, clock):
+    def test_allows_one_of_several_delayed_deliveries_that_are_due(self, painter, clock):
         announce(added("RED-CHAIR", "later"), at=clock() + timedelta(seconds=2))
         announce(added("RED-CHAIR", "soon"), at=clock() + timedelta(seconds=1))
         clock.advance(seconds=3)
@@ -155,13 +148,13 @@ class TestOrderOfAKey:
 
         assert keys(claim_batch(painter, now=clock())) == ["RED-CHAIR"]
 
-    def test_is_not_held_by_a_dead_letter(self, painter, clock):
+    def test_does_not_wait_for_a_dead_letter(self, painter, clock):
         announce(added("RED-CHAIR", "first"), added("RED-CHAIR", "second"))
         claim_batch(painter, now=clock()).update(status="dead", claim_token=None)
 
         assert keys(claim_batch(painter, now=clock())) == ["RED-CHAIR"]
 
-    def test_is_its_own_for_each_subscriber(self, subscribe, painter, clock):
+    def test_is_independent_for_each_subscriber(self, subscribe, painter, clock):
         @subscribe(ProductAdded)
         def varnish(events):
             pass
@@ -182,15 +175,12 @@ class TestLeaseLost:
         claim_batch(painter, now=clock())
         return late
 
-    def test_is_told_to_who_settles_too_late(self, late, clock):
+    @pytest.mark.parametrize("write", [Claim.mark_delivered, Claim.renew])
+    def test_is_raised_by_a_late_worker(self, late, clock, write):
         with pytest.raises(LeaseLost, match=r"tests.paint still holds 1 of 2 claimed deliveries\."):
-            late.mark_delivered(clock())
+            write(late, clock())
 
-    def test_is_told_to_who_renews_too_late(self, late, clock):
-        with pytest.raises(LeaseLost):
-            late.renew(clock())
-
-    def test_spares_who_renewed_in_time(self, painter, clock):
+    def test_is_not_raised_after_a_timely_renewal(self, painter, clock):
         announce(added("RED-CHAIR"))
         claim = claim_batch(painter, now=clock())
         clock.advance(seconds=20)
@@ -204,7 +194,7 @@ class TestLeaseLost:
 
 @pytest.mark.django_db
 class TestSubscribersWithWork:
-    def test_names_those_that_have_something_due_in_one_statement(self, subscribe, painter, clock):
+    def test_returns_subscribers_with_due_deliveries_by_one_statement(self, subscribe, painter, clock):
         @subscribe(StockDepleted)
         def varnish(events):
             pass
@@ -218,15 +208,15 @@ class TestSubscribersWithWork:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestClaimsSideBySide:
-    def test_never_take_the_same_delivery(self, painter, clock, messaging_settings):
+class TestConcurrentClaims:
+    def test_never_claim_the_same_delivery(self, painter, clock, messaging_settings):
         messaging_settings(batch_size=5)
         announce(*[added(f"CHAIR-{number}") for number in range(100)])
 
         def claim_all() -> list[int]:
             return [pk for _ in range(20) for pk in ids(claim_batch(painter, now=clock()))]
 
-        with beside(claim_all) as one, beside(claim_all) as another:
+        with in_thread(claim_all) as one, in_thread(claim_all) as another:
             taken = one.result() + another.result()
 
         assert len(taken) == len(set(taken))
@@ -234,13 +224,13 @@ class TestClaimsSideBySide:
             Delivery.objects.values_list("pk", flat=True)
         )
 
-    def test_keep_the_order_of_a_key_while_several_relays_deliver(self, painter, clock, messaging_settings):
+    def test_keep_the_order_of_a_key(self, painter, clock, messaging_settings):
         messaging_settings(batch_size=2)
         announce(*[added(sku, f"{turn:02}") for turn in range(20) for sku in ("RED-CHAIR", "BLUE-CHAIR", "OLD-TABLE")])
 
-        with beside(Relay(clock=clock).drain), beside(Relay(clock=clock).drain):
+        with in_thread(Relay(clock=clock).drain), in_thread(Relay(clock=clock).drain):
             pass
 
         Relay(clock=clock).drain()
         for sku in ("RED-CHAIR", "BLUE-CHAIR", "OLD-TABLE"):
-            assert [text for text in written() if text.startswith(sku)] == [f"{sku} {turn:02}" for turn in range(20)]
+            assert [text for text in recorded() if text.startswith(sku)] == [f"{sku} {turn:02}" for turn in range(20)]

@@ -9,17 +9,18 @@ from django_q.models import Schedule
 
 from messaging.contracts import ProductAdded
 from messaging.models import Attempt, Delivery, OutboxMessage
-from tests.messaging.scenes import Terminal, added, announce, run, run_json, written
+from tests.commands import Terminal, run, run_json
+from tests.messaging.products import added, announce, recorded
 
 
 @pytest.mark.django_db
 class TestDrain:
-    def test_delivers_what_is_due_and_counts_it(self, paint):
+    def test_delivers_what_is_due_and_prints_the_outcomes(self, paint):
         announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
 
         assert run("drain") == "subscriber\toutcome\tdeliveries\ntests.paint\tdelivered\t2\n"
         assert run("drain") == "Nothing was due.\n"
-        assert written() == ["RED-CHAIR", "BLUE-CHAIR"]
+        assert recorded() == ["RED-CHAIR", "BLUE-CHAIR"]
 
     def test_frames_its_table_on_a_terminal(self, paint):
         announce(added("RED-CHAIR"))
@@ -32,7 +33,7 @@ class TestDrain:
         assert run_json("drain") == {"drained": True, "deliveries": {"tests.paint": {"delivered": 1}}}
         assert run_json("drain") == {"drained": True, "deliveries": {}}
 
-    def test_tells_what_it_did_until_the_timeout(self, subscribe):
+    def test_prints_the_outcomes_until_the_timeout(self, subscribe):
         @subscribe(ProductAdded)
         def add_another(events):
             announce(*[added(event.sku + "I") for event in events])
@@ -44,12 +45,12 @@ class TestDrain:
             run("drain", "--timeout", "0.05", "--json", out=out)
 
         assert failure.value.returncode == 1
-        told = json.loads(out.getvalue())
-        assert not told["drained"]
-        assert told["deliveries"]["tests.add_another"]["delivered"] == OutboxMessage.objects.count() - 1
+        result = json.loads(out.getvalue())
+        assert not result["drained"]
+        assert result["deliveries"]["tests.add_another"]["delivered"] == OutboxMessage.objects.count() - 1
 
     @pytest.mark.parametrize("timeout", ["0", "-1", "soon", "nan", "inf"])
-    def test_refuses_a_timeout_that_is_none(self, timeout):
+    def test_rejects_an_invalid_timeout(self, timeout):
         with pytest.raises(CommandError, match="is not a number of seconds above zero"):
             run("drain", f"--timeout={timeout}")
 
@@ -62,7 +63,7 @@ def age(key: str, *, days: int) -> None:
 
 @pytest.mark.django_db
 class TestPruneMessages:
-    def test_deletes_what_was_delivered_before_the_retention_time(self, paint, relay):
+    def test_deletes_messages_delivered_before_the_retention_time(self, paint, relay):
         announce(added("OLD-CHAIR"), added("NEW-CHAIR"))
         relay.drain()
         age("OLD-CHAIR", days=31)
@@ -72,30 +73,30 @@ class TestPruneMessages:
         assert list(OutboxMessage.objects.values_list("key", flat=True)) == ["NEW-CHAIR"]
         assert list(Delivery.objects.values_list("key", flat=True)) == ["NEW-CHAIR"]
 
-    def test_never_deletes_what_is_pending_or_dead(self, letters):
+    def test_keeps_pending_and_dead_ones(self, dead_letters):
         announce(added("WAITING-CHAIR"), at=timezone.now() + timedelta(days=1))
-        for key in [*letters, "WAITING-CHAIR"]:
+        for key in [*dead_letters, "WAITING-CHAIR"]:
             age(key, days=10_000)
 
         assert run_json("prune_messages", "--days", "1") == {"pruned": 0, "matching": 0, "dry_run": False}
         assert OutboxMessage.objects.count() == 4
 
-    def test_deletes_what_a_person_discarded_with_its_attempts(self, letters):
+    def test_deletes_discarded_ones_with_their_attempts(self, dead_letters):
         Delivery.objects.filter(key="RED-CHAIR").discard()
         age("RED-CHAIR", days=31)
 
         assert run_json("prune_messages")["pruned"] == 1
-        assert not Attempt.objects.filter(delivery=letters["RED-CHAIR"]).exists()
+        assert not Attempt.objects.filter(delivery=dead_letters["RED-CHAIR"]).exists()
         assert Attempt.objects.count() == 2
 
-    def test_keeps_a_delayed_message_that_was_delivered_lately(self, paint, relay):
+    def test_keeps_an_old_message_that_was_delivered_recently(self, paint, relay):
         announce(added("PATIENT-CHAIR"))
         relay.drain()
         OutboxMessage.objects.update(published_at=timezone.now() - timedelta(days=365))
 
         assert run_json("prune_messages")["pruned"] == 0
 
-    def test_only_tells_in_a_dry_run(self, paint, relay):
+    def test_changes_nothing_in_a_dry_run(self, paint, relay):
         announce(added("OLD-CHAIR"))
         relay.drain()
         age("OLD-CHAIR", days=31)
@@ -103,7 +104,7 @@ class TestPruneMessages:
         assert run_json("prune_messages", "--dry-run") == {"pruned": 0, "matching": 1, "dry_run": True}
         assert OutboxMessage.objects.exists()
 
-    def test_works_through_many_in_chunks(self, paint, relay, monkeypatch):
+    def test_deletes_in_chunks(self, paint, relay, monkeypatch):
         monkeypatch.setattr("messaging.models.PRUNE_CHUNK", 2)
         announce(*[added(f"CHAIR-{number}") for number in range(5)])
         relay.drain()
@@ -113,14 +114,14 @@ class TestPruneMessages:
         assert run_json("prune_messages")["pruned"] == 5
 
     @pytest.mark.parametrize("days", ["0", "-3", "many", "1.5"])
-    def test_refuses_a_retention_time_that_is_none(self, days):
+    def test_rejects_an_invalid_retention_time(self, days):
         with pytest.raises(CommandError, match="is not a whole number above zero"):
             run("prune_messages", f"--days={days}")
 
-    def test_is_a_daily_chore_of_a_cluster(self):
-        chore = Schedule.objects.get(args="'prune_messages'")
+    def test_is_scheduled_daily_in_a_cluster(self):
+        schedule = Schedule.objects.get(args="'prune_messages'")
 
-        assert (chore.func, chore.schedule_type) == ("django.core.management.call_command", Schedule.DAILY)
+        assert (schedule.func, schedule.schedule_type) == ("django.core.management.call_command", Schedule.DAILY)
 
 
 @pytest.mark.parametrize("command", ["drain", "list_dead_letters", "replay_dead_letters", "prune_messages"])

@@ -6,21 +6,22 @@ from django.db import connection, transaction
 
 from messaging.models import Delivery, OutboxMessage
 from messaging.outbox import publish
-from tests.messaging.scenes import PATIENCE_SECONDS, added, announce, beside, written
+from tests.messaging.concurrency import PATIENCE_SECONDS, in_thread
+from tests.messaging.products import added, announce, recorded
 
 
 @pytest.mark.django_db(transaction=True)
 class TestCommitsOutOfOrder:
     def test_hide_no_message_from_the_relay(self, paint, relay):
         """
-        SQLite has one writer at a time, so there the lower id is given away and taken up again later.
+        SQLite has one writer at a time: there the row with the lower id is deleted, and inserted again later.
         """
         publish_out_of_order = on_two_connections if connection.vendor == "postgresql" else with_a_gap_that_fills
 
         publish_out_of_order(after_the_first_commit=relay.drain)
         relay.drain()
 
-        assert written() == ["COMMITTED-FIRST", "COMMITTED-LAST"]
+        assert recorded() == ["COMMITTED-FIRST", "COMMITTED-LAST"]
         first, last = Delivery.objects.order_by("delivered_at")
         assert first.pk > last.pk
 
@@ -34,7 +35,7 @@ def on_two_connections(*, after_the_first_commit) -> None:
             has_its_id.set()
             may_commit.wait(PATIENCE_SECONDS)
 
-    with beside(commit_last) as slow:
+    with in_thread(commit_last) as slow:
         has_its_id.wait(PATIENCE_SECONDS)
         announce(added("COMMITTED-FIRST"))
         after_the_first_commit()

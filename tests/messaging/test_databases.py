@@ -15,22 +15,22 @@ def movements(*quantities: int) -> list[StockMovement]:
     return [StockMovement(sku=AWKWARD, kind="received", quantity=number, at=timezone.now()) for number in quantities]
 
 
-class TestAppendInstances:
-    def test_writes_what_saving_them_would(self):
-        appended = movements(1, 2)
+class TestBulkCopyInstances:
+    def test_writes_the_same_as_save(self):
+        instances = movements(1, 2)
 
-        bulk_copy_instances(appended)
+        bulk_copy_instances(instances)
 
-        of_each = [(movement.sku, movement.quantity, movement.at, movement.order_id) for movement in appended]
-        assert list(StockMovement.objects.order_by("id").values_list("sku", "quantity", "at", "order_id")) == of_each
+        rows = [(movement.sku, movement.quantity, movement.at, movement.order_id) for movement in instances]
+        assert list(StockMovement.objects.order_by("id").values_list("sku", "quantity", "at", "order_id")) == rows
 
-    def test_writes_nothing_by_no_statement(self):
+    def test_takes_no_statement_without_instances(self):
         with counting_statements() as statements:
             bulk_copy_instances([])
 
         assert not len(statements)
 
-    def test_keeps_to_the_constraints(self):
+    def test_respects_constraints(self):
         with pytest.raises(IntegrityError), transaction.atomic():
             bulk_copy_instances(movements(1, -1))
 

@@ -2,17 +2,17 @@ import pytest
 from django.core.management import CommandError
 
 from messaging.models import Attempt, Delivery
-from tests.messaging.scenes import Terminal, run, run_json
+from tests.commands import Terminal, run, run_json
 from tests.outbox import counting_statements
 
 
 @pytest.mark.django_db
 class TestListDeadLetters:
-    def test_tells_each_letter_with_its_last_error(self, letters):
+    def test_prints_each_dead_letter_with_its_last_error(self, dead_letters):
         red, *_ = run_json("list_dead_letters")["dead_letters"]
 
         assert red == {
-            "id": letters["RED-CHAIR"],
+            "id": dead_letters["RED-CHAIR"],
             "subscriber": "tests.paint",
             "type": "orders.product_added",
             "key": "RED-CHAIR",
@@ -22,14 +22,14 @@ class TestListDeadLetters:
             "error": "no paint left,\nnone at all",
         }
 
-    def test_prints_one_line_a_letter_in_a_pipe(self, letters):
+    def test_prints_one_line_each_to_a_pipe(self, dead_letters):
         heading, *lines = run("list_dead_letters").splitlines()
 
         assert heading.split("\t")[:4] == ["id", "subscriber", "type", "key"]
         assert [line.split("\t")[3] for line in lines] == ["RED-CHAIR", "BLUE-CHAIR", "OLD-TABLE"]
         assert lines[0].endswith("\tno paint left, none at all")
 
-    def test_frames_its_table_on_a_terminal(self, letters, monkeypatch):
+    def test_frames_its_table_on_a_terminal(self, dead_letters, monkeypatch):
         monkeypatch.setenv("COLUMNS", "200")
 
         table = run("list_dead_letters", out=Terminal())
@@ -41,7 +41,7 @@ class TestListDeadLetters:
         ]
 
     @pytest.mark.parametrize(
-        ("wish", "found"),
+        ("options", "keys"),
         [
             (["--subscriber", "tests.call_supplier"], ["OLD-TABLE"]),
             (["--type", "orders.product_added"], ["RED-CHAIR", "BLUE-CHAIR"]),
@@ -52,20 +52,22 @@ class TestListDeadLetters:
             (["--type", "orders.product_added", "--limit", "1"], ["RED-CHAIR"]),
         ],
     )
-    def test_narrows_to_what_is_asked(self, letters, wish, found):
-        assert [letter["key"] for letter in run_json("list_dead_letters", *wish)["dead_letters"]] == found
+    def test_filters(self, dead_letters, options, keys):
+        assert [letter["key"] for letter in run_json("list_dead_letters", *options)["dead_letters"]] == keys
 
-    def test_narrows_to_ids(self, letters):
-        found = run_json("list_dead_letters", str(letters["BLUE-CHAIR"]), str(letters["OLD-TABLE"]))["dead_letters"]
+    def test_filters_by_id(self, dead_letters):
+        ids = [str(dead_letters[key]) for key in ("BLUE-CHAIR", "OLD-TABLE")]
 
-        assert [letter["key"] for letter in found] == ["BLUE-CHAIR", "OLD-TABLE"]
+        letters = run_json("list_dead_letters", *ids)["dead_letters"]
 
-    def test_says_so_when_there_is_none(self, paint):
+        assert [letter["key"] for letter in letters] == ["BLUE-CHAIR", "OLD-TABLE"]
+
+    def test_says_that_there_is_none(self, paint):
         assert run("list_dead_letters") == "There are no dead letters.\n"
         assert run("list_dead_letters", "--error", "ValueError") == "No dead letter matches.\n"
         assert run_json("list_dead_letters") == {"dead_letters": []}
 
-    def test_costs_as_many_statements_for_three_letters_as_for_one(self, letters):
+    def test_takes_a_constant_number_of_statements(self, dead_letters):
         with counting_statements() as for_one:
             run("list_dead_letters", "--limit", "1")
         with counting_statements() as for_three:
@@ -76,38 +78,32 @@ class TestListDeadLetters:
 
 @pytest.mark.django_db
 class TestReplayDeadLetters:
-    def test_puts_them_all_back(self, letters):
+    def test_replays_all(self, dead_letters):
         assert run("replay_dead_letters") == "Replayed 3 dead letters.\n"
         assert run("replay_dead_letters") == "Replayed 0 dead letters.\n"
         assert set(Delivery.objects.values_list("status", "attempts")) == {("pending", 0)}
 
-    def test_puts_back_what_is_asked_and_nothing_else(self, letters):
-        assert run_json("replay_dead_letters", str(letters["BLUE-CHAIR"])) == {
-            "replayed": 1,
-            "matching": 1,
-            "dry_run": False,
-        }
+    def test_replays_only_those_that_match_and_are_still_dead(self, dead_letters):
+        blue = str(dead_letters["BLUE-CHAIR"])
+
+        assert run_json("replay_dead_letters", blue) == {"replayed": 1, "matching": 1, "dry_run": False}
+        assert run_json("replay_dead_letters", blue) == {"replayed": 0, "matching": 0, "dry_run": False}
 
         assert set(Delivery.objects.dead().values_list("key", flat=True)) == {"RED-CHAIR", "OLD-TABLE"}
 
-    def test_leaves_alone_what_is_not_dead_any_more(self, letters):
-        run("replay_dead_letters", str(letters["BLUE-CHAIR"]))
-
-        assert run("replay_dead_letters", str(letters["BLUE-CHAIR"])) == "Replayed 0 dead letters.\n"
-
-    def test_takes_the_oldest_first_up_to_a_limit(self, letters):
+    def test_replays_the_oldest_first_up_to_a_limit(self, dead_letters):
         run("replay_dead_letters", "--limit", "2")
 
         assert set(Delivery.objects.dead().values_list("key", flat=True)) == {"OLD-TABLE"}
 
-    def test_only_tells_in_a_dry_run(self, letters):
+    def test_changes_nothing_in_a_dry_run(self, dead_letters):
         assert run("replay_dead_letters", "--dry-run", "--error", "Permanent") == "Would replay 2 dead letters.\n"
         assert run_json("replay_dead_letters", "--dry-run") == {"replayed": 0, "matching": 3, "dry_run": True}
 
         assert Delivery.objects.dead().count() == 3
 
     @pytest.mark.parametrize(
-        ("wish", "complaint"),
+        ("arguments", "message"),
         [
             (
                 ["999999999"],
@@ -120,13 +116,13 @@ class TestReplayDeadLetters:
             (["red-chair"], r"invalid int value: 'red-chair'"),
         ],
     )
-    def test_changes_nothing_when_asked_wrongly(self, letters, wish, complaint):
-        with pytest.raises(CommandError, match=complaint):
-            run("replay_dead_letters", *wish)
+    def test_changes_nothing_for_invalid_arguments(self, dead_letters, arguments, message):
+        with pytest.raises(CommandError, match=message):
+            run("replay_dead_letters", *arguments)
 
         assert Delivery.objects.dead().count() == 3
 
-    def test_knows_a_subscriber_that_only_dead_letters_remember(self, letters):
-        Delivery.objects.filter(key="RED-CHAIR").update(subscriber="tests.forgotten")
+    def test_accepts_a_subscriber_that_only_dead_letters_have(self, dead_letters):
+        Delivery.objects.filter(key="RED-CHAIR").update(subscriber="tests.removed")
 
-        assert run("replay_dead_letters", "--subscriber", "tests.forgotten") == "Replayed 1 dead letters.\n"
+        assert run("replay_dead_letters", "--subscriber", "tests.removed") == "Replayed 1 dead letters.\n"

@@ -1,7 +1,7 @@
 """
-Failures that real systems had, each told as a story that ours survives.
+Failures of real systems that this one survives.
 
-Processes are real, and so are their deaths; what takes time is left to a clock that can be advanced.
+Processes really die; time is a clock that the tests advance.
 """
 
 import os
@@ -17,16 +17,8 @@ from messaging.models import Attempt, Delivery, OutboxMessage
 from messaging.outbox import publish
 from messaging.relay import Relay
 from messaging.subscribers import all_subscribers
-from tests.messaging.scenes import (
-    PATIENCE_SECONDS,
-    added,
-    announce,
-    beside,
-    in_children,
-    statuses,
-    write_down,
-    written,
-)
+from tests.messaging.concurrency import PATIENCE_SECONDS, in_processes, in_thread
+from tests.messaging.products import added, announce, record, recorded, statuses
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,158 +29,152 @@ def die() -> None:
     os._exit(DIED)
 
 
-class TestLossBetweenCommitAndPublication:
-    def test_is_impossible_for_a_process_that_dies_right_after_its_commit(self, paint, relay):
-        def announce_and_die() -> None:
+class TestDeathOfAPublisher:
+    @pytest.mark.parametrize(
+        ("die_now", "effects"),
+        [(die, []), (lambda: transaction.on_commit(die), ["RED-CHAIR"])],
+        ids=["before", "after"],
+    )
+    def test_loses_no_event_and_publishes_none_without_its_change(self, paint, relay, die_now, effects):
+        def publish_and_die() -> None:
             with transaction.atomic():
                 publish(added("RED-CHAIR"))
-                transaction.on_commit(die)
+                die_now()
 
-        assert in_children(announce_and_die) == [DIED]
+        assert in_processes(publish_and_die) == [DIED]
 
+        assert OutboxMessage.objects.count() == len(effects)
         relay.drain()
-
-        assert written() == ["RED-CHAIR"]
-
-    def test_has_nothing_to_lose_when_the_process_dies_before_its_commit(self, paint, relay):
-        def announce_and_die() -> None:
-            with transaction.atomic():
-                publish(added("RED-CHAIR"))
-                die()
-
-        assert in_children(announce_and_die) == [DIED]
-
-        assert relay.drain() == {}
-        assert not OutboxMessage.objects.exists()
+        assert recorded() == effects
 
 
-class TestWorkerDeath:
-    def test_before_the_effect_commits_is_made_good_by_an_heir(self, subscribe, relay, clock):
+class TestDeathOfAWorker:
+    def test_before_its_commit_leaves_the_delivery_to_another(self, subscribe, relay, clock):
         @subscribe(ProductAdded)
         def paint(events):
-            write_down(events)
+            record(events)
             if os.getpid() != survivor:
                 die()
 
         survivor = os.getpid()
         announce(added("RED-CHAIR"))
 
-        assert in_children(lambda: Relay(clock=clock).drain()) == [DIED]
+        assert in_processes(lambda: Relay(clock=clock).drain()) == [DIED]
 
-        assert relay.drain() == {}  # its lease has not ended yet
+        assert relay.drain() == {}  # the lease has not ended
         clock.advance(seconds=31)
         assert relay.drain() == {("tests.paint", "delivered"): 1}
-        assert written() == ["RED-CHAIR"]
+        assert recorded() == ["RED-CHAIR"]
 
-    def test_after_the_effect_committed_changes_nothing(self, subscribe, relay, clock):
+    def test_after_its_commit_changes_nothing(self, subscribe, relay, clock):
         @subscribe(ProductAdded)
         def paint(events):
-            write_down(events)
+            record(events)
             transaction.on_commit(die)
 
         announce(added("RED-CHAIR"))
 
-        assert in_children(lambda: Relay(clock=clock).drain()) == [DIED]
+        assert in_processes(lambda: Relay(clock=clock).drain()) == [DIED]
 
         clock.advance(seconds=31)
         assert relay.drain() == {}
-        assert written() == ["RED-CHAIR"]
+        assert recorded() == ["RED-CHAIR"]
 
 
-class TestPoison:
-    def test_ends_as_a_dead_letter_while_a_thousand_good_messages_flow(
+class TestPoisonMessage:
+    def test_becomes_a_dead_letter_and_harms_none_of_a_thousand_others(
         self, subscribe, relay, clock, messaging_settings
     ):
         messaging_settings(max_attempts=3)
 
         @subscribe(ProductAdded)
         def paint(events):
-            write_down(events)
-            if added("DEADLY-CHAIR") in events:
+            record(events)
+            if added("KILLER-CHAIR") in events:
                 die()
 
         good = [f"CHAIR-{number}" for number in range(1_000)]
-        announce(added("GARBLED-CHAIR"), added("DEADLY-CHAIR"), *map(added, good))
-        OutboxMessage.objects.filter(key="GARBLED-CHAIR").update(payload='{"sku": 7}')
+        announce(added("INVALID-CHAIR"), added("KILLER-CHAIR"), *map(added, good))
+        OutboxMessage.objects.filter(key="INVALID-CHAIR").update(payload='{"sku": 7}')
 
         deaths = 0
-        while in_children(lambda: Relay(clock=clock).drain()) == [DIED]:
+        while in_processes(lambda: Relay(clock=clock).drain()) == [DIED]:
             deaths += 1
             clock.advance(seconds=31)
 
         assert deaths == 3
-        assert sorted(written()) == sorted(good)
+        assert sorted(recorded()) == sorted(good)
         assert dict(Attempt.objects.values_list("delivery__key", "error_class")) == {
-            "GARBLED-CHAIR": "Undecodable",
-            "DEADLY-CHAIR": "WorkerDied",
+            "INVALID-CHAIR": "Undecodable",
+            "KILLER-CHAIR": "WorkerDied",
         }
         assert Attempt.objects.get(error_class="WorkerDied").error == "3 workers died with this delivery."
-        assert set(Delivery.objects.dead().values_list("key", flat=True)) == {"GARBLED-CHAIR", "DEADLY-CHAIR"}
+        assert set(Delivery.objects.dead().values_list("key", flat=True)) == {"INVALID-CHAIR", "KILLER-CHAIR"}
 
-    def test_of_a_type_from_the_future_waits_for_its_code_as_a_dead_letter(self, paint, relay, clock):
+    def test_of_a_newer_release_is_replayed_after_the_deployment(self, paint, relay, clock):
         announce(added("RED-CHAIR"))
-        OutboxMessage.objects.update(type="orders.product_dreamt")
+        OutboxMessage.objects.update(type="orders.product_archived")
 
         assert relay.drain() == {("tests.paint", "dead"): 1}
 
-        OutboxMessage.objects.update(type="orders.product_added")  # the deployment that knows it
+        OutboxMessage.objects.update(type="orders.product_added")  # the new release
         Delivery.objects.replay(clock())
         relay.drain()
-        assert written() == ["RED-CHAIR"]
+        assert recorded() == ["RED-CHAIR"]
 
 
 class TestFrozenWorker:
-    def test_is_fenced_off_from_what_its_heir_has_finished(self, paint, relay, clock):
+    def test_is_rolled_back_after_another_delivered(self, paint, relay, clock):
         announce(added("RED-CHAIR"))
         frozen = claim_batch(all_subscribers()["tests.paint"], now=clock())
         clock.advance(seconds=31)
-        with beside(Relay(clock=clock).drain) as heir:
-            heir.result(PATIENCE_SECONDS)
+        with in_thread(Relay(clock=clock).drain) as successor:
+            successor.result(PATIENCE_SECONDS)
 
-        relay._deliver(frozen)  # it thaws
+        relay._deliver(frozen)
 
         assert relay.outcomes == {("tests.paint", "lease_lost"): 1}
-        assert written() == ["RED-CHAIR"]
+        assert recorded() == ["RED-CHAIR"]
         assert statuses() == {"RED-CHAIR": "delivered"}
 
-    def test_does_not_hold_up_others_while_it_calls_the_outside(self, subscribe, relay, clock):
-        hangs, thaws, calls = threading.Event(), threading.Event(), []
+    def test_delays_no_other_worker_while_it_calls_the_outside(self, subscribe, relay, clock):
+        hangs, goes_on, calls = threading.Event(), threading.Event(), []
 
         @subscribe(ProductAdded, transactional=False)
         def call_painter(events):
             calls.append(threading.current_thread())
             if len(calls) == 1:
                 hangs.set()
-                thaws.wait(PATIENCE_SECONDS)
+                goes_on.wait(PATIENCE_SECONDS)
 
         announce(added("RED-CHAIR"))
         frozen = Relay(clock=clock)
-        with beside(frozen.drain):
+        with in_thread(frozen.drain):
             hangs.wait(PATIENCE_SECONDS)
             clock.advance(seconds=31)
-            heirs_outcomes = relay.drain()
-            thaws.set()
+            outcomes = relay.drain()
+            goes_on.set()
 
-        assert heirs_outcomes == {("tests.call_painter", "delivered"): 1}
+        assert outcomes == {("tests.call_painter", "delivered"): 1}
         assert frozen.outcomes == {("tests.call_painter", "lease_lost"): 1}
         assert Delivery.objects.get().attempts == 2
 
 
 class TestSeveralWorkers:
-    def test_give_each_event_one_effect_and_never_find_the_database_locked(
+    def test_record_each_event_once_and_never_find_the_database_locked(
         self, subscribe, relay, clock, messaging_settings
     ):
         messaging_settings(batch_size=7)
 
         @subscribe(ProductAdded)
         def paint(events):
-            known = set(written())  # a reader that turns writer
-            write_down([event for event in events if event.sku not in known])
+            earlier = set(recorded())  # a transaction that reads before it writes
+            record([event for event in events if event.sku not in earlier])
 
         @subscribe(ProductAdded, transactional=False)
         def call_painter(events):
             with transaction.atomic():
-                write_down([added("CALLED-FOR", event.sku) for event in events])
+                record([added("CALLED-FOR", event.sku) for event in events])
 
         skus = [f"CHAIR-{number}" for number in range(300)]
 
@@ -199,10 +185,10 @@ class TestSeveralWorkers:
                     Relay(clock=clock).deliver_due()
             Relay(clock=clock).drain()
 
-        assert in_children(*[lambda part=part: publish_and_deliver(part) for part in range(4)]) == [0, 0, 0, 0]
+        assert in_processes(*[lambda part=part: publish_and_deliver(part) for part in range(4)]) == [0, 0, 0, 0]
 
         relay.drain()
-        assert sorted(written()) == sorted([*skus, *[f"CALLED-FOR {sku}" for sku in skus]])
+        assert sorted(recorded()) == sorted([*skus, *[f"CALLED-FOR {sku}" for sku in skus]])
         assert not Attempt.objects.exists()
         assert set(Delivery.objects.values_list("status", "attempts")) == {("delivered", 1)}
 
@@ -214,8 +200,8 @@ class TestReplay:
         @subscribe(ProductAdded)
         def varnish(events):
             if broken:
-                raise ValueError("the brush broke")
-            write_down([added(event.sku, "varnished") for event in events])
+                raise ValueError("no varnish left")
+            record([added(event.sku, "varnished") for event in events])
 
         announce(added("RED-CHAIR"))
         for _ in range(12):
@@ -226,5 +212,5 @@ class TestReplay:
         assert Delivery.objects.replay(clock()) == 1
         relay.drain()
 
-        assert written() == ["RED-CHAIR", "RED-CHAIR varnished"]
+        assert recorded() == ["RED-CHAIR", "RED-CHAIR varnished"]
         assert clock() - Delivery.objects.get(subscriber="tests.varnish").delivered_at < timedelta(minutes=1)

@@ -8,7 +8,8 @@ from django.core.checks import Error
 from messaging import host, relay
 from messaging.contracts import ProductAdded
 from messaging.models import Delivery
-from tests.messaging.scenes import PATIENCE_SECONDS, added, announce, in_children, statuses, write_down, written
+from tests.messaging.concurrency import PATIENCE_SECONDS, in_processes
+from tests.messaging.products import added, announce, record, recorded, statuses
 from tests.waiting import eventually
 
 
@@ -19,7 +20,7 @@ class TestCheckLease:
         assert host.check_lease() == []
 
     @pytest.mark.parametrize("limit", [30, 31])
-    def test_refuses_a_handler_limit_that_a_lease_does_not_outlast(self, messaging_settings, limit):
+    def test_rejects_a_handler_limit_that_is_not_below_the_lease(self, messaging_settings, limit):
         messaging_settings(handler_limit_seconds=limit, lease_seconds=30)
 
         assert host.check_lease() == [
@@ -33,67 +34,61 @@ class TestCheckLease:
 
 @pytest.mark.django_db(transaction=True)
 class TestStartInThread:
-    def test_delivers_for_as_long_as_its_process_lives(self, subscribe):
-        @subscribe(ProductAdded)
-        def paint(events):
-            write_down(events)
-
+    def test_delivers_until_its_process_exits(self, paint):
         def serve() -> None:
             host.start_in_thread()
             announce(added("RED-CHAIR"))
-            eventually(written)
+            eventually(recorded)
 
-        assert in_children(serve) == [0]
+        assert in_processes(serve) == [0]
 
-        assert written() == ["RED-CHAIR"]
+        assert recorded() == ["RED-CHAIR"]
 
-    def test_goes_on_after_whatever_interrupts_it(self, subscribe, monkeypatch):
-        @subscribe(ProductAdded)
-        def paint(events):
-            write_down(events)
-
-        interruptions = iter([MemoryError("not now")])
+    def test_restarts_after_an_error(self, paint, monkeypatch):
+        errors = iter([MemoryError("not now")])
         claim_batch = relay.claim_batch
 
         def claim_at_the_second_try(*args, **kwargs):
-            for interruption in interruptions:
-                raise interruption
+            for error in errors:
+                raise error
             return claim_batch(*args, **kwargs)
 
         def serve() -> None:
             monkeypatch.setattr(relay, "claim_batch", claim_at_the_second_try)
             host.start_in_thread()
             announce(added("RED-CHAIR"))
-            eventually(written)
+            eventually(recorded)
 
-        assert in_children(serve) == [0]
+        assert in_processes(serve) == [0]
 
-        assert written() == ["RED-CHAIR"]
+        assert recorded() == ["RED-CHAIR"]
 
 
 @pytest.mark.django_db(transaction=True)
 class TestStartInWorker:
-    def test_finishes_the_batch_in_hand_when_its_process_ends(self, subscribe):
-        begun = threading.Event()
+    def test_finishes_the_current_batch_when_its_process_exits(self, subscribe):
+        started = threading.Event()
 
         @subscribe(ProductAdded)
         def paint(events):
-            begun.set()
-            time.sleep(0.2)  # longer than the process that spawned it wants to live
-            write_down(events)
+            started.set()
+            time.sleep(0.2)  # longer than the main thread lives
+            record(events)
 
         def work() -> None:
             host.start_in_worker()
-            begun.wait(PATIENCE_SECONDS)
+            started.wait(PATIENCE_SECONDS)
 
         announce(added("RED-CHAIR"))
 
-        assert in_children(work) == [0]
+        assert in_processes(work) == [0]
 
-        assert written() == ["RED-CHAIR"]
+        assert recorded() == ["RED-CHAIR"]
         assert statuses() == {"RED-CHAIR": "delivered"}
 
-    def test_ends_its_process_when_a_handler_overruns(self, subscribe, messaging_settings, monkeypatch, clock, relay):
+    def test_kills_its_process_when_a_handler_exceeds_its_limit(
+        self, subscribe, messaging_settings, monkeypatch, clock, relay
+    ):
         messaging_settings(handler_limit_seconds=0.05)
         monkeypatch.setattr(host, "WATCH_SECONDS", 0.05)
         hangs = [True]
@@ -102,7 +97,7 @@ class TestStartInWorker:
         def paint(events):
             if hangs:
                 threading.Event().wait(PATIENCE_SECONDS)
-            write_down(events)
+            record(events)
 
         def work() -> None:
             host.start_in_worker()
@@ -110,7 +105,7 @@ class TestStartInWorker:
 
         announce(added("RED-CHAIR"))
 
-        assert in_children(work) == [-signal.SIGKILL]
+        assert in_processes(work) == [-signal.SIGKILL]
 
         assert (statuses(), Delivery.objects.get().attempts) == ({"RED-CHAIR": "pending"}, 1)
         hangs.clear()

@@ -24,7 +24,7 @@ WITHDRAWN_SINCE = {"BGN"}
 
 class TestMinorUnitDigits:
     """
-    CLDR is kept by others and checked against ISO 4217 there, so each difference from it is known by name.
+    CLDR is an independent source: each difference from it is listed.
     """
 
     def test_are_those_of_cldr_except_for_thirteen_currencies(self):
@@ -50,7 +50,7 @@ class TestMinorUnitDigits:
         assert {count: digits.count(count) for count in digits} == {0: 17, 2: 139, 3: 7, 4: 2}
 
     @pytest.mark.parametrize("code", ["XAU", "XAG", "XDR", "XTS", "XXX", "DEM", "BGN", "gbp", ""])
-    def test_refuse_what_is_no_current_currency_with_minor_units(self, code):
+    def test_reject_what_is_no_current_currency_with_minor_units(self, code):
         with pytest.raises(UnknownCurrency, match=f"'{code}' is no currency with minor units in ISO 4217"):
             minor_unit_digits(code)
 
@@ -61,7 +61,7 @@ class TestMinorUnits:
         assert minor_units(major_units(minor, currency), currency) == minor
 
     @pytest.mark.parametrize(("amount", "currency"), [("12.505", "GBP"), ("0.1", "JPY"), ("1.0001", "KWD")])
-    def test_refuse_more_decimals_than_the_currency_has(self, amount, currency):
+    def test_reject_more_decimals_than_the_currency_has(self, amount, currency):
         with pytest.raises(ValueError, match=f"{amount} {currency} has more decimals than {currency}"):
             minor_units(Decimal(amount), currency)
 

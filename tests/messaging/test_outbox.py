@@ -10,7 +10,7 @@ from messaging.contracts import ProductAdded, StockDepleted, StockReplenished
 from messaging.kernel.tracing import current_trace_id, current_traceparent, is_traceparent, trace_id_of, tracing
 from messaging.models import Delivery, OutboxMessage
 from messaging.outbox import NotInTransaction, context_of, message_of, publish, publish_all
-from tests.messaging.scenes import added, announce
+from tests.messaging.products import added, announce
 from tests.outbox import counting_statements
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -62,14 +62,14 @@ class TestPublish:
         assert list(Delivery.objects.values_list("due_at", "delayed")) == [(tomorrow, True)]
 
     @pytest.mark.django_db(transaction=True)
-    def test_refuses_to_announce_outside_a_transaction(self, subscribe):
+    def test_raises_outside_a_transaction(self, subscribe):
         with pytest.raises(NotInTransaction, match=r"\['orders.product_added'\] inside transaction.atomic\(\)"):
             publish(added("RED-CHAIR"))
 
         assert not OutboxMessage.objects.exists()
 
     @pytest.mark.django_db(transaction=True)
-    def test_never_announces_what_was_rolled_back(self, subscribe):
+    def test_is_undone_by_a_rollback(self, subscribe):
         subscribe(ProductAdded)(paint)
 
         with transaction.atomic():
@@ -92,14 +92,14 @@ class TestPublishAll:
         assert keys == list(OutboxMessage.objects.order_by("id").values_list("key", flat=True))
 
     @pytest.mark.django_db
-    def test_says_nothing_when_there_is_nothing_to_say(self, subscribe):
+    def test_takes_no_statement_without_events(self, subscribe):
         with counting_statements() as statements, transaction.atomic():
             publish_all([])
 
         assert not [query["sql"] for query in statements if "messaging" in query["sql"]]
 
     @pytest.mark.django_db
-    def test_costs_a_set_of_200_no_more_statements_than_one_of_2(self, subscribe):
+    def test_takes_a_constant_number_of_statements(self, subscribe):
         subscribe(ProductAdded)(paint)
 
         with counting_statements() as of_2:
@@ -112,7 +112,7 @@ class TestPublishAll:
 
 @pytest.mark.django_db
 class TestCausation:
-    def test_passes_from_a_message_to_what_its_handling_publishes(self, subscribe, relay):
+    def test_passes_to_the_messages_that_its_handling_publishes(self, subscribe, relay):
         @subscribe(ProductAdded)
         def deplete(events):
             publish_all([StockDepleted(sku=event.sku) for event in events])
@@ -135,7 +135,7 @@ class TestCausation:
             assert (second.correlation_id, third.correlation_id) == (first.pk, first.pk)
             assert (second.traceparent, third.traceparent) == (TRACEPARENT, TRACEPARENT)
 
-    def test_of_an_event_with_another_key_is_the_lone_message_in_hand(self, subscribe, relay):
+    def test_of_an_event_with_another_key_is_the_only_message_handled(self, subscribe, relay):
         @subscribe(ProductAdded)
         def deplete_chairs(events):
             publish(StockDepleted(sku="CHAIRS"))
@@ -195,14 +195,14 @@ class TestContextOf:
 
 @pytest.mark.django_db
 class TestMessageOf:
-    def test_names_the_message_that_brought_the_event(self, subscribe, relay):
-        brought: dict[str, UUID] = {}
+    def test_returns_the_message_of_the_event(self, subscribe, relay):
+        messages: dict[str, UUID] = {}
 
         @subscribe(ProductAdded)
-        def remember(events):
-            brought.update({event.sku: message_of(event).message_id for event in events})
+        def collect(events):
+            messages.update({event.sku: message_of(event).message_id for event in events})
 
         announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
         relay.drain()
 
-        assert brought == dict(OutboxMessage.objects.values_list("key", "id"))
+        assert messages == dict(OutboxMessage.objects.values_list("key", "id"))

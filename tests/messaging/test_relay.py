@@ -8,36 +8,27 @@ from messaging.contracts import ProductAdded, StockDepleted, StockReplenished
 from messaging.models import OutboxMessage
 from messaging.outbox import publish_all
 from messaging.relay import Relay
-from tests.messaging.scenes import PATIENCE_SECONDS, added, announce, beside, statuses, write_down, written
+from tests.messaging.concurrency import PATIENCE_SECONDS, in_thread
+from tests.messaging.products import added, announce, record, recorded, statuses
 from tests.outbox import counting_statements
 
 
 @pytest.mark.django_db
 class TestDrain:
-    def test_hands_over_what_is_due_as_a_set(self, subscribe, relay):
-        sets = []
+    def test_delivers_due_events_once_as_a_batch(self, subscribe, relay):
+        batches = []
 
         @subscribe(ProductAdded)
         def paint(events):
-            sets.append(events)
+            batches.append(events)
 
         announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
 
-        outcomes = relay.drain()
-
-        assert sets == [[added("RED-CHAIR"), added("BLUE-CHAIR")]]
-        assert outcomes == {("tests.paint", "delivered"): 2}
-
-    def test_hands_each_event_over_once(self, subscribe, relay):
-        subscribe(ProductAdded)(write_down)
-        announce(added("RED-CHAIR"))
-
-        relay.drain()
-
+        assert relay.drain() == {("tests.paint", "delivered"): 2}
         assert relay.drain() == {}
-        assert written() == ["RED-CHAIR"]
+        assert batches == [[added("RED-CHAIR"), added("BLUE-CHAIR")]]
 
-    def test_follows_what_subscribers_publish_to_its_end(self, subscribe, relay):
+    def test_delivers_what_subscribers_publish(self, subscribe, relay):
         @subscribe(ProductAdded)
         def deplete(events):
             publish_all([StockDepleted(sku=event.sku) for event in events])
@@ -51,21 +42,21 @@ class TestDrain:
         assert relay.drain() == {("tests.deplete", "delivered"): 1, ("tests.replenish", "delivered"): 1}
         assert OutboxMessage.objects.count() == 3
 
-    def test_hands_events_of_several_types_over_in_the_order_of_their_key(self, subscribe, relay):
-        heard = []
+    def test_keeps_the_order_of_a_key_across_event_types(self, subscribe, relay):
+        delivered = []
 
         @subscribe(StockDepleted, StockReplenished)
-        def listen(events):
-            heard.extend(events)
+        def collect(events):
+            delivered.extend(events)
 
-        story = [StockDepleted(sku="RED-CHAIR"), StockReplenished(sku="RED-CHAIR"), StockDepleted(sku="RED-CHAIR")]
-        announce(*story)
+        published = [StockDepleted(sku="RED-CHAIR"), StockReplenished(sku="RED-CHAIR"), StockDepleted(sku="RED-CHAIR")]
+        announce(*published)
 
         relay.drain()
 
-        assert heard == story
+        assert delivered == published
 
-    def test_costs_a_set_of_200_no_more_statements_than_one_of_2(self, subscribe, relay):
+    def test_takes_a_constant_number_of_statements(self, subscribe, relay):
         subscribe(ProductAdded)(lambda events: None)
         statements = {}
         for size in (2, 200):
@@ -77,7 +68,7 @@ class TestDrain:
         assert statements[200] == statements[2] <= 12
         assert set(statuses().values()) == {"delivered"}
 
-    def test_gives_up_in_time(self, subscribe, relay):
+    def test_raises_after_the_timeout(self, subscribe, relay):
         @subscribe(ProductAdded)
         def add_another(events):
             publish_all([added(event.sku + "I") for event in events])
@@ -90,32 +81,32 @@ class TestDrain:
 
 @pytest.mark.django_db
 class TestOneByOne:
-    def test_lets_only_the_poison_fail(self, subscribe, relay):
+    def test_fails_only_the_poison_message(self, subscribe, relay):
         @subscribe(ProductAdded)
         def paint(events):
-            write_down(events)
-            if "CURSED-CHAIR" in [event.sku for event in events]:
-                raise ValueError("cannot paint this one")
+            record(events)
+            if "POISON-CHAIR" in [event.sku for event in events]:
+                raise ValueError("not this one")
 
-        announce(added("RED-CHAIR"), added("CURSED-CHAIR"), added("BLUE-CHAIR"))
+        announce(added("RED-CHAIR"), added("POISON-CHAIR"), added("BLUE-CHAIR"))
 
         outcomes = relay.deliver_due() and relay.outcomes
 
         assert outcomes == {("tests.paint", "delivered"): 2, ("tests.paint", "failed"): 1}
-        assert written() == ["RED-CHAIR", "BLUE-CHAIR"]
-        assert statuses() == {"RED-CHAIR": "delivered", "CURSED-CHAIR": "pending", "BLUE-CHAIR": "delivered"}
+        assert recorded() == ["RED-CHAIR", "BLUE-CHAIR"]
+        assert statuses() == {"RED-CHAIR": "delivered", "POISON-CHAIR": "pending", "BLUE-CHAIR": "delivered"}
 
-    def test_leaves_to_its_heir_what_it_came_to_too_late(self, subscribe, relay, clock):
-        heir = Relay(clock=clock)
+    def test_skips_deliveries_whose_lease_ended_meanwhile(self, subscribe, relay, clock):
+        successor = Relay(clock=clock)
 
         @subscribe(ProductAdded, transactional=False)
         def paint(events):
             if len(events) > 1:
-                raise ValueError("one by one, please")
-            write_down(events)
-            if written() == ["RED-CHAIR"]:
+                raise ValueError("one by one")
+            record(events)
+            if recorded() == ["RED-CHAIR"]:
                 clock.advance(seconds=31)
-                heir.drain()
+                successor.drain()
 
         announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
 
@@ -123,46 +114,46 @@ class TestOneByOne:
 
         assert relay.outcomes["tests.paint", "lease_lost"] == 2
         assert set(statuses().values()) == {"delivered"}
-        assert written().count("BLUE-CHAIR") == 1
+        assert recorded().count("BLUE-CHAIR") == 1
 
 
 @pytest.mark.django_db(transaction=True)
 class TestRun:
-    def test_delivers_until_told_to_stop(self, subscribe, relay):
+    def test_delivers_until_it_is_stopped(self, subscribe, relay):
         stop = threading.Event()
 
         @subscribe(ProductAdded)
         def paint(events):
-            write_down(events)
+            record(events)
             if added("LAST-CHAIR") in events:
                 stop.set()
 
-        with beside(lambda: relay.run(stop)) as running:
+        with in_thread(lambda: relay.run(stop)) as running:
             announce(added("RED-CHAIR"))
             announce(added("LAST-CHAIR"))
             wait([running], PATIENCE_SECONDS)
             stop.set()
 
-        assert sorted(written()) == ["LAST-CHAIR", "RED-CHAIR"]
+        assert sorted(recorded()) == ["LAST-CHAIR", "RED-CHAIR"]
 
-    def test_outlives_the_loss_of_its_database(self, subscribe, relay, clock):
+    def test_reconnects_after_losing_the_database(self, subscribe, relay, clock):
         stop = threading.Event()
         losses = [lose_the_database]
 
         @subscribe(ProductAdded)
         def paint(events):
-            write_down(events)
+            record(events)
             clock.advance(seconds=31)
             if losses:
                 losses.pop()()
             stop.set()
 
         announce(added("RED-CHAIR"))
-        with beside(lambda: relay.run(stop)) as running:
+        with in_thread(lambda: relay.run(stop)) as running:
             wait([running], PATIENCE_SECONDS)
             stop.set()
 
-        assert written() == ["RED-CHAIR"]
+        assert recorded() == ["RED-CHAIR"]
         assert statuses() == {"RED-CHAIR": "delivered"}
 
 

@@ -5,7 +5,7 @@ import pytest
 from messaging.contracts import ProductAdded
 from messaging.kernel.tracing import current_trace_id, current_traceparent, is_traceparent, new_traceparent, tracing
 from messaging.models import OutboxMessage
-from tests.messaging.scenes import added, announce
+from tests.messaging.products import added, announce
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"

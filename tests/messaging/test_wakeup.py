@@ -1,5 +1,6 @@
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -7,21 +8,27 @@ import pytest
 from messaging import wakeup
 from messaging.relay import Relay
 from messaging.wakeup import open_waiter
-from tests.messaging.scenes import PATIENCE_SECONDS, added, announce, beside, written
+from tests.messaging.concurrency import PATIENCE_SECONDS, in_thread
+from tests.messaging.products import added, announce, recorded
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def seconds_of(wait, *arguments) -> float:
-    begin = time.monotonic()
+    start = time.monotonic()
     wait(*arguments)
-    return time.monotonic() - begin
+    return time.monotonic() - start
+
+
+@pytest.fixture
+def poll_every(monkeypatch) -> Callable[[float], None]:
+    return lambda seconds: monkeypatch.setattr(wakeup, "POLL_SECONDS", seconds)
 
 
 class TestWaiter:
-    def test_wakes_whoever_waits_when_something_is_published(self, paint, monkeypatch):
-        monkeypatch.setattr(wakeup, "POLL_SECONDS", PATIENCE_SECONDS)
+    def test_wakes_a_waiting_worker(self, paint, poll_every):
+        poll_every(PATIENCE_SECONDS)
         subscribed = threading.Event()
 
         def idle() -> float:
@@ -29,36 +36,36 @@ class TestWaiter:
                 subscribed.set()
                 return seconds_of(waiter.wait, threading.Event())
 
-        with beside(idle) as worker:
+        with in_thread(idle) as worker:
             subscribed.wait(PATIENCE_SECONDS)
             announce(added("RED-CHAIR"))
 
         assert worker.result() < PATIENCE_SECONDS / 2
 
-    def test_wakes_whoever_was_armed_before_it_began_to_wait(self, paint, monkeypatch):
-        monkeypatch.setattr(wakeup, "POLL_SECONDS", PATIENCE_SECONDS)
+    def test_wakes_for_what_was_published_before_the_wait_began(self, paint, poll_every):
+        poll_every(PATIENCE_SECONDS)
 
         with open_waiter() as waiter, waiter.subscribed():
             announce(added("RED-CHAIR"))
 
             assert seconds_of(waiter.wait, threading.Event()) < PATIENCE_SECONDS / 2
 
-    def test_is_silent_about_what_was_published_before(self, paint, monkeypatch):
-        monkeypatch.setattr(wakeup, "POLL_SECONDS", 0.1)
+    def test_ignores_what_was_published_before_it_subscribed(self, paint, poll_every):
+        poll_every(0.1)
 
         with open_waiter() as waiter:
             announce(added("RED-CHAIR"))
             with waiter.subscribed():
                 assert seconds_of(waiter.wait, threading.Event()) >= 0.1
 
-    def test_lets_nobody_wait_longer_than_a_poll(self, monkeypatch):
-        monkeypatch.setattr(wakeup, "POLL_SECONDS", 0.1)
+    def test_waits_no_longer_than_a_poll(self, poll_every):
+        poll_every(0.1)
 
         with open_waiter() as waiter, waiter.subscribed():
             assert 0.1 <= seconds_of(waiter.wait, threading.Event()) < PATIENCE_SECONDS / 2
 
-    def test_lets_nobody_wait_who_was_told_to_stop(self, monkeypatch):
-        monkeypatch.setattr(wakeup, "POLL_SECONDS", PATIENCE_SECONDS)
+    def test_returns_at_once_if_stopped(self, poll_every):
+        poll_every(PATIENCE_SECONDS)
         stop = threading.Event()
         stop.set()
 
@@ -67,31 +74,31 @@ class TestWaiter:
 
 
 class TestIdleRelay:
-    def test_is_woken_for_delayed_messages_by_its_poll(self, paint, relay, clock, monkeypatch):
-        monkeypatch.setattr(wakeup, "POLL_SECONDS", 0.05)
+    def test_delivers_delayed_messages_by_its_poll(self, paint, relay, clock, poll_every):
+        poll_every(0.05)
         announce(added("RED-CHAIR"), at=clock() + timedelta(hours=1))
         stop = threading.Event()
 
-        with beside(lambda: relay.run(stop)):
+        with in_thread(lambda: relay.run(stop)):
             clock.advance(seconds=3_601)
             try:
                 eventually(lambda: relay.outcomes)
             finally:
                 stop.set()
 
-        assert written() == ["RED-CHAIR"]
+        assert recorded() == ["RED-CHAIR"]
 
-    def test_shares_its_waiter_with_others(self, paint, clock, monkeypatch):
-        monkeypatch.setattr(wakeup, "POLL_SECONDS", 1)
+    def test_runs_beside_other_idle_relays(self, paint, clock, poll_every):
+        poll_every(1)
         stop = threading.Event()
         relays = [Relay(clock=clock), Relay(clock=clock)]
 
-        with beside(lambda: relays[0].run(stop)), beside(lambda: relays[1].run(stop)):
+        with in_thread(lambda: relays[0].run(stop)), in_thread(lambda: relays[1].run(stop)):
             for number in range(20):
                 announce(added(f"CHAIR-{number}"))
             try:
-                eventually(lambda: len(written()) == 20)
+                eventually(lambda: len(recorded()) == 20)
             finally:
                 stop.set()
 
-        assert sorted(written()) == sorted(f"CHAIR-{number}" for number in range(20))
+        assert sorted(recorded()) == sorted(f"CHAIR-{number}" for number in range(20))

@@ -10,8 +10,8 @@ from django.utils import timezone
 from payments.charges import services
 from payments.gateway.protocol import StatementEntry, TimedOut, Unreachable
 from payments.models import PaymentIntent
+from tests.commands import Terminal, run, run_json
 from tests.gateways import LedgerGateway
-from tests.messaging.scenes import Terminal, run, run_json
 from tests.payments.scenes import CaptureRow, capture_rows, payment_requested
 
 pytestmark = pytest.mark.django_db

@@ -1,0 +1,178 @@
+from collections.abc import Callable
+
+import pytest
+
+from messaging.backoff import MAX_DEFERRALS
+from messaging.contracts import ProductAdded
+from messaging.models import Delivery
+from messaging.subscribers import NotReady, OutageObserved, PartlyUnavailable, Unavailable
+from tests.messaging.products import added, announce, record, recorded, statuses
+
+pytestmark = pytest.mark.django_db
+
+CHAIRS = [f"CHAIR-{number}" for number in range(70)]
+
+
+@pytest.fixture
+def batches(subscribe) -> Callable[..., list[list[str]]]:
+    """
+    Subscribe a caller of the outside that ends by what `error_of` returns, and return the batches that it gets.
+    """
+
+    def subscribe_caller(error_of: Callable[[list[str]], Exception | None] = lambda skus: None) -> list[list[str]]:
+        batches: list[list[str]] = []
+
+        @subscribe(ProductAdded, transactional=False)
+        def call_painter(events):
+            batches.append([event.sku for event in events])
+            if error := error_of(batches[-1]):
+                raise error
+
+        return batches
+
+    return subscribe_caller
+
+
+@pytest.fixture
+def calls_take(monkeypatch) -> Callable[[float], None]:
+    """
+    Let so many seconds pass, for the relay's measure of a call.
+    """
+    seconds = [0.0]
+    monkeypatch.setattr("messaging.relay.time.monotonic", lambda: seconds[0])
+
+    def let_pass(number: float) -> None:
+        seconds[0] += number
+
+    return let_pass
+
+
+class TestUnavailable:
+    def test_defers_without_using_up_attempts(self, batches, relay, clock):
+        batches(lambda skus: Unavailable("Connection refused."))
+        announce(added("RED-CHAIR"))
+
+        for _ in range(50):
+            relay.drain()
+            clock.advance(seconds=300)
+
+        delivery = Delivery.objects.get()
+        assert (delivery.status, delivery.attempts, delivery.deferrals) == ("pending", 0, 50)
+        assert delivery.due_at <= clock()
+
+    def test_makes_a_dead_letter_after_the_maximum_of_deferrals(self, batches, relay):
+        batches(lambda skus: Unavailable("Connection refused."))
+        announce(added("RED-CHAIR"))
+        Delivery.objects.update(deferrals=MAX_DEFERRALS)
+
+        assert relay.drain() == {("tests.call_painter", "dead"): 1}
+        assert Delivery.objects.get().error_class == "Unavailable"
+
+    def test_defers_the_whole_batch_without_another_call(self, batches, relay):
+        calls = batches(lambda skus: Unavailable("Connection refused."))
+        announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
+
+        assert relay.drain() == {("tests.call_painter", "deferred"): 2}
+        assert calls == [["RED-CHAIR", "BLUE-CHAIR"]]
+
+
+class TestDeferralByKey:
+    @pytest.mark.parametrize("case", [PartlyUnavailable, NotReady])
+    def test_defers_its_keys_and_marks_the_rest_delivered_without_another_call(self, batches, relay, case):
+        calls = batches(lambda skus: case("No answer.", keys=["BLUE-CHAIR", "OAK-TABLE"]))
+        announce(added("RED-CHAIR"), added("BLUE-CHAIR"), added("OAK-TABLE"))
+
+        outcomes = relay.drain()
+
+        assert calls == [["RED-CHAIR", "BLUE-CHAIR", "OAK-TABLE"]]
+        assert statuses() == {"RED-CHAIR": "delivered", "BLUE-CHAIR": "pending", "OAK-TABLE": "pending"}
+        assert outcomes == {("tests.call_painter", "delivered"): 1, ("tests.call_painter", "deferred"): 2}
+
+
+class TestTransactionalSubscriber:
+    @pytest.mark.parametrize("error", [Unavailable("No blue."), PartlyUnavailable("No blue.", keys=["BLUE-CHAIR"])])
+    def test_defers_only_the_deliveries_that_fail_alone(self, subscribe, relay, error):
+        @subscribe(ProductAdded)
+        def paint(events):
+            record(events)
+            if added("BLUE-CHAIR") in events:
+                raise error
+
+        announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
+        relay.drain()
+
+        assert statuses() == {"RED-CHAIR": "delivered", "BLUE-CHAIR": "pending"}
+        assert recorded() == ["RED-CHAIR"]
+
+
+class TestBatches:
+    def test_are_no_larger_than_the_number_of_concurrent_calls(self, batches, relay, messaging_settings):
+        messaging_settings(outside_calls_at_once=2)
+        calls = batches()
+        announce(*map(added, CHAIRS[:5]))
+
+        relay.drain()
+
+        assert list(map(len, calls)) == [2, 2, 1]
+
+
+class TestPause:
+    def test_ends_when_one_delivery_finds_the_other_side_up(self, subscribe, paint, batches, relay, clock):
+        down = [True]
+        calls = batches(lambda skus: Unavailable("Connection refused.") if down else None)
+        announce(*map(added, CHAIRS))
+
+        for _ in range(3):
+            relay.drain()
+            clock.advance(seconds=8)
+        down.clear()
+        relay.drain()
+
+        assert list(map(len, calls)) == [64, 1, 1, 1, 64, 5]
+        assert len(recorded()) == 70
+        assert set(Delivery.objects.values_list("status", "attempts")) == {("delivered", 1)}
+
+    def test_grows_with_the_outage_up_to_half_a_minute(self, batches, relay, clock):
+        start, moments = clock(), []
+
+        def fail(skus: list[str]) -> Exception:
+            moments.append((clock() - start).seconds)
+            return PartlyUnavailable("Connection refused.", keys=skus)
+
+        batches(fail)
+        announce(*(added(f"CHAIR-{number}") for number in range(200)))
+        for _ in range(120):
+            relay.deliver_due()
+            clock.advance(seconds=1)
+
+        assert moments == [0, 1, 3, 7, 15, 31, 61, 91]
+
+    def test_lasts_five_times_as_long_as_a_slow_detection(self, batches, relay, clock, calls_take):
+        calls = batches(lambda skus: calls_take(10) or OutageObserved("Timed out."))
+        announce(*map(added, CHAIRS))
+
+        relay.drain()
+        clock.advance(seconds=49)
+        relay.drain()
+        clock.advance(seconds=2)
+        relay.drain()
+
+        assert list(map(len, calls)) == [64, 1]
+
+    @pytest.mark.parametrize(
+        ("error_of", "seconds"),
+        [
+            (lambda skus: NotReady("No result yet.", keys=skus), 2),
+            (lambda skus: PartlyUnavailable("No answer.", keys={"CHAIR-6", "CHAIR-7"} & {*skus}), 2),
+            (lambda skus: PartlyUnavailable("No answer.", keys={*CHAIRS[:40]} & {*skus}), 0),
+            (lambda skus: OutageObserved("Timed out."), 0),
+        ],
+        ids=["not ready", "few keys, slowly", "most keys, quickly", "outage observed quickly"],
+    )
+    def test_is_not_made_for_less_than_an_outage(self, batches, relay, calls_take, error_of, seconds):
+        calls = batches(lambda skus: calls_take(seconds) or error_of(skus))
+        announce(*map(added, CHAIRS))
+
+        relay.drain()
+
+        assert list(map(len, calls)) == [64, 6]
