@@ -49,7 +49,7 @@ class ProductForm(forms.ModelForm):
     price = PriceField()
 
     def clean_sku(self) -> str:
-        sku = self.cleaned_data["sku"]
+        sku: str = self.cleaned_data["sku"]
         if not SKU.fullmatch(sku):
             raise forms.ValidationError(
                 "A sku consists of letters, digits, '.', '_' and '-', and starts with a letter or a digit."
@@ -128,11 +128,11 @@ class OrderAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     search_fields = ("id", "email", "customer__username", "idempotency_key")
     search_help_text = "The whole id, e-mail address, customer's name or idempotency key."
     show_full_result_count = False
-    fields = (
+    fields: tuple[Any, ...] = (
         *("status", "cancel_reason", TOTAL, REFUNDED, PLACED, *LINKS),
         *("customer", "email", "payment_method", "idempotency_key", "fingerprint"),
     )
-    readonly_fields = (TOTAL, REFUNDED, PLACED, *LINKS)
+    readonly_fields: tuple[Any, ...] = (TOTAL, REFUNDED, PLACED, *LINKS)
     inlines = (OrderLineInline, HistoryEntryInline)
     actions = ("cancel",)
 

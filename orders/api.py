@@ -5,7 +5,7 @@ The products of the shop, and the orders of the authenticated customer.
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase, QueryDict
@@ -22,7 +22,7 @@ from rest_framework.response import Response
 from messaging.kernel.databases import Busy
 from shop.http.exceptions import Conflict, InvalidHeader, RequestInProgress, Unprocessable
 from shop.http.fields import Input
-from shop.http.views import ShopView
+from shop.http.views import ShopView, user_of
 
 from . import placing, services
 from .drafts import SKU, Draft, DraftLine, OrderProblem
@@ -101,7 +101,7 @@ class Quote(ShopView, generics.GenericAPIView[Order]):
     def get(self, request: Request) -> Response:
         self.filter_queryset(Order.objects.none())
         lines = [_line_of_query(line) for line in lines_of(request.query_params)]
-        draft = Draft(customer_id=request.user.pk, lines=lines, payment_method="")
+        draft = Draft(customer_id=user_of(request).pk, lines=lines, payment_method="")
         try:
             return Response(QuoteOutput(placing.preview(draft, now=timezone.now())).data)
         except placing.InvalidOrder as error:
@@ -146,7 +146,9 @@ class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, v
             raise RequestInProgress from error
         return self._placed_response(placed)
 
-    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase | None:
+    def retrieve(  # type: ignore[override]  # a 304 is a response of Django
+        self, request: Request, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
         """
         Retrieve an order. Send its ETag as `If-None-Match` to poll cheaply, with `Prefer: wait=20` to get the response
         when the order changes, or after that many seconds.
@@ -156,7 +158,8 @@ class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, v
         if preference:
             order = self.get_object()
         full = Response(self.get_serializer(order).data)
-        response = get_conditional_response(request._request, etag=order.etag, response=full)  # noqa: SLF001
+        conditional = get_conditional_response(request._request, etag=order.etag, response=full)  # noqa: SLF001
+        response = full if conditional is None else conditional
         for name, value in {"ETag": order.etag, "Cache-Control": "private, no-cache", **preference}.items():
             response.headers[name] = value
         return response
@@ -196,9 +199,8 @@ def _draft(request: Request) -> Draft:
     key = _idempotency_key(request)
     fields = _fields_of_form(request) if _is_form(request) else OrderInput.read(request)
     lines = [DraftLine(**line) for line in fields.pop("lines")]
-    return Draft(
-        customer_id=request.user.pk, lines=lines, idempotency_key=key, account_email=request.user.email, **fields
-    )
+    user = user_of(request)
+    return Draft(customer_id=user.pk, lines=lines, idempotency_key=key, account_email=user.email, **fields)
 
 
 def _fields_of_form(request: Request) -> dict[str, Any]:
@@ -206,15 +208,17 @@ def _fields_of_form(request: Request) -> dict[str, Any]:
     Read the checkout form, and keep in the session what the customer typed, for the form to show it again if the order
     is rejected. No URL contains it.
     """
-    request.session[CHECKOUT] = {name: request.data.get(name, "") for name in CHECKOUT_FIELDS}
-    return OrderInput.check(order_fields(request.data))
+    form = cast("QueryDict", request.data)
+    request.session[CHECKOUT] = {name: form.get(name, "") for name in CHECKOUT_FIELDS}
+    return OrderInput.check(order_fields(form))
 
 
 def _line_of_query(line: Mapping[str, Any]) -> DraftLine:
     try:
         return DraftLine(**LineInput.check(line))
     except ValidationError as error:
-        details = [detail for of_field in error.detail.values() for detail in of_field]
+        by_field = cast("dict[str, list[ErrorDetail]]", error.detail)
+        details = [detail for of_field in by_field.values() for detail in of_field]
         raise ValidationError({f"quantity[{line['sku']}]": details}) from error
 
 
@@ -234,7 +238,7 @@ def _idempotency_key(request: Request) -> str:
     """
     key = request.headers.get("Idempotency-Key")
     if key is None and _is_form(request):
-        key = request.data.get("idempotency_key")
+        key = cast("QueryDict", request.data).get("idempotency_key")
     if key is None:
         raise InvalidHeader(
             {"Idempotency-Key": ErrorDetail("Send one with each order.", code="idempotency_key_missing")}

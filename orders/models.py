@@ -74,7 +74,7 @@ class OrderQuerySet(models.QuerySet["Order"]):
         Prefetch lines and history as `all_lines` and `steps`.
         """
         lines, steps = OrderLine.objects.order_by("id"), HistoryEntry.objects.order_by("id")
-        return self.prefetch_related(
+        return self.prefetch_related(  # type: ignore[no-redef]  # the model declares both attributes
             Prefetch("lines", lines, to_attr="all_lines"), Prefetch("history", steps, to_attr="steps")
         )
 

@@ -3,7 +3,7 @@ Serializers and filters of products and orders.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,7 +40,7 @@ class Lines(Rows):
     Lines of an order. If there are too many, none is validated: ten thousand would take seconds.
     """
 
-    def run_child_validation(self, data: Sequence[Any]) -> list[Any]:
+    def run_child_validation(self, data: list[Any]) -> list[Any]:
         most = settings.ORDERS.max_lines
         if len(data) > most:
             raise ValidationError(f"An order has at most {most} lines, not {len(data)}.", code="too_many_lines")
@@ -162,7 +162,8 @@ class UtcDateTimeFilter(filters.IsoDateTimeFilter):
     """
 
     def filter(self, queryset: QuerySet[Any], value: datetime | None) -> QuerySet[Any]:
-        return super().filter(queryset, value and value.astimezone(UTC))
+        filtered: QuerySet[Any] = super().filter(queryset, value and value.astimezone(UTC))
+        return filtered
 
 
 class OrderFilter(filters.FilterSet):
@@ -195,7 +196,7 @@ def lines_of(query: QueryDict) -> Iterator[dict[str, Any]]:
     for name, value in query.items():
         sku = QUANTITY_OF_SKU.fullmatch(name)
         if sku and value not in {"", "0"}:
-            yield {"sku": sku[1], "quantity": _number(value)}
+            yield {"sku": sku[1], "quantity": _number(str(value))}
 
 
 def _number(text: str) -> int | str:
