@@ -20,7 +20,7 @@ from shop.http import throttling
 from shop.settings.groups import ThrottlingSettings
 from tests.database import delete_rows_after_transactional_tests
 from tests.factories import api_of
-from tests.gateways import INSTANT, LedgerGateway
+from tests.gateways import INSTANT, RecordingGateway
 from tests.processes import outputs_since
 
 delete_rows_after_transactional_tests()
@@ -99,11 +99,11 @@ def drain() -> Callable[..., Counter]:
 
 
 @pytest.fixture
-def ledger(monkeypatch) -> LedgerGateway:
+def ledger(monkeypatch) -> RecordingGateway:
     """
-    Pay through a gateway that remembers every charge.
+    Pay through the simulated provider in this process.
     """
-    gateway = LedgerGateway()
+    gateway = RecordingGateway()
     monkeypatch.setattr(protocol, "current", lambda: gateway)
     return gateway
 

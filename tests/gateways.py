@@ -1,114 +1,97 @@
 """
-A payment gateway with a memory, for stories that the stateless instant gateway cannot tell.
+The simulated provider in the test's process, whose calls are counted and can be made to fail.
+
+It is the outside world: it survives a crash of our processes and a rollback of our database.
 """
 
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
 
-from payments.gateway.adapters.instant import InstantGateway
-from payments.gateway.protocol import (
-    Answer,
-    ChargeRequest,
-    Money,
-    Outcome,
-    RefundRequest,
-    StatementEntry,
-    TimedOut,
-    WebhookPayload,
-)
+from payments.gateway.adapters.in_process import InProcessGateway
+from payments.gateway.protocol import Answer, ChargeRequest, StatementEntry, WebhookPayload
+from payments.simulator.ledger import EntryKind, Ledger, LedgerEntry
 
 INSTANT = "payments.gateway.adapters.instant.InstantGateway"
 
 
-class LedgerGateway(InstantGateway):
-    """
-    Decide like the instant gateway, remember every movement of money by its idempotency key, and fail first as
-    `script` says: each exception in it is raised by one call, before the call does anything.
-
-    It is the outside world: it survives whatever happens to our processes and our database.
-    """
-
-    def __init__(self) -> None:
-        self.charges: dict[str, ChargeRequest] = {}
-        self.captured: dict[str, ChargeRequest] = {}
-        self.cancelled: set[str] = set()
-        self.refunded: dict[str, RefundRequest] = {}
-        self.claims: dict[bytes, WebhookPayload] = {}
-        """What its webhooks claim, by their bodies."""
+class RecordingGateway(InProcessGateway):
+    def __init__(self, ledger: Ledger | None = None) -> None:
+        super().__init__(ledger)
         self.calls: Counter[str] = Counter()
-        self.script: deque[Exception] = deque()
-        self._lock = threading.Lock()
+        self.script: deque[BaseException] = deque()
+        """Each is raised by one call, instead of the call."""
+        self.lost_answers: deque[BaseException] = deque()
+        """Each is raised by one call, after the call."""
+        self.distortion: Mapping[str, object] = {}
+        """Fields in which the provider mistakes every charge."""
+        self.payloads: dict[bytes, WebhookPayload] = {}
+        """The webhooks it is known to have sent, by their bodies."""
+        self.edit_statement: Callable[[StatementEntry], StatementEntry | None] = lambda entry: entry
+        """Returns what the statement says instead of an entry; None omits it."""
+        self.statement_error: BaseException | None = None
+        self.statements: list[datetime | None] = []
+        """Since when each statement was requested."""
+        self._lock = threading.RLock()
+
+    @contextmanager
+    def calling(self, name: str) -> Iterator[None]:
+        with self._lock:
+            self.calls[name] += 1
+            if self.script:
+                raise self.script.popleft()
+            yield
+            if self.lost_answers:
+                raise self.lost_answers.popleft()
 
     def charge(self, charge: ChargeRequest) -> Answer:
-        with self._lock:
-            self._play("charge")
-            key = charge.idempotency_key
-            self.charges[key] = charge
-            if key not in self.cancelled and super().look_up(charge).outcome is Outcome.SUCCEEDED:
-                self.captured[key] = charge
-                if charge.payment_method == "tok_timeout":
-                    raise TimedOut("The gateway did not answer in time.")
-            return self._state(charge)
-
-    def look_up(self, charge: ChargeRequest) -> Answer:
-        with self._lock:
-            self._play("look_up")
-            return self._state(charge)
-
-    def cancel(self, charge: ChargeRequest) -> Answer:
-        with self._lock:
-            self._play("cancel")
-            state = self._state(charge)
-            if state.outcome not in {Outcome.PROCESSING, Outcome.ABSENT}:
-                return state
-            self.cancelled.add(charge.idempotency_key)
-            return Answer(outcome=Outcome.CANCELLED)
-
-    def refund(self, request: RefundRequest) -> Answer:
-        with self._lock:
-            self._play("refund")
-            self.refunded[request.idempotency_key] = request
-            return super().refund(request)
+        return super().charge(replace(charge, **self.distortion))
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload | None:
-        return self.claims.get(body) or super().read_webhook(body, headers, now=now)
+        return self.payloads.get(body) or super().read_webhook(body, headers, now=now)
 
     def statement(self, since: datetime | None) -> Iterable[StatementEntry]:
-        return [self._booking(key, charge) for key, charge in self.captured.items()]
+        self.statements.append(since)
+        if self.statement_error:
+            raise self.statement_error
+        return [edited for entry in super().statement(since) if (edited := self.edit_statement(entry))]
 
-    def approve(self, key: str) -> None:
+    @property
+    def charges(self) -> dict[str, LedgerEntry]:
+        return {entry.charge: entry for entry in self._entries(EntryKind.CHARGED)}
+
+    @property
+    def captured(self) -> dict[str, LedgerEntry]:
+        return {entry.charge: entry for entry in self._entries(EntryKind.CAPTURED)}
+
+    @property
+    def cancelled(self) -> set[str]:
+        return {entry.charge for entry in self._entries(EntryKind.CANCELLED)}
+
+    @property
+    def refunded(self) -> dict[str, LedgerEntry]:
         """
-        Capture a charge whatever became of it, as some customers and gateways do.
+        Return the refunds by their keys; `charge` is the key of the refunded charge.
         """
-        self.captured[key] = self.charges[key]
+        return {entry.key: entry for entry in self._entries(EntryKind.REFUNDED)}
 
-    def _play(self, call: str) -> None:
-        self.calls[call] += 1
-        if self.script:
-            raise self.script.popleft()
+    @property
+    def webhooks(self) -> Sequence[LedgerEntry]:
+        return self._entries(EntryKind.WEBHOOK)
 
-    def _state(self, charge: ChargeRequest) -> Answer:
-        key = charge.idempotency_key
-        if key in self.captured:
-            captured = self.captured[key]
-            money = Money(captured.amount, captured.currency)
-            return Answer(outcome=Outcome.SUCCEEDED, reference=f"instant-{key}", captured=money)
-        if key in self.cancelled:
-            return Answer(outcome=Outcome.CANCELLED)
-        if key not in self.charges:
-            return Answer(outcome=Outcome.ABSENT)
-        state = super().look_up(self.charges[key])
-        return state if state.outcome is Outcome.DECLINED else Answer(outcome=Outcome.PROCESSING)
+    def approve(self, key: str, **money: object) -> None:
+        """
+        Capture a charge whatever its status, in another amount or currency if that is given.
+        """
+        with self.ledger.transaction():
+            self.processor.capture(self.processor.find(key), **money)
 
-    def _booking(self, key: str, charge: ChargeRequest) -> StatementEntry:
-        repaid = [it for it in self.refunded.values() if it.charge_reference == f"instant-{key}"]
-        return StatementEntry(
-            charge_key=key,
-            order_id=charge.order_id,
-            reference=f"instant-{key}",
-            captured=Money(charge.amount, charge.currency),
-            captured_at=datetime.now(UTC),
-            refunds={it.idempotency_key: it.amount for it in repaid},
-        )
+    def decline(self, key: str) -> None:
+        with self.ledger.transaction():
+            self.processor.decline(self.processor.find(key), reason="card_declined")
+
+    def _entries(self, kind: EntryKind) -> Sequence[LedgerEntry]:
+        return self.ledger.entries("kind = ? ORDER BY seq", kind)

@@ -113,20 +113,19 @@ class Processor:
             else:
                 self.capture(charge)
 
-    def capture(self, charge: ChargeRecord) -> None:
+    def capture(self, charge: ChargeRecord, *, amount: int = 0, currency: str = "") -> None:
         """
-        Capture a charge as its behaviour distorts it, and announce that; call it inside a transaction.
+        Capture a charge and announce that; call it inside a transaction.
 
+        :param amount: if it is not the requested one, in minor units; else the behaviour may change it.
         :raises NoSuchCharge: if the shop never requested it.
         """
         request, name = charge.requested, charge.behaviour.name
         if not request:
             raise NoSuchCharge(charge.key)
-        amount, currency = request.amount or 0, request.currency
-        if name == "short_paid":
-            amount = amount - 1 or amount + 1
-        if name == "paid_otherwise":
-            currency = other_currency(currency)
+        requested = request.amount or 0
+        amount = amount or (requested - 1 or requested + 1 if name == "short_paid" else requested)
+        currency = currency or (other_currency(request.currency) if name == "paid_otherwise" else request.currency)
         self.ledger.append(EntryKind.CAPTURED, charge.key, amount=amount, currency=currency, about=charge.open_seq)
         if name in SHOWN_AT_CAPTURE:
             self.store_fault(charge.key, name)

@@ -13,8 +13,9 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from payments.gateway import protocol
-from payments.gateway.protocol import Answer, ChargeRequest, Money, Outcome, RefundRequest, WebhookPayload
-from tests.gateways import LedgerGateway
+from payments.gateway.adapters.simulated import read_payload
+from payments.gateway.protocol import WebhookPayload
+from tests.gateways import RecordingGateway
 
 
 class Crash(BaseException):
@@ -61,52 +62,28 @@ class Boundaries:
             raise Crash
 
 
-class Gateway(LedgerGateway):
+class ObservedGateway(RecordingGateway):
     """
-    The outside world, each call to it a boundary.
+    The outside world: each call to it crosses a boundary.
     """
 
-    def __init__(self, boundaries: Boundaries, meanwhile: Callable[[ChargeRequest], None] | None) -> None:
+    def __init__(self, boundaries: Boundaries, during_charge: Callable[[str], None] | None) -> None:
         super().__init__()
-        self.crossing, self.meanwhile = boundaries.crossing, meanwhile
+        self.crossing, self.during_charge = boundaries.crossing, during_charge
 
-    def charge(self, charge: ChargeRequest) -> Answer:
-        with self.crossing("charge"):
-            answer = super().charge(charge)
-            if self.meanwhile:
-                self.meanwhile(charge)
-            return answer
+    @contextmanager
+    def calling(self, name: str) -> Iterator[None]:
+        with self.crossing(name):
+            yield
+            if name == "charge" and self.during_charge:
+                self.during_charge([*self.charges][-1])
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload:
-        """
-        Take it for a webhook that says that the charge of this key was captured.
-        """
-        charge = self.charges[body.decode()]
-        return WebhookPayload(
-            event_id=f"paid-{charge.idempotency_key}",
-            fingerprint="paid",
-            charge_key=charge.idempotency_key,
-            order_id=charge.order_id,
-            reference=f"instant-{charge.idempotency_key}",
-            outcome=Outcome.SUCCEEDED,
-            claimed=Money(charge.amount, charge.currency),
-        )
-
-    def look_up(self, charge: ChargeRequest) -> Answer:
-        with self.crossing("look_up"):
-            return super().look_up(charge)
-
-    def cancel(self, charge: ChargeRequest) -> Answer:
-        with self.crossing("cancel"):
-            return super().cancel(charge)
-
-    def refund(self, request: RefundRequest) -> Answer:
-        with self.crossing("refund"):
-            return super().refund(request)
+        return read_payload(headers["webhook-id"], body)
 
 
 @contextmanager
-def watched(boundaries: Boundaries, outside: Gateway) -> Iterator[None]:
+def watched(boundaries: Boundaries, outside: ObservedGateway) -> Iterator[None]:
     """
     Make every commit, call to the gateway and mail inside the block cross a boundary.
     """

@@ -24,22 +24,21 @@ from messaging.models import Delivery
 from notifications.models import Notification
 from orders import placing, services
 from orders.models import Order
-from payments.gateway.protocol import ChargeRequest
 from payments.models import PaymentIntent, Refund
 from payments.webhooks import inbox
 from shop.operations import audit
-from tests.concurrency.boundaries import Boundaries, Crash, Gateway, watched
+from tests.concurrency.boundaries import Boundaries, Crash, ObservedGateway, watched
 from tests.factories import BASE_URL, make_draft, make_stock
 
 MOMENTS = [timedelta(), timedelta(minutes=1), timedelta(minutes=12), timedelta(hours=1)]
 """When the relay runs: at once, when a lost answer is queried, when the reminder is due, after the expiry."""
 
 
-def cancel_by_customer(charge: ChargeRequest) -> None:
+def cancel_by_customer(charge_key: str) -> None:
     """
     Cancel the order during its charge, in the customer's own process.
     """
-    intent = PaymentIntent.objects.get(pk=charge.idempotency_key)
+    intent = PaymentIntent.objects.get(pk=charge_key)
     try:
         with suppress(services.CannotCancel):
             services.cancel_order(str(intent.order_id), reason=Order.CancelReason.BY_CUSTOMER, now=timezone.now())
@@ -76,7 +75,7 @@ class Journey:
 
     payment_method: str = "tok_visa"
     on_hand: int = 10
-    during_charge: Callable[[ChargeRequest], None] | None = None
+    during_charge: Callable[[str], None] | None = None
     paid_after: timedelta | None = None
     """After which of the moments the gateway captures the money and calls back."""
     end: JourneyEnd
@@ -214,7 +213,7 @@ class JourneyRun:
 
     def __init__(self, journey: Journey, boundaries: Boundaries, number: int) -> None:
         self.journey, self.boundaries, self.sku = journey, boundaries, f"RED-CHAIR-{number}"
-        self.gateway = Gateway(boundaries, journey.during_charge)
+        self.gateway = ObservedGateway(boundaries, journey.during_charge)
         self.down_for = timedelta()
 
     def run(self) -> JourneyEnd:
@@ -248,8 +247,10 @@ class JourneyRun:
         Capture the money, and call back until the callback is acknowledged.
         """
         [key] = self.gateway.charges
-        self.gateway.approve(key)
-        inbox.receive(key.encode(), {}, now=timezone.now())
+        if key not in self.gateway.captured:
+            self.gateway.approve(key)
+        [*_, webhook] = self.gateway.webhooks
+        inbox.receive(webhook.detail["body"].encode(), {"webhook-id": webhook.key}, now=timezone.now())
 
     def _deliver(self, moment: timedelta) -> None:
         relay.drain(clock=lambda: timezone.now() + moment + self.down_for)

@@ -16,7 +16,7 @@ from payments.charges import services
 from payments.models import PaymentIntent, Refund, WebhookEvent
 from payments.refunds import RefundExceedsCapture
 from payments.webhooks import processing
-from tests.gateways import LedgerGateway
+from tests.gateways import RecordingGateway
 from tests.outbox import announced, published
 from tests.payments.scenes import (
     NOON,
@@ -62,7 +62,7 @@ def end_of(intent: PaymentIntent) -> tuple[list[tuple[int, bool]], list[str], in
     return list(intent.captures.values_list("amount", "returned")), failures, len(successes)
 
 
-def pay_and_call_back(ledger: LedgerGateway, intent: PaymentIntent) -> None:
+def pay_and_call_back(ledger: RecordingGateway, intent: PaymentIntent) -> None:
     """
     Receive a callback, and let the customer approve the charge before we query it.
     """
@@ -72,7 +72,7 @@ def pay_and_call_back(ledger: LedgerGateway, intent: PaymentIntent) -> None:
     settle(str(WebhookEvent.objects.get(event_id=claim.event_id).pk))
 
 
-def called_back_too_early(ledger: LedgerGateway) -> contracts.PaymentRequested:
+def called_back_too_early(ledger: RecordingGateway) -> contracts.PaymentRequested:
     """
     Receive a callback for an order whose payment is not open yet.
     """

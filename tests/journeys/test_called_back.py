@@ -15,7 +15,7 @@ from payments.gateway.adapters.simulated import SimulatedGateway
 from payments.models import PaymentIntent, WebhookEvent
 from payments.webhooks import processing
 from tests.factories import make_stock
-from tests.gateways import LedgerGateway
+from tests.gateways import RecordingGateway
 from tests.journeys.story import letters, place, story
 from tests.outbox import published
 from tests.payments.scenes import CaptureRow, capture_rows, refund_rows
@@ -25,7 +25,7 @@ CONFIRMED = ["placed", "awaiting_payment", "confirmed"]
 
 
 @pytest.fixture
-def ledger(ledger, settings) -> LedgerGateway:
+def ledger(ledger, settings) -> RecordingGateway:
     """
     Pay through a gateway that remembers, and that calls back.
     """

@@ -13,7 +13,7 @@ from payments.charges.services import Due
 from payments.gateway.protocol import Money, Outcome, WebhookPayload
 from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
 from payments.webhooks import inbox
-from tests.gateways import LedgerGateway
+from tests.gateways import RecordingGateway
 
 NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
@@ -100,16 +100,16 @@ def payload_of(intent: PaymentIntent, outcome: Outcome = Outcome.SUCCEEDED, **ch
     return replace(payload, **changes)
 
 
-def deliver(ledger: LedgerGateway, *payloads: WebhookPayload, now: datetime = NOON) -> None:
+def deliver(ledger: RecordingGateway, *payloads: WebhookPayload, now: datetime = NOON) -> None:
     """
     Deliver these webhooks of the gateway, one after the other.
     """
     for payload in payloads:
-        ledger.claims[payload.event_id.encode()] = payload
+        ledger.payloads[payload.event_id.encode()] = payload
         inbox.receive(payload.event_id.encode(), {}, now=now)
 
 
-def charge_elsewhere(ledger: LedgerGateway, intent: PaymentIntent, *, key: str = "second") -> WebhookPayload:
+def charge_elsewhere(ledger: RecordingGateway, intent: PaymentIntent, *, key: str = "second") -> WebhookPayload:
     """
     Charge an order at the gateway with a key that is not ours, and return the webhook about that charge.
     """
@@ -118,9 +118,8 @@ def charge_elsewhere(ledger: LedgerGateway, intent: PaymentIntent, *, key: str =
     return payload_of(intent, charge_key=key, reference=f"instant-{key}")
 
 
-def capture_other_amount(ledger: LedgerGateway, intent: PaymentIntent, amount: int, currency: str = "GBP") -> None:
+def capture_other_amount(ledger: RecordingGateway, intent: PaymentIntent, amount: int, currency: str = "GBP") -> None:
     """
     Capture another amount at the gateway than an intent requests.
     """
-    charge = replace(charge_request(intent), amount=amount, currency=currency)
-    ledger.captured[charge.idempotency_key] = charge
+    ledger.approve(str(intent.pk), amount=amount, currency=currency)

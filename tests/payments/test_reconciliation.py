@@ -1,5 +1,4 @@
 import logging
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,16 +12,17 @@ from payments.charges import services
 from payments.differences import REPAIRABLE, DifferenceKind
 from payments.gateway.protocol import (
     Answer,
+    Money,
     NoStatement,
     Outcome,
     RefundRequest,
-    StatementEntry,
     TimedOut,
     Unreachable,
 )
 from payments.models import Capture, PaymentIntent
 from payments.reconciliation import ReconciliationReport
-from tests.gateways import LedgerGateway
+from payments.simulator.ledger import Ledger
+from tests.gateways import RecordingGateway
 from tests.outbox import announced, published
 from tests.payments.scenes import (
     NOON,
@@ -45,16 +45,6 @@ NOTHING = ReconciliationReport(entries=0, captures=0, repaired=[], left=[])
 KEPT = CaptureRow(4_500)
 
 
-class DatedLedger(LedgerGateway):
-    """
-    Records every charge a month before noon, and returns only the entries since the requested moment.
-    """
-
-    def statement(self, since: datetime | None) -> Iterable[StatementEntry]:
-        entries = [replace(entry, captured_at=NOON - timedelta(days=30)) for entry in super().statement(since)]
-        return [entry for entry in entries if not since or entry.captured_at >= since]
-
-
 @pytest.fixture
 def paid(ledger) -> PaymentIntent:
     """
@@ -72,13 +62,13 @@ def collect(payment_method: str = "tok_visa", *, now: datetime = NOON) -> Paymen
     return PaymentIntent.objects.get(order_id=request.order_id)
 
 
-def refund_at_the_gateway(ledger: LedgerGateway, intent: PaymentIntent, *, key: str = "by-hand") -> None:
+def refund_at_the_gateway(ledger: RecordingGateway, intent: PaymentIntent, *, key: str = "by-hand") -> None:
     """
     Refund 20.00 GBP of an intent's charge in the gateway's books only.
     """
     reference = f"instant-{intent.pk}"
     request = RefundRequest(idempotency_key=key, charge_reference=reference, amount=2_000, currency="GBP")
-    ledger.refunded[key] = request
+    ledger.refund(request)
 
 
 def reconcile(since: datetime | None = None) -> ReconciliationReport:
@@ -108,22 +98,19 @@ class TestReconcile:
 
     def test_leaves_out_payments_that_were_opened_at_another_gateway(self, paid, ledger):
         PaymentIntent.objects.update(gateway="payments.gateway.adapters.former.FormerGateway")
-        ledger.captured.clear()
+        ledger.edit_statement = lambda _: None
 
         assert reconcile() == NOTHING
 
     def test_leaves_out_captures_that_were_recorded_after_the_statement(self, paid, ledger):
-        ledger.captured.clear()
+        ledger.edit_statement = lambda _: None
         Capture.objects.update(captured_at=LATER + timedelta(seconds=1))
 
         assert differences(reconcile()) == []
 
     @pytest.mark.parametrize("problem", [TimedOut, Unreachable])
-    def test_raises_that_the_gateway_could_not_be_queried(self, ledger, monkeypatch, problem):
-        def fail(since: datetime | None) -> Iterable[StatementEntry]:
-            raise problem
-
-        monkeypatch.setattr(ledger, "statement", fail)
+    def test_raises_that_the_gateway_could_not_be_queried(self, ledger, problem):
+        ledger.statement_error = problem()
 
         with pytest.raises(problem):
             reconcile()
@@ -135,8 +122,11 @@ class TestReconcile:
 
 class TestReconcileSince:
     @pytest.fixture(autouse=True)
-    def dated(self, monkeypatch) -> LedgerGateway:
-        ledger = DatedLedger()
+    def dated(self, monkeypatch) -> RecordingGateway:
+        """
+        A gateway that captures every charge a month before noon.
+        """
+        ledger = RecordingGateway(Ledger(clock=lambda: NOON - timedelta(days=30)))
         monkeypatch.setattr("payments.gateway.protocol.current", lambda: ledger)
         return ledger
 
@@ -154,7 +144,7 @@ class TestReconcileSince:
 
     def test_finds_captures_that_only_our_books_have_since_then(self, dated):
         collect()
-        dated.captured.clear()
+        dated.edit_statement = lambda _: None
 
         assert [it.kind for it in reconcile(NOON - timedelta(days=2)).left] == [DifferenceKind.MISSING]
         assert reconcile(NOON + timedelta(minutes=1)).left == []
@@ -252,13 +242,13 @@ class TestDifferencesLeftToAnOperator:
         self.assert_left(DifferenceKind.STRANGE, key="strange")
 
     def test_a_capture_that_the_gateway_does_not_have(self, paid, ledger):
-        ledger.captured.clear()
+        ledger.edit_statement = lambda _: None
 
         self.assert_left(DifferenceKind.MISSING, paid)
 
     @pytest.mark.parametrize(("amount", "currency"), [(4_499, "GBP"), (4_500, "USD")])
     def test_a_capture_of_another_amount_or_currency(self, paid, ledger, amount, currency):
-        capture_other_amount(ledger, paid, amount, currency)
+        ledger.edit_statement = lambda entry: replace(entry, captured=Money(amount, currency))
 
         self.assert_left(DifferenceKind.DIFFERENT, paid)
 
@@ -269,7 +259,7 @@ class TestDifferencesLeftToAnOperator:
 
     def test_a_refund_of_another_amount(self, paid, ledger):
         (key,) = ledger.refunded
-        ledger.refunded[key] = replace(ledger.refunded[key], amount=1_999)
+        ledger.edit_statement = lambda entry: replace(entry, refunds={key: 1_999})
 
         self.assert_left(DifferenceKind.REFUND_STRANGE, paid)
 
@@ -281,7 +271,7 @@ class TestDifferencesLeftToAnOperator:
         self.assert_left(DifferenceKind.REFUND_STRANGE, paid)
 
     def test_a_refund_that_the_gateway_does_not_have(self, paid, ledger):
-        ledger.refunded.clear()
+        ledger.edit_statement = lambda entry: replace(entry, refunds={})
 
         self.assert_left(DifferenceKind.REFUND_MISSING, paid)
 
@@ -305,7 +295,7 @@ class TestReconcileLately:
 
     def test_logs_what_is_left_to_an_operator(self, ledger, caplog):
         intent = collect(now=timezone.now())
-        ledger.captured.clear()
+        ledger.edit_statement = lambda _: None
 
         reconciliation.reconcile_lately()
 
@@ -313,13 +303,9 @@ class TestReconcileLately:
         assert f"reference='instant-{intent.pk}'" in record.getMessage()
 
     @pytest.mark.parametrize("problem", [TimedOut("no answer"), Unreachable("no route")], ids=["silent", "away"])
-    def test_waits_for_the_next_hour_when_the_gateway_cannot_be_queried(self, ledger, monkeypatch, problem, caplog):
+    def test_waits_for_the_next_hour_when_the_gateway_cannot_be_queried(self, ledger, problem, caplog):
         intent = collect("tok_timeout")
-
-        def fail(since: datetime | None) -> Iterable[StatementEntry]:
-            raise problem
-
-        monkeypatch.setattr(ledger, "statement", fail)
+        ledger.statement_error = problem
 
         reconciliation.reconcile_lately()
 

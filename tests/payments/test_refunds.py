@@ -5,10 +5,8 @@ from messaging.contracts import PaymentAnomalyFound, PaymentRefunded
 from messaging.subscribers import NotReady, PartlyUnavailable
 from payments import refunds
 from payments.charges import services
-from payments.gateway import protocol
-from payments.gateway.protocol import Answer, Outcome, RefundRequest, TimedOut, Unreachable
+from payments.gateway.protocol import Answer, Outcome, TimedOut, Unreachable
 from payments.models import Capture, PaymentIntent, Refund
-from tests.gateways import LedgerGateway
 from tests.outbox import allowed_for_a_hundredfold, counting_statements, published
 from tests.payments.scenes import (
     NOON,
@@ -33,9 +31,14 @@ def paid(ledger) -> str:
     return request.order_id
 
 
-class RefusingGateway(LedgerGateway):
-    def refund(self, request: RefundRequest) -> Answer:
-        return Answer(outcome=Outcome.DECLINED, reason="card_closed")
+@pytest.fixture
+def refused(ledger) -> str:
+    """
+    The id of an order that paid 100.00 GBP, and whose first refund the gateway declines.
+    """
+    request = payment_requested(amount=10_000, payment_method="tok_refund_declined")
+    services.collect([request], now=NOON)
+    return request.order_id
 
 
 def add_surplus(order_id: str, amount: int, currency: str = "GBP") -> None:
@@ -51,8 +54,8 @@ class TestRefund:
         drain()
 
         (sent,) = ledger.refunded.values()
-        assert (sent.idempotency_key, sent.amount, sent.currency) == (str(refund.pk), 6_000, "GBP")
-        assert [f"instant-{key}" for key in ledger.captured] == [sent.charge_reference]
+        assert (sent.key, sent.amount, sent.currency) == (str(refund.pk), 6_000, "GBP")
+        assert list(ledger.captured) == [sent.charge]
         assert published(PaymentRefunded) == [
             PaymentRefunded(
                 order_id=paid,
@@ -125,27 +128,24 @@ class TestRefund:
 
 
 class TestSend:
-    def test_makes_an_amount_refundable_again_and_alerts_the_operator_when_it_is_refused(
-        self, paid, drain, monkeypatch
-    ):
-        request_refund(paid, 10_000)
-        monkeypatch.setattr(protocol, "current", RefusingGateway)
+    def test_makes_an_amount_refundable_again_and_alerts_the_operator_when_it_is_refused(self, refused, drain):
+        request_refund(refused, 10_000)
 
         drain()
 
         assert refund_rows() == [RefundRow(10_000, "failed")]
-        assert Refund.objects.get().failure_reason == "card_closed"
+        assert Refund.objects.get().failure_reason == "account_closed"
         assert capture_rows() == [CaptureRow(10_000)]
         assert published(PaymentRefunded) == []
         assert published(PaymentAnomalyFound) == [
             PaymentAnomalyFound(
-                order_id=paid, anomaly="refund_refused", amount=10_000, currency="GBP", detail="card_closed"
+                order_id=refused, anomaly="refund_refused", amount=10_000, currency="GBP", detail="account_closed"
             )
         ]
         assert [(message.to, message.subject) for message in mail.outbox] == [
-            (["operator@example.com"], f"The gateway rejected a refund: {paid}")
+            (["operator@example.com"], f"The gateway rejected a refund: {refused}")
         ]
-        request_refund(paid, 10_000)
+        request_refund(refused, 10_000)
 
     @pytest.mark.parametrize(
         ("silence", "status"),

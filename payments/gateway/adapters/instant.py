@@ -1,5 +1,5 @@
 """
-A gateway in this process, for trying the shop and for tests: it answers at once and never calls back.
+A gateway that stores nothing, for a shop without a second process: it decides by the simulator's behaviours.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,15 +18,15 @@ from payments.gateway.protocol import (
     TimedOut,
     WebhookPayload,
 )
+from payments.simulator.behaviours import APPROVED, Behaviour, special
 
 
 class InstantGateway:
     """
-    Decide by the payment method's token and remember nothing, for it answers the same for the same charge whenever it
-    is asked.
+    Decide a charge by its token alone, so that every process gives the same answer at any time.
 
-    `tok_declined` is declined; `tok_timeout` captures the money but the answer is lost; `tok_pending` waits for a
-    customer who never agrees; every other token is approved.
+    Tokens that decline do so; `tok_pending` stays processing; `tok_timeout` captures, and the answer to its charge is
+    lost; every other token is approved, without a fault.
     """
 
     checkout = Checkout(
@@ -40,15 +40,16 @@ class InstantGateway:
     )
 
     def charge(self, charge: ChargeRequest) -> Answer:
-        if charge.payment_method == "tok_timeout":
+        if _behaviour(charge).name == "answer_lost_charged":
             raise TimedOut("The gateway did not answer in time.")
         return self.look_up(charge)
 
     def look_up(self, charge: ChargeRequest) -> Answer:
-        if charge.payment_method == "tok_declined":
-            return Answer(outcome=Outcome.DECLINED, reason="card_declined", reference=_reference(charge))
-        outcome = Outcome.PROCESSING if charge.payment_method == "tok_pending" else Outcome.SUCCEEDED
-        return Answer(outcome=outcome, reference=_reference(charge))
+        behaviour, reference = _behaviour(charge), f"instant-{charge.idempotency_key}"
+        if behaviour.declines_by:
+            return Answer(outcome=Outcome.DECLINED, reason=behaviour.declines_by, reference=reference)
+        outcome = Outcome.PROCESSING if behaviour.name == "pending" else Outcome.SUCCEEDED
+        return Answer(outcome=outcome, reference=reference)
 
     def cancel(self, charge: ChargeRequest) -> Answer:
         answer = self.look_up(charge)
@@ -58,11 +59,11 @@ class InstantGateway:
         return Answer(outcome=Outcome.SUCCEEDED, reference=f"instant-{request.idempotency_key}")
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload | None:
-        raise InvalidSignature("This gateway never calls back.")
+        raise InvalidSignature("This gateway sends no webhooks.")
 
     def statement(self, since: datetime | None) -> Iterable[StatementEntry]:
         raise NoStatement("The instant gateway keeps no books.")
 
 
-def _reference(charge: ChargeRequest) -> str:
-    return f"instant-{charge.idempotency_key}"
+def _behaviour(charge: ChargeRequest) -> Behaviour:
+    return special(charge.payment_method) or APPROVED

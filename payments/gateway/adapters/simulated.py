@@ -132,20 +132,7 @@ class SimulatedGateway:
         return _answer(self._call("POST", *path, key=request.idempotency_key, body=body))
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload | None:
-        event_id = _verified_id(body, headers, now)
-        try:
-            data = msgspec.json.decode(body, type=_WebhookBody).data
-        except UNREADABLE as error:
-            raise MalformedPayload(str(error)) from error
-        return WebhookPayload(
-            event_id=event_id,
-            fingerprint=sha256(body).hexdigest(),
-            charge_key=data.key,
-            order_id=data.order_id,
-            reference=data.reference,
-            outcome=data.status,
-            claimed=Money(data.amount, data.currency),
-        )
+        return read_payload(_verified_id(body, headers, now), body)
 
     def statement(self, since: datetime | None) -> Iterable[StatementEntry]:
         query = "?" + urlencode({"since": since.isoformat()}) if since else ""
@@ -183,6 +170,27 @@ class SimulatedGateway:
             retries=False,
             timeout=urllib3.Timeout(connect=2, read=settings.PAYMENTS.timeout_seconds),
         )
+
+
+def read_payload(event_id: str, body: bytes) -> WebhookPayload:
+    """
+    Read the body of a webhook whose signature was verified.
+
+    :raises MalformedPayload: if it cannot be read.
+    """
+    try:
+        data = msgspec.json.decode(body, type=_WebhookBody).data
+    except UNREADABLE as error:
+        raise MalformedPayload(str(error)) from error
+    return WebhookPayload(
+        event_id=event_id,
+        fingerprint=sha256(body).hexdigest(),
+        charge_key=data.key,
+        order_id=data.order_id,
+        reference=data.reference,
+        outcome=data.status,
+        claimed=Money(data.amount, data.currency),
+    )
 
 
 def _answer(called: tuple[int, bytes]) -> Answer:

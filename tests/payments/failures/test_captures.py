@@ -2,7 +2,6 @@
 Captures that are late, unknown, or of another amount than requested, numbered as in the list of failures.
 """
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,10 +9,11 @@ from django.utils import timezone
 
 from messaging.backoff import MAX_DEFERRALS
 from messaging.models import Delivery
-from payments.gateway.protocol import Answer, ChargeRequest, Money, Outcome, TimedOut, Unreachable
+from payments.charges.gateway_queries import charge_request
+from payments.gateway.protocol import Money, Outcome, TimedOut, Unreachable
 from payments.models import PaymentIntent, WebhookEvent
 from tests.factories import make_stock
-from tests.gateways import LedgerGateway
+from tests.gateways import RecordingGateway
 from tests.journeys.story import letters, place, shelf, story
 from tests.payments.scenes import (
     CaptureRow,
@@ -30,11 +30,6 @@ pytestmark = pytest.mark.django_db
 DUE = timedelta(minutes=16)
 LEASE_OVER = timedelta(minutes=1)
 KEPT, RETURNED = CaptureRow(4_500), CaptureRow(4_500, returned=4_500)
-
-
-def use(gateway: LedgerGateway, monkeypatch) -> LedgerGateway:
-    monkeypatch.setattr("payments.gateway.protocol.current", lambda: gateway)
-    return gateway
 
 
 @pytest.fixture
@@ -80,7 +75,7 @@ class TestF3PaidAfterItExpired:
         drain()
 
         self.assert_refunded_once(api, ledger, order)
-        assert [it.charge_reference for it in ledger.refunded.values()] == [f"instant-{intent.pk}"]
+        assert [it.charge for it in ledger.refunded.values()] == [str(intent.pk)]
         assert sorted(letters()) == [
             "A refund for your order",
             "A payment arrived after its order had ended:",
@@ -102,17 +97,19 @@ class TestF3PaidAfterItExpired:
 
         self.assert_refunded_once(api, ledger, order)
 
-    def test_is_cancelled_while_it_is_not_captured(self, api, drain, ledger, pending):
+    def test_is_cancelled_while_it_is_not_captured(self, api, drain, pending, monkeypatch):
         order, intent = pending
         drain(after=DUE)
-        ledger.cancelled.clear()
+        gateway = RecordingGateway()
+        gateway.charge(charge_request(intent))
+        monkeypatch.setattr("payments.gateway.protocol.current", lambda: gateway)
 
-        deliver(ledger, payload_of(intent, Outcome.PROCESSING), now=timezone.now())
+        deliver(gateway, payload_of(intent, Outcome.PROCESSING), now=timezone.now())
         drain()
 
         assert story(api, order)[-1] == "expired"
-        assert ledger.cancelled == {str(intent.pk)}
-        assert (capture_rows(), refund_rows(), ledger.refunded) == ([], [], {})
+        assert gateway.cancelled == {str(intent.pk)}
+        assert (capture_rows(), refund_rows(), gateway.refunded) == ([], [], {})
 
 
 class TestF4ExpiryOfAPaidOrder:
@@ -146,28 +143,16 @@ class TestF4ExpiryOfAPaidOrder:
         assert story(api, order)[-1] == "confirmed"
 
 
-class CrashingLedger(LedgerGateway):
-    """
-    The process that makes the first charge dies before it receives the answer.
-    """
-
-    def charge(self, charge: ChargeRequest) -> Answer:
-        answer = super().charge(charge)
-        if self.calls["charge"] == 1:
-            raise KeyboardInterrupt
-        return answer
-
-
 class TestF17ChargedByAProcessThatDied:
     @pytest.fixture
-    def crashed(self, api, drain, monkeypatch) -> tuple[str, LedgerGateway]:
-        gateway = use(CrashingLedger(), monkeypatch)
+    def crashed(self, api, drain, ledger) -> tuple[str, RecordingGateway]:
+        ledger.lost_answers.append(KeyboardInterrupt())
         make_stock(1)
         order = place(api)
         with pytest.raises(KeyboardInterrupt):
             drain()
-        assert (len(gateway.captured), capture_rows()) == (1, [])
-        return order, gateway
+        assert (len(ledger.captured), capture_rows()) == (1, [])
+        return order, ledger
 
     def test_is_charged_again_with_the_key_that_was_stored_before(self, api, drain, crashed):
         order, gateway = crashed
@@ -190,23 +175,10 @@ class TestF17ChargedByAProcessThatDied:
         assert (gateway.calls["charge"], capture_rows()) == (1, [KEPT])
 
 
-class WrongLedger(LedgerGateway):
-    """
-    Captures another amount or currency than requested.
-    """
-
-    def __init__(self, **instead: object) -> None:
-        super().__init__()
-        self.instead = instead
-
-    def charge(self, charge: ChargeRequest) -> Answer:
-        return super().charge(replace(charge, **self.instead))
-
-
 class TestF19AnotherAmountCaptured:
     @pytest.mark.parametrize("instead", [{"amount": 4_499}, {"amount": 4_501}, {"currency": "USD"}])
-    def test_cancels_the_order_and_refunds_the_money(self, api, drain, monkeypatch, instead):
-        gateway = use(WrongLedger(**instead), monkeypatch)
+    def test_cancels_the_order_and_refunds_the_money(self, api, drain, ledger, instead):
+        ledger.distortion = instead
         make_stock(1)
         order = place(api)
 
@@ -216,7 +188,7 @@ class TestF19AnotherAmountCaptured:
         assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "payment_failed"]
         assert (api.get(order).json()["refunded"], shelf()) == (0, (1, 0))
         assert capture_rows() == [CaptureRow(*money, surplus=True, returned=money.amount)]
-        assert [(it.amount, it.currency) for it in gateway.refunded.values()] == [money]
+        assert [(it.amount, it.currency) for it in ledger.refunded.values()] == [money]
         assert "A payment differs from the total of its order:" in letters()
         assert letters().count("A refund for your order") == 1
 

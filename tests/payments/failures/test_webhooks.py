@@ -18,7 +18,7 @@ from payments.gateway.protocol import InvalidSignature, Money, Outcome, Timestam
 from payments.models import PaymentIntent, WebhookEvent
 from payments.webhooks import inbox, processing
 from tests.factories import make_stock, place_order
-from tests.gateways import LedgerGateway
+from tests.gateways import RecordingGateway
 from tests.journeys.story import letters, place, story
 from tests.outbox import announced, published
 from tests.payments.scenes import (
@@ -177,7 +177,7 @@ class TestF8OutOfOrder:
         Outcome.PROCESSING: ("processing", {}),
     }
 
-    def decide(self, outcome: Outcome, ledger: LedgerGateway, intent: PaymentIntent) -> None:
+    def decide(self, outcome: Outcome, ledger: RecordingGateway, intent: PaymentIntent) -> None:
         """
         Decide a charge at the gateway.
         """
@@ -185,9 +185,9 @@ class TestF8OutOfOrder:
         if outcome is Outcome.SUCCEEDED:
             ledger.approve(key)
         elif outcome is Outcome.CANCELLED:
-            ledger.cancelled.add(key)
+            ledger.processor.cancel(key)
         elif outcome is Outcome.DECLINED:
-            ledger.charges[key] = replace(ledger.charges[key], payment_method="tok_declined")
+            ledger.decline(key)
 
     @pytest.mark.parametrize("claims", list(permutations(CLAIMS)), ids=lambda claims: "-".join(it[:4] for it in claims))
     @pytest.mark.parametrize("truth", ENDS)

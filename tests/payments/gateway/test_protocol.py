@@ -42,6 +42,6 @@ class TestPaymentStoredWithTheEarlierPath:
         services.ask_again({request.order_id: 1}, now=NOON)
         assert status_of(request) == "succeeded"
 
-        ledger.captured.clear()
+        ledger.edit_statement = lambda _: None
         report = reconciliation.reconcile(since=None, now=NOON.replace(hour=13))
         assert [difference.kind for difference in report.left] == ["missing"]

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from io import StringIO
 
@@ -8,36 +7,17 @@ from django.core.management import CommandError
 from django.utils import timezone
 
 from payments.charges import services
-from payments.gateway.protocol import StatementEntry, TimedOut, Unreachable
+from payments.gateway.protocol import TimedOut, Unreachable
 from payments.models import PaymentIntent
 from tests.commands import Terminal, run, run_json
-from tests.gateways import LedgerGateway
+from tests.gateways import RecordingGateway
 from tests.payments.scenes import CaptureRow, capture_rows, payment_requested
 
 pytestmark = pytest.mark.django_db
 
 
-class ObservedLedger(LedgerGateway):
-    """
-    Records since when its statement was requested, and raises a problem if it is given one.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.requested: list[datetime | None] = []
-        self.problem: Exception | None = None
-
-    def statement(self, since: datetime | None) -> Iterable[StatementEntry]:
-        self.requested.append(since)
-        if self.problem:
-            raise self.problem
-        return super().statement(since)
-
-
 @pytest.fixture
-def gateway(monkeypatch) -> ObservedLedger:
-    ledger = ObservedLedger()
-    monkeypatch.setattr("payments.gateway.protocol.current", lambda: ledger)
+def gateway(ledger) -> RecordingGateway:
     return ledger
 
 
@@ -56,7 +36,7 @@ def missing(gateway) -> PaymentIntent:
     A payment that is captured in our books only.
     """
     services.collect([payment_requested()], now=timezone.now())
-    gateway.captured.clear()
+    gateway.edit_statement = lambda _: None
     return PaymentIntent.objects.get()
 
 
@@ -122,7 +102,7 @@ class TestExitStatus:
 
     @pytest.mark.parametrize("problem", [TimedOut("no answer"), Unreachable("no route")], ids=["silent", "away"])
     def test_is_3_when_the_gateway_could_not_be_queried(self, gateway, problem):
-        gateway.problem = problem
+        gateway.statement_error = problem
 
         with pytest.raises(CommandError, match=f"The gateway could not be queried: {problem}") as error:
             run("reconcile_payments")
@@ -138,10 +118,10 @@ class TestSince:
     def test_requests_all_entries_or_those_since_a_day_earlier(self, gateway, arguments, requested):
         run("reconcile_payments", *arguments)
 
-        assert gateway.requested == [requested]
+        assert gateway.statements == [requested]
 
     def test_rejects_what_is_no_date(self, gateway):
         with pytest.raises(CommandError, match="'lately' is not a date"):
             run("reconcile_payments", "--since", "lately")
 
-        assert gateway.requested == []
+        assert gateway.statements == []

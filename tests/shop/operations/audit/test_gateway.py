@@ -12,7 +12,7 @@ from django.utils import timezone
 from payments.gateway.protocol import ChargeRequest, RefundRequest, TimedOut, Unreachable
 from payments.models import Capture, Refund
 from shop.operations import audit
-from tests.gateways import LedgerGateway
+from tests.gateways import RecordingGateway
 from tests.shop.operations.audit.day import HOUR, Day, live_a_day, violated
 
 pytestmark = pytest.mark.django_db
@@ -31,9 +31,13 @@ def o8_verdict(*, after: timedelta = timedelta()) -> str:
     return verdict
 
 
-def charge_of(order, ledger: LedgerGateway) -> ChargeRequest:
-    [charge] = [charge for charge in ledger.captured.values() if charge.order_id == str(order.pk)]
-    return charge
+def charge_again(order, ledger: RecordingGateway, *, order_id: str) -> None:
+    """
+    Charge as much as this order's payment, under a new key and for the order of this id.
+    """
+    [charge] = [charge for charge in ledger.charges.values() if charge.order_id == str(order.pk)]
+    money = {"amount": charge.amount, "currency": charge.currency, "payment_method": "tok_visa"}
+    ledger.charge(ChargeRequest(idempotency_key=str(uuid4()), order_id=order_id, **money))
 
 
 class TestStatement:
@@ -45,11 +49,8 @@ class TestStatement:
         assert "O8" not in {result.id for result in audit.run(now=timezone.now()).results}
 
     @pytest.mark.parametrize("error", [TimedOut("No answer after 5 s."), Unreachable("Connection refused.")])
-    def test_is_unknown_with_the_reason_if_the_gateway_does_not_answer(self, day, ledger, monkeypatch, error):
-        def fail(since):
-            raise error
-
-        monkeypatch.setattr(ledger, "statement", fail)
+    def test_is_unknown_with_the_reason_if_the_gateway_does_not_answer(self, day, ledger, error):
+        ledger.statement_error = error
 
         [result] = [result for result in audit.run(now=timezone.now()).results if result.id == "O8"]
 
@@ -57,43 +58,40 @@ class TestStatement:
         assert (result.verdict, result.evaluated, result.reason) == ("unknown", 0, reason)
 
     def test_may_have_a_recent_payment_that_is_not_recorded_yet(self, day, ledger):
-        key = str(uuid4())
-        ledger.captured[key] = replace(charge_of(day.ada, ledger), idempotency_key=key)
+        charge_again(day.ada, ledger, order_id=str(day.ada.pk))
 
         assert o8_verdict() == "ok"
         assert o8_verdict(after=LATER) == "violation"
 
     def test_may_lack_a_payment_that_was_just_recorded(self, day, ledger):
-        del ledger.captured[charge_of(day.bob, ledger).idempotency_key]
+        ledger.edit_statement = lambda entry: None if entry.order_id == str(day.bob.pk) else entry
 
         assert o8_verdict() == "ok"
 
     def test_differs_by_a_payment_for_an_unknown_order(self, day, ledger):
-        key = str(uuid4())
-        ledger.captured[key] = replace(charge_of(day.ada, ledger), idempotency_key=key, order_id=str(uuid4()))
+        charge_again(day.ada, ledger, order_id=str(uuid4()))
 
         assert o8_verdict(after=LATER) == "violation"
 
     def test_differs_by_a_missing_payment(self, day, ledger):
-        del ledger.captured[charge_of(day.bob, ledger).idempotency_key]
+        ledger.edit_statement = lambda entry: None if entry.order_id == str(day.bob.pk) else entry
 
         assert o8_verdict(after=LATER) == "violation"
 
     def test_differs_by_an_amount(self, day, ledger):
-        charge = charge_of(day.bob, ledger)
-        ledger.captured[charge.idempotency_key] = replace(charge, amount=charge.amount - 1)
+        ledger.edit_statement = lambda entry: replace(entry, captured=entry.captured._replace(amount=1))
 
         assert o8_verdict(after=LATER) == "violation"
 
     def test_differs_by_an_unrequested_refund(self, day, ledger):
         reference = Capture.objects.get(intent__order_id=day.bob.pk).reference
         unrequested = RefundRequest(idempotency_key=str(uuid4()), charge_reference=reference, amount=1, currency="GBP")
-        ledger.refunded[unrequested.idempotency_key] = unrequested
+        ledger.refund(unrequested)
 
         assert o8_verdict(after=LATER) == "violation"
 
     def test_differs_by_a_missing_refund(self, day, ledger):
-        ledger.refunded.clear()
+        ledger.edit_statement = lambda entry: replace(entry, refunds={})
 
         assert o8_verdict(after=LATER) == "violation"
 
