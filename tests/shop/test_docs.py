@@ -115,6 +115,16 @@ def test_failures_and_bad_input_list_every_number_that_tests_name():
     assert named - listed == set()
 
 
+def test_decisions_have_a_number_of_their_own_a_status_and_a_date():
+    decisions = sorted(ROOT.glob("docs/decisions/*.md"))
+    beginnings = [path.read_text(encoding="utf-8").splitlines()[:4] for path in decisions]
+
+    numbers = [int(path.name.partition("-")[0]) for path in decisions]
+    assert numbers == list(range(1, len(decisions) + 1))
+    assert [title.partition(".")[0] for title, *_ in beginnings] == [f"# {number}" for number in numbers]
+    assert all(status.startswith("- Status: ") and date.startswith("- Date: 20") for *_, status, date in beginnings)
+
+
 def _tests() -> Iterator[str]:
     for path in ROOT.glob("tests/**/*.py"):
         yield path.read_text(encoding="utf-8")
