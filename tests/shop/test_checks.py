@@ -45,25 +45,75 @@ def warnings_with(findings_with) -> Callable[..., list[str]]:
     return warnings_with
 
 
+ERRORS = [
+    (
+        {"PAYMENTS": {"gateway": "gateways.Instant"}},
+        ("shop.E001", "'gateways.Instant' cannot be imported: No module named 'gateways'."),
+        "Set PAYMENT_GATEWAY to the dotted path of a class.",
+    ),
+    (
+        {"EMAIL_BACKEND": "smtp"},
+        ("shop.E001", "'smtp' cannot be imported: smtp doesn't look like a module path."),
+        "Set EMAIL_BACKEND to the dotted path of a class.",
+    ),
+    *(
+        (
+            {"ORDERS": {"reminder_seconds": reminder, "payment_due_seconds": 1800}},
+            ("shop.E003", f"Customers would be reminded after {reminder} s, but payments are due after 1800 s."),
+            "Set ORDER_REMINDER_SECONDS below ORDER_PAYMENT_DUE_SECONDS.",
+        )
+        for reminder in (1800, 1801)
+    ),
+    *(
+        (
+            {"ORDERS": {"currency": currency}},
+            ("shop.E004", f"{currency!r} is not a currency."),
+            "Set SHOP_CURRENCY to an ISO 4217 code, such as GBP.",
+        )
+        for currency in ("gbp", "POUNDS", "XQQ", "XAU", "DEM", "")
+    ),
+    *(
+        (
+            {"REDIS_URL": url},
+            ("shop.E005", "REDIS_URL is not an address of Redis."),
+            "Begin REDIS_URL with redis://, or remove it.",
+        )
+        for url in ("http://127.0.0.1:6379", "127.0.0.1:6379")
+    ),
+    (
+        {"EMAIL_TIMEOUT": 20, "MESSAGING": {"handler_limit_seconds": 20}},
+        ("shop.E006", "Sending mail may take 20 s, but a worker is ended after 20 s."),
+        "Set EMAIL_TIMEOUT below MESSAGING_HANDLER_LIMIT_SECONDS.",
+    ),
+    (
+        {"EMAIL_USE_TLS": True, "EMAIL_USE_SSL": True},
+        ("shop.E007", "EMAIL_USE_TLS and EMAIL_USE_SSL are both on."),
+        "Switch off EMAIL_USE_TLS or EMAIL_USE_SSL.",
+    ),
+    (
+        {"PAYMENTS": {"timeout_seconds": 11}, "MESSAGING": {"handler_limit_seconds": 20}},
+        ("shop.E009", "The gateway may take 11 s for each of two requests, but a worker is ended after 20 s."),
+        "Set PAYMENT_TIMEOUT_SECONDS to at most half of MESSAGING_HANDLER_LIMIT_SECONDS.",
+    ),
+    *(
+        (
+            {"PAYMENTS": {"gateway": SIMULATED_GATEWAY, "webhook_secrets": secrets}},
+            ("shop.E010", "A webhook secret is missing, too short, or malformed."),
+            "Set PAYMENT_WEBHOOK_SECRETS to what the gateway issued: whsec_ and at least 24 bytes in base64.",
+        )
+        for secrets in ((), ("whsec_c2hvcnQ=",), ("secret" * 10,), (GOOD_SECRET, ""))
+    ),
+]
+
+
 class TestErrors:
-    def test_are_none_with_the_defaults(self, findings_with):
-        assert findings_with() == []
+    @pytest.mark.parametrize(
+        ("changes", "problem", "hint"), [pytest.param(*row, id=f"{row[1][0]}-{row[0]}") for row in ERRORS]
+    )
+    def test_name_the_problem_and_what_to_set(self, findings_with, changes, problem, hint):
+        assert findings_with(**changes) == [(*problem, hint)]
 
-    def test_reject_a_gateway_that_cannot_be_imported(self, findings_with):
-        problem = "'gateways.Instant' cannot be imported: No module named 'gateways'."
-
-        assert findings_with(PAYMENTS={"gateway": "gateways.Instant"}) == [
-            ("shop.E001", problem, "Set PAYMENT_GATEWAY to the dotted path of a class.")
-        ]
-
-    def test_reject_a_mail_backend_that_cannot_be_imported(self, findings_with):
-        problem = "'smtp' cannot be imported: smtp doesn't look like a module path."
-
-        assert findings_with(EMAIL_BACKEND="smtp") == [
-            ("shop.E001", problem, "Set EMAIL_BACKEND to the dotted path of a class.")
-        ]
-
-    def test_reject_numbers_below_their_minimum(self, findings_with):
+    def test_name_each_number_below_its_minimum(self, findings_with):
         messaging = {"batch_size": 0, "max_attempts": -1, "relay_workers": 0}
         throttling = {"account_per_minute": -1, "trusted_proxies": -1}
 
@@ -76,75 +126,21 @@ class TestErrors:
             ("shop.E008", "TRUSTED_PROXIES is -1.", "Set TRUSTED_PROXIES to 0 or more."),
         ]
 
-    def test_accept_the_minimum(self, findings_with):
-        messaging = {"batch_size": 1, "relay_workers": 1}
-
-        assert findings_with(MESSAGING=messaging, THROTTLING={"account_per_minute": 0}, EMAIL_TIMEOUT=1) == []
-
-    @pytest.mark.parametrize("reminder", [1800, 1801])
-    def test_reject_a_reminder_after_the_deadline(self, findings_with, reminder):
-        problem = f"Customers would be reminded after {reminder} s, but payments are due after 1800 s."
-
-        assert findings_with(ORDERS={"reminder_seconds": reminder, "payment_due_seconds": 1800}) == [
-            ("shop.E003", problem, "Set ORDER_REMINDER_SECONDS below ORDER_PAYMENT_DUE_SECONDS.")
-        ]
-
-    @pytest.mark.parametrize("currency", ["gbp", "POUNDS", "XQQ", "XAU", "DEM", ""])
-    def test_reject_an_unknown_currency(self, findings_with, currency):
-        assert findings_with(ORDERS={"currency": currency}) == [
-            ("shop.E004", f"{currency!r} is not a currency.", "Set SHOP_CURRENCY to an ISO 4217 code, such as GBP.")
-        ]
-
     @pytest.mark.parametrize(
-        "address", ["redis://127.0.0.1:6379/0", "rediss://cache.example.com", "unix:///redis.sock"]
+        "changes",
+        [
+            {},
+            {"MESSAGING": {"batch_size": 1, "relay_workers": 1}, "THROTTLING": {"account_per_minute": 0}},
+            {"EMAIL_TIMEOUT": 1},
+            {"REDIS_URL": "redis://127.0.0.1:6379/0"},
+            {"REDIS_URL": "rediss://cache.example.com"},
+            {"REDIS_URL": "unix:///redis.sock"},
+            {"PAYMENTS": {"gateway": SIMULATED_GATEWAY, "webhook_secrets": (GOOD_SECRET, GOOD_SECRET)}},
+            {"PAYMENTS": {"gateway": INSTANT_GATEWAY, "webhook_secrets": ()}},
+        ],
     )
-    def test_accept_an_address_of_redis(self, findings_with, address):
-        assert findings_with(REDIS_URL=address) == []
-
-    @pytest.mark.parametrize("address", ["http://127.0.0.1:6379", "127.0.0.1:6379"])
-    def test_reject_another_address_for_redis(self, findings_with, address):
-        assert findings_with(REDIS_URL=address) == [
-            ("shop.E005", "REDIS_URL is not an address of Redis.", "Begin REDIS_URL with redis://, or remove it.")
-        ]
-
-    def test_reject_a_mail_timeout_that_outlasts_a_worker(self, findings_with):
-        problem = "Sending mail may take 20 s, but a worker is ended after 20 s."
-
-        assert findings_with(EMAIL_TIMEOUT=20, MESSAGING={"handler_limit_seconds": 20}) == [
-            ("shop.E006", problem, "Set EMAIL_TIMEOUT below MESSAGING_HANDLER_LIMIT_SECONDS.")
-        ]
-
-    def test_reject_two_encryptions_of_mail(self, findings_with):
-        problem = "EMAIL_USE_TLS and EMAIL_USE_SSL are both on."
-
-        assert findings_with(EMAIL_USE_TLS=True, EMAIL_USE_SSL=True) == [
-            ("shop.E007", problem, "Switch off EMAIL_USE_TLS or EMAIL_USE_SSL.")
-        ]
-
-    def test_reject_a_gateway_timeout_that_outlasts_a_worker(self, findings_with):
-        problem = "The gateway may take 11 s for each of two requests, but a worker is ended after 20 s."
-        hint = "Set PAYMENT_TIMEOUT_SECONDS to at most half of MESSAGING_HANDLER_LIMIT_SECONDS."
-
-        assert findings_with(PAYMENTS={"timeout_seconds": 11}, MESSAGING={"handler_limit_seconds": 20}) == [
-            ("shop.E009", problem, hint)
-        ]
-
-    @pytest.mark.parametrize("secrets", [(), ("whsec_c2hvcnQ=",), ("secret" * 10,), (GOOD_SECRET, "")])
-    def test_reject_malformed_or_missing_webhook_secrets(self, findings_with, secrets):
-        problem = "A webhook secret is missing, too short, or malformed."
-        hint = "Set PAYMENT_WEBHOOK_SECRETS to what the gateway issued: whsec_ and at least 24 bytes in base64."
-
-        assert findings_with(PAYMENTS={"gateway": SIMULATED_GATEWAY, "webhook_secrets": secrets}) == [
-            ("shop.E010", problem, hint)
-        ]
-
-    @pytest.mark.parametrize(
-        ("gateway", "secrets"), [(SIMULATED_GATEWAY, (GOOD_SECRET, GOOD_SECRET)), (INSTANT_GATEWAY, ())]
-    )
-    def test_accept_several_webhook_secrets_and_none_for_a_gateway_without_webhooks(
-        self, findings_with, gateway, secrets
-    ):
-        assert findings_with(PAYMENTS={"gateway": gateway, "webhook_secrets": secrets}) == []
+    def test_are_none_for_valid_settings(self, findings_with, changes):
+        assert findings_with(**changes) == []
 
 
 class TestDeploymentWarnings:

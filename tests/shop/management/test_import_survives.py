@@ -130,19 +130,16 @@ class TestKilledImport:
 
 
 class TestProgress:
-    def test_is_shown_on_a_terminal(self, tmp_path, database):
+    def test_is_shown_on_a_terminal_but_not_in_a_pipe(self, tmp_path, database):
         terminal, stderr = pty.openpty()
 
-        output = import_one_invoice(tmp_path, database, stderr=stderr)
+        on_terminal = import_one_invoice(tmp_path, database, stderr=stderr)
         os.close(stderr)
+        in_pipe = import_one_invoice(tmp_path, database, stderr=subprocess.STDOUT)
 
         assert b"Importing" in os.read(terminal, 10_000)
-        assert json.loads(output)["accepted"] == 1
-
-    def test_is_not_shown_in_a_pipe(self, tmp_path, database):
-        output = import_one_invoice(tmp_path, database, stderr=subprocess.STDOUT)
-
-        assert json.loads(output)["accepted"] == 1
+        assert json.loads(on_terminal)["accepted"] == 1
+        assert json.loads(in_pipe)["already_imported"] == 1
 
 
 class TestExitStatus:
