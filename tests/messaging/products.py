@@ -29,6 +29,19 @@ class Clock:
         self._ahead += timedelta(seconds=seconds)
 
 
+class StoppedClock(Clock):
+    """
+    A clock that only moves when it is advanced. It is ahead of the real time, so that what is published is due.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._start = timezone.now() + timedelta(hours=1)
+
+    def __call__(self) -> datetime:
+        return self._start + self._ahead
+
+
 def added(sku: str, name: str = "") -> ProductAdded:
     return ProductAdded(sku=sku, name=name)
 

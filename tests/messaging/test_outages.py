@@ -6,11 +6,16 @@ from messaging.backoff import MAX_DEFERRALS
 from messaging.contracts import ProductAdded
 from messaging.models import Delivery
 from messaging.subscribers import NotReady, OutageObserved, PartlyUnavailable, Unavailable
-from tests.messaging.products import added, announce, record, recorded, statuses
+from tests.messaging.products import StoppedClock, added, announce, record, recorded, statuses
 
 pytestmark = pytest.mark.django_db
 
 CHAIRS = [f"CHAIR-{number}" for number in range(70)]
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    return StoppedClock()
 
 
 @pytest.fixture

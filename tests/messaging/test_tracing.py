@@ -70,7 +70,7 @@ class TestLogLinesOfWorkers:
 
         with tracing():
             announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
-        relay.drain()
+        relay.deliver_due()
 
         red, blue = (message.pk.hex for message in OutboxMessage.objects.order_by("id"))
         assert [(record.name, record.ids) for record in caplog.records] == [
