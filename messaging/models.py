@@ -48,9 +48,11 @@ class OutboxMessage(models.Model):
     version = models.PositiveSmallIntegerField()
     key = models.CharField(max_length=100, db_index=True)
     payload = models.TextField()
-    correlation_id = models.UUIDField(help_text="The message that began this story.")
+    correlation_id = models.UUIDField(help_text="The first message of the chain of causes.")
     causation_id = models.UUIDField(null=True, help_text="The message whose handling published this one.")
-    traceparent = models.CharField(max_length=55, blank=True, help_text="W3C trace context of the first request.")
+    traceparent = models.CharField(
+        max_length=55, blank=True, help_text="W3C trace context of the request that began it."
+    )
     published_at = models.DateTimeField()
 
     objects = OutboxMessageQuerySet.as_manager()
@@ -136,15 +138,18 @@ class Delivery(models.Model):
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
     due_at = models.DateTimeField()
     delayed = models.BooleanField(
-        default=False, help_text="Published for later: it does not hold its key until it is tried."
+        default=False,
+        help_text="Published for later: it delays no later message with its key before its first attempt.",
     )
-    suspect = models.BooleanField(default=False, help_text="A worker died with it: it is delivered alone.")
+    suspect = models.BooleanField(default=False, help_text="A worker died while handling it: it is delivered alone.")
     attempts = models.PositiveSmallIntegerField(default=0)
     deferrals = models.PositiveSmallIntegerField(default=0)
     claim_token = models.UUIDField(null=True)
     delivered_at = models.DateTimeField(null=True)
     error_class = models.CharField(max_length=200, blank=True)
-    fingerprint = models.CharField(max_length=16, blank=True, help_text="Equal for failures at the same place.")
+    fingerprint = models.CharField(
+        max_length=16, blank=True, help_text="Equal for errors of the same class and function."
+    )
 
     objects = DeliveryQuerySet.as_manager()
 
@@ -187,7 +192,7 @@ class Attempt(models.Model):
     failed_at = models.DateTimeField()
     error_class = models.CharField(max_length=200)
     error = models.TextField()
-    traceback = models.TextField(help_text="The end of it, at most 8 KB.")
+    traceback = models.TextField(help_text="The last 8,000 characters.")
 
     def __str__(self) -> str:
         return f"attempt {self.number}: {self.error_class}"
