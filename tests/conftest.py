@@ -51,6 +51,16 @@ def _test_settings(settings):
     )
 
 
+SLOWEST = ("tests/simulation/", "tests/concurrency/", "tests/shop/management/test_up.py", "tests/fuzz/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Start the slowest tests first, so that no worker runs one of them alone at the end.
+    """
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOWEST))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(call) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """

@@ -5,6 +5,7 @@ The environment of the processes under test: short times, and mail that is not s
 from pathlib import Path
 
 from tests.gateways import INSTANT
+from tests.processes import database_url
 from tests.programs import Cluster
 
 WORKERS = 2
@@ -24,9 +25,9 @@ ENVIRONMENT = {
 }
 
 
-def cluster_on(database_url: str, folder: Path, **changes: str) -> Cluster:
+def make_cluster(folder: Path, **changes: str) -> Cluster:
     """
-    Return a cluster of two workers on this database, with these changes of its environment.
+    Return a cluster of two workers on the test database, with these changes of its environment.
     """
-    environment = ENVIRONMENT | {"DATABASE_URL": database_url} | changes
+    environment = ENVIRONMENT | {"DATABASE_URL": database_url()} | changes
     return Cluster(folder / "cluster.log", workers=WORKERS, environment=environment)

@@ -12,6 +12,7 @@ from payments.simulator.behaviours import CHAOS
 from shop.settings.groups import SIMULATED_GATEWAY
 from tests.concurrency.environment import ENVIRONMENT, WORKERS
 from tests.concurrency.ledger import SimulatorLedger
+from tests.processes import database_url
 from tests.programs import Cluster, PaymentSimulator, WebServer
 from tests.waiting import eventually
 
@@ -67,16 +68,16 @@ class RunningShop:
 
 
 @contextmanager
-def running_shop(plan: Plan, folder: Path, database_url: str) -> Iterator[RunningShop]:
+def running_shop(plan: Plan, folder: Path) -> Iterator[RunningShop]:
     """
-    Run the processes during the block.
+    Run the processes on the test database during the block.
     """
     ledger, chaos = folder / "ledger.sqlite3", ",".join(f"{name}={plan.rate}" for name in CHAOS)
     web = WebServer(folder / "web.log")
     options = {"ledger": ledger, "callback_url": web.webhook_url, "seed": SEED, "chaos": chaos}
     simulator = PaymentSimulator(folder / "simulator.log", **options, **plan.simulator_options)
     web.environment = simulator.environment = ENVIRONMENT | {
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": database_url(),
         "PAYMENT_GATEWAY": SIMULATED_GATEWAY,
         "PAYMENT_SIMULATOR_URL": simulator.address,
         "PAYMENT_SIMULATOR_IN_WEB": "off",

@@ -17,13 +17,15 @@ from django.utils import timezone
 
 from shop.operations import audit
 from tests.concurrency.consistency import all_delivered
-from tests.concurrency.environment import LEASE_SECONDS, STOP_SECONDS, cluster_on
+from tests.concurrency.environment import LEASE_SECONDS, STOP_SECONDS, make_cluster
 from tests.concurrency.report import recoveries, report_on
 from tests.concurrency.running_shop import SEED, Plan, running_shop
 from tests.concurrency.scripted.requests import Outcome, outcome, pids_of_scripts, request
 from tests.concurrency.torture import Torture, inject_cluster_faults
 from tests.processes import freeze, kill, thaw
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
 
 LONG = Plan(
     orders=int(os.environ.get("TORTURE_ORDERS", "2000")),
@@ -64,14 +66,14 @@ SHORT = Plan(
 
 
 @pytest.fixture
-def torture(database_url, tmp_path, settings, summarize):
+def torture(tmp_path, settings, summarize):
     """
     Run a shop as planned, and expect no violation.
     """
 
     def run(plan: Plan) -> None:
         summarize(f"torture with TORTURE_SEED={SEED}; the same again: TORTURE_SEED={SEED} TORTURE_ORDERS={plan.orders}")
-        with running_shop(plan, tmp_path, database_url) as shop:
+        with running_shop(plan, tmp_path) as shop:
             settings.PAYMENTS = replace(settings.PAYMENTS, **shop.payment_settings())
             torture = Torture(shop, plan)
             torture.inject_faults()
@@ -94,8 +96,8 @@ class TestShop:
 
 
 class TestCluster:
-    def test_survives_every_fault(self, database_url, tmp_path, summarize):
-        with cluster_on(database_url, tmp_path) as cluster:
+    def test_survives_every_fault(self, tmp_path, summarize):
+        with make_cluster(tmp_path) as cluster:
             injector, violations = inject_cluster_faults(cluster)
 
         for fault, recovery in recoveries(injector).items():
@@ -106,8 +108,8 @@ class TestCluster:
 
 
 @pytest.fixture(scope="class")
-def running_cluster(database_url, tmp_path_factory):
-    with cluster_on(database_url, tmp_path_factory.mktemp("cluster"), MESSAGING_MAX_ATTEMPTS="3") as cluster:
+def running_cluster(django_db_setup, tmp_path_factory):
+    with make_cluster(tmp_path_factory.mktemp("cluster"), MESSAGING_MAX_ATTEMPTS="3") as cluster:
         yield cluster
 
 
