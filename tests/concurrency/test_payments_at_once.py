@@ -18,17 +18,14 @@ from payments.refunds import RefundExceedsCapture
 from payments.webhooks import processing
 from tests.gateways import RecordingGateway
 from tests.outbox import announced, published
+from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
 from tests.payments.scenes import (
     NOON,
-    CaptureRow,
-    RefundRow,
-    capture_rows,
     charge_elsewhere,
     deliver,
     dues_of,
     payload_of,
     payment_requested,
-    refund_rows,
     unopened_intent,
 )
 from tests.threads import at_once, workers

@@ -18,7 +18,7 @@ from tests.factories import make_stock
 from tests.gateways import RecordingGateway
 from tests.journeys.story import letters, place, story
 from tests.outbox import published
-from tests.payments.scenes import CaptureRow, capture_rows, refund_rows
+from tests.payments.books import CaptureRow, capture_rows, refund_rows
 from tests.webhooks import SECRET, WEBHOOKS, event, signed
 
 CONFIRMED = ["placed", "awaiting_payment", "confirmed"]

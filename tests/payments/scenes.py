@@ -1,8 +1,8 @@
 """
-Requests, webhooks and charges for the tests of payments, and what the books hold afterwards.
+Requests, webhooks and charges for the tests of payments.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -11,48 +11,11 @@ from payments import refunds
 from payments.charges.gateway_queries import charge_request
 from payments.charges.services import Due
 from payments.gateway.protocol import Money, Outcome, WebhookPayload
-from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
+from payments.models import PaymentIntent, Refund
 from payments.webhooks import inbox
 from tests.gateways import RecordingGateway
 
 NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
-
-
-@dataclass(frozen=True, order=True)
-class CaptureRow:
-    amount: int
-    currency: str = "GBP"
-    surplus: bool = False
-    returned: int = 0
-
-
-@dataclass(frozen=True)
-class RefundRow:
-    amount: int
-    status: str
-    reason: str = "a scratch"
-
-
-def capture_rows() -> list[CaptureRow]:
-    """
-    Return the recorded captures, oldest first.
-    """
-    captures = Capture.objects.order_by("pk")
-    return [CaptureRow(it.amount, it.currency, surplus=it.surplus, returned=it.returned) for it in captures]
-
-
-def refund_rows() -> list[RefundRow]:
-    """
-    Return the recorded refunds, oldest first.
-    """
-    return [RefundRow(it.amount, it.status, it.reason) for it in Refund.objects.order_by("pk")]
-
-
-def webhook_statuses() -> list[str]:
-    """
-    Return the statuses of the stored webhooks, oldest first.
-    """
-    return list(WebhookEvent.objects.order_by("pk").values_list("status", flat=True))
 
 
 def payment_requested(**changes: object) -> PaymentRequested:

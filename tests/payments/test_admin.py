@@ -4,17 +4,8 @@ from django.contrib.admin.models import LogEntry
 from payments.charges import services
 from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
 from tests.operators import act, open_every_page_of, operator_who_may, page
-from tests.payments.scenes import (
-    NOON,
-    CaptureRow,
-    RefundRow,
-    capture_rows,
-    deliver,
-    payload_of,
-    payment_requested,
-    refund_rows,
-    request_refund,
-)
+from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
+from tests.payments.scenes import NOON, deliver, payload_of, payment_requested, request_refund
 
 pytestmark = pytest.mark.django_db
 

@@ -13,7 +13,6 @@ from payments.differences import REPAIRABLE, DifferenceKind
 from payments.gateway.protocol import (
     Answer,
     Money,
-    NoStatement,
     Outcome,
     RefundRequest,
     TimedOut,
@@ -24,16 +23,13 @@ from payments.reconciliation import ReconciliationReport
 from payments.simulator.ledger import Ledger
 from tests.gateways import RecordingGateway
 from tests.outbox import announced, published
+from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
 from tests.payments.scenes import (
     NOON,
-    CaptureRow,
-    RefundRow,
     capture_other_amount,
-    capture_rows,
     charge_elsewhere,
     dues_of,
     payment_requested,
-    refund_rows,
     request_refund,
     unopened_intent,
 )
@@ -107,17 +103,6 @@ class TestReconcile:
         Capture.objects.update(captured_at=LATER + timedelta(seconds=1))
 
         assert differences(reconcile()) == []
-
-    @pytest.mark.parametrize("problem", [TimedOut, Unreachable])
-    def test_raises_that_the_gateway_could_not_be_queried(self, ledger, problem):
-        ledger.statement_error = problem()
-
-        with pytest.raises(problem):
-            reconcile()
-
-    def test_raises_that_a_gateway_keeps_no_books(self):
-        with pytest.raises(NoStatement, match="keeps no books"):
-            reconcile()
 
 
 class TestReconcileSince:

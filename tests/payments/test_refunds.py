@@ -8,15 +8,8 @@ from payments.charges import services
 from payments.gateway.protocol import Answer, Outcome, TimedOut, Unreachable
 from payments.models import Capture, PaymentIntent, Refund
 from tests.outbox import allowed_for_a_hundredfold, counting_statements, published
-from tests.payments.scenes import (
-    NOON,
-    CaptureRow,
-    RefundRow,
-    capture_rows,
-    payment_requested,
-    refund_rows,
-    request_refund,
-)
+from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
+from tests.payments.scenes import NOON, payment_requested, request_refund
 
 pytestmark = pytest.mark.django_db
 

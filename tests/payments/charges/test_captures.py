@@ -3,8 +3,9 @@ import pytest
 from messaging.contracts import PaymentAnomalyFound, PaymentFailed
 from payments.charges.captures import record_captures
 from tests.outbox import announced, published
+from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
 from tests.payments.charges.scenes import ENDED, PAID, PAID_AGAIN, apply_to, intent_that_is, paid_in
-from tests.payments.scenes import NOON, CaptureRow, RefundRow, capture_rows, refund_rows
+from tests.payments.scenes import NOON
 
 pytestmark = pytest.mark.django_db
 

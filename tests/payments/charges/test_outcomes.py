@@ -9,8 +9,9 @@ from payments.charges.outcomes import apply_replies
 from payments.gateway.protocol import Answer, Outcome, TimedOut
 from payments.models import Refund
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
+from tests.payments.books import CaptureRow, capture_rows, refund_rows
 from tests.payments.charges.scenes import ENDED, PAID, REPLIES, apply_to, intent_that_is
-from tests.payments.scenes import NOON, CaptureRow, capture_rows, refund_rows
+from tests.payments.scenes import NOON
 
 pytestmark = pytest.mark.django_db
 

@@ -6,7 +6,8 @@ from payments.charges import services
 from payments.gateway.protocol import TimedOut, Unreachable
 from payments.models import PaymentIntent, Refund
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
-from tests.payments.scenes import NOON, RefundRow, dues_of, payment_requested, refund_rows, status_of
+from tests.payments.books import RefundRow, refund_rows
+from tests.payments.scenes import NOON, dues_of, payment_requested, status_of
 
 pytestmark = pytest.mark.django_db
 

@@ -15,15 +15,8 @@ from payments.models import PaymentIntent, WebhookEvent
 from tests.factories import make_stock
 from tests.gateways import RecordingGateway
 from tests.journeys.story import letters, place, shelf, story
-from tests.payments.scenes import (
-    CaptureRow,
-    RefundRow,
-    capture_other_amount,
-    capture_rows,
-    deliver,
-    payload_of,
-    refund_rows,
-)
+from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
+from tests.payments.scenes import capture_other_amount, deliver, payload_of
 
 pytestmark = pytest.mark.django_db
 

@@ -12,15 +12,8 @@ from payments.gateway.protocol import TimedOut
 from payments.models import PaymentIntent, Refund
 from tests.factories import make_stock
 from tests.journeys.story import letters, place, shelf, story
-from tests.payments.scenes import (
-    CaptureRow,
-    RefundRow,
-    capture_rows,
-    charge_elsewhere,
-    deliver,
-    refund_rows,
-    request_refund,
-)
+from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
+from tests.payments.scenes import charge_elsewhere, deliver, request_refund
 
 pytestmark = pytest.mark.django_db
 

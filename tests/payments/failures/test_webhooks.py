@@ -21,19 +21,15 @@ from tests.factories import make_stock, place_order
 from tests.gateways import RecordingGateway
 from tests.journeys.story import letters, place, story
 from tests.outbox import announced, published
+from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows, webhook_statuses
 from tests.payments.scenes import (
     NOON,
-    CaptureRow,
-    RefundRow,
-    capture_rows,
     charge_elsewhere,
     deliver,
     dues_of,
     payload_of,
     payment_requested,
-    refund_rows,
     unopened_intent,
-    webhook_statuses,
 )
 from tests.webhooks import SECRET, SIMULATED, event, signed
 

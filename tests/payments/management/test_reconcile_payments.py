@@ -11,7 +11,8 @@ from payments.gateway.protocol import TimedOut, Unreachable
 from payments.models import PaymentIntent
 from tests.commands import Terminal, run, run_json
 from tests.gateways import RecordingGateway
-from tests.payments.scenes import CaptureRow, capture_rows, payment_requested
+from tests.payments.books import CaptureRow, capture_rows
+from tests.payments.scenes import payment_requested
 
 pytestmark = pytest.mark.django_db
 

@@ -8,19 +8,15 @@ from payments.models import PaymentIntent, WebhookEvent
 from payments.webhooks import processing
 from payments.webhooks.processing import WebhookDisputed, WebhookUnmatched
 from tests.outbox import allowed_for_a_hundredfold, counting_statements, published
+from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows, webhook_statuses
 from tests.payments.scenes import (
     NOON,
-    CaptureRow,
-    RefundRow,
-    capture_rows,
     charge_elsewhere,
     deliver,
     dues_of,
     payload_of,
     payment_requested,
-    refund_rows,
     unopened_intent,
-    webhook_statuses,
 )
 
 pytestmark = pytest.mark.django_db
