@@ -155,20 +155,8 @@ class TestRefundAmount:
     @pytest.mark.parametrize(
         "amount",
         [
-            "much",
-            "60 GBP",
-            "12,50",
-            "1e2",
-            "-1",
-            "١٢",
-            "1,000.00",
-            "0x10",
-            "NaN",
-            "Infinity",
-            "1e999999",
-            "1e-999999",
-            "9" * 5_000,
-            "\x00",
+            *("much", "60 GBP", "12,50", "1,000.00", "1e2", "-1", "١٢", "0x10", "NaN", "Infinity"),
+            *("1e999999", "1e-999999", "9" * 5_000, "\x00"),
         ],
     )
     def test_rejects_what_is_no_amount(self, admin_client, paid, amount):

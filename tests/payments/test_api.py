@@ -36,6 +36,8 @@ class TestDetail:
         response = api.get(f"{PAYMENTS}{paid.pk}/")
 
         settled.refresh_from_db()
+        settled_at = settled.settled_at.isoformat().replace("+00:00", "Z")
+        common = {"currency": "GBP", "reason": "a scratch", "requested_at": "2030-06-01T12:00:00Z"}
         assert response.status_code == 200
         assert response.json() == {
             "url": f"http://testserver{PAYMENTS}{paid.pk}/",
@@ -48,24 +50,8 @@ class TestDetail:
             "page": "",
             "created_at": "2030-06-01T12:00:00Z",
             "refunds": [
-                {
-                    "id": str(settled.pk),
-                    "amount": 6_000,
-                    "currency": "GBP",
-                    "status": "succeeded",
-                    "reason": "a scratch",
-                    "requested_at": "2030-06-01T12:00:00Z",
-                    "settled_at": settled.settled_at.isoformat().replace("+00:00", "Z"),
-                },
-                {
-                    "id": str(pending.pk),
-                    "amount": 1_000,
-                    "currency": "GBP",
-                    "status": "pending",
-                    "reason": "a scratch",
-                    "requested_at": "2030-06-01T12:00:00Z",
-                    "settled_at": None,
-                },
+                {"id": str(settled.pk), "amount": 6_000, "status": "succeeded", "settled_at": settled_at} | common,
+                {"id": str(pending.pk), "amount": 1_000, "status": "pending", "settled_at": None} | common,
             ],
         }
 

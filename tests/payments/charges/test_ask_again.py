@@ -74,17 +74,6 @@ class TestAskAgain:
         assert seconds == [5, 30, 120, 600, 3_600]
         assert status_of(lost) == "unknown"
 
-    def test_becomes_a_dead_letter_after_the_last_query_that_a_replay_repeats(self, lost, ledger):
-        exhaust_queries(lost, ledger)
-        ledger.script.append(TimedOut())
-
-        with pytest.raises(services.PaymentUnknown, match=lost.order_id):
-            services.ask_again({lost.order_id: 5}, now=NOON)
-        assert (status_of(lost), len(query_times())) == ("unknown", 5)
-
-        services.ask_again({lost.order_id: 5}, now=NOON)
-        assert status_of(lost) == "succeeded"
-
     def test_skips_a_query_that_is_not_the_latest(self, lost, ledger):
         ledger.script.append(TimedOut())
         services.ask_again({lost.order_id: 1}, now=NOON)
@@ -186,6 +175,8 @@ class TestThroughTheRelay:
 
         (dead,) = Delivery.objects.dead()
         assert (dead.subscriber, dead.error_class, dead.attempts) == ("payments.ask_again", "PaymentUnknown", 1)
+        assert lost.order_id in dead.failures.get().error
+        assert (status_of(lost), len(query_times())) == ("unknown", 5)
         Delivery.objects.replay(NOON)
         drain(after=NOON - datetime.now(UTC))
         assert status_of(lost) == "succeeded"

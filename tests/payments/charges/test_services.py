@@ -27,32 +27,21 @@ class TestCollect:
             PaymentSucceeded(order_id=request.order_id, amount=4_500, currency="GBP")
         ]
 
-    def test_publishes_that_the_payment_was_declined(self, ledger):
-        request = payment_requested(payment_method="tok_declined")
+    @pytest.mark.parametrize(
+        ("changes", "status", "events", "calls"),
+        [
+            ({"payment_method": "tok_declined"}, "failed", {"payments.payment_failed": 1}, {"charge": 1}),
+            ({"payment_method": "tok_pending"}, "processing", {}, {"charge": 1}),
+            ({"amount": 0, "payment_method": "tok_declined"}, "succeeded", {"payments.payment_succeeded": 1}, {}),
+        ],
+        ids=["declined", "still to be authorized", "nothing to pay"],
+    )
+    def test_leaves_a_payment_as_the_gateway_answers(self, ledger, changes, status, events, calls):
+        request = payment_requested(**changes)
 
         services.collect([request], now=NOON)
 
-        assert status_of(request) == "failed"
-        assert published(PaymentFailed) == [
-            PaymentFailed(order_id=request.order_id, reason="declined", detail="card_declined")
-        ]
-
-    def test_waits_for_a_customer_who_still_has_to_authorize(self, ledger):
-        request = payment_requested(payment_method="tok_pending")
-
-        services.collect([request], now=NOON)
-
-        assert status_of(request) == "processing"
-        assert announced() == {}
-
-    def test_lets_a_payment_of_nothing_succeed_without_a_call(self, ledger):
-        request = payment_requested(amount=0, payment_method="tok_declined")
-
-        services.collect([request], now=NOON)
-
-        assert status_of(request) == "succeeded"
-        assert ledger.calls == {}
-        assert announced() == {"payments.payment_succeeded": 1}
+        assert (status_of(request), announced(), ledger.calls) == (status, events, calls)
 
     def test_charges_once_when_the_request_is_repeated(self, ledger):
         request = payment_requested()

@@ -10,17 +10,14 @@ from tests.webhooks import SECRET
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    """
-    A gateway that answers as a test wants it to.
-    """
-    with ScriptedServer() as started:
-        yield started
+    with ScriptedServer() as server:
+        yield server
 
 
 @pytest.fixture
 def gateway(server, settings) -> SimulatedGateway:
     """
-    The adapter that asks it.
+    The adapter that calls the scripted server.
     """
     settings.PAYMENTS = replace(settings.PAYMENTS, timeout_seconds=5, webhook_secrets=(SECRET,))
     return SimulatedGateway(f"{server.url}/")

@@ -1,5 +1,5 @@
 """
-A server of HTTP that answers what a test has written down for it, and remembers what it was asked.
+An HTTP server that responds as a test has scripted, and records the requests.
 """
 
 import json
@@ -11,14 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 
 
-class Asked(NamedTuple):
+class RecordedRequest(NamedTuple):
     method: str
     path: str
     key: str | None = None
     body: dict[str, Any] | None = None
 
 
-class _Exchange(BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: "ScriptedServer"
 
@@ -27,24 +27,24 @@ class _Exchange(BaseHTTPRequestHandler):
         self.server.connections.append(self.client_address)
 
     def do_GET(self) -> None:
-        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         key = self.headers.get("Idempotency-Key")
-        self.server.asked.append(Asked(self.command, self.path, key, json.loads(sent) if sent else None))
+        request = RecordedRequest(self.command, self.path, key, json.loads(body) if body else None)
+        self.server.requests.append(request)
         script = self.server.script
-        (script.popleft() if script else answering(status="succeeded"))(self)
+        (script.popleft() if script else responding(status="succeeded"))(self)
 
-    def do_POST(self) -> None:
-        self.do_GET()
+    do_POST = do_GET  # noqa: N815
 
     def log_message(self, *_: object) -> None: ...
 
 
-Reply = Callable[[_Exchange], None]
+ScriptedResponse = Callable[[_Handler], None]
 
 
 class ScriptedServer(ThreadingHTTPServer):
     """
-    Answer each request by the next reply of `script`, and by success when there is none left.
+    Respond to each request by the next response of `script`, or by success when none is left.
     """
 
     daemon_threads = True
@@ -52,69 +52,66 @@ class ScriptedServer(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Exchange)
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
-        self.script: deque[Reply] = deque()
-        self.asked: list[Asked] = []
+        self.script: deque[ScriptedResponse] = deque()
+        self.requests: list[RecordedRequest] = []
         self.connections: list[Any] = []
         self.closed = threading.Event()
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:
-        """
-        Listen no more.
-        """
         self.closed.set()
         self.shutdown()
         self.server_close()
 
 
-def answering(code: int = 200, *, raw: bytes | None = None, location: str = "", **state: Any) -> Reply:
+def responding(code: int = 200, *, raw: bytes | None = None, location: str = "", **state: Any) -> ScriptedResponse:
     """
-    Answer with this status, and this state of a charge or these bytes.
+    Respond with this status, and with this state of a charge or these bytes.
     """
     body = json.dumps(state).encode() if raw is None else raw
 
-    def reply(exchange: _Exchange) -> None:
-        exchange.send_response(code)
-        exchange.send_header("Content-Length", str(len(body)))
+    def respond(handler: _Handler) -> None:
+        handler.send_response(code)
+        handler.send_header("Content-Length", str(len(body)))
         if location:
-            exchange.send_header("Location", location)
-        exchange.end_headers()
-        exchange.wfile.write(body)
+            handler.send_header("Location", location)
+        handler.end_headers()
+        handler.wfile.write(body)
 
-    return reply
+    return respond
 
 
-def hanging_up(after: bytes = b"") -> Reply:
+def disconnecting(after: bytes = b"") -> ScriptedResponse:
     """
     Close the connection after these bytes.
     """
 
-    def reply(exchange: _Exchange) -> None:
-        exchange.wfile.write(after)
-        exchange.wfile.flush()
-        exchange.close_connection = True
-        exchange.connection.shutdown(socket.SHUT_RDWR)
+    def respond(handler: _Handler) -> None:
+        handler.wfile.write(after)
+        handler.wfile.flush()
+        handler.close_connection = True
+        handler.connection.shutdown(socket.SHUT_RDWR)
 
-    return reply
+    return respond
 
 
-def hanging(after: bytes = b"") -> Reply:
+def hanging(after: bytes = b"") -> ScriptedResponse:
     """
-    Say these bytes, and nothing more until the server is closed.
+    Send these bytes, and nothing more until the server is stopped.
     """
 
-    def reply(exchange: _Exchange) -> None:
-        exchange.wfile.write(after)
-        exchange.wfile.flush()
-        exchange.server.closed.wait()
-        exchange.close_connection = True
+    def respond(handler: _Handler) -> None:
+        handler.wfile.write(after)
+        handler.wfile.flush()
+        handler.server.closed.wait()
+        handler.close_connection = True
 
-    return reply
+    return respond

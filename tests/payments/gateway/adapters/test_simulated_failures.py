@@ -1,5 +1,5 @@
 """
-What the adapter makes of a gateway that does not answer, or not what it should: whether the money may have moved.
+The adapter to the simulator when there is no answer, or a wrong one: whether the money may have moved.
 """
 
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 
 from payments.gateway.adapters.simulated import SimulatedGateway
 from payments.gateway.protocol import ChargeRequest, TimedOut, Unreachable
-from tests.payments.gateway.adapters.scripted_server import answering, hanging, hanging_up
+from tests.payments.gateway.adapters.scripted_server import disconnecting, hanging, responding
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
 CHARGE = ChargeRequest(
@@ -18,54 +18,48 @@ CHARGE = ChargeRequest(
 
 class TestCall:
     @pytest.mark.parametrize("status", [201, 204, 302, 400, 401, 403, 409, 410, 413, 422, 500, 502, 504])
-    def test_times_out_when_the_status_says_nothing_of_the_money(self, gateway, server, status):
-        server.script.append(answering(status, raw=b"", location="/v1/elsewhere"))
+    def test_times_out_on_a_status_that_does_not_say_whether_money_moved(self, gateway, server, status):
+        server.script.append(responding(status, raw=b"", location="/v1/elsewhere"))
 
         with pytest.raises(TimedOut, match=f"answered {status}"):
             gateway.charge(CHARGE)
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
     @pytest.mark.parametrize("status", [429, 503])
-    def test_is_unreachable_when_nothing_was_done(self, gateway, server, status):
-        server.script.append(answering(status, status="succeeded"))
+    def test_is_unreachable_when_the_request_was_rejected(self, gateway, server, status):
+        server.script.append(responding(status, status="succeeded"))
 
         with pytest.raises(Unreachable, match=str(status)):
             gateway.charge(CHARGE)
 
-    def test_is_unreachable_when_nobody_listens(self, gateway, server):
+    def test_is_unreachable_when_the_connection_is_refused(self, gateway, server):
         server.stop()
 
         with pytest.raises(Unreachable, match="cannot be reached"):
             gateway.charge(CHARGE)
-        assert server.asked == []
+        assert server.requests == []
 
-    @pytest.mark.parametrize("said", [b"", b"HTTP/1.", HEAD, HEAD + b'{"status": "succ', b"+OK POP3\r\n\r\n"])
-    def test_times_out_when_the_connection_ends_before_the_answer(self, gateway, server, said):
-        server.script.append(hanging_up(after=said))
+    @pytest.mark.parametrize("sent", [b"", b"HTTP/1.", HEAD, HEAD + b'{"status": "succ', b"+OK POP3\r\n\r\n"])
+    def test_times_out_when_the_connection_ends_before_the_answer(self, gateway, server, sent):
+        server.script.append(disconnecting(after=sent))
 
         with pytest.raises(TimedOut, match="did not answer"):
             gateway.charge(CHARGE)
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
-    @pytest.mark.parametrize("said", [b"", b"HTTP/1.", HEAD + b'{"status": "succ'])
-    def test_times_out_when_the_answer_takes_too_long(self, server, settings, said):
+    @pytest.mark.parametrize("sent", [b"", b"HTTP/1.", HEAD + b'{"status": "succ'])
+    def test_times_out_when_the_answer_takes_too_long(self, server, settings, sent):
         settings.PAYMENTS = replace(settings.PAYMENTS, timeout_seconds=0.05)
-        server.script.append(hanging(after=said))
+        server.script.append(hanging(after=sent))
 
         with pytest.raises(TimedOut, match="did not answer"):
             SimulatedGateway(server.url).charge(CHARGE)
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
     @pytest.mark.parametrize(
         "body",
         [
-            b"",
-            b"OK",
-            b"<html>",
-            b"{}",
-            b"[]",
-            b"null",
-            b"\xff",
+            *(b"", b"OK", b"<html>", b"{}", b"[]", b"null", b"\xff"),
             b'{"status": "succeeded"',
             b'{"status": "paid"}',
             b'{"status": null}',
@@ -86,8 +80,8 @@ class TestCall:
             b'{"status": "succeeded", "x": ' + b"[" * 9_000 + b"]" * 9_000 + b"}",
         ],
     )
-    def test_times_out_when_nobody_can_read_the_answer(self, gateway, server, body):
-        server.script.append(answering(raw=body))
+    def test_times_out_when_the_answer_cannot_be_read(self, gateway, server, body):
+        server.script.append(responding(raw=body))
 
         with pytest.raises(TimedOut, match="cannot be read"):
             gateway.charge(CHARGE)

@@ -1,6 +1,6 @@
 """
-The Stripe adapter was tested against a stub server that speaks the part of Stripe's API it uses, with answers shaped
-by hand after Stripe's documented objects. It was never run against Stripe itself.
+The Stripe adapter is tested against a stub of the part of Stripe's API that it uses, whose objects were written by hand
+after Stripe's reference. It was never run against Stripe itself.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ from tests.payments.gateway.adapters.stripe.server import StripeServer
 
 @pytest.fixture
 def server() -> Iterator[StripeServer]:
-    with StripeServer() as running:
-        yield running
+    with StripeServer() as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 """
-A chair, what it costs, and when.
+Requests to charge and refund a chair, and the time and secrets of the tests.
 """
 
 from datetime import UTC, datetime
@@ -12,15 +12,15 @@ SECRET, OLD_SECRET = "whsec_new", "whsec_old"
 
 
 def chair(**changes: Any) -> ChargeRequest:
-    given = {"idempotency_key": "pay-1", "order_id": "order-1", "amount": 2500, "currency": "EUR", "opened_at": NOW}
-    return ChargeRequest(**(given | {"payment_method": "pm_card_visa"} | changes))
+    fields = {"idempotency_key": "pay-1", "order_id": "order-1", "amount": 2500, "currency": "EUR", "opened_at": NOW}
+    return ChargeRequest(**(fields | {"payment_method": "pm_card_visa"} | changes))
 
 
 def refund_request(reference: str, **changes: Any) -> RefundRequest:
-    given = {"idempotency_key": "refund-1", "charge_reference": reference, "amount": 2500, "currency": "EUR"}
-    return RefundRequest(**(given | changes))
+    fields = {"idempotency_key": "refund-1", "charge_reference": reference, "amount": 2500, "currency": "EUR"}
+    return RefundRequest(**(fields | changes))
 
 
-def only(things: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    (thing,) = things.values()
-    return thing
+def only(objects: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    (sole,) = objects.values()
+    return sole

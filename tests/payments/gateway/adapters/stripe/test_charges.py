@@ -1,5 +1,5 @@
 """
-Charging at Stripe, and finding out what became of a charge.
+Charges at Stripe, and looking them up.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ class TestCharge:
         assert answer == Answer(outcome=Outcome.SUCCEEDED, reference=intent["id"], captured=Money(2500, "EUR"))
         assert intent["metadata"] == {"payment": "pay-1", "order_id": "order-1"}
 
-    def test_captures_once_by_the_same_key(self, gateway, server):
+    def test_captures_once_with_the_same_key(self, gateway, server):
         first, again = gateway.charge(chair()), gateway.charge(chair())
 
         assert first == again
@@ -34,12 +34,12 @@ class TestCharge:
         assert gateway.charge(chair(reference=first.reference)) == first
         assert len(server.intents) == 1
 
-    def test_sends_the_keys_that_were_stored_before(self, gateway, server):
+    def test_sends_the_stored_keys(self, gateway, server):
         gateway.charge(chair())
 
         assert set(server.keys) == {"pay-1", "pay-1-confirm"}
 
-    def test_captures_once_for_many_callers_at_a_time(self, gateway, server):
+    def test_captures_once_for_concurrent_calls(self, gateway, server):
         with ThreadPoolExecutor(8) as pool:
             answers = set(pool.map(gateway.charge, [chair()] * 16))
 
@@ -54,7 +54,7 @@ class TestCharge:
             ("tok_nonsense", "resource_missing"),
         ],
     )
-    def test_cancels_what_is_declined_so_that_it_never_captures(self, gateway, server, payment_method, reason):
+    def test_cancels_a_declined_charge_so_that_it_never_captures(self, gateway, server, payment_method, reason):
         answer = gateway.charge(chair(payment_method=payment_method))
 
         intent = only(server.intents)
@@ -63,7 +63,7 @@ class TestCharge:
         assert gateway.charge(chair()).outcome is Outcome.DECLINED
         assert server.captured() == 0
 
-    def test_stays_in_doubt_while_what_is_declined_is_not_cancelled(self, gateway, server):
+    def test_times_out_while_a_declined_charge_is_not_cancelled(self, gateway, server):
         server.faults.append(Fault("/cancel"))
 
         with pytest.raises(TimedOut):
@@ -82,7 +82,7 @@ class TestCharge:
         assert [gateway.charge(charge), gateway.look_up(charge), gateway.cancel(charge)] == [declined] * 3
         assert server.intents == {}
 
-    def test_shows_the_page_where_the_customer_agrees(self, gateway):
+    def test_returns_the_page_where_the_customer_authorizes(self, gateway):
         answer = gateway.charge(chair(payment_method="pm_card_authenticationRequired"))
 
         assert (answer.outcome, answer.page) == (Outcome.PROCESSING, "https://hooks.stripe.com/3d_secure")
@@ -96,37 +96,37 @@ class TestCharge:
     @pytest.mark.parametrize(
         ("currency", "units"), [("JPY", 12_500), ("RSD", 12_500), ("ISK", 1_250_000), ("KWD", 12_500), ("MGA", 125)]
     )
-    def test_counts_in_the_units_of_stripe(self, gateway, server, currency, units):
+    def test_converts_minor_units_to_those_of_stripe(self, gateway, server, currency, units):
         answer = gateway.charge(chair(amount=12_500, currency=currency))
 
         assert (server.captured(), answer.captured) == (units, Money(12_500, currency))
 
 
-class TestChargeOfAForgottenKey:
+class TestChargeWithAForgottenKey:
     old = chair(opened_at=NOW - timedelta(hours=25))
 
-    def test_finds_what_was_captured(self, gateway, server):
+    def test_finds_the_captured_intent(self, gateway, server):
         gateway.charge(chair())
         server.forget_keys()
 
         assert gateway.charge(self.old).captured == Money(2500, "EUR")
         assert server.captured() == 2500
 
-    def test_confirms_what_was_only_created(self, gateway, server):
+    def test_confirms_the_intent_that_was_only_created(self, gateway, server):
         gateway.look_up(chair())
         server.forget_keys()
 
         assert gateway.charge(self.old).outcome is Outcome.SUCCEEDED
         assert len(server.intents) == 1
 
-    def test_creates_nothing_anew(self, gateway, server):
+    def test_creates_no_second_intent(self, gateway, server):
         assert gateway.look_up(self.old) == Answer(outcome=Outcome.ABSENT)
         with pytest.raises(TimedOut, match="too old"):
             gateway.charge(self.old)
 
         assert server.intents == {}
 
-    def test_is_settled_by_cancelling(self, gateway):
+    def test_is_resolved_by_cancelling(self, gateway):
         assert gateway.cancel(self.old).outcome is Outcome.CANCELLED
         assert gateway.charge(self.old).outcome is Outcome.CANCELLED
 
@@ -160,19 +160,19 @@ class TestLostRequestsAndAnswers:
 
     def test_a_request_that_comes_after_its_cancellation_captures_nothing(self, configure_stripe, server):
         configure_stripe(timeout_seconds=0.3)
-        hasty = StripeGateway(clock=lambda: NOW)
+        impatient = StripeGateway(clock=lambda: NOW)
         late = Fault("/confirm", hang=True)
         server.faults.append(late)
         with pytest.raises(TimedOut):
-            hasty.charge(chair())
+            impatient.charge(chair())
 
-        assert hasty.cancel(chair()).outcome is Outcome.CANCELLED
+        assert impatient.cancel(chair()).outcome is Outcome.CANCELLED
         late.released.set()
         assert late.done.wait(5)
         assert server.captured() == 0
 
     @pytest.mark.parametrize("move", ["charge", "cancel"])
-    def test_a_failure_that_stripe_repeats_for_its_key_is_got_over(self, gateway, server, move):
+    def test_a_failure_that_stripe_replays_for_its_key_does_not_last(self, gateway, server, move):
         confirm = ["/v1/payment_intents/pi_1/confirm", {"payment_method": "pm_card_visa"}]
         server.keys["pay-1-confirm"] = (confirm, 500, {"error": {"type": "api_error"}})
 
@@ -182,12 +182,12 @@ class TestLostRequestsAndAnswers:
 
 
 class TestLookUp:
-    def test_moves_nothing(self, gateway, server):
+    def test_moves_no_money(self, gateway, server):
         assert gateway.look_up(chair()).outcome is Outcome.ABSENT
 
         assert server.captured() == 0
 
-    def test_declines_and_cancels_what_failed_later(self, gateway, server):
+    def test_declines_and_cancels_a_charge_that_failed_later(self, gateway, server):
         answer = gateway.charge(chair(payment_method="pm_usBankAccount"))
         only(server.intents).update(
             status="requires_payment_method", last_payment_error={"type": "card_error", "code": "bank_account_closed"}

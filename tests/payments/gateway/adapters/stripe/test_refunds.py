@@ -1,5 +1,5 @@
 """
-Cancelling and refunding at Stripe, and what its failures mean.
+Cancellations and refunds at Stripe, and the meaning of its errors.
 """
 
 import socket
@@ -20,7 +20,7 @@ class TestCancel:
         assert gateway.look_up(chair()).outcome is Outcome.CANCELLED
         assert server.captured() == 0
 
-    def test_says_what_was_captured_already(self, gateway):
+    def test_returns_what_was_captured_before(self, gateway):
         gateway.charge(chair())
 
         assert gateway.cancel(chair()).captured == Money(2500, "EUR")
@@ -30,26 +30,26 @@ class TestCancel:
 
         assert gateway.cancel(chair()).outcome is Outcome.PROCESSING
 
-    def test_withdraws_what_waits_for_the_customer(self, gateway):
+    def test_cancels_a_charge_that_waits_for_the_customer(self, gateway):
         gateway.charge(chair(payment_method="pm_card_authenticationRequired"))
 
         assert gateway.cancel(chair()).outcome is Outcome.CANCELLED
 
-    def test_says_what_was_captured_in_between(self, gateway, server, monkeypatch):
+    def test_returns_what_was_captured_meanwhile(self, gateway, server, monkeypatch):
         gateway.charge(chair(payment_method="pm_card_authenticationRequired"))
-        seen = gateway._retrieve(only(server.intents)["id"])
+        before = gateway._retrieve(only(server.intents)["id"])
         server.capture(only(server.intents))
 
-        monkeypatch.setattr(gateway, "_find", lambda charge: seen)
+        monkeypatch.setattr(gateway, "_find", lambda charge: before)
         assert gateway.cancel(chair()).captured == Money(2500, "EUR")
 
-    def test_is_in_doubt_when_stripe_refuses_to(self, gateway, server):
+    def test_times_out_when_stripe_refuses(self, gateway, server):
         server.faults.append(Fault("/cancel", 400, {"type": "invalid_request_error"}))
 
         with pytest.raises(TimedOut, match="did not cancel"):
             gateway.cancel(chair())
 
-    def test_is_in_doubt_when_the_answer_is_lost(self, gateway, server):
+    def test_times_out_when_the_answer_is_lost(self, gateway, server):
         server.faults.append(Fault("/cancel", after=True))
         with pytest.raises(TimedOut):
             gateway.cancel(chair())
@@ -62,7 +62,7 @@ class TestRefund:
     def reference(self, gateway) -> str:
         return gateway.charge(chair()).reference
 
-    def test_gives_back_once_though_the_answer_was_lost_and_the_key_forgotten(self, gateway, server, reference):
+    def test_refunds_once_though_the_answer_was_lost_and_the_key_forgotten(self, gateway, server, reference):
         server.faults.append(Fault("POST /v1/refunds", after=True))
         with pytest.raises(TimedOut):
             gateway.refund(refund_request(reference, amount=1000))
@@ -71,13 +71,13 @@ class TestRefund:
         answer = gateway.refund(refund_request(reference, amount=1000))
         assert answer == Answer(outcome=Outcome.SUCCEEDED, reference=only(server.refunds)["id"])
 
-    def test_gives_back_once_for_many_callers_at_a_time(self, gateway, server, reference):
+    def test_refunds_once_for_concurrent_calls(self, gateway, server, reference):
         with ThreadPoolExecutor(8) as pool:
             answers = set(pool.map(gateway.refund, [refund_request(reference, amount=100)] * 16))
 
         assert answers == {Answer(outcome=Outcome.SUCCEEDED, reference=only(server.refunds)["id"])}
 
-    def test_finds_its_own_among_many(self, gateway, server, reference):
+    def test_finds_each_refund_among_many(self, gateway, server, reference):
         server.page_size = 2
         keys = [f"refund-{number}" for number in range(5)]
         first = [gateway.refund(refund_request(reference, idempotency_key=key, amount=100)) for key in keys]
@@ -95,13 +95,13 @@ class TestRefund:
             ("canceled", Outcome.DECLINED, "canceled"),
         ],
     )
-    def test_tells_how_far_it_came(self, gateway, server, status, outcome, reason):
+    def test_maps_the_status(self, gateway, server, status, outcome, reason):
         server.refund_status = status
 
         answer = gateway.refund(refund_request(gateway.charge(chair()).reference))
         assert (answer.outcome, answer.reason) == (outcome, reason)
 
-    def test_declines_what_cannot_be_given_back(self, gateway, reference):
+    def test_declines_a_refund_beyond_the_capture(self, gateway, reference):
         too_much = gateway.refund(refund_request(reference, idempotency_key="too-much", amount=2501))
         gateway.refund(refund_request(reference))
         again = gateway.refund(refund_request(reference, idempotency_key="refund-2"))
@@ -110,7 +110,7 @@ class TestRefund:
         assert again == Answer(outcome=Outcome.DECLINED, reason="charge_already_refunded")
 
     @pytest.mark.parametrize("status", [400, 404])
-    def test_cannot_be_asked_of_a_charge_that_is_not_in_the_account(self, gateway, server, status):
+    def test_is_unreachable_for_a_charge_of_another_account(self, gateway, server, status):
         missing = {"type": "invalid_request_error", "code": "resource_missing", "param": "payment_intent"}
         server.faults.append(Fault("POST /v1/refunds", status, missing))
 
@@ -138,25 +138,25 @@ class TestErrors:
             (Fault("/payment_intents", 400, {"type": "idempotency_error"}), Unreachable),
         ],
     )
-    def test_leave_doubt_only_if_something_may_have_moved(self, gateway, server, fault, expected):
+    def test_time_out_only_if_money_may_have_moved(self, gateway, server, fault, expected):
         server.faults.append(fault)
 
         with pytest.raises(expected):
             gateway.charge(chair())
 
-    def test_a_wrong_key_reaches_nothing(self, configure_stripe):
+    def test_a_wrong_api_key_is_unreachable(self, configure_stripe):
         configure_stripe(stripe_api_key="sk_test_other")
 
         with pytest.raises(Unreachable, match="Invalid API Key"):
             StripeGateway().look_up(chair())
 
     @pytest.mark.parametrize("move", ["_confirm", "_withdraw"])
-    def test_a_refused_connection_moves_nothing(self, gateway, configure_stripe, move):
+    def test_a_refused_connection_is_unreachable(self, gateway, configure_stripe, move):
         intent = gateway._find(chair())
         with socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))
             configure_stripe(stripe_api_base=f"http://127.0.0.1:{closed.getsockname()[1]}")
-            cut_off = StripeGateway()
+            disconnected = StripeGateway()
 
             with pytest.raises(Unreachable):
-                getattr(cut_off, move)(intent, chair())
+                getattr(disconnected, move)(intent, chair())

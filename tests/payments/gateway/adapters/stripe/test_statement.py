@@ -1,5 +1,5 @@
 """
-Stripe's books, as far as they are ours.
+Our charges in Stripe's statement.
 """
 
 from datetime import UTC, datetime
@@ -12,15 +12,15 @@ from tests.payments.gateway.adapters.stripe.server import Fault
 
 
 class TestStatement:
-    def test_lists_what_was_captured_and_given_back_over_many_pages(self, gateway, server):
+    def test_has_captures_and_refunds_of_many_pages(self, gateway, server):
         server.page_size = 2
         references = [gateway.charge(chair(idempotency_key=f"pay-{number}")).reference for number in range(5)]
         gateway.charge(chair(idempotency_key="declined", payment_method="pm_card_chargeDeclined"))
         gateway.refund(refund_request(references[0], amount=1000))
 
-        bookings = {booking.charge_key: booking for booking in gateway.statement(None)}
-        assert sorted(bookings) == [f"pay-{number}" for number in range(5)]
-        assert bookings["pay-0"] == StatementEntry(
+        entries = {entry.charge_key: entry for entry in gateway.statement(None)}
+        assert sorted(entries) == [f"pay-{number}" for number in range(5)]
+        assert entries["pay-0"] == StatementEntry(
             charge_key="pay-0",
             order_id="order-1",
             reference=references[0],
@@ -29,7 +29,7 @@ class TestStatement:
             refunds={"refund-1": 1000},
         )
 
-    def test_lists_older_charges_with_all_their_refunds_if_one_is_new(self, gateway, server):
+    def test_has_older_charges_with_all_their_refunds_if_one_is_new(self, gateway, server):
         refunded = gateway.charge(chair(idempotency_key="refunded")).reference
         gateway.charge(chair(idempotency_key="old"))
         gateway.refund(refund_request(refunded, amount=100, idempotency_key="old-refund"))
@@ -38,34 +38,34 @@ class TestStatement:
         gateway.refund(refund_request(refunded, amount=200, idempotency_key="new-refund"))
         gateway.refund(refund_request(new, amount=300, idempotency_key="refund-of-new"))
 
-        bookings = list(gateway.statement(datetime.fromtimestamp(server.now, UTC)))
-        assert [booking.charge_key for booking in bookings] == ["new", "refunded"]
-        assert bookings[0].refunds == {"refund-of-new": 300}
-        assert bookings[1].refunds == {"old-refund": 100, "new-refund": 200}
+        entries = list(gateway.statement(datetime.fromtimestamp(server.now, UTC)))
+        assert [entry.charge_key for entry in entries] == ["new", "refunded"]
+        assert entries[0].refunds == {"refund-of-new": 300}
+        assert entries[1].refunds == {"old-refund": 100, "new-refund": 200}
 
-    def test_leaves_out_what_is_not_ours_and_refunds_that_failed(self, gateway, server):
+    def test_omits_charges_of_others_and_failed_refunds(self, gateway, server):
         reference = gateway.charge(chair()).reference
         server.refund_status = "failed"
         gateway.refund(refund_request(reference, amount=100))
         gateway.charge(chair(idempotency_key="foreign"))
         list(server.charges.values())[-1]["metadata"] = {}
 
-        assert [(booking.charge_key, booking.refunds) for booking in gateway.statement(None)] == [("pay-1", {})]
+        assert [(entry.charge_key, entry.refunds) for entry in gateway.statement(None)] == [("pay-1", {})]
 
-    def test_leaves_out_what_a_bank_has_not_paid_yet(self, gateway, server):
+    def test_omits_pending_charges(self, gateway, server):
         gateway.charge(chair())
         only(server.charges)["status"] = "pending"
 
         assert list(gateway.statement(None)) == []
 
-    def test_names_a_foreign_refund_by_stripe_s_name(self, gateway, server):
+    def test_keys_a_refund_of_others_by_its_id(self, gateway, server):
         gateway.refund(refund_request(gateway.charge(chair()).reference, amount=700))
         only(server.refunds)["metadata"] = {}
 
-        (booking,) = gateway.statement(None)
-        assert booking.refunds == {only(server.refunds)["id"]: 700}
+        (entry,) = gateway.statement(None)
+        assert entry.refunds == {only(server.refunds)["id"]: 700}
 
-    def test_cannot_be_read_while_stripe_fails(self, gateway, server):
+    def test_is_unreachable_while_stripe_fails(self, gateway, server):
         server.faults.append(Fault("/charges", 500, {"type": "api_error"}))
 
         with pytest.raises(Unreachable):
