@@ -70,11 +70,11 @@ class TestF3PaidAfterItExpired:
         self.assert_refunded_once(api, ledger, order)
         assert [it.charge for it in ledger.refunded.values()] == [str(intent.pk)]
         assert sorted(letters()) == [
-            "A refund for your order",
             "A payment arrived after its order had ended:",
+            "A refund for your order",
+            "Your order is awaiting payment",
             "Your order is cancelled",
             "Your order is confirmed",
-            "Your order is awaiting payment",
         ]
 
     @pytest.mark.parametrize("crashes", [1, 2], ids=["during the query", "and during the refund"])
