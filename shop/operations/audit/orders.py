@@ -42,7 +42,7 @@ def totals_add_up(now: datetime) -> Finding:
 
 
 def stock_follows_the_order(now: datetime) -> Finding:
-    held, committed = (
+    held_ids, committed_ids = (
         Reservation.objects.filter(status=status).values_list("order_id")
         for status in (Reservation.Status.HELD, Reservation.Status.COMMITTED)
     )
@@ -51,9 +51,9 @@ def stock_follows_the_order(now: datetime) -> Finding:
         for statuses in (SOLD, SOLD | {Status.AWAITING_PAYMENT}, FINAL)
     )
     unfinished = awaiting_delivery("inventory.commit_reservation", "inventory.release_stock")
-    shipped_unsold = committed.difference(sold)
-    sold_without_stock = entitled.difference(held, committed)
-    held_after_the_end = held.filter(order_id__in=final).difference(unfinished)
+    shipped_unsold = committed_ids.difference(sold)
+    sold_without_stock = entitled.difference(held_ids, committed_ids)
+    held_after_the_end = held_ids.filter(order_id__in=final).difference(unfinished)
     violating = {order_id for rows in (shipped_unsold, sold_without_stock, held_after_the_end) for (order_id,) in rows}
     return Finding(Order.objects.exclude(status=Status.PLACED).count(), violating)
 
