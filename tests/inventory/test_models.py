@@ -2,74 +2,65 @@ from itertools import product
 from uuid import UUID
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
 from inventory import services
 from inventory.models import Reservation, ReservationLine, StockItem, StockMovement
-from messaging.contracts import Line
+from messaging.models import OutboxMessage
 from tests.factories import make_stock
+from tests.inventory.stock import chairs
 
 pytestmark = pytest.mark.django_db
 
 ORDER = "01900000-0000-7000-8000-000000000001"
-MOVES = {"committed": services.commit, "released": services.release}
+END = {"committed": services.commit, "released": services.release}
 
 
-def reservation_that_is(status: str) -> Reservation:
+def make_reservation(status: str) -> Reservation:
     make_stock(10)
-    services.reserve({ORDER: [Line(sku="RED-CHAIR", quantity=3)]}, now=timezone.now())
+    services.reserve({ORDER: chairs(3)}, now=timezone.now())
     if status != "held":
-        MOVES[status]([ORDER], now=timezone.now())
+        END[status]([ORDER], now=timezone.now())
     return Reservation.objects.get(order_id=ORDER)
 
 
-def everything() -> list[object]:
-    return [list(model.objects.values()) for model in (StockItem, Reservation, ReservationLine, StockMovement)]
+def stored_rows() -> list[object]:
+    tables = (StockItem, Reservation, ReservationLine, StockMovement, OutboxMessage)
+    return [list(model.objects.values()) for model in tables]
 
 
 class TestTransitions:
-    @pytest.mark.parametrize(("target", "counters"), [("committed", (7, 0)), ("released", (10, 0))])
-    def test_a_held_reservation_ends_once(self, target, counters):
-        reservation = reservation_that_is("held")
-
-        MOVES[target]([ORDER], now=timezone.now())
-
-        reservation.refresh_from_db()
-        item = StockItem.objects.get()
-        assert reservation.status == target
-        assert (item.on_hand, item.reserved) == counters
-
     @pytest.mark.parametrize(
         ("source", "target"), [("committed", "committed"), ("committed", "released"), ("released", "released")]
     )
-    def test_an_ended_one_stays_as_it_is(self, source, target):
-        reservation_that_is(source)
-        before = everything()
+    def test_an_ended_reservation_does_not_change(self, source, target):
+        make_reservation(source)
+        before = stored_rows()
 
-        MOVES[target]([ORDER], now=timezone.now())
+        END[target]([ORDER], now=timezone.now())
 
-        assert everything() == before
+        assert stored_rows() == before
 
-    def test_a_released_one_cannot_be_committed(self):
-        reservation_that_is("released")
-        before = everything()
+    def test_a_released_reservation_cannot_be_committed(self):
+        make_reservation("released")
+        before = stored_rows()
 
         with pytest.raises(services.ReservationNotHeld, match=ORDER):
             services.commit([ORDER], now=timezone.now())
 
-        assert everything() == before
+        assert stored_rows() == before
 
     @pytest.mark.parametrize("status", ["held", "committed", "released"])
-    def test_none_is_held_again(self, status):
-        reservation_that_is(status)
-        before = everything()
+    def test_a_second_request_for_the_same_order_changes_nothing(self, status):
+        make_reservation(status)
+        before = stored_rows()
 
-        services.reserve({ORDER: [Line(sku="RED-CHAIR", quantity=3)]}, now=timezone.now())
+        services.reserve({ORDER: chairs(3)}, now=timezone.now())
 
-        assert everything() == before
+        assert stored_rows() == before
 
-    def test_the_table_says_the_same_of_every_pair(self):
+    def test_the_table_allows_the_same_transitions(self):
         allowed = {
             (source, target)
             for source, target in product(Reservation.Status.values, repeat=2)
@@ -80,47 +71,38 @@ class TestTransitions:
 
 
 class TestConstraints:
-    @pytest.mark.parametrize("lie", [{"reserved": -1}, {"on_hand": 2, "reserved": 3}, {"on_hand": -1}])
-    def test_the_database_refuses_stock_of(self, lie):
-        make_stock(10)
-
-        with pytest.raises(IntegrityError), transaction.atomic():
-            StockItem.objects.update(**lie)
-
     @pytest.mark.parametrize(
-        ("status", "lie"),
+        ("status", "model", "values"),
         [
-            ("held", {"ended_at": "2030-06-01T12:00Z"}),
-            ("held", {"status": "released"}),
-            ("released", {"ended_at": None}),
+            ("held", StockItem, {"reserved": -1}),
+            ("held", StockItem, {"on_hand": 2, "reserved": 3}),
+            ("held", StockItem, {"on_hand": -1}),
+            ("held", Reservation, {"ended_at": "2030-06-01T12:00Z"}),
+            ("held", Reservation, {"status": "released"}),
+            ("released", Reservation, {"ended_at": None}),
+            ("held", ReservationLine, {"quantity": 0}),
         ],
     )
-    def test_the_database_refuses_a_reservation_that_ends_at_no_time(self, status, lie):
-        reservation_that_is(status)
+    def test_reject_an_update(self, status: str, model: type[models.Model], values):
+        make_reservation(status)
 
         with pytest.raises(IntegrityError), transaction.atomic():
-            Reservation.objects.update(**lie)
+            model.objects.update(**values)
 
-    def test_the_database_refuses_a_second_reservation_of_one_order(self):
-        reservation_that_is("held")
+    def test_reject_a_second_reservation_of_one_order(self):
+        make_reservation("held")
 
         with pytest.raises(IntegrityError), transaction.atomic():
             Reservation.objects.create(order_id=ORDER, created_at=timezone.now())
 
-    def test_the_database_refuses_to_promise_nothing(self):
-        reservation_that_is("held")
-
-        with pytest.raises(IntegrityError), transaction.atomic():
-            ReservationLine.objects.update(quantity=0)
-
-    def test_the_database_refuses_a_sku_twice_in_one_reservation(self):
-        reservation = reservation_that_is("held")
+    def test_reject_a_second_line_of_one_sku(self):
+        reservation = make_reservation("held")
 
         with pytest.raises(IntegrityError), transaction.atomic():
             ReservationLine.objects.create(reservation=reservation, sku="RED-CHAIR", quantity=1)
 
     @pytest.mark.parametrize(
-        "lie",
+        "values",
         [
             {"kind": "shipped", "quantity": 3, "order_id": UUID(ORDER)},
             {"kind": "withdrawn", "quantity": 3},
@@ -132,8 +114,8 @@ class TestConstraints:
             {"kind": "shipped", "quantity": -1, "order_id": UUID(ORDER)},
         ],
     )
-    def test_the_database_refuses_a_movement_that_is(self, lie):
-        reservation_that_is("committed")
+    def test_reject_a_movement(self, values):
+        make_reservation("committed")
 
         with pytest.raises(IntegrityError), transaction.atomic():
-            StockMovement.objects.create(**{"sku": "RED-CHAIR", "at": timezone.now()} | lie)
+            StockMovement.objects.create(**{"sku": "RED-CHAIR", "at": timezone.now()} | values)
