@@ -4,41 +4,39 @@ import pytest
 from django.test import Client
 
 from tests.factories import make_customer
-from tests.notifications.test_api import NOTIFICATIONS, of, tell
+from tests.notifications.events import confirmed_to, make_notification
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def browser() -> Client:
-    client = Client(headers={"Accept": "text/html"})
-    client.force_login(make_customer())
-    return client
-
-
-def words(browser: Client) -> str:
-    answer = browser.get(NOTIFICATIONS)
-    assert answer.status_code == 200
-    return " ".join(unescape(answer.content.decode()).split())
+def read_page() -> str:
+    """
+    Return Ada's page of notifications.
+    """
+    browser = Client(headers={"Accept": "text/html"})
+    browser.force_login(make_customer())
+    response = browser.get("/api/v1/notifications/")
+    assert response.status_code == 200
+    return " ".join(unescape(response.content.decode()).split())
 
 
 class TestNotifications:
-    def test_are_shown_as_they_were_written(self, browser):
-        told = tell(of("ada", lines=()))
+    def test_shows_subject_time_recipient_and_order(self):
+        notification = make_notification(confirmed_to("ada", lines=()))
 
-        page = words(browser)
+        page = read_page()
 
         assert "<h1>Your notifications</h1>" in page
-        assert f"<h2>{told.subject}</h2>" in page
+        assert f"<h2>{notification.subject}</h2>" in page
         assert "1 June 2030, 12:00</time> · to ada@example.com ·" in page
-        assert f'<a href="/api/v1/orders/{told.order_id}/">Order</a>' in page
+        assert f'<a href="/api/v1/orders/{notification.order_id}/">Order</a>' in page
 
-    def test_tell_of_what_could_not_be_sent(self, browser):
-        tell(of("ada", email=""))
+    def test_says_that_a_notification_was_not_sent(self):
+        make_notification(confirmed_to("ada", email=""))
 
-        assert "not sent: there was no address, or it was too late" in words(browser)
+        assert "not sent: there was no address, or it was too late" in read_page()
 
-    def test_are_none_of_another_customers(self, browser):
-        tell(of("grace"))
+    def test_shows_no_notification_of_another_customer(self):
+        make_notification(confirmed_to("grace"))
 
-        assert "You have no notifications yet." in words(browser)
+        assert "You have no notifications yet." in read_page()
