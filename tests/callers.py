@@ -1,5 +1,5 @@
 """
-People and programs who ask too often.
+Requests that rate limits count.
 """
 
 from django.test import Client
@@ -21,7 +21,7 @@ def log_in(page: str, password: str = PASSWORD, **headers: str):
 
 def throttled(answer) -> int:
     """
-    Tell after how many seconds to come back; 0 if the answer is another one.
+    Return the seconds of `Retry-After`; 0 if the response is not a 429.
     """
     if answer.status_code != 429:
         return 0

@@ -1,5 +1,5 @@
 """
-Refused requests: what each is answered, whatever is wrong with it, and that it changed nothing.
+Rejected requests: each gets a problem of the catalogue, and changes nothing.
 """
 
 import json
@@ -23,7 +23,7 @@ def send(
     client: Client, method: str, path: str, body: bytes = b"", *, content_type: str = JSON, **headers: str
 ) -> HttpResponse:
     """
-    Send a request as it is written here, with `_` for the hyphens of a header's name.
+    Send a request. Names of headers have `_` for hyphens.
     """
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return client.generic(method, path, body, content_type, headers=named)
@@ -31,7 +31,7 @@ def send(
 
 def refused(client: Client, method: str, path: str, *body: bytes, **options: str) -> Problem:
     """
-    Send a request that changes nothing in any table, and read the problem it is answered.
+    Send a request, check that it changes no table, and return the problem of its response.
     """
     before = snapshot()
     answer = send(client, method, path, *body, **options)
@@ -41,22 +41,22 @@ def refused(client: Client, method: str, path: str, *body: bytes, **options: str
 
 def problem_of(answer: HttpResponse) -> Problem:
     """
-    Read a problem, which has to be one of the catalogue, written as RFC 9457 wants it.
+    Return the problem of a response, after checking it against RFC 9457 and the catalogue.
     """
     assert answer.headers["Content-Type"] == "application/problem+json", answer.content[:500]
-    told = json.loads(answer.content)
-    known = CATALOGUE[told["code"]]
-    assert told.keys() - {"errors"} == MEMBERS
-    assert (answer.status_code, told["status"]) == (known.status, known.status)
-    assert (told["type"], told["title"]) == (f"/problems/#{told['code']}", known.title)
-    assert told["detail"]
-    assert told["request_id"] == answer.headers["X-Request-Id"]
-    for fault in told.get("errors", ()):
-        assert_points_somewhere(fault)
-    return told
+    problem = json.loads(answer.content)
+    entry = CATALOGUE[problem["code"]]
+    assert problem.keys() - {"errors"} == MEMBERS
+    assert (answer.status_code, problem["status"]) == (entry.status, entry.status)
+    assert (problem["type"], problem["title"]) == (f"/problems/#{problem['code']}", entry.title)
+    assert problem["detail"]
+    assert problem["request_id"] == answer.headers["X-Request-Id"]
+    for fault in problem.get("errors", ()):
+        assert_names_a_place(fault)
+    return problem
 
 
-def assert_points_somewhere(fault: Mapping[str, str]) -> None:
+def assert_names_a_place(fault: Mapping[str, str]) -> None:
     assert fault["code"] in CATALOGUE
     assert fault["detail"]
     [place] = fault.keys() - {"code", "detail"}
@@ -66,7 +66,7 @@ def assert_points_somewhere(fault: Mapping[str, str]) -> None:
 
 def assert_fault(problem: Problem, code: str, pointer: str) -> None:
     """
-    See that this is all that is wrong.
+    Check that this is the only error.
     """
     assert [(fault["code"], fault["pointer"]) for fault in problem["errors"]] == [(code, pointer)]
     assert problem["code"] == code

@@ -1,5 +1,5 @@
 """
-Programs that sign their requests, as their authors would write them with a library.
+Clients that sign their requests with a library, as their authors would.
 """
 
 import json
@@ -24,13 +24,13 @@ WISH = json.dumps(
     {"lines": [{"sku": "RED-CHAIR", "quantity": 1}], "payment_method": "tok_visa", "expected_total": 4_500}
 ).encode()
 SENT = {"Content-Type": "application/json", "Idempotency-Key": "basket-1"}
-ALWAYS = ("@method", "@authority", "@path", "@query")
+COVERED_BY_DEFAULT = ("@method", "@authority", "@path", "@query")
 
 
 @dataclass
 class Outgoing:
     """
-    A request to be sent, as the library wants to see it.
+    A request in the form that the library signs.
     """
 
     method: str
@@ -41,7 +41,7 @@ class Outgoing:
 @dataclass(frozen=True, kw_only=True)
 class Signer:
     """
-    Signs what it is told to, by a key that it holds.
+    Signs requests by one key.
     """
 
     key_id: str
@@ -64,29 +64,29 @@ class Signer:
         label: str = "sig1",
     ) -> dict[str, str]:
         """
-        Return the headers of a signed request: these, a digest of the body, and the signature.
+        Return the headers of a signed request: the signer's own, a digest of the body, and the signature.
         """
-        sent = Outgoing(method, f"http://testserver{address}", dict(self.headers))
+        outgoing = Outgoing(method, f"http://testserver{address}", dict(self.headers))
         self.library(
             signature_algorithm=self.algorithm,
             key_resolver=MappingKeyResolver(private_keys={self.key_id: self.private}, public_keys={}),
         ).sign(
-            sent,
+            outgoing,
             key_id=self.key_id,
             created=now or timezone.now(),
             expires=expires,
             nonce=uuid4().hex if nonce == "" else nonce,
             label=label,
             tag=self.tag,
-            covered_component_ids=(*ALWAYS, *map(str.lower, self.headers)) if covered is None else covered,
+            covered_component_ids=(*COVERED_BY_DEFAULT, *map(str.lower, self.headers)) if covered is None else covered,
             body=body or None,
         )
-        return sent.headers
+        return outgoing.headers
 
 
 def signer_of(owner: AbstractBaseUser, algorithm: str = "hmac-sha256", **options: Any) -> Signer:
     """
-    Give this customer a key, and a program that signs with it.
+    Create a signing key of this customer, and return a signer that uses it.
     """
     private = Ed25519PrivateKey.generate()
     public = private.public_key().public_bytes_raw() if algorithm == "ed25519" else b""
@@ -100,7 +100,7 @@ def signer_of(owner: AbstractBaseUser, algorithm: str = "hmac-sha256", **options
 
 def send(api: APIClient, headers: dict[str, str], *, method="POST", address=ORDERS, body=WISH):
     """
-    Send a request with these headers as they are.
+    Send a request with exactly these headers.
     """
     content_type = {name.lower(): value for name, value in headers.items()}.get("content-type", "")
     return api.generic(method, address, body, content_type=content_type, headers=headers)
@@ -110,12 +110,12 @@ def code(answer) -> tuple[int, str]:
     return answer.status_code, answer.json().get("code", "")
 
 
-def refused(answer) -> bool:
+def is_rejected(answer) -> bool:
     """
-    Tell whether this is the one answer to whatever is wrong with a signature, and nothing has happened.
+    Return whether this is the response to any invalid signature, and no order was placed.
     """
-    told = {name: value for name, value in answer.json().items() if name != "request_id"}
-    return not Order.objects.exists() and (answer.status_code, answer.headers["WWW-Authenticate"], told) == (
+    problem = {name: value for name, value in answer.json().items() if name != "request_id"}
+    return not Order.objects.exists() and (answer.status_code, answer.headers["WWW-Authenticate"], problem) == (
         401,
         "Token",
         {

@@ -1,5 +1,5 @@
 """
-Who asks, and by what the shop knows them.
+Callers with their credentials.
 """
 
 import json
@@ -17,23 +17,23 @@ from tests.access.routes import BODIES, FORMS, Route
 
 CSRF = "c" * 32
 OUR_PAGE = {"X-CSRFToken": CSRF}
-"""What comes with whatever a page of ours sends."""
+"""The headers of a request of the shop's own pages."""
 
 Things = Mapping[str, str]
-"""The names of things by resource."""
+"""Ids by resource."""
 
 
 class Caller:
     """
-    A person with a browser and a program; or nobody, with both of them but unknown.
+    A user with a session and a token; or an anonymous one, with neither.
     """
 
     def __init__(self, user: AbstractBaseUser | None) -> None:
         self.user = user
         self.session = {**_log_in(user), "csrftoken": CSRF}
-        """The cookies of a browser in which one of our pages was opened."""
+        """The cookies of a browser that has opened a page of the shop."""
         self.token = _get_token(user)
-        """The headers of a program."""
+        """The headers of a program with a token."""
 
     def by_session(self, route: Route, things: Things) -> Any:
         return ask(route, things, cookies=self.session, headers=OUR_PAGE)
@@ -55,7 +55,7 @@ def _get_token(user: AbstractBaseUser | None) -> dict[str, str]:
 
 def ask(route: Route, things: Things, *, headers: Mapping[str, str], cookies: Mapping[str, str] | None = None) -> Any:
     """
-    Send what the route wants, as a browser sends a form or as a program sends JSON.
+    Send a request that the route accepts: JSON to the API, a form elsewhere.
     """
     client = Client(enforce_csrf_checks=True, raise_request_exception=False)
     client.cookies.load(dict(cookies or {}))
@@ -70,7 +70,7 @@ def ask(route: Route, things: Things, *, headers: Mapping[str, str], cookies: Ma
 @contextmanager
 def undone() -> Iterator[None]:
     """
-    Let nothing have happened.
+    Roll back what happens in the block.
     """
     with transaction.atomic():
         yield

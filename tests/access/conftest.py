@@ -18,22 +18,22 @@ from tests.factories import make_stock, place_order
 @pytest.fixture
 def people(db) -> Mapping[str, Caller]:
     """
-    Two customers, and three who work here: Carl may do nothing yet, Sue may view everything, Olga runs the shop.
+    Two customers and three members of staff: Carl without permissions, Sue who may view everything, Olga a superuser.
     """
     create = get_user_model().objects.create_user
     ada, bob = create("ada", "ada@example.com", PASSWORD), create("bob", "bob@example.com", PASSWORD)
     carl, sue = create("carl", is_staff=True), create("sue", is_staff=True)
     olga = create("olga", is_staff=True, is_superuser=True)
     sue.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    known = {"nobody": None, "bob": bob, "ada": ada, "carl": carl, "sue": sue, "olga": olga}
-    return {name: Caller(user) for name, user in known.items()}
+    users = {"nobody": None, "bob": bob, "ada": ada, "carl": carl, "sue": sue, "olga": olga}
+    return {name: Caller(user) for name, user in users.items()}
 
 
 @pytest.fixture
 def things(people, drain) -> Mapping[str, str]:
     """
-    What Ada has, by resource: among it one order that went its way and a newer one that is open. And a row of each
-    model, by its name.
+    Ids of Ada's resources, by collection, among them a confirmed order and a newer open one; and of a row of each model
+    by its name.
     """
     ada = people["ada"].user
     make_stock(100)
@@ -49,5 +49,5 @@ def things(people, drain) -> Mapping[str, str]:
         "tokens": token,
     }
     rows = {model._meta.model_name: model.objects.first() for model in admin.site._registry}
-    named = {name: str(row.pk) for name, row in (rows | hers).items() if row}
-    return named | {"products": "RED-CHAIR", "stock": "RED-CHAIR"}
+    ids = {name: str(row.pk) for name, row in (rows | hers).items() if row}
+    return ids | {"products": "RED-CHAIR", "stock": "RED-CHAIR"}

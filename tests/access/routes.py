@@ -1,5 +1,5 @@
 """
-What the URLconf answers to: every route, and what to send to it.
+Every route of the URLconf, and what to send to it.
 """
 
 import re
@@ -32,7 +32,7 @@ BODIES: Mapping[str, Mapping[str, object]] = {
 
 class Route(NamedTuple):
     """
-    A method of an address, such as `GET /api/v1/orders/<pk>/`.
+    A method of a URL pattern, such as `GET /api/v1/orders/<pk>/`.
     """
 
     method: str
@@ -52,15 +52,15 @@ class Route(NamedTuple):
     @property
     def model(self) -> str:
         """
-        The model, if this is a page of the admin for one.
+        The model of a page of the admin; empty for other pages.
         """
-        found = re.match(r"/admin/(\w+)/(\w+)/", self.pattern)
-        return found[2] if found and found.groups() in _models() else ""
+        match = re.match(r"/admin/(\w+)/(\w+)/", self.pattern)
+        return match[2] if match and match.groups() in _models() else ""
 
     @property
     def family(self) -> "Route":
         """
-        The route without its model, for all models have the same pages.
+        The route without its model, as all models have the same pages.
         """
         pattern = re.sub(r"^/admin/\w+/\w+/", "/admin/<app>/<model>/", self.pattern) if self.model else self.pattern
         return Route(self.method, pattern)
@@ -68,13 +68,13 @@ class Route(NamedTuple):
     @property
     def resource(self) -> str:
         """
-        The name that `things` are known by.
+        The key of the route's id in `things`.
         """
         return self.model or self.pattern.removeprefix("/api/v1/").partition("/")[0]
 
     def address(self, things: Mapping[str, str]) -> str:
         """
-        Name one of these things where the route has a parameter.
+        Return the URL of the route, with an id of these where it has a parameter.
         """
         pattern = self.pattern.replace("<app_label>", "orders")
         return re.sub(r"<[^>]+>", things.get(self.resource, "1"), pattern) + QUERIES.get(self.pattern, "")
@@ -82,7 +82,7 @@ class Route(NamedTuple):
 
 def every_route() -> Iterator[Route]:
     """
-    Walk through the URLconf.
+    Yield every route of the URLconf.
     """
     for pattern, view in _walk(get_resolver().url_patterns):
         yield from (Route(method, pattern) for method in METHODS if method in _methods_of(view))
@@ -99,7 +99,7 @@ def _walk(patterns: list[Any], before: str = "") -> Iterator[tuple[str, Callable
 
 def _methods_of(view: Any) -> set[str]:
     """
-    Tell which methods a view has; a function does not say, so it is asked for both that browsers send.
+    Return the methods of a view; those of a browser for a function, which does not declare any.
     """
     if actions := getattr(view, "actions", None):
         return {method.upper() for method in actions}

@@ -1,8 +1,8 @@
 """
-Who may do what: every route of the URLconf, asked by everybody.
+Permissions: the status of every route of the URLconf for every kind of user.
 
-Bob and Ada are customers, and what has a name here is Ada's. Carl works here and may do nothing yet, Sue may view
-everything, Olga runs the shop.
+Bob and Ada are customers; ids are of Ada's resources. Carl is staff without permissions, Sue may view everything, Olga
+is a superuser.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -101,20 +101,19 @@ BY_HAND = {
     "django_q.Success": {"change", "delete"},
     "orders.Product": {"add", "change"},
 }
-"""What Olga may do in the admin beyond looking and the actions there. Whatever has a story is told by services."""
+"""What a superuser may do in the admin beyond viewing and actions. All other changes are made by services."""
 
 ALL_METHODS = (*METHODS, "TRACE", "BREW")
 
 
 def matrix(people: Mapping[str, Caller], things: Things, ask: Callable[..., Any], *, only: str = "/") -> Iterator[str]:
     """
-    Ask every route as everybody, and write the answers' statuses down: a line for each route, but one for the same
-    page of all models.
+    Yield a line per route with its status for each caller; one line for the same page of all models.
     """
     statuses: dict[Route, dict[str, set[int]]] = {}
     for route in [route for route in every_route() if route.pattern.startswith(only)]:
         row = statuses.setdefault(route.family, {name: set() for name in people})
-        for name, caller in people.items() if is_asked(route, things) else ():
+        for name, caller in people.items() if is_tested(route, things) else ():
             with undone():
                 row[name].add(ask(caller, route, things).status_code)
     yield line("", "", *people)
@@ -122,9 +121,9 @@ def matrix(people: Mapping[str, Caller], things: Things, ask: Callable[..., Any]
         yield line(route.method, route.pattern, *("/".join(map(str, sorted(answers))) for answers in row.values()))
 
 
-def is_asked(route: Route, things: Things) -> bool:
+def is_tested(route: Route, things: Things) -> bool:
     """
-    Tell whether to ask: each page of each model is looked at, if it has a row, but forms are sent to one model only.
+    Return whether to request a route: each page of each model that has a row, but forms of one model only.
     """
     if route.is_unsafe:
         return route.model in {"", "product", "user"}
@@ -140,24 +139,24 @@ def api_routes() -> list[Route]:
     return [route for route in every_route() if route.is_api]
 
 
-class TestEverybody:
-    def test_is_answered_so_by_session(self, people, things):
+class TestEveryRoute:
+    def test_has_these_statuses_by_session(self, people, things):
         assert list(matrix(people, things, Caller.by_session)) == MATRIX.splitlines()
 
-    def test_is_answered_the_same_by_token(self, people, things):
+    def test_has_the_same_statuses_by_token(self, people, things):
         head, *rows = MATRIX.splitlines()
         of_the_api = [row for row in rows if " /api/v1/" in row]
 
         assert list(matrix(people, things, Caller.by_token, only="/api/v1/")) == [head, *of_the_api]
 
-    def test_is_nobody_in_the_admin_by_token(self, people, things):
-        routes = [route for route in every_route() if route.pattern.startswith("/admin/") and is_asked(route, things)]
+    def test_is_anonymous_in_the_admin_by_token(self, people, things):
+        routes = [route for route in every_route() if route.pattern.startswith("/admin/") and is_tested(route, things)]
 
         for route in routes:
             by_token = ask(route, things, cookies={"csrftoken": CSRF}, headers=OUR_PAGE | people["olga"].token)
             assert by_token.status_code == people["nobody"].by_session(route, things).status_code, route
 
-    def test_gets_405_for_every_other_method(self, people, things, api_routes):
+    def test_is_a_405_for_every_other_method(self, people, things, api_routes):
         known = set(api_routes)
         others = [Route(method, pattern) for pattern in {route.pattern for route in known} for method in ALL_METHODS]
 
@@ -166,7 +165,7 @@ class TestEverybody:
             assert answer.status_code == 405, route
             assert "GET" in answer.headers["Allow"] or Route("GET", route.pattern) not in known
 
-    def test_may_ask_for_the_head_of_what_can_be_looked_at(self, people, things, api_routes):
+    def test_has_the_same_status_for_head(self, people, things, api_routes):
         for caller in people.values():
             for route in api_routes:
                 if route.method == "GET":
@@ -175,26 +174,26 @@ class TestEverybody:
                     assert head.content == b""
 
 
-class TestAnother:
+class TestOtherUser:
     @pytest.mark.parametrize("by", [Caller.by_session, Caller.by_token])
     @pytest.mark.parametrize("name", ["bob", "olga"])
-    def test_cannot_tell_what_is_adas_from_what_is_nobodys(self, people, things, api_routes, name, by):
+    def test_cannot_distinguish_adas_resources_from_none(self, people, things, api_routes, name, by):
         hers = [route for route in api_routes if "<" in route.pattern and route.resource not in {"products", "stock"}]
-        nobodys = dict.fromkeys(things, str(uuid4()))
+        unknown = dict.fromkeys(things, str(uuid4()))
 
         for route in hers:
-            assert told(by(people[name], route, things)) == told(by(people[name], route, nobodys)), route
+            assert content_of(by(people[name], route, things)) == content_of(by(people[name], route, unknown)), route
             assert by(people[name], route, things).status_code == 404
 
-    def test_needs_more_than_a_permission_to_look_at_the_stock(self, people, things):
+    def test_needs_to_be_staff_to_view_the_stock(self, people, things):
         customer = people["bob"].user
         customer.user_permissions.set(Permission.objects.filter(codename="view_stockitem"))
 
         assert people["bob"].by_token(Route("GET", "/api/v1/stock/"), things).status_code == 403
 
 
-class TestOlga:
-    def test_changes_by_hand_only_what_has_no_story(self, people):
+class TestSuperuser:
+    def test_changes_only_these_models_by_hand(self, people):
         request = RequestFactory().get("/admin/")
         request.user = people["olga"].user
         rights = {model._meta.label: page.get_model_perms(request) for model, page in admin.site._registry.items()}
@@ -204,9 +203,9 @@ class TestOlga:
         assert {label: granted for label, granted in may.items() if granted} == BY_HAND
 
 
-def told(answer: Any) -> tuple[int, dict[str, str], dict[str, str]]:
+def content_of(answer: Any) -> tuple[int, dict[str, str], dict[str, str]]:
     """
-    Read all that an answer tells, but for what differs every time.
+    Return status, headers and body of a response, without what differs every time.
     """
     headers = {name: value for name, value in answer.headers.items() if name not in {"X-Request-Id", "Date"}}
     return answer.status_code, headers, answer.json() | {"request_id": "another"}

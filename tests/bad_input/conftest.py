@@ -15,7 +15,7 @@ from tests.webhooks import SECRET, SIMULATED
 @pytest.fixture(autouse=True)
 def orders(db) -> dict[str, UUID]:
     """
-    The scene that no case may change; the ids of its orders.
+    Create the shop that no test of bad input may change; return the ids of its orders.
     """
     create_user = get_user_model().objects.create_user
     offer_products()
@@ -25,7 +25,7 @@ def orders(db) -> dict[str, UUID]:
 @pytest.fixture
 def token(orders) -> str:
     """
-    What opens the API to Ada's programs.
+    A token of Ada's.
     """
     return Token.objects.create(user=get_user_model().objects.get(username="ada"), name="till")[1]
 
@@ -33,7 +33,7 @@ def token(orders) -> str:
 @pytest.fixture
 def api(token) -> Client:
     """
-    A program of Ada's that says what is always to be said, unless it says otherwise.
+    A client of Ada's that sends the required headers by default.
     """
     return Client(headers={"Authorization": f"Token {token}", "Idempotency-Key": "basket-1"})
 
@@ -41,17 +41,16 @@ def api(token) -> Client:
 @pytest.fixture
 def signing_key(orders) -> SigningKey:
     """
-    Ada's.
+    A signing key of Ada's.
     """
     ada = get_user_model().objects.get(username="ada")
-    made, _ = create_key(owner=ada, name="till", algorithm="hmac-sha256", now=timezone.now())
-    return made
+    return create_key(owner=ada, name="till", algorithm="hmac-sha256", now=timezone.now())[0]
 
 
 @pytest.fixture
 def gateway(settings) -> Client:
     """
-    Whoever calls back as the payment gateway.
+    A client that sends webhooks, with the simulated gateway in use.
     """
     settings.PAYMENTS = replace(settings.PAYMENTS, gateway=SIMULATED, webhook_secrets=(SECRET,))
     return Client()

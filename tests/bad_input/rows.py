@@ -11,7 +11,7 @@ SHORT = 40
 
 def rows(names: str, *cases: tuple[Any, ...]) -> pytest.MarkDecorator:
     """
-    Run a test by these cases, each of which begins with the number of its row, as does the id of its run.
+    Parametrize a test by cases that begin with the number of their row, which also begins their id.
     """
     return pytest.mark.parametrize(
         names, [pytest.param(*values, id=f"row{number}-{_short(values[0])}") for number, *values in cases]
@@ -20,7 +20,7 @@ def rows(names: str, *cases: tuple[Any, ...]) -> pytest.MarkDecorator:
 
 def _short(value: object) -> str:
     """
-    Name a value, the same in every process that collects the tests.
+    Return a name of a value that is the same in every process.
     """
     text = value.__name__ if callable(value) else repr(value)
     return text if len(text) <= SHORT else f"{text[:SHORT]}…"

@@ -1,5 +1,5 @@
 """
-A shop with something to lose: products of each kind, orders of Ada's and of Bob's, Ada's token and signing key.
+The shop that bad input must not change: products of each kind, and orders of Ada's and Bob's.
 """
 
 import json
@@ -34,7 +34,7 @@ def offer_products() -> None:
 
 def place_orders(*, ada: AbstractBaseUser, bob: AbstractBaseUser) -> dict[str, UUID]:
     """
-    Have Ada place an open and a confirmed order, and Bob one; return their ids by what they are.
+    Place two orders of Ada's, an open and a confirmed one, and one of Bob's; return their ids by name.
     """
     drafts = [make_draft(customer_id=customer.pk) for customer in (ada, ada, bob)]
     still_open, confirmed, of_bob = (placed.order.pk for placed in placing.place_orders(drafts, now=timezone.now()))
@@ -44,7 +44,7 @@ def place_orders(*, ada: AbstractBaseUser, bob: AbstractBaseUser) -> dict[str, U
 
 class Literal(NamedTuple):
     """
-    Something to be written into JSON as it is.
+    A text that stands in JSON as it is.
     """
 
     text: str
@@ -52,14 +52,14 @@ class Literal(NamedTuple):
 
 def wish(**changes: Any) -> bytes:
     """
-    Write down an order that would be taken, but for these changes; an ellipsis leaves a member out.
+    Return the body of a valid order with these changes; an ellipsis leaves a member out.
     """
     return _written(WISH | changes)
 
 
 def wish_line(**changes: Any) -> bytes:
     """
-    Write down an order whose second line has these changes; the fault is then at `#/lines/1`.
+    Return the body of an order whose second line, at `#/lines/1`, has these changes.
     """
     return wish(lines=[LINE, LINE | changes])
 

@@ -1,5 +1,5 @@
 """
-Rows 71 to 73: addresses where nothing is, or nothing of one's own, and what cannot be done there.
+Rows 71 to 73: URLs of nothing, or of another customer's resources, and methods that are not allowed.
 """
 
 from uuid import uuid4
@@ -19,7 +19,7 @@ from tests.bad_input.scene import API, ORDERS, wish
 from tests.refusals import problem_of, refused, send
 from tests.snapshot import snapshot
 
-DOORS = [
+OPERATIONS = [
     "GET orders/{name}/",
     "POST orders/{name}/cancel/",
     "GET payments/{name}/",
@@ -35,15 +35,15 @@ DOORS = [
 @pytest.fixture
 def of_bob(orders) -> dict[str, object]:
     """
-    The ids of what is Bob's, by resource.
+    The ids of Bob's resources, by collection.
     """
     bob = get_user_model().objects.get(username="bob")
     key, _ = create_key(owner=bob, name="till", algorithm="hmac-sha256", now=timezone.now())
-    paid, told = {"customer_id": str(bob.pk), "order_id": orders["of_bob"]}, {"kind": "order_confirmed"}
+    paid, kind = {"customer_id": str(bob.pk), "order_id": orders["of_bob"]}, {"kind": "order_confirmed"}
     return {
         "orders": orders["of_bob"],
         "payments": PaymentIntent.objects.create(amount=1, currency="GBP", created_at=timezone.now(), **paid).pk,
-        "notifications": Notification.objects.create(**paid, **told, message_id=uuid4(), created_at=timezone.now()).pk,
+        "notifications": Notification.objects.create(**paid, **kind, message_id=uuid4(), created_at=timezone.now()).pk,
         "tokens": Token.objects.create(user=bob, name="till")[0].pk,
         "signing-keys": key.pk,
     }
@@ -52,15 +52,15 @@ def of_bob(orders) -> dict[str, object]:
 @pytest.fixture
 def clerk(api) -> Client:
     """
-    Ada, who may view the stock too, so that no door is closed to her.
+    A client of Ada's, who may view the stock too, so that every operation is open to her.
     """
     get_user_model().objects.filter(username="ada").update(is_staff=True, is_superuser=True)
     open_stock_items(["RED-CHAIR"], opening=1, now=timezone.now())
     return api
 
 
-def knock(client: Client, door: str, name: object) -> dict[str, object]:
-    method, path = door.split()
+def problem_at(client: Client, operation: str, name: object) -> dict[str, object]:
+    method, path = operation.split()
     return refused(client, method, API + path.format(name=name)) | {"request_id": ""}
 
 
@@ -100,37 +100,37 @@ def knock(client: Client, door: str, name: object) -> dict[str, object]:
         )
     ],
 )
-def test_nothing_is_under(clerk, name):
-    told = [knock(clerk, door, name) for door in DOORS]
+def test_finds_nothing_under(clerk, name):
+    problems = [problem_at(clerk, operation, name) for operation in OPERATIONS]
 
-    assert {problem["code"] for problem in told} == {"not_found"}
-    assert all(problem == told[0] for problem in told)
+    assert {problem["code"] for problem in problems} == {"not_found"}
+    assert all(problem == problems[0] for problem in problems)
 
 
-@pytest.mark.parametrize("door", DOORS[:-2])
-def test_row_71_what_is_anothers_is_not_there(clerk, of_bob, door):
-    unknown = knock(clerk, door, uuid4())
+@pytest.mark.parametrize("operation", OPERATIONS[:-2])
+def test_row_71_another_customers_resource_is_like_none(clerk, of_bob, operation):
+    unknown = problem_at(clerk, operation, uuid4())
 
-    theirs = of_bob[door.split()[1].split("/")[0]]
+    theirs = of_bob[operation.split()[1].split("/")[0]]
 
     for name in (theirs, str(theirs).upper(), str(theirs).replace("-", ""), f"{theirs}%00", f"urn:uuid:{theirs}"):
-        assert knock(clerk, door, name) == unknown
+        assert problem_at(clerk, operation, name) == unknown
 
 
 @pytest.mark.parametrize("path", ["v1/order/", "v1/orders//", "v1/orders/x/y/", "v1/../admin/", "v2/", "v1/%00"])
-def test_row_71_no_door_is_at(api, path):
+def test_row_71_finds_no_route_at(api, path):
     problem = refused(api, "GET", f"/api/{path}")
 
     assert problem["code"] == "not_found"
 
 
-def test_row_72_a_final_order_is_not_cancelled(api, orders):
+def test_row_72_does_not_cancel_a_final_order(api, orders):
     problem = refused(api, "POST", f"{ORDERS}{orders['confirmed']}/cancel/")
 
     assert problem["code"] == "invalid_state"
 
 
-def test_row_72_cancelling_twice_is_cancelling_once(api, orders):
+def test_row_72_cancels_an_order_once(api, orders):
     address = f"{ORDERS}{orders['open']}/cancel/"
     once = send(api, "POST", address)
     before = snapshot()
@@ -160,7 +160,7 @@ COLLECTIONS = {
 
 
 @pytest.mark.parametrize("path", COLLECTIONS)
-def test_row_73_nothing_else_can_be_done(clerk, orders, path):
+def test_row_73_allows_no_other_method(clerk, orders, path):
     allowed = COLLECTIONS[path]
     for method in METHODS - {*allowed.split(", ")}:
         before = snapshot()
@@ -173,19 +173,19 @@ def test_row_73_nothing_else_can_be_done(clerk, orders, path):
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/problems/"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "X"])
-def test_row_73_nothing_can_be_done_to_a_page(path, method):
+def test_row_73_allows_no_other_method_on_a_page(path, method):
     assert refused(Client(), method, path)["code"] == "method_not_allowed"
 
 
 @pytest.mark.parametrize("debug", [True, False])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_row_71_whoever_forgets_the_slash_changes_nothing_and_hears_of_it(api, settings, debug, method):
+def test_row_71_does_not_redirect_an_unsafe_method_without_the_slash(api, settings, debug, method):
     settings.DEBUG = debug
 
     assert refused(api, method, ORDERS.rstrip("/"), wish())["code"] == "not_found"
 
 
-def test_row_71_whoever_forgets_the_slash_and_only_reads_is_led_there(api):
+def test_row_71_redirects_a_get_without_the_slash(api):
     answer = send(api, "GET", f"{ORDERS.rstrip('/')}?status=placed")
 
     assert (answer.status_code, answer.headers["Location"]) == (301, f"{ORDERS}?status=placed")

@@ -1,5 +1,5 @@
 """
-Rows 1 to 17: bodies that are no JSON object as every reader understands it, at each address that reads one.
+Rows 1 to 17: bodies that are not one unambiguous JSON object, at each URL that reads one.
 """
 
 import bz2
@@ -17,14 +17,14 @@ from tests.refusals import JSON, refused
 @pytest.fixture
 def readers(orders, signing_key) -> list[str]:
     """
-    Where a body is read.
+    Each URL that reads a body.
     """
     return [ORDERS, f"{ORDERS}{orders['open']}/cancel/", TOKENS, KEYS, f"{KEYS}{signing_key.pk}/rotate/"]
 
 
 def nested(levels: int, *, by: str = "[]") -> bytes:
     """
-    Write an object that many levels deep.
+    Return an object with that many levels.
     """
     opening, closing = ('{"a":', "}") if by == "{}" else ("[", "]")
     return f'{{"a":{opening * (levels - 1)}1{closing * (levels - 1)}}}'.encode()
@@ -82,17 +82,17 @@ def nested(levels: int, *, by: str = "[]") -> bytes:
     (40, b'{"a": "\\ud800"}', "invalid_characters"),
     (40, b'{"a": [{"\\udfff": 1}]}', "invalid_characters"),
 )
-def test_refuses(api, readers, body, code):
+def test_rejects(api, readers, body, code):
     assert {refused(api, "POST", reader, body)["code"] for reader in readers} == {code}
 
 
 @pytest.mark.parametrize("reader", [ORDERS, TOKENS, KEYS])
-def test_row_1_misses_a_body(api, reader):
+def test_row_1_rejects_an_empty_body(api, reader):
     assert refused(api, "POST", reader, b"")["code"] == "malformed_json"
     assert refused(api, "POST", reader, b"", Content_Type=JSON, Content_Length="0")["code"] == "malformed_json"
 
 
-def test_row_6_reads_sixteen_levels(api, readers):
+def test_row_6_accepts_sixteen_levels(api, readers):
     assert {refused(api, "POST", reader, nested(16))["code"] for reader in readers} == {"unknown_field"}
 
 
@@ -116,33 +116,33 @@ def test_row_6_reads_sixteen_levels(api, readers):
     (13, "application/json/json", "unsupported_media_type"),
     (13, "application/json\xe9", "unsupported_media_type"),
 )
-def test_reads_no(api, readers, content_type, code):
+def test_rejects_the_content_type(api, readers, content_type, code):
     assert {refused(api, "POST", reader, b"{}", content_type=content_type)["code"] for reader in readers} == {code}
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "deflate", "identity, gzip", "x", ""])
-def test_row_12_unpacks_nothing(api, readers, encoding):
+def test_row_12_rejects_compression(api, readers, encoding):
     codes = {refused(api, "POST", reader, b"{}", Content_Encoding=encoding)["code"] for reader in readers}
 
     assert codes == {"unsupported_encoding"}
 
 
 @pytest.mark.parametrize("accept", ["application/xml", "text/csv", "image/*", "x", ","])
-def test_row_14_writes_no(api, accept):
+def test_row_14_rejects_the_accept_header(api, accept):
     requests = [("POST", ORDERS, wish()), ("POST", TOKENS, login()), ("POST", KEYS, key()), ("GET", ORDERS, b"")]
 
     assert {refused(api, *request, Accept=accept)["code"] for request in requests} == {"not_acceptable"}
 
 
 @pytest.mark.parametrize(("codec", "pack"), [("zlib_codec", zlib.compress), ("bz2_codec", bz2.compress)])
-def test_row_11_no_bomb_explodes(api, codec, pack):
+def test_row_11_does_not_decompress_a_bomb(api, codec, pack):
     bomb = pack(b" " * 50_000_000)
     assert len(bomb) <= settings.MAX_BODY_BYTES
     tracemalloc.start()
     try:
         refused(api, "POST", ORDERS, bomb, content_type=f"application/json; charset={codec}")
-        _, most = tracemalloc.get_traced_memory()
+        _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
 
-    assert most < 5_000_000
+    assert peak < 5_000_000

@@ -1,5 +1,5 @@
 """
-Row C14: webhooks that the payment gateway has signed, and that say nothing which can be meant.
+Row C14: signed webhooks with an invalid event.
 """
 
 import json
@@ -13,7 +13,7 @@ from tests.webhooks import DATA, event, refusal, signed
 
 def written(**changes: Any) -> bytes:
     """
-    Write down an event with these changes, some of which no library would write.
+    Return the body of an event with these changes, literals included.
     """
     literals = {name: value for name, value in changes.items() if isinstance(value, Literal)}
     body = event(**changes | dict.fromkeys(literals, "{literal}"))
@@ -42,7 +42,7 @@ def written(**changes: Any) -> bytes:
     *[("C14", name, Literal(r'"\udfff\ud800"')) for name in ("key", "order_id", "other")],
     *[("C14", "other", Literal(value)) for value in ("NaN", "Infinity", "'x'", "[" * 9_000 + "]" * 9_000, '"\t"')],
 )
-def test_no_event_says(gateway, name, value):
+def test_rejects_the_value(gateway, name, value):
     body = written(**{name: value})
 
     assert refusal(gateway, body, signed(body))[0] == "malformed_event"
@@ -58,5 +58,5 @@ def test_no_event_says(gateway, name, value):
     *[("C14", body) for body in (b'{"data": null}', b'{"data": []}', b'{"data": {}}', b'{"data": "x"}')],
     *[("C14", body) for body in (b"[" * 20_000, b'{"a":' * 4_000, b'{"data":' * 2_500)],
 )
-def test_no_event_is(gateway, body):
+def test_rejects_the_event(gateway, body):
     assert refusal(gateway, body, signed(body), Content_Type=JSON)[0] == "malformed_event"

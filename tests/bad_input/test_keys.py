@@ -1,5 +1,5 @@
 """
-Rows 53 to 58: idempotency keys that are none, or are taken.
+Rows 53 to 58: idempotency keys that are missing, invalid or in use.
 """
 
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ from tests.snapshot import snapshot
 
 
 @contextmanager
-def somebody_placing(name: str) -> Iterator[None]:
+def another_in_transaction(name: str) -> Iterator[None]:
     """
-    Have somebody else be in the transaction of this name.
+    Hold the lock of the transaction with this name, as another request would.
     """
     if connection.vendor == "sqlite":
         with databases._named(name):
@@ -34,7 +34,7 @@ def somebody_placing(name: str) -> Iterator[None]:
         other.close()
 
 
-def test_row_53_a_key_is_needed():
+def test_row_53_requires_a_key():
     problem = refused(api_of("ada"), "POST", ORDERS, wish())
 
     assert problem["code"] == "idempotency_key_missing"
@@ -67,7 +67,7 @@ def test_row_53_a_key_is_needed():
         )
     ],
 )
-def test_no_key_is(api, key):
+def test_rejects_the_key(api, key):
     problem = refused(api, "POST", ORDERS, wish(), Idempotency_Key=key)
 
     assert problem["code"] == "idempotency_key_invalid"
@@ -75,7 +75,7 @@ def test_no_key_is(api, key):
 
 
 @pytest.mark.parametrize("key", ["basket-1", '"basket-1"'])
-def test_row_55_a_repeated_request_is_answered_as_the_first_was(api, key):
+def test_row_55_repeats_the_first_response(api, key):
     first = send(api, "POST", ORDERS, wish())
     before = snapshot()
 
@@ -87,7 +87,7 @@ def test_row_55_a_repeated_request_is_answered_as_the_first_was(api, key):
     assert again.headers["Location"] == first.headers["Location"]
 
 
-def test_row_55_so_is_one_that_is_written_in_another_way(api):
+def test_row_55_repeats_it_for_the_same_values_in_other_bytes(api):
     first = send(api, "POST", ORDERS, wish())
 
     again = send(api, "POST", ORDERS, wish().replace(b":", b" : "), content_type="application/json; charset=UTF-8")
@@ -103,17 +103,17 @@ def test_row_55_so_is_one_that_is_written_in_another_way(api):
     (56, wish(email="other@example.com")),
     (56, wish(expected_total=9_001)),
 )
-def test_a_key_is_not_used_again_for(api, body):
+def test_rejects_the_same_key_for(api, body):
     send(api, "POST", ORDERS, wish())
 
     assert refused(api, "POST", ORDERS, body)["code"] == "idempotency_key_reused"
 
 
-def test_row_57_a_request_is_not_begun_twice_at_a_time(api):
+def test_row_57_rejects_a_request_that_is_in_progress(api):
     ada = get_user_model().objects.get(username="ada")
     before = snapshot()
 
-    with somebody_placing(f"place order {ada.pk} basket-1"):
+    with another_in_transaction(f"place order {ada.pk} basket-1"):
         answer = send(api, "POST", ORDERS, wish())
 
     assert snapshot() == before
@@ -121,7 +121,7 @@ def test_row_57_a_request_is_not_begun_twice_at_a_time(api):
     assert int(answer.headers["Retry-After"]) >= 1
 
 
-def test_row_58_another_customers_key_is_another_key(api):
+def test_row_58_separates_the_keys_of_customers(api):
     of_ada = send(api, "POST", ORDERS, wish()).json()
 
     of_bob = send(api_of("bob"), "POST", ORDERS, wish(note="mine"), Idempotency_Key="basket-1")

@@ -1,5 +1,5 @@
 """
-Rows 18 to 38: lines that no order can have.
+Rows 18 to 38: invalid lines of an order.
 """
 
 from tests.bad_input.rows import rows
@@ -20,14 +20,14 @@ QUANTITIES = [
 
 
 @rows("quantity", *QUANTITIES)
-def test_no_quantity_is(api, quantity):
+def test_rejects_the_quantity(api, quantity):
     problem = refused(api, "POST", ORDERS, wish_line(quantity=quantity))
 
     assert_fault(problem, "invalid_quantity", "#/lines/1/quantity")
 
 
 @rows("quantity", (27, 1_001), (27, 2**31 - 1))
-def test_too_many_of_one_are(api, quantity):
+def test_rejects_the_large_quantity(api, quantity):
     problem = refused(api, "POST", ORDERS, wish_line(quantity=quantity))
 
     assert_fault(problem, "quantity_too_large", "#/lines/1/quantity")
@@ -50,31 +50,31 @@ def test_too_many_of_one_are(api, quantity):
     (32, [{"sku": f"PALACE-{number}", "quantity": 1_000} for number in range(100)], "total_too_large"),
     (32, [LINE, {"sku": "PALACE-0", "quantity": 1}], "total_too_large"),
 )
-def test_no_lines_are(api, lines, code):
+def test_rejects_the_lines(api, lines, code):
     problem = refused(api, "POST", ORDERS, wish(lines=lines))
 
     assert_fault(problem, code, "#/lines")
 
 
 @rows("line", (28, None), (28, 1), (28, "RED-CHAIR"), (28, []), (28, [LINE]))
-def test_no_line_is(api, line):
+def test_rejects_the_line(api, line):
     problem = refused(api, "POST", ORDERS, wish(lines=[LINE, line]))
 
     assert_fault(problem, "invalid_lines", "#/lines/1")
 
 
-def test_row_30_ten_thousand_lines_are_not_read(api):
+def test_row_30_does_not_read_ten_thousand_lines(api):
     assert refused(api, "POST", ORDERS, wish(lines=[LINE] * 10_000))["code"] == "body_too_large"
 
 
-def test_row_31_lines_of_one_sku_are_merged(api):
+def test_row_31_merges_lines_of_one_sku(api):
     answer = send(api, "POST", ORDERS, wish(lines=[LINE, LINE], expected_total=18_000))
 
     assert answer.status_code == 201
     assert [line["quantity"] for line in answer.json()["lines"]] == [4]
 
 
-def test_row_31_lines_of_one_sku_may_together_be_more_than_one_may_be(api):
+def test_row_31_limits_the_quantity_of_merged_lines(api):
     problem = refused(api, "POST", ORDERS, wish(lines=[{**LINE, "quantity": 600}] * 2, expected_total=5_400_000))
 
     assert_fault(problem, "quantity_too_large", "#/lines/1/quantity")
@@ -113,13 +113,13 @@ def test_row_31_lines_of_one_sku_may_together_be_more_than_one_may_be(api):
     (42, "{{7*7}}", "invalid_sku"),
     (42, "<script>", "invalid_sku"),
 )
-def test_no_sku_is(api, sku, code):
+def test_rejects_the_sku(api, sku, code):
     problem = refused(api, "POST", ORDERS, wish_line(sku=sku))
 
     assert_fault(problem, code, "#/lines/1/sku")
 
 
-def test_row_26_names_every_line_at_fault(api):
+def test_row_26_names_every_invalid_line(api):
     lines = [{"sku": "RED-CHAIR", "quantity": 0}, LINE, {"sku": "", "quantity": 1.5}]
 
     problem = refused(api, "POST", ORDERS, wish(lines=lines))

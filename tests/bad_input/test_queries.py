@@ -1,5 +1,5 @@
 """
-The same kinds of values in the query of an address.
+The same kinds of values in query parameters.
 """
 
 from base64 import b64encode
@@ -47,7 +47,7 @@ def _may_see_every_list(orders):
         )
     ],
 )
-def test_no_page_begins_at(api, cursor):
+def test_rejects_the_cursor(api, cursor):
     for name in LISTS:
         answer = send(api, "GET", f"{API}{name}/?cursor={cursor}")
         if answer.status_code != 200:
@@ -89,14 +89,14 @@ def test_no_page_begins_at(api, cursor):
     (46, "products/?price__lt=1", "price__lt"),
     (16, "orders/?status=placed&status=confirmed", "status"),
 )
-def test_no_list_is_filtered_by(api, query, parameter):
+def test_rejects_the_filter(api, query, parameter):
     problem = refused(api, "GET", API + query)
 
     assert [(fault["code"], fault["parameter"]) for fault in problem["errors"]] == [("invalid_parameter", parameter)]
 
 
 @rows(
-    "search, found",
+    "search, matches",
     (42, "%", 0),
     (42, "_", 0),
     (42, "\\", 0),
@@ -106,11 +106,11 @@ def test_no_list_is_filtered_by(api, query, parameter):
     (42, "ﬀ\u202e😀", 0),
     (42, "%ff", 0),
 )
-def test_words_are_looked_for_as_they_are(api, search, found):
+def test_searches_literally_for(api, search, matches):
     answer = send(api, "GET", f"{API}products/?search={search if search == '%ff' else quote(search)}")
 
     assert answer.status_code == 200
-    assert len(answer.json()["results"]) == found
+    assert len(answer.json()["results"]) == matches
 
 
 @rows(
@@ -141,13 +141,13 @@ def test_words_are_looked_for_as_they_are(api, search, found):
     (46, "quantity[RED-CHAIR=1", "invalid_parameter", "quantity[RED-CHAIR"),
     (48, "quantity[RED-CHAIR]=1&expected_total=1", "invalid_parameter", "expected_total"),
 )
-def test_no_basket_is(api, query, code, parameter):
+def test_rejects_the_basket(api, query, code, parameter):
     problem = refused(api, "GET", f"{API}quote/?{query}")
 
     assert [(fault["code"], fault["parameter"]) for fault in problem["errors"]] == [(code, parameter)]
 
 
 @rows("query", (14, "format=xml"), (14, "format=%00"), (14, "format=../json"))
-def test_no_format_is(api, query):
+def test_rejects_the_format(api, query):
     for name in LISTS:
         assert refused(api, "GET", f"{API}{name}/?{query}")["code"] == "not_acceptable"

@@ -1,5 +1,5 @@
 """
-Rows 39 to 50, and 80: what else an order cannot say.
+Rows 39 to 50, and 80: other invalid values of an order.
 """
 
 import json
@@ -12,7 +12,7 @@ from tests.refusals import assert_fault, refused, send
 
 
 @rows("text", (39, "RED\0CHAIR"), (40, "\ud800"), (40, "\udc00\ud800"))
-def test_no_text_has(api, text):
+def test_rejects_in_any_text(api, text):
     names = ["note", "email", "phone", "payment_method", "currency", "unheard_of", text]
     bodies = [wish_line(sku=text), *(wish(**{name: text}) for name in names)]
 
@@ -27,7 +27,7 @@ def test_no_text_has(api, text):
     (42, " kept as it is "),
     (42, string.printable),
 )
-def test_a_note_is_kept_word_for_word(api, note):
+def test_stores_the_note_unchanged(api, note):
     answer = send(api, "POST", ORDERS, wish(note=note))
 
     assert answer.status_code == 201
@@ -114,7 +114,7 @@ def test_a_note_is_kept_word_for_word(api, note):
     ],
     *[(42, "note", value, "invalid_note") for value in ("n" * 501, "😀" * 501, 5, None, [], {}, False)],
 )
-def test_no(api, name, value, code):
+def test_rejects(api, name, value, code):
     problem = refused(api, "POST", ORDERS, wish(**{name: value}))
 
     assert_fault(problem, code, f"#/{name}")
@@ -128,7 +128,7 @@ FORBIDDEN = {
 
 
 @rows("name", *[(row, name) for row, names in FORBIDDEN.items() for name in names])
-def test_nobody_asked_for(api, name):
+def test_rejects_the_unknown_field(api, name):
     places = [(ORDERS, wish, "#/"), (ORDERS, wish_line, "#/lines/1/"), (TOKENS, login, "#/"), (KEYS, key, "#/")]
 
     for path, write, at in places:
@@ -147,11 +147,11 @@ def test_nobody_asked_for(api, name):
     (46, "non_field_errors", "#/non_field_errors"),
     (46, "constructor", "#/constructor"),
 )
-def test_a_pointer_leads_to(api, name, pointer):
+def test_points_to(api, name, pointer):
     assert_fault(refused(api, "POST", ORDERS, wish(**{name: 1})), "unknown_field", pointer)
 
 
-def test_row_46_names_many_fields_but_not_thousands(api):
+def test_row_46_names_at_most_a_hundred_fields(api):
     problem = refused(api, "POST", ORDERS, json.dumps({str(number): 1 for number in range(5_000)}).encode())
 
     assert len(problem["errors"]) == 100
@@ -172,22 +172,22 @@ def test_row_46_names_many_fields_but_not_thousands(api):
         )
     ],
 )
-def test_nobody_is_called_at(api, url):
+def test_calls_no_url(api, url):
     assert_fault(refused(api, "POST", ORDERS, wish(callback_url=url)), "unknown_field", "#/callback_url")
 
 
 @rows("total", (48, 0), (48, 8_999), (48, 9_001), (48, 2**53), (48, 10**18 - 1))
-def test_the_price_is_not(api, total):
+def test_rejects_the_total(api, total):
     assert_fault(refused(api, "POST", ORDERS, wish(expected_total=total)), "price_changed", "#/expected_total")
 
 
-def test_row_48_follows_the_price_list(api):
+def test_row_48_compares_with_the_current_price(api):
     Product.objects.filter(sku="RED-CHAIR").update(price=4_501)
 
     assert_fault(refused(api, "POST", ORDERS, wish()), "price_changed", "#/expected_total")
 
 
-def test_row_49_a_wrong_currency_comes_before_a_changed_price(api):
+def test_row_49_names_the_currency_before_the_price(api):
     problem = refused(api, "POST", ORDERS, wish(currency="USD", expected_total=1))
 
     assert [(fault["code"], fault["pointer"]) for fault in problem["errors"]] == [

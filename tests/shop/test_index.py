@@ -19,12 +19,12 @@ def ada():
 
 
 class TestHealthz:
-    def test_is_well_while_the_database_answers(self, client):
+    def test_is_ok_while_the_database_responds(self, client):
         answer = client.get("/healthz")
 
         assert (answer.status_code, answer.content) == (200, b"ok\n")
 
-    def test_is_not_without_a_database(self, client):
+    def test_is_unavailable_without_a_database(self, client):
         def refuse(execute, sql, params, many, context):
             raise OperationalError("connection refused")
 
@@ -35,7 +35,7 @@ class TestHealthz:
 
 
 class TestLanding:
-    def test_shows_the_ways_in(self, client, settings):
+    def test_links_to_each_part(self, client, settings):
         text = client.get("/").content.decode()
 
         assert settings.SHOP.name in text
@@ -43,7 +43,7 @@ class TestLanding:
             assert address in text
 
     @pytest.mark.parametrize("address", [ORDERS, "/admin/login/", "/api/auth/login/"])
-    def test_leads_to_pages_for_people(self, client, ada, address):
+    def test_links_to_pages(self, client, ada, address):
         client.force_login(ada)
 
         answer = client.get(address, headers={"Accept": "text/html"})
@@ -51,7 +51,7 @@ class TestLanding:
         assert answer.status_code == 200
         assert "<html" in answer.content.decode()
 
-    def test_leads_to_pages_under_the_shops_name(self, client, ada, settings):
+    def test_links_to_pages_with_the_name_of_the_shop(self, client, ada, settings):
         settings.SHOP = replace(settings.SHOP, name="Bob's Tables")
         client.force_login(ada)
 
@@ -62,7 +62,7 @@ class TestLanding:
 
 
 class TestRoot:
-    def test_leads_to_every_resource(self):
+    def test_links_to_every_resource(self):
         staff = make_customer(username="sue", is_staff=True, is_superuser=True)
         client = APIClient()
         client.force_authenticate(staff)
@@ -71,4 +71,4 @@ class TestRoot:
 
         assert set(resources) >= {"products", "orders", "payments", "notifications", "stock", "tokens", "signing_keys"}
         answers = {name: client.get(address).status_code for name, address in resources.items()}
-        assert answers == dict.fromkeys(resources, 200) | {"quote": 400}  # an empty basket has no price
+        assert answers == dict.fromkeys(resources, 200) | {"quote": 400}  # an empty basket is invalid

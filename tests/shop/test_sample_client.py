@@ -1,5 +1,5 @@
 """
-The sample client places orders at a real server, as a process of its own.
+The sample client of docs/examples places orders at a real server, as a process of its own.
 """
 
 import sys
@@ -29,7 +29,7 @@ CLIENT = settings.BASE_DIR / "docs" / "examples" / "place_order.py"
 @pytest.fixture(params=["hmac-sha256", "ed25519"])
 def signer(request) -> Signer:
     """
-    A program of Ada's, whose account takes signed requests only.
+    A signer of Ada's, whose account requires signatures.
     """
     make_stock()
     ada = make_customer()
@@ -40,28 +40,28 @@ def signer(request) -> Signer:
 @pytest.fixture
 def client(signer, tmp_path, live_server):
     """
-    Run the sample client and return its exit status, what it says and what it complains of.
+    Return a function that runs the sample client and returns its exit status, output lines and errors.
     """
     _, token = Token.objects.create(make_customer(), name="sample")
-    known = {"SHOP_TOKEN": token, "SHOP_KEY_ID": signer.key_id}
+    environment = {"SHOP_TOKEN": token, "SHOP_KEY_ID": signer.key_id}
     if isinstance(signer.private, bytes):
-        known["SHOP_SECRET"] = b64encode(signer.private).decode()
+        environment["SHOP_SECRET"] = b64encode(signer.private).decode()
     else:
         pem = signer.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         (tmp_path / "key.pem").write_bytes(pem)
-        known["SHOP_PRIVATE_KEY"] = str(tmp_path / "key.pem")
+        environment["SHOP_PRIVATE_KEY"] = str(tmp_path / "key.pem")
 
     def run(*arguments: str, address: str = live_server.url) -> tuple[int, list[str], str]:
-        finished = processes.run([sys.executable, CLIENT, *arguments], **known, SHOP_URL=address)
+        finished = processes.run([sys.executable, CLIENT, *arguments], **environment, SHOP_URL=address)
         return finished.status, finished.output.splitlines(), finished.errors
 
     return run
 
 
 @pytest.fixture
-def forgetful_proxy(live_server) -> Iterator[str]:
+def lossy_proxy(live_server) -> Iterator[str]:
     """
-    Stand before the server, and lose the first answer to each POST; yield the address.
+    Run a proxy that loses the response to the first POST; yield its URL.
     """
     posts = []
 
@@ -74,20 +74,20 @@ def forgetful_proxy(live_server) -> Iterator[str]:
                 server.putheader(name, value)
             server.endheaders(body)
             answer = server.getresponse()
-            told = answer.read()
+            content = answer.read()
             if self.command == "POST" and not posts:
-                posts.append(told)
+                posts.append(content)
                 return
             self.wfile.write(b"HTTP/1.0 %d -\r\n" % answer.status)
             self.wfile.write(b"".join(f"{name}: {value}\r\n".encode() for name, value in answer.getheaders()))
-            self.wfile.write(b"\r\n" + told)
+            self.wfile.write(b"\r\n" + content)
 
         def do_POST(self) -> None:
             self.do_GET()
 
         def log_message(self, *_: object) -> None:
             """
-            Say nothing.
+            Log nothing.
             """
 
     with ThreadingHTTPServer((live_server.thread.host, 0), Proxy) as proxy:
@@ -98,25 +98,25 @@ def forgetful_proxy(live_server) -> Iterator[str]:
         thread.join()
 
 
-def test_it_places_an_order_and_follows_it_to_its_end(client, live_server):
+def test_places_an_order_and_follows_it_until_it_is_final(client, live_server):
     with workers(1):
-        status, said, _ = client("RED-CHAIR=2", "--key", "my-order-17")
+        status, output, _ = client("RED-CHAIR=2", "--key", "my-order-17")
 
     order = Order.objects.get()
     assert status == 0
-    assert said[0] == f"placed {live_server.url}/api/v1/orders/{order.pk}/"
-    assert said[-1] == order.status == "confirmed"
+    assert output[0] == f"placed {live_server.url}/api/v1/orders/{order.pk}/"
+    assert output[-1] == order.status == "confirmed"
     assert (order.idempotency_key, order.total) == ("my-order-17", 9_000)
 
 
-def test_it_tells_when_the_order_is_cancelled(client):
+def test_fails_if_the_order_is_cancelled(client):
     with workers(1):
-        status, said, _ = client("RED-CHAIR=1", "--payment-method", "tok_declined")
+        status, output, _ = client("RED-CHAIR=1", "--payment-method", "tok_declined")
 
-    assert (status, said[-1]) == (1, "cancelled")
+    assert (status, output[-1]) == (1, "cancelled")
 
 
-def test_it_places_no_second_order_when_run_again(client):
+def test_places_no_second_order_with_the_same_key(client):
     with workers(1):
         runs = [client("RED-CHAIR=1", "--key", "my-order-17") for _ in range(2)]
 
@@ -124,18 +124,18 @@ def test_it_places_no_second_order_when_run_again(client):
     assert Order.objects.count() == 1
 
 
-def test_it_repeats_what_was_not_answered_with_another_nonce(client, forgetful_proxy):
+def test_repeats_a_lost_request_with_another_nonce(client, lossy_proxy):
     with workers(1):
-        status, said, _ = client("RED-CHAIR=1", address=forgetful_proxy)
+        status, output, _ = client("RED-CHAIR=1", address=lossy_proxy)
 
-    assert (status, said[-1]) == (0, "confirmed")
+    assert (status, output[-1]) == (0, "confirmed")
     assert Order.objects.count() == 1
-    # The price, the lost order, the order again, and how it goes on.
+    # The price, the lost order, the order again, and long polling.
     assert Nonce.objects.count() >= 4
 
 
-def test_it_tells_why_the_shop_refuses(client):
-    status, _, complaint = client("BLUE-CHAIR=1")
+def test_shows_the_error_of_the_shop(client):
+    status, _, errors = client("BLUE-CHAIR=1")
 
     assert status == 1
-    assert complaint.startswith("404: {")
+    assert errors.startswith("404: {")

@@ -26,15 +26,15 @@ def test_every_page_opens(admin_client, token, key):
 
 
 @pytest.mark.parametrize("kind", ["changelist", "change"])
-def test_no_page_shows_what_opens(admin_client, token, key, kind):
+def test_no_page_shows_a_secret(admin_client, token, key, kind):
     for row in (token, key):
-        shown = admin_client.get(page(type(row), kind, *([row.pk] if kind == "change" else []))).content.decode()
+        text = admin_client.get(page(type(row), kind, *([row.pk] if kind == "change" else []))).content.decode()
 
-        assert not any(secret in shown for secret in (token.digest, token.token_key, key.sealed_secret))
+        assert not any(secret in text for secret in (token.digest, token.token_key, key.sealed_secret))
 
 
 @pytest.mark.parametrize("model", [Token, SigningKey])
-def test_nobody_edits_by_hand(admin_client, token, key, model):
+def test_no_row_is_edited_by_hand(admin_client, token, key, model):
     row = model.objects.get()
 
     answers = [
@@ -47,7 +47,7 @@ def test_nobody_edits_by_hand(admin_client, token, key, model):
 
 
 class TestRevoke:
-    def test_ends_tokens(self, token):
+    def test_deletes_tokens(self, token):
         operator = operator_who_may("shop.view_token", "shop.delete_token")
 
         answer = act(operator, "revoke", token)
@@ -56,7 +56,7 @@ class TestRevoke:
         assert not Token.objects.exists()
         assert LogEntry.objects.get().object_repr == "till of ada"
 
-    def test_ends_keys_that_still_sign(self, key):
+    def test_revokes_usable_keys(self, key):
         other, _ = services.rotate_key(key, now=timezone.now())
         ended = services.rotate_key(other, now=timezone.now())[0]
         services.revoke_key(ended, now=timezone.now())
@@ -69,7 +69,7 @@ class TestRevoke:
         assert LogEntry.objects.count() == 2
 
     @pytest.mark.parametrize("permission", ["shop.view_token", "shop.view_signingkey"])
-    def test_is_not_for_who_may_only_look(self, token, key, permission):
+    def test_needs_more_than_the_permission_to_view(self, token, key, permission):
         row = token if "token" in permission else key
 
         act(operator_who_may(permission), "revoke", row)
@@ -79,7 +79,7 @@ class TestRevoke:
 
 
 class TestUser:
-    def test_is_told_to_sign(self, admin_client):
+    def test_can_be_required_to_sign(self, admin_client):
         ada = make_customer()
         shown = admin_client.get(page(get_user_model(), "change", ada.pk)).context["adminform"].form.initial
         inline = {"account-TOTAL_FORMS": 1, "account-INITIAL_FORMS": 0, "account-0-user": ada.pk}
@@ -92,5 +92,5 @@ class TestUser:
         assert Account.objects.get().user == ada
         assert Account.objects.get().must_sign
 
-    def test_is_added_as_ever(self, admin_client):
+    def test_can_be_added(self, admin_client):
         assert admin_client.get(page(get_user_model(), "add")).status_code == 200

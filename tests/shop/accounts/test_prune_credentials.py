@@ -20,9 +20,9 @@ def run(**options: object) -> str:
     return output.getvalue()
 
 
-def make_key(**ended: object) -> SigningKey:
+def make_key(**fields: object) -> SigningKey:
     key, _ = services.create_key(owner=make_customer(), name="till", algorithm="hmac-sha256", now=timezone.now())
-    SigningKey.objects.filter(pk=key.pk).update(**ended)
+    SigningKey.objects.filter(pk=key.pk).update(**fields)
     return key
 
 
@@ -41,19 +41,19 @@ def _a_month_of_use():
 
 @pytest.mark.usefixtures("_a_month_of_use")
 class TestPruneCredentials:
-    def test_deletes_what_nobody_can_use(self):
+    def test_deletes_what_is_expired(self):
         assert run() == "Pruned 1 nonces, 1 tokens, 2 signing keys; re-encrypted 0 secrets.\n"
 
         assert Token.objects.get().name == "1 d"
         assert set(Nonce.objects.values_list("nonce", flat=True)) == {"1", "9"}
         assert SigningKey.objects.count() == 2
 
-    def test_deletes_nothing_twice(self):
+    def test_deletes_nothing_the_second_time(self):
         run()
 
         assert json.loads(run(json=True)) == {"nonces": 0, "tokens": 0, "signing_keys": 0, "resealed": 0}
 
-    def test_lets_a_former_secret_key_be_forgotten(self, settings):
+    def test_re_encrypts_secrets_for_a_new_secret_key(self, settings):
         key = SigningKey.objects.usable(timezone.now()).get()
         secret = key.verifier()
         settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "s" * 50, [settings.SECRET_KEY]
@@ -66,9 +66,9 @@ class TestPruneCredentials:
 
 
 def test_a_cluster_prunes_every_hour():
-    chore = Schedule.objects.get(name="Prune tokens, keys and nonces")
+    schedule = Schedule.objects.get(name="Prune tokens, keys and nonces")
 
-    assert (chore.func, chore.args, chore.schedule_type) == (
+    assert (schedule.func, schedule.args, schedule.schedule_type) == (
         "django.core.management.call_command",
         "'prune_credentials'",
         Schedule.HOURLY,

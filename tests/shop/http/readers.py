@@ -1,5 +1,5 @@
 """
-Problems as programs and people read them.
+Problems as JSON and as pages.
 """
 
 import re
@@ -17,7 +17,7 @@ Ask = Callable[..., HttpResponse]
 
 def code_of(answer: HttpResponse, *, as_page: bool) -> str:
     """
-    Read the code of a problem, however it is written.
+    Return the error code of a problem, in either form.
     """
     if not as_page:
         return problem_of(answer)["code"]

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 
 class TestCatalogue:
-    def test_shows_every_code_on_one_page(self):
+    def test_is_shown_on_one_page(self):
         make_product()
 
         page = Client().get("/problems/").content.decode()
@@ -24,7 +24,7 @@ class TestCatalogue:
         assert re.findall(r'<tr id="(\w+)">', page) == list(CATALOGUE)
         assert all(f'href="#{code}"' in page for code in CATALOGUE)
 
-    def test_has_every_code_that_is_used_and_no_other(self):
+    def test_has_the_codes_that_are_used_and_no_others(self):
         used, mentioned = set(), set()
         for source in sources():
             for node in ast.walk(ast.parse(source.read_text())):
@@ -34,7 +34,7 @@ class TestCatalogue:
         assert used <= CATALOGUE.keys()
         assert CATALOGUE.keys() - mentioned <= set(BY_STATUS.values())
 
-    def test_has_a_code_of_the_same_status_for_each_status(self):
+    def test_has_a_default_code_for_each_status(self):
         assert {status: CATALOGUE[code].status for status, code in BY_STATUS.items()} == {
             status: status for status in BY_STATUS
         }
@@ -75,7 +75,7 @@ def sources() -> Iterator[Path]:
 
 def codes_set_by(node: ast.AST) -> set[str]:
     """
-    Find what a piece of the source sets a code to, or calls a problem by.
+    Return the error code that a node of the source sets.
     """
     match node:
         case ast.keyword(arg="code" | "default_code", value=ast.Constant(value=str(code))):

@@ -8,14 +8,14 @@ from tests.shop.http.readers import PERSON, code_of
 pytestmark = pytest.mark.django_db
 
 
-class TestDjangosOwn:
+class TestStatuses:
     @pytest.mark.parametrize("path", ["/", "/api/v1/products/", "/nothing/", "/healthz"])
-    def test_400_when_the_host_is_another(self, ask, path):
+    def test_400_for_another_host(self, ask, path):
         ask(path, headers={"Host": "evil.example"}, code="bad_request")
 
     @pytest.mark.parametrize("debug", [True, False])
     @pytest.mark.parametrize("host", ["evil.example", "a b", "[::1", ""])
-    def test_400_to_a_program_when_the_host_is_none(self, settings, debug, host):
+    def test_400_to_a_program_for_an_invalid_host(self, settings, debug, host):
         settings.DEBUG = debug
 
         answer = Client().get("/api/v1/products/", headers={"Host": host})
@@ -23,7 +23,7 @@ class TestDjangosOwn:
         assert problem_of(answer)["code"] == "bad_request"
 
     @pytest.mark.parametrize("path", ["/admin/orders/product/%00/change/", "/admin/orders/order/?status__exact=%00"])
-    def test_400_at_most_when_no_column_can_hold_what_is_looked_for(self, path):
+    def test_400_at_most_for_a_value_that_no_column_can_hold(self, path):
         operator = Client()
         operator.force_login(make_customer(is_staff=True, is_superuser=True))
 
@@ -32,22 +32,22 @@ class TestDjangosOwn:
         assert answer.status_code < 400 or problem_of(answer)["code"] == "bad_request"
 
     @pytest.mark.parametrize("path", ["/", "/admin/", "/api/v1/orders/"])
-    def test_no_cookie_makes_us_fail(self, path):
-        stranger, odd = Client(), Client(headers={"Cookie": 'sessionid="\\000abcdefgh"; csrftoken="\\000"'})
+    def test_ignores_cookies_with_a_nul(self, path):
+        client, odd = Client(), Client(headers={"Cookie": 'sessionid="\\000abcdefgh"; csrftoken="\\000"'})
 
-        assert odd.get(path).status_code == stranger.get(path).status_code
+        assert odd.get(path).status_code == client.get(path).status_code
 
-    def test_403_when_a_form_is_forged(self, ask):
+    def test_403_for_a_form_without_a_csrf_token(self, ask):
         ask("/admin/login/", "POST", client=Client(enforce_csrf_checks=True), code="csrf_failed")
 
-    def test_403_where_an_operator_may_not_look(self, ask):
+    def test_403_for_an_operator_without_permission(self, ask):
         clerk = Client()
         clerk.force_login(make_customer(is_staff=True))
 
         ask("/admin/orders/order/", client=clerk, code="permission_denied")
 
     @pytest.mark.parametrize("path", ["/nothing/", "/api/v1/nothing/", "/api/", "/admin/nothing/x/", "/%00/", "/%ff/"])
-    def test_404_where_nothing_is(self, ask, path):
+    def test_404_for_an_unknown_url(self, ask, path):
         operator = Client()
         operator.force_login(make_customer(is_staff=True, is_superuser=True))
 
@@ -59,13 +59,13 @@ class TestDjangosOwn:
         assert problem_of(Client().get("/nothing/"))["code"] == "not_found"
 
     @pytest.mark.parametrize("path", ["/", "/healthz", "/problems/"])
-    def test_405_with_what_is_allowed(self, ask, path):
+    def test_405_with_the_allowed_methods(self, ask, path):
         answer = ask(path, "DELETE", code="method_not_allowed")
 
         assert answer.headers["Allow"].startswith("GET, HEAD")
 
     @pytest.mark.parametrize("path", ["/admin/login/", "/", "/nothing/", "/api/v1/orders/"])
-    def test_413_for_every_body_that_is_too_large(self, ask, path):
+    def test_413_for_a_body_that_is_too_large(self, ask, path):
         ask(path, "POST", data=b"a" * 3_000_000, content_type="text/plain", code="body_too_large")
 
 
@@ -90,24 +90,24 @@ class TestForm:
         ],
     )
     @pytest.mark.parametrize("path", ["/nothing/", "/api/v1/nothing/"])
-    def test_is_the_one_that_is_preferred(self, path, accept, form):
+    def test_is_the_one_that_the_request_prefers(self, path, accept, form):
         answer = Client().get(path, headers={} if accept is None else {"Accept": accept})
 
         assert code_of(answer, as_page=form == "page") == "not_found"
 
     @pytest.mark.parametrize("path", ["/nothing/", "/api/v1/orders/"])
-    def test_is_only_a_head_where_that_is_asked_for(self, path):
+    def test_has_no_body_for_head(self, path):
         whole, head = Client().get(path), Client().head(path)
 
         assert (head.status_code, head.content) == (whole.status_code, b"")
         assert head.headers["Content-Type"] == whole.headers["Content-Type"]
 
-    def test_of_options_is_the_same(self):
+    def test_is_the_same_for_options(self):
         assert problem_of(Client().options("/api/v1/orders/"))["code"] == "not_authenticated"
         assert problem_of(Client().options("/nothing/"))["code"] == "not_found"
         assert api_of("ada").options("/api/v1/orders/").status_code == 200
 
-    def test_keeps_what_the_headers_tell(self):
+    def test_names_the_authentication_scheme(self):
         answer = Client().get("/api/v1/orders/")
 
         assert answer.headers["WWW-Authenticate"] == "Token"

@@ -18,7 +18,7 @@ EVERYWHERE = ["/", "/nothing/", "/healthz", "/admin/login/", "/api/v1/products/"
 @pytest.fixture
 def shop(settings):
     """
-    The shop as a web server calls it, but within the test's own transaction.
+    Return the WSGI application, within the test's own transaction.
     """
     settings.MESSAGING = replace(settings.MESSAGING, relay_in_web=False)
     settings.PAYMENTS = replace(settings.PAYMENTS, simulator_in_web=False)
@@ -33,53 +33,53 @@ def shop(settings):
 
 def ask(shop, address, **environ) -> tuple[int, bytes]:
     """
-    Send a request with these headers, named as WSGI does, and read its answer's status and body.
+    Send a request with these WSGI variables, and return the status and the body of its response.
     """
-    answers = []
+    statuses = []
     request = RequestFactory().get(address)
-    body = b"".join(shop(request.environ | environ, lambda status, headers: answers.append(status)))
-    return int(answers[0][:3]), body
+    body = b"".join(shop(request.environ | environ, lambda status, headers: statuses.append(status)))
+    return int(statuses[0][:3]), body
 
 
 class TestPlainRequest:
     @pytest.mark.parametrize("address", EVERYWHERE)
     @pytest.mark.parametrize("name", ["CONTENT_TYPE", "HTTP_ACCEPT"])
     @pytest.mark.parametrize("value", ["text/html; x*=klingon'en'%41", "*/*; a,b *= undefined''%ff"])
-    def test_has_no_parameter_in_a_charset_of_its_own(self, shop, address, name, value):
+    def test_ignores_parameters_with_a_charset(self, shop, address, name, value):
         assert ask(shop, address, **{name: value})[0] == ask(shop, address)[0] < 500
 
     @pytest.mark.parametrize("address", EVERYWHERE)
     @pytest.mark.parametrize("charset", ["klingon", "undefined", "base64", "idna", "punycode", "rot13", "utf-16"])
-    def test_has_an_address_in_no_other_charset(self, shop, address, charset):
-        asked = f"{address}?format=json&next=%41%e9%ff"
+    def test_ignores_the_charset_for_the_url(self, shop, address, charset):
+        url = f"{address}?format=json&next=%41%e9%ff"
 
-        told = ask(shop, asked, CONTENT_TYPE=f"application/json; charset={charset}")
+        status, _ = ask(shop, url, CONTENT_TYPE=f"application/json; charset={charset}")
 
-        assert told[0] == ask(shop, asked)[0] < 500
+        assert status == ask(shop, url)[0] < 500
 
-    def test_means_the_same_by_whatever_charset(self, shop):
+    def test_searches_the_same_whatever_the_charset(self, shop):
         make_product(sku="CAFE", name="Café")
-        found = [
+        bodies = [
             ask(shop, f"/api/v1/products/?search={quote('Café')}", CONTENT_TYPE=f"text/plain; charset={charset}")[1]
             for charset in ("utf-8", "latin-1", "cp037", "utf-7")
         ]
 
-        assert len(set(found)) == 1
-        assert [product["sku"] for product in json.loads(found[0])["results"]] == ["CAFE"]
+        assert len(set(bodies)) == 1
+        assert [product["sku"] for product in json.loads(bodies[0])["results"]] == ["CAFE"]
 
 
-class TestRefusedQuery:
+class TestRejectedQuery:
     @pytest.mark.parametrize("debug", [True, False])
     @pytest.mark.parametrize("address", EVERYWHERE)
-    def test_refuses_more_parameters_than_anybody_needs(self, shop, settings, address, debug):
+    def test_has_too_many_parameters(self, shop, settings, address, debug):
         settings.DEBUG = debug
 
-        status, told = ask(shop, f"{address}?{'a&' * 1_001}", HTTP_ACCEPT="application/json")
+        status, body = ask(shop, f"{address}?{'a&' * 1_001}", HTTP_ACCEPT="application/json")
 
-        assert (status, json.loads(told)["code"]) == (400, "bad_request")
+        assert (status, json.loads(body)["code"]) == (400, "bad_request")
 
 
-class TestRefusedBody:
+class TestRejectedBody:
     @pytest.mark.parametrize(
         ("length", "code"),
         [
@@ -98,12 +98,12 @@ class TestRefusedBody:
             ("²", "bad_request"),
         ],
     )
-    def test_reads_a_length_by_its_digits(self, rf, length, code):
+    def test_is_determined_by_the_digits_of_its_length(self, rf, length, code):
         assert rejected_body(rf.get("/api/v1/orders/", CONTENT_LENGTH=length)) == code
 
     @pytest.mark.parametrize("encoding", ["chunked", "identity", ""])
-    def test_refuses_what_has_none(self, rf, encoding):
+    def test_needs_a_length(self, rf, encoding):
         assert rejected_body(rf.post("/", headers={"Transfer-Encoding": encoding})) == "length_required"
 
-    def test_lets_a_page_send_more(self, rf):
+    def test_may_be_larger_for_a_page(self, rf):
         assert rejected_body(rf.post("/admin/", CONTENT_LENGTH="65537")) == ""

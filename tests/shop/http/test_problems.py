@@ -29,25 +29,25 @@ class TestDescribe:
             (APIException("no"), "internal_error", None),
         ],
     )
-    def test_never_fails(self, error, code, faults):
-        told = describe(error)
+    def test_describes(self, error, code, faults):
+        problem = describe(error)
 
-        assert told["code"] == code
-        assert told["status"] == error.status_code
-        assert [fault["pointer"] for fault in told["errors"]] == faults if faults else "errors" not in told
-        assert json.loads(json.dumps(told)) == told
+        assert problem["code"] == code
+        assert problem["status"] == error.status_code
+        assert [fault["pointer"] for fault in problem["errors"]] == faults if faults else "errors" not in problem
+        assert json.loads(json.dumps(problem)) == problem
 
     @pytest.mark.parametrize("detail", [None, 5, "no", b"no", [None], {"a": 5}, ["no", {"a": ["no"]}]])
-    def test_never_fails_whatever_stands_in_an_exception(self, detail):
+    def test_never_fails_for_a_detail_of_any_type(self, detail):
         error = APIException()
         error.detail = detail
 
         assert json.dumps(describe(error))
 
-    def test_names_what_is_not_there_alike(self):
+    def test_gives_no_detail_of_a_404(self):
         assert describe(NotFound("Order 5 is Bob's"))["detail"] == CATALOGUE["not_found"].advice
 
-    def test_says_where_in_the_query(self):
-        told = describe(ValidationError({"status": [ErrorDetail("no", "invalid_choice")]}), safe=True)
+    def test_names_a_query_parameter(self):
+        problem = describe(ValidationError({"status": [ErrorDetail("no", "invalid_choice")]}), safe=True)
 
-        assert told["errors"] == [{"code": "invalid_parameter", "detail": "no", "parameter": "status"}]
+        assert problem["errors"] == [{"code": "invalid_parameter", "detail": "no", "parameter": "status"}]

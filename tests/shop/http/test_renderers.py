@@ -21,19 +21,19 @@ def log_in(client: Client, password: str, **fields: str):
 
 
 class TestLogin:
-    def test_leads_on_to_where_the_customer_wanted_to_go(self, ada):
+    def test_redirects_to_the_next_page(self, ada):
         answer = log_in(ada, "three red chairs", next="/api/v1/orders/")
 
         assert (answer.status_code, answer.headers["Location"]) == (302, "/api/v1/orders/")
 
-    def test_says_that_it_failed_and_keeps_the_name(self, ada):
+    def test_shows_a_failure_and_keeps_the_username(self, ada):
         text = log_in(ada, "three green chairs").content.decode()
 
         assert 'role="alert"' in text
         assert 'value="ada"' in text
         assert "three green chairs" not in text
 
-    def test_offers_the_way_out_again(self, ada):
+    def test_ends_with_a_logout(self, ada):
         log_in(ada, "three red chairs")
 
         inside = ada.get("/").content.decode()
@@ -47,7 +47,7 @@ class TestLogin:
 
 class TestProblems:
     @pytest.mark.parametrize("parameter", ["cursor", "status"])
-    def test_name_what_is_at_fault_in_the_address(self, ada, parameter):
+    def test_name_the_invalid_parameter(self, ada, parameter):
         log_in(ada, "three red chairs")
 
         answer = ada.get("/api/v1/payments/", {parameter: "x"}, headers=HTML)
@@ -55,17 +55,17 @@ class TestProblems:
         assert answer.status_code == 400
         assert f"<code>{parameter}</code>: invalid_parameter" in answer.content.decode()
 
-    def test_lead_a_stranger_to_the_login_even_where_nobody_looked_who_it_is(self, client):
+    def test_link_to_the_login_also_where_nothing_is_authenticated(self, client):
         page = client.get("/nowhere/", headers=HTML).content.decode()
 
         assert '<a href="/api/auth/login/">Log in</a>' in page
 
-    def test_are_called_a_login_where_that_is_what_is_missing(self, client):
+    def test_are_a_login_form_if_the_page_requires_a_login(self, client):
         page = client.get("/api/v1/payments/", headers=HTML).content.decode()
 
         assert "<title>Log in – " in page
 
-    def test_set_code_in_its_letters_and_nothing_else(self, client):
+    def test_format_code(self, client):
         page = client.get("/problems/").content.decode()
 
         assert "Log in, or send <code>Authorization: Token …</code>." in page
@@ -74,7 +74,7 @@ class TestProblems:
 
 
 class TestShopPages:
-    def test_show_any_answer_and_what_a_program_sees_of_it(self, ada):
+    def test_show_any_response_and_its_json(self, ada):
         log_in(ada, "three red chairs")
 
         text = ada.get("/api/v1/tokens/", headers=HTML).content.decode()
@@ -83,7 +83,7 @@ class TestShopPages:
         assert "<b>GET /api/v1/tokens/</b>" in text
         assert "&quot;results&quot;: []" in text
 
-    def test_offer_to_delete_what_has_no_page_of_its_own(self, ada):
+    def test_have_delete_buttons_in_a_list(self, ada):
         log_in(ada, "three red chairs")
         wish = {"username": "ada", "password": "three red chairs", "name": "my kettle"}
         made = ada.post("/api/v1/tokens/", wish, content_type="application/json").json()

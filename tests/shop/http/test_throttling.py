@@ -61,16 +61,6 @@ class TestClientAddress:
 
         return behind_proxies
 
-    @pytest.mark.parametrize("forged", ["192.0.2.{number}", "{number}", "", "192.0.2.{number}, 127.0.0.1"])
-    def test_cannot_be_forged(self, limits, forged):
-        limits(address_per_minute=3)
-
-        answers = [
-            APIClient().get(PRODUCTS, headers={"X-Forwarded-For": forged.format(number=number)}) for number in range(5)
-        ]
-
-        assert [bool(throttled(answer)) for answer in answers] == [False] * 3 + [True] * 2
-
     @pytest.mark.parametrize(
         ("sent", "address"),
         [

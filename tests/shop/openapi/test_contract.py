@@ -1,7 +1,7 @@
 """
-The description of the API, held against the API: requests made up from docs/openapi.yaml, right ones and wrong ones.
+The OpenAPI document against the API: requests generated from docs/openapi.yaml, valid and invalid ones.
 
-They are the same in every run. `make contract` makes up more of them, and those of another CONTRACT_SEED.
+They are the same in every run. `make contract` generates more of them; CONTRACT_SEED selects others.
 """
 
 import os
@@ -34,15 +34,15 @@ DESCRIPTION = settings.BASE_DIR / "docs" / "openapi.yaml"
 SEED = int(os.environ.get("CONTRACT_SEED", "9457"))
 EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "3"))
 
-told = yaml.safe_load(DESCRIPTION.read_text(encoding="utf-8"))
+document = yaml.safe_load(DESCRIPTION.read_text(encoding="utf-8"))
 
 
-def read_description(*wanted: str) -> Any:
+def read_document(*enabled: str) -> Any:
     """
-    Read the description, to make up requests in these phases.
+    Read the document, to generate requests in these phases.
     """
-    phases = {phase: {"enabled": phase in wanted} for phase in ("examples", "coverage", "fuzzing")}
-    # What was answered before must not lead to other requests, or a failure could not be found again.
+    phases = {phase: {"enabled": phase in enabled} for phase in ("examples", "coverage", "fuzzing")}
+    # Responses must not change the requests that follow, or a failure could not be reproduced.
     phases["fuzzing"] |= {"extra-data-sources": {"responses": False}, "error-feedback": {"enabled": False}}
     generation = {"max-examples": EXAMPLES, "database": "none", "with-security-parameters": False}
     config = {"seed": SEED, "generation": generation, "phases": phases}
@@ -51,18 +51,18 @@ def read_description(*wanted: str) -> Any:
     return schema
 
 
-made_up = read_description("examples", "fuzzing")
-at_the_limits = read_description("coverage")
+generated = read_document("examples", "fuzzing")
+at_the_limits = read_document("coverage")
 
 
 def code_conformance(context: Any, response: Any, case: Any) -> None:
     """
-    Find an error's code among those that the operation says it has.
+    Check that the code of an error is documented for the operation.
     """
-    described = told["paths"][case.operation.path].get(case.method.lower(), {}).get("responses", {})
+    described = document["paths"][case.operation.path].get(case.method.lower(), {}).get("responses", {})
     answer = described.get(str(response.status_code), {})
     if "$ref" in answer:
-        answer = told["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+        answer = document["components"]["responses"][answer["$ref"].rpartition("/")[2]]
     if problem := answer.get("content", {}).get("application/problem+json"):
         assert response.json()["code"] in problem["examples"]
 
@@ -82,7 +82,7 @@ CHECKS = [
 @pytest.fixture(autouse=True)
 def _connection_stays_open():
     """
-    Answer within the test's own transaction, as Django's test client does.
+    Serve within the test's own transaction, as Django's test client does.
     """
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
@@ -94,7 +94,7 @@ def _connection_stays_open():
 @pytest.fixture
 def olga() -> dict[str, str]:
     """
-    A program of Olga's, who buys here and may view the stock.
+    The headers of Olga, a customer who may view the stock.
     """
     olga = make_customer(username="olga", is_staff=True, is_superuser=True)
     _, token = Token.objects.create(user=olga, name="a program")
@@ -104,7 +104,7 @@ def olga() -> dict[str, str]:
 @pytest.fixture
 def hers(olga, drain) -> Mapping[str, str]:
     """
-    One of each resource, by resource.
+    Ids of Olga's resources, by collection.
     """
     owner = make_customer(username="olga")
     make_stock(100)
@@ -114,8 +114,8 @@ def hers(olga, drain) -> Mapping[str, str]:
     token, _ = Token.objects.create(user=owner, name="nightly")
     things = [order, PaymentIntent.objects.get(), Notification.objects.get(), key, token]
     resources = ["orders", "payments", "notifications", "signing-keys", "tokens"]
-    named = {resource: str(thing.pk) for resource, thing in zip(resources, things, strict=True)}
-    return named | {"products": "RED-CHAIR", "stock": "RED-CHAIR"}
+    ids = {resource: str(thing.pk) for resource, thing in zip(resources, things, strict=True)}
+    return ids | {"products": "RED-CHAIR", "stock": "RED-CHAIR"}
 
 
 def call(case: Any, headers: Mapping[str, str]) -> None:
@@ -123,15 +123,15 @@ def call(case: Any, headers: Mapping[str, str]) -> None:
         case.call_and_validate(headers={"Host": "testserver", **headers}, checks=CHECKS)
 
 
-@made_up.parametrize()
+@generated.parametrize()
 @hypothesis(suppress_health_check=list(HealthCheck))
-def test_answers_a_stranger_as_described(case):
+def test_responds_to_anonymous_requests_as_documented(case):
     call(case, {})
 
 
-@made_up.parametrize()
+@generated.parametrize()
 @hypothesis(suppress_health_check=list(HealthCheck))
-def test_answers_an_owner_as_described(case, olga, hers):
+def test_responds_to_an_owner_as_documented(case, olga, hers):
     _, _, _, resource, *_ = case.path.split("/")
     case.path_parameters = dict.fromkeys(case.path_parameters, hers.get(resource))
     call(case, olga)
@@ -139,23 +139,23 @@ def test_answers_an_owner_as_described(case, olga, hers):
 
 @at_the_limits.parametrize()
 @hypothesis(suppress_health_check=list(HealthCheck))
-def test_answers_values_at_their_limits_as_described(case, olga):
+def test_responds_to_values_at_their_limits_as_documented(case, olga):
     make_stock(100)
     call(case, olga)
 
 
-def test_answers_step_by_step_as_described(olga, hers):
+def test_responds_to_sequences_as_documented(olga, hers):
     """
-    What one answer names goes into the next request: an order that was placed is looked at, cancelled, cancelled again.
+    Values of a response go into the next request: an order is placed, fetched, cancelled, cancelled again.
     """
 
-    class Story(made_up.as_state_machine()):
+    class Sequence(generated.as_state_machine()):
         def setup(self) -> None:
-            self.story = undone()
-            self.story.__enter__()
+            self.transaction = undone()
+            self.transaction.__enter__()
 
         def teardown(self) -> None:
-            self.story.__exit__(None, None, None)
+            self.transaction.__exit__(None, None, None)
 
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
             return {"headers": {"Host": "testserver", **olga}}
@@ -164,4 +164,4 @@ def test_answers_step_by_step_as_described(olga, hers):
             case.validate_response(response, checks=CHECKS)
 
     steps = {"max_examples": 5 * EXAMPLES, "stateful_step_count": 8, "deadline": None, "derandomize": True}
-    Story.run(settings=hypothesis(**steps, database=None, suppress_health_check=list(HealthCheck)))
+    Sequence.run(settings=hypothesis(**steps, database=None, suppress_health_check=list(HealthCheck)))

@@ -1,5 +1,5 @@
 """
-The description of the API: complete, right, and the one that is in docs/.
+The OpenAPI document: complete, valid, and the same as in docs/.
 """
 
 import re
@@ -21,7 +21,7 @@ from tests.webhooks import signed
 COMMITTED = settings.BASE_DIR / "docs" / "openapi.yaml"
 
 NO_FAILURE_OF_AN_OPERATION = {"bad_request", "internal_error", "invalid_price", "method_not_allowed"}
-"""What only feeds meet, or who asks for something that is no operation."""
+"""Codes of feeds, and of requests that are no operation."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def operations(described: dict[str, Any]) -> dict[str, Any]:
 
 def bodies(described: dict[str, Any]) -> set[str]:
     """
-    Name the components that are bodies of requests or of answers.
+    Return the names of the components that are bodies of requests or responses.
     """
     contents = [
         content["schema"]["$ref"].rpartition("/")[2]
@@ -47,20 +47,20 @@ def bodies(described: dict[str, Any]) -> set[str]:
     return {name for name in contents if not name.startswith("Paginated")}
 
 
-class TestDescription:
-    def test_is_the_committed_one_without_a_warning(self, tmp_path):
-        anew = tmp_path / "openapi.yaml"
+class TestDocument:
+    def test_is_the_committed_one(self, tmp_path):
+        generated = tmp_path / "openapi.yaml"
 
-        call_command("spectacular", file=str(anew), validate=True, fail_on_warn=True)
+        call_command("spectacular", file=str(generated), validate=True, fail_on_warn=True)
 
-        assert anew.read_text(encoding="utf-8") == COMMITTED.read_text(encoding="utf-8"), "Run `make schema`."
+        assert generated.read_text(encoding="utf-8") == COMMITTED.read_text(encoding="utf-8"), "Run `make schema`."
 
     def test_has_an_example_of_each_body(self, described):
         schemas = described["components"]["schemas"]
 
         assert {name for name in bodies(described) if "examples" not in schemas[name]} == set()
 
-    def test_has_only_examples_that_are_right(self, described):
+    def test_has_valid_examples(self, described):
         components = described["components"]
 
         for name, schema in components["schemas"].items():
@@ -68,12 +68,12 @@ class TestDescription:
             for example in schema.get("examples", []):
                 validator.validate(example)
 
-    def test_knows_every_code(self, described):
+    def test_has_every_code(self, described):
         listed = re.findall(r"#/components/examples/(\w+)", COMMITTED.read_text(encoding="utf-8"))
 
         assert set(listed) == set(CATALOGUE) - NO_FAILURE_OF_AN_OPERATION
 
-    def test_tells_how_an_order_can_fail(self, described):
+    def test_has_the_errors_of_an_order(self, described):
         placing = operations(described)["orders_create"]["responses"]
 
         assert list(placing) == ["201", "400", "401", "403", "406", "409", "411", "413", "415", "422", "429", "503"]
@@ -83,28 +83,28 @@ class TestDescription:
             "too_many_open_orders",
         ]
 
-    def test_tells_how_the_gateway_signs_what_it_calls_back_with(self, described):
-        calling_back = operations(described)["webhooks_post"]
+    def test_has_the_headers_of_a_webhook(self, described):
+        webhook = operations(described)["webhooks_post"]
         headers = {name: described["components"]["parameters"][name] for name in signed(b"")}
 
-        assert [parameter["$ref"] for parameter in calling_back["parameters"]] == [
+        assert [parameter["$ref"] for parameter in webhook["parameters"]] == [
             f"#/components/parameters/{name}" for name in headers
         ]
         assert all(header["required"] and header["in"] == "header" for header in headers.values())
         assert headers["webhook-id"]["schema"]["pattern"] == f"^{EVENT_ID.pattern}$"
         assert headers["webhook-timestamp"]["schema"]["pattern"] == f"^{TIMESTAMP.pattern}$"
-        assert calling_back["security"] == [{}]
-        assert list(calling_back["responses"]) == ["200", "400", "401", "406", "409", "411", "413", "415", "503"]
+        assert webhook["security"] == [{}]
+        assert list(webhook["responses"]) == ["200", "400", "401", "406", "409", "411", "413", "415", "503"]
 
-    def test_asks_for_whoever_may_call(self, described):
-        asked = {name: operation["security"] for name, operation in operations(described).items()}
+    def test_has_the_security_schemes_of_an_operation(self, described):
+        security = {name: operation["security"] for name, operation in operations(described).items()}
 
-        known = [{"token": []}, {"token": [], "signature": []}, {"session": []}]
-        assert asked["orders_create"] == known
-        assert asked["products_list"] == [*known, {}]
-        assert asked["tokens_create"] == [{"session": []}, {}]
+        schemes = [{"token": []}, {"token": [], "signature": []}, {"session": []}]
+        assert security["orders_create"] == schemes
+        assert security["products_list"] == [*schemes, {}]
+        assert security["tokens_create"] == [{"session": []}, {}]
 
-    def test_writes_skus_and_phone_numbers_as_the_shop_reads_them(self, described):
+    def test_has_the_patterns_of_skus_and_phone_numbers(self, described):
         schemas = described["components"]["schemas"]
 
         assert schemas["LineInput"]["properties"]["sku"]["pattern"] == f"^{SKU.pattern}$"
@@ -113,14 +113,14 @@ class TestDescription:
 
 class TestPages:
     @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html,*/*;q=0.8", "application/yaml"])
-    def test_give_the_description_to_everybody(self, client, db, described, accept):
+    def test_give_the_document_to_everyone(self, client, db, described, accept):
         answer = client.get("/api/v1/schema/", headers={"Accept": accept, "Authorization": "Token wrong"})
 
         assert answer.status_code == 200
         assert yaml.safe_load(answer.content) == described
 
     @pytest.mark.parametrize("page", ["docs", "redoc"])
-    def test_need_nothing_from_elsewhere(self, client, db, page):
+    def test_load_nothing_from_elsewhere(self, client, db, page):
         answer = client.get(f"/api/v1/{page}/", headers={"Accept": "text/html"})
         needed = re.findall(r"""(?:src|href)="([^"]+)""", answer.content.decode())
         files = [url for url in needed if url.startswith("/static/")]
@@ -133,7 +133,7 @@ class TestPages:
         assert b"https://" not in answer.content
 
     @pytest.mark.parametrize("page", ["schema", "docs", "redoc"])
-    def test_fail_as_the_rest_of_the_api(self, client, db, page):
+    def test_have_the_errors_of_the_api(self, client, db, page):
         refused = [
             client.post(f"/api/v1/{page}/", headers={"Accept": "*/*"}),
             client.get(f"/api/v1/{page}/", headers={"Accept": "image/png"}),
@@ -147,7 +147,7 @@ class TestPages:
     def test_have_no_options(self, client, db, page):
         assert client.options(f"/api/v1/{page}/").status_code == 405
 
-    def test_take_strange_parameters_for_none(self, client, db):
+    def test_ignore_unknown_parameters(self, client, db):
         for page in ("schema", "docs", "redoc"):
             answer = client.get(f"/api/v1/{page}/?lang=%00&version=%0a", headers={"Accept": "*/*"})
             assert answer.status_code == 200
