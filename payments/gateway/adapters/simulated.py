@@ -156,7 +156,8 @@ class SimulatedGateway:
                 method, url, body=msgspec.json.encode(body) if body else None, headers=headers, redirect=False
             )
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
-            raise Unreachable(f"The gateway cannot be reached: {error}") from error
+            advice = "Start `manage.py payment_simulator`, or set PAYMENT_SIMULATOR_URL to where it runs."
+            raise Unreachable(f"The gateway cannot be reached: {error}. {advice}") from error
         except urllib3.exceptions.HTTPError as error:
             raise TimedOut(f"The gateway did not answer: {error}") from error
         if response.status in REJECTED:

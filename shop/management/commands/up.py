@@ -90,6 +90,8 @@ class Command(BaseCommand):
         self.stdout.write(f"  {address}/api/v1/orders/  for customers and their programs\n")
         if gateway:
             self.stdout.write(f"  {gateway}/                the payment simulator: approve, decline, pay late\n")
+        if gateway not in {"", settings.PAYMENTS.simulator_url}:
+            self.stdout.write(f"\nCommands in another shell need: export PAYMENT_SIMULATOR_URL={gateway}\n")
         self.stdout.write("\n")
         self.stdout.flush()
 

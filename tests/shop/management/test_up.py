@@ -1,4 +1,5 @@
 import errno
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import SystemCheckError
 
 from shop.management.commands.up import listen
-from tests.processes import freeze, kill, run
+from tests.processes import freeze, kill, manage, run
 from tests.programs import Up
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -94,6 +95,20 @@ class TestUp:
 
         assert shop.wait() == 0
         assert_stopped(shop)
+
+    def test_prints_the_variable_by_which_commands_find_the_simulator(self, folder: Path, shop: Up) -> None:
+        [url] = re.findall(
+            r"^Commands in another shell need: export PAYMENT_SIMULATOR_URL=(\S+)$", shop.output, re.MULTILINE
+        )
+        database = f"sqlite:///{folder}/shop.sqlite3"
+
+        reachable = run(manage("reconcile_payments"), DATABASE_URL=database, PAYMENT_SIMULATOR_URL=url)
+        unreachable = run(
+            manage("reconcile_payments"), DATABASE_URL=database, PAYMENT_SIMULATOR_URL="http://127.0.0.1:1"
+        )
+
+        assert reachable.status == 0, reachable.errors
+        assert "set PAYMENT_SIMULATOR_URL to where it runs" in unreachable.errors
 
     def test_rejects_an_address_in_use(self, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
