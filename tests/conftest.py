@@ -28,9 +28,7 @@ delete_rows_after_transactional_tests()
 
 @receiver(connection_created)
 def _commit_without_fsync(connection, **_) -> None:
-    """
-    Commit without waiting for the disk: these tests kill processes, but do not cut the power.
-    """
+    """Commit without waiting for the disk: these tests kill processes, but do not cut the power."""
     statement = "SET synchronous_commit = off" if connection.vendor == "postgresql" else "PRAGMA synchronous = OFF"
     with connection.cursor() as cursor:
         cursor.execute(statement)
@@ -38,9 +36,7 @@ def _commit_without_fsync(connection, **_) -> None:
 
 @pytest.fixture(autouse=True)
 def _test_settings(settings):
-    """
-    Keep mail, pay at once, hash passwords fast, and throttle no request.
-    """
+    """Keep mail, pay at once, hash passwords fast, and throttle no request."""
     settings.EMAIL_BACKEND = "anymail.backends.test.EmailBackend"
     settings.PAYMENTS = replace(settings.PAYMENTS, gateway=INSTANT)
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -55,17 +51,13 @@ SLOWEST = ("tests/simulation/", "tests/concurrency/", "tests/shop/management/tes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """
-    Start the slowest tests first, so that no worker runs one of them alone at the end.
-    """
+    """Start the slowest tests first, so that no worker runs one of them alone at the end."""
     items.sort(key=lambda item: not item.nodeid.startswith(SLOWEST))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(call) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """
-    Show the output of a failed test's processes.
-    """
+    """Show the output of a failed test's processes."""
     report = yield
     if report.failed:
         report.sections += outputs_since(call.start)
@@ -74,9 +66,7 @@ def pytest_runtest_makereport(call) -> Generator[None, pytest.TestReport, pytest
 
 @pytest.fixture
 def summarize(request) -> Callable[[str], None]:
-    """
-    Print a line at the end of the run, whichever process runs the test and whether its output is captured or not.
-    """
+    """Print a line at the end of the run, whichever process runs the test and whether its output is captured or not."""
     return lambda line: request.node.user_properties.append(("summary", line))
 
 
@@ -90,17 +80,13 @@ def pytest_terminal_summary(terminalreporter) -> None:
 
 @pytest.fixture
 def api() -> APIClient:
-    """
-    A client with a token of Ada.
-    """
+    """A client with a token of Ada."""
     return api_of("ada")
 
 
 @pytest.fixture
 def drain() -> Callable[..., Counter]:
-    """
-    Deliver everything due; `drain(after=timedelta(...))` delivers what will be due by then.
-    """
+    """Deliver everything due; `drain(after=timedelta(...))` delivers what will be due by then."""
 
     def deliver(*, after: timedelta = timedelta()) -> Counter:
         return relay.drain(clock=lambda: timezone.now() + after, timeout=60)
@@ -110,9 +96,7 @@ def drain() -> Callable[..., Counter]:
 
 @pytest.fixture
 def ledger(monkeypatch) -> RecordingGateway:
-    """
-    Pay through the simulated provider in this process.
-    """
+    """Pay through the simulated provider in this process."""
     gateway = RecordingGateway()
     monkeypatch.setattr(protocol, "current", lambda: gateway)
     return gateway
@@ -120,9 +104,7 @@ def ledger(monkeypatch) -> RecordingGateway:
 
 @pytest.fixture
 def at(monkeypatch) -> Callable[[float], None]:
-    """
-    Set the clock of the rate limits, in seconds since the beginning of a quarter of an hour.
-    """
+    """Set the clock of the rate limits, in seconds since the beginning of a quarter of an hour."""
     beginning = 1_800_000_000
 
     def at(seconds: float) -> None:
@@ -134,9 +116,7 @@ def at(monkeypatch) -> Callable[[float], None]:
 
 @pytest.fixture
 def limits(settings, at) -> Callable[..., None]:
-    """
-    Set rate limits, and stop their clock; the other limits stay off.
-    """
+    """Set rate limits, and stop their clock; the other limits stay off."""
 
     def limits(**maxima: int) -> None:
         settings.THROTTLING = replace(settings.THROTTLING, **maxima)

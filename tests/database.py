@@ -1,6 +1,4 @@
-"""
-The reset of the database after a test with real transactions.
-"""
+"""The reset of the database after a test with real transactions."""
 
 from django.db import connection, transaction
 from django.test import TransactionTestCase

@@ -1,6 +1,4 @@
-"""
-Customers, products, stock and orders with telling defaults.
-"""
+"""Customers, products, stock and orders with telling defaults."""
 
 from collections.abc import Mapping
 
@@ -20,34 +18,26 @@ BASE_URL = "http://testserver"
 
 
 def make_customer(username: str = "ada", **fields: object) -> AbstractUser:
-    """
-    Return the customer of this name, created with these fields if new.
-    """
+    """Return the customer of this name, created with these fields if new."""
     defaults = {"email": f"{username}@example.com"} | fields
     return get_user_model().objects.get_or_create(defaults, username=username)[0]
 
 
 def make_product(sku: str = "RED-CHAIR", **fields: object) -> Product:
-    """
-    Return the product of this sku, created with these fields if new.
-    """
+    """Return the product of this sku, created with these fields if new."""
     defaults = {"name": sku.replace("-", " ").capitalize(), "price": 4_500} | fields
     return Product.objects.get_or_create(defaults, sku=sku)[0]
 
 
 def make_stock(on_hand: int = 10, *, sku: str = "RED-CHAIR", price: int = 4_500) -> StockItem:
-    """
-    Create a product with so many of it in stock.
-    """
+    """Create a product with so many of it in stock."""
     make_product(sku=sku, price=price)
     open_stock_items([sku], opening=on_hand, now=timezone.now())
     return StockItem.objects.get(sku=sku)
 
 
 def make_draft(quantities: Mapping[str, int] | None = None, **fields: object) -> Draft:
-    """
-    Return a draft of Ada's order of one red chair, or of these quantities by sku.
-    """
+    """Return a draft of Ada's order of one red chair, or of these quantities by sku."""
     lines = [DraftLine(sku=sku, quantity=quantity) for sku, quantity in (quantities or {"RED-CHAIR": 1}).items()]
     if "customer_id" not in fields:
         fields["customer_id"] = make_customer().pk
@@ -55,16 +45,12 @@ def make_draft(quantities: Mapping[str, int] | None = None, **fields: object) ->
 
 
 def place_order(quantities: Mapping[str, int] | None = None, **fields: object) -> Order:
-    """
-    Place that order. Its events are delivered by `drain()`.
-    """
+    """Place that order. Its events are delivered by `drain()`."""
     return placing.place_order(make_draft(quantities, **fields), now=timezone.now(), base_url=BASE_URL).order
 
 
 def api_of(username: str) -> APIClient:
-    """
-    Return a client with a token of this customer.
-    """
+    """Return a client with a token of this customer."""
     _, token = Token.objects.create(user=make_customer(username=username), name="test")
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Token {token}")

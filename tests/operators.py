@@ -1,6 +1,4 @@
-"""
-Operators, and the pages of the admin.
-"""
+"""Operators, and the pages of the admin."""
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
@@ -11,16 +9,12 @@ from django.urls import reverse
 
 
 def page(model: type[Model], kind: str = "changelist", *arguments: object) -> str:
-    """
-    Return the URL of a page of this model's admin.
-    """
+    """Return the URL of a page of this model's admin."""
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{kind}", args=arguments)
 
 
 def operator_who_may(*permissions: str) -> Client:
-    """
-    Return a client logged in as an operator with only these permissions, such as "orders.view_order".
-    """
+    """Return a client logged in as an operator with only these permissions, such as "orders.view_order"."""
     operator = get_user_model().objects.create_user("olga", is_staff=True)
     for permission in permissions:
         app, codename = permission.split(".")
@@ -31,9 +25,7 @@ def operator_who_may(*permissions: str) -> Client:
 
 
 def act(client: Client, action: str, *chosen: Model, **fields: object) -> str:
-    """
-    Apply an action to these rows of their list, and return the page that follows.
-    """
+    """Apply an action to these rows of their list, and return the page that follows."""
     form = {"action": action, "_selected_action": [str(row.pk) for row in chosen]} | fields
     return client.post(page(type(chosen[0])), form, follow=True).content.decode()
 

@@ -30,9 +30,7 @@ Command = Sequence[str | Path]
 
 
 def manage(*arguments: str) -> Command:
-    """
-    Return the command line of `manage.py` with these arguments.
-    """
+    """Return the command line of `manage.py` with these arguments."""
     return [sys.executable, "manage.py", *arguments]
 
 
@@ -46,9 +44,7 @@ class Finished:
 def run(
     command: Command, *, text: str = "", stderr: int = subprocess.PIPE, within: float = PATIENCE_SECONDS, **env: str
 ) -> Finished:
-    """
-    Run a program to its end, with these variables beside the environment of this process.
-    """
+    """Run a program to its end, with these variables beside the environment of this process."""
     done = subprocess.run(
         command,
         cwd=PROJECT,
@@ -87,16 +83,12 @@ class Process:
         self.kill()
 
     def start(self) -> None:
-        """
-        Start the program and wait until it is ready.
-        """
+        """Start the program and wait until it is ready."""
         self.launch()
         eventually(self._is_alive_and_ready)
 
     def launch(self) -> None:
-        """
-        Start the program without waiting.
-        """
+        """Start the program without waiting."""
         self.spawn(self.command)
 
     def spawn(self, command: Command, *, pass_fds: Sequence[int] = ()) -> None:
@@ -127,21 +119,15 @@ class Process:
 
     @property
     def status(self) -> int | None:
-        """
-        The exit status, `-9` after SIGKILL; None while the program runs.
-        """
+        """The exit status, `-9` after SIGKILL; None while the program runs."""
         return self._popen.poll()
 
     def wait(self, within: float = PATIENCE_SECONDS) -> int:
-        """
-        Wait for the program's end and return its exit status.
-        """
+        """Wait for the program's end and return its exit status."""
         return self._popen.wait(within)
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """
-        Wait until the output matches this regular expression, and return the match.
-        """
+        """Wait until the output matches this regular expression, and return the match."""
         eventually(lambda: self._find(pattern))
         return self._find(pattern)
 
@@ -161,9 +147,7 @@ class Process:
         return seconds
 
     def kill(self) -> None:
-        """
-        Send SIGKILL to every process of the group, and wait until none is left.
-        """
+        """Send SIGKILL to every process of the group, and wait until none is left."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait()
@@ -171,9 +155,7 @@ class Process:
         self.ended_at = time.time()
 
     def members(self) -> list["ProcessEntry"]:
-        """
-        Return the living processes of the group.
-        """
+        """Return the living processes of the group."""
         return [entry for entry in living_processes() if entry.group == self.pid]
 
     def _is_alive_and_ready(self) -> bool:
@@ -192,9 +174,7 @@ class Process:
 
 @dataclass(frozen=True)
 class ProcessEntry:
-    """
-    A line of the process table.
-    """
+    """A line of the process table."""
 
     pid: int
     parent: int
@@ -203,9 +183,7 @@ class ProcessEntry:
 
 
 def living_processes() -> list[ProcessEntry]:
-    """
-    Return every process of this machine, except zombies.
-    """
+    """Return every process of this machine, except zombies."""
     table = subprocess.check_output(["ps", "-A", "-ww", "-o", "pid=,ppid=,pgid=,stat=,args="], text=True)
     rows = (line.split(maxsplit=4) for line in table.splitlines())
     return [
@@ -220,9 +198,7 @@ def children_of(pid: int) -> list[ProcessEntry]:
 
 
 def kill(*pids: int) -> float:
-    """
-    Send SIGKILL to these processes, and return the moment, in seconds of the monotonic clock.
-    """
+    """Send SIGKILL to these processes, and return the moment, in seconds of the monotonic clock."""
     killed_at = time.monotonic()
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
@@ -239,9 +215,7 @@ def thaw(pid: int) -> None:
 
 
 def database_url() -> str:
-    """
-    Return the URL of this process's database, such as the one of the tests, for another process to open.
-    """
+    """Return the URL of this process's database, such as the one of the tests, for another process to open."""
     from django.db import connection
 
     name = connection.settings_dict["NAME"]

@@ -26,9 +26,7 @@ ROLES = {"ready for work": "worker", "monitoring": "monitor", "pushing tasks": "
 
 
 def free_port() -> int:
-    """
-    Return a port at which no program listens.
-    """
+    """Return a port at which no program listens."""
     while True:
         port = random.choice(PORTS)
         with suppress(OSError), socket.create_server((LOCALHOST, port)):
@@ -36,9 +34,7 @@ def free_port() -> int:
 
 
 class Server(Process):
-    """
-    A program that serves HTTP, always at the same port.
-    """
+    """A program that serves HTTP, always at the same port."""
 
     health: str
 
@@ -113,16 +109,12 @@ class Cluster(Process):
         return len(pids["worker"]) == self.workers and bool(pids["monitor"] and pids["pusher"])
 
     def restart(self) -> None:
-        """
-        Kill what is left of the group, as a supervisor does when the master is gone, and start again.
-        """
+        """Kill what is left of the group, as a supervisor does when the master is gone, and start again."""
         self.kill()
         self.start()
 
     def pids(self, role: str) -> list[int]:
-        """
-        Return the living processes of a role: worker, monitor, pusher or sentinel.
-        """
+        """Return the living processes of a role: worker, monitor, pusher or sentinel."""
         return self.pids_by_role()[role]
 
     def pids_by_role(self) -> dict[str, list[int]]:
@@ -133,9 +125,7 @@ class Cluster(Process):
 
 
 class Up(Process):
-    """
-    `manage.py up`, which runs web server, workers and simulator in a process group of its children's own.
-    """
+    """`manage.py up`, which runs web server, workers and simulator in a process group of its children's own."""
 
     def __init__(self, log: Path, *arguments: str, environment: Mapping[str, str]) -> None:
         command = manage("up", "--workers=1", "--simulator-port=0", *arguments)
@@ -151,23 +141,17 @@ class Up(Process):
         self.wait_for(r"is open\.")
 
     def wait_for_child(self, part_of_command: str) -> ProcessEntry:
-        """
-        Wait for the child of `up` that has this in its command line, and return its entry.
-        """
+        """Wait for the child of `up` that has this in its command line, and return its entry."""
         eventually(lambda: len(self._children(part_of_command)) == 1)
         [child] = self._children(part_of_command)
         return child
 
     def survivors(self) -> list[ProcessEntry]:
-        """
-        Return the living processes that `up` started, whether it still runs or not.
-        """
+        """Return the living processes that `up` started, whether it still runs or not."""
         return [entry for entry in living_processes() if entry.group == self.group]
 
     def kill(self) -> None:
-        """
-        Kill `up` alone, and wait until its children have followed.
-        """
+        """Kill `up` alone, and wait until its children have followed."""
         super().kill()
         eventually(lambda: not self.survivors())
 

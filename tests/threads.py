@@ -1,6 +1,4 @@
-"""
-Calls and workers in threads, each with a database connection of its own.
-"""
+"""Calls and workers in threads, each with a database connection of its own."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -18,9 +16,7 @@ from tests.waiting import eventually
 
 
 def at_once(*calls: Callable[[], object]) -> list[object]:
-    """
-    Make these calls at the same moment, and return what each returned or raised.
-    """
+    """Make these calls at the same moment, and return what each returned or raised."""
     start = threading.Barrier(len(calls))
     with ThreadPoolExecutor(len(calls)) as pool:
         return list(pool.map(lambda call: _result(call, start), calls))
@@ -28,9 +24,7 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
 
 @contextmanager
 def workers(number: int, *, clock: Callable[[], datetime] = timezone.now) -> Iterator[None]:
-    """
-    Run so many relays during the block, and until nothing is left to deliver.
-    """
+    """Run so many relays during the block, and until nothing is left to deliver."""
     stop = threading.Event()
     threads = [threading.Thread(target=_deliver, args=(stop, clock)) for _ in range(number)]
     for thread in threads:

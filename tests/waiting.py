@@ -1,6 +1,4 @@
-"""
-Waiting for what another thread or process does.
-"""
+"""Waiting for what another thread or process does."""
 
 import time
 from collections.abc import Callable

@@ -41,9 +41,7 @@ def main() -> None:
 
 
 def _measure(url: str, options: argparse.Namespace) -> dict[str, Any]:
-    """
-    Measure in a process of its own, since Django knows one database for life.
-    """
+    """Measure in a process of its own, since Django knows one database for life."""
     with tempfile.TemporaryDirectory() as scratch:
         environment = {
             "DATABASE_URL": fresh_database(url, Path(scratch)),

@@ -1,6 +1,4 @@
-"""
-A database of the benchmark's own.
-"""
+"""A database of the benchmark's own."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,9 +7,7 @@ import psycopg
 
 
 def fresh_database(url: str, scratch: Path) -> str:
-    """
-    Make an empty database: a file, or one beside the PostgreSQL database of `url`. Return its URL.
-    """
+    """Make an empty database: a file, or one beside the PostgreSQL database of `url`. Return its URL."""
     if not url:
         return f"sqlite:///{scratch / 'bench.sqlite3'}"
     name = urlsplit(url).path.lstrip("/") + "_bench"

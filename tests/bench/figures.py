@@ -1,6 +1,4 @@
-"""
-The figures, each measured while a cluster runs.
-"""
+"""The figures, each measured while a cluster runs."""
 
 import random
 import time
@@ -33,17 +31,13 @@ PATIENCE_SECONDS = 3600
 
 
 def open_shop() -> None:
-    """
-    Add 500 products, with more stock than any run sells.
-    """
+    """Add 500 products, with more stock than any run sells."""
     services.add_products([Product(sku=sku, name=f"Product {sku}", price=PRICE) for sku in SKUS])
     open_stock_items(SKUS, opening=10**9, now=timezone.now())
 
 
 def place(number: int) -> None:
-    """
-    Place orders of one to three lines, 200 a transaction.
-    """
+    """Place orders of one to three lines, 200 a transaction."""
     rng = random.Random(SEED + Order.objects.count())
     customer, _ = get_user_model().objects.get_or_create(username="bench")
     for _ in range(0, number, 200):
@@ -51,17 +45,13 @@ def place(number: int) -> None:
 
 
 def wait_until_delivered() -> None:
-    """
-    Wait until everything due is delivered.
-    """
+    """Wait until everything due is delivered."""
     horizon = 2 * lease()  # a claimed delivery is due when its lease ends
     eventually(lambda: not subscribers_with_work(timezone.now() + horizon), within=PATIENCE_SECONDS)
 
 
 def grow(size: int) -> None:
-    """
-    Place orders until there are so many, and vacuum the database as its autovacuum would over time.
-    """
+    """Place orders until there are so many, and vacuum the database as its autovacuum would over time."""
     place(max(0, size - Order.objects.count()))
     wait_until_delivered()
     with connection.cursor() as cursor:
@@ -69,9 +59,7 @@ def grow(size: int) -> None:
 
 
 def throughput(orders: int = 1_000, rounds: int = 5) -> dict[str, float]:
-    """
-    Orders per second, from the first one placed to the last delivery of all of them: the median of some rounds.
-    """
+    """Orders per second, from the first one placed to the last delivery of all of them: the median of some rounds."""
     rates, deliveries = [], Delivery.objects.filter(status="delivered").count()
     began = time.perf_counter()
     for _ in range(rounds):
@@ -84,9 +72,7 @@ def throughput(orders: int = 1_000, rounds: int = 5) -> dict[str, float]:
 
 
 def order_log(path: Path) -> dict[str, float]:
-    """
-    Order lines per second of a real retailer's log, from reading the file to the last delivery.
-    """
+    """Order lines per second of a real retailer's log, from reading the file to the last delivery."""
     start = time.perf_counter()
     options = ["--create-products", "--opening-stock=1000000", f"--rejects={FOLDER / 'rejects.csv'}"]
     call_command("import_orders", str(path), *options, stdout=StringIO())
@@ -97,9 +83,7 @@ def order_log(path: Path) -> dict[str, float]:
 
 
 def commit_to_handler(pings: int = 200) -> dict[str, float]:
-    """
-    Milliseconds from the return of a commit to the start of its handler, each time on an idle system.
-    """
+    """Milliseconds from the return of a commit to the start of its handler, each time on an idle system."""
     ARRIVALS.write_text("")
     committed = {}
     for number in range(pings):
@@ -113,9 +97,7 @@ def commit_to_handler(pings: int = 200) -> dict[str, float]:
 
 
 def place_to_confirmed(orders: int = 50) -> dict[str, float]:
-    """
-    Milliseconds from placing an order to its confirmation, each time on an idle system.
-    """
+    """Milliseconds from placing an order to its confirmation, each time on an idle system."""
     customer, _ = get_user_model().objects.get_or_create(username="bench")
     spans = []
     for _ in range(orders):
@@ -130,9 +112,7 @@ def place_to_confirmed(orders: int = 50) -> dict[str, float]:
 
 
 def idle_cpu(workers: Sequence[int], seconds: float = 8) -> dict[str, float]:
-    """
-    Per cent of one core that an idle worker uses.
-    """
+    """Per cent of one core that an idle worker uses."""
     wait_until_delivered()
     before = [cpu_seconds(pid) for pid in workers]
     time.sleep(seconds)

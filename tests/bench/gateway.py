@@ -1,6 +1,4 @@
-"""
-Payments at a gateway that takes 300 ms for every answer, and calls a real web server back.
-"""
+"""Payments at a gateway that takes 300 ms for every answer, and calls a real web server back."""
 
 import time
 

@@ -1,6 +1,4 @@
-"""
-A subscriber that records when it was called, to time the way from a commit to its handler.
-"""
+"""A subscriber that records when it was called, to time the way from a commit to its handler."""
 
 import os
 import time

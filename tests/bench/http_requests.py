@@ -1,6 +1,4 @@
-"""
-HTTP requests that place orders, as bytes: with a token, or signed as docs/examples shows.
-"""
+"""HTTP requests that place orders, as bytes: with a token, or signed as docs/examples shows."""
 
 import json
 import random
@@ -18,9 +16,7 @@ COVERED = ("@method", "@authority", "@path", "@query", "content-type", "idempote
 
 
 class Caller(NamedTuple):
-    """
-    A customer's program: its token, and the key that signs its requests, if any.
-    """
+    """A customer's program: its token, and the key that signs its requests, if any."""
 
     token: str
     key_id: str = ""
@@ -30,9 +26,7 @@ class Caller(NamedTuple):
 
 @dataclass
 class SignedMessage:
-    """
-    What the signer reads of a request.
-    """
+    """What the signer reads of a request."""
 
     method: str
     url: str
@@ -40,9 +34,7 @@ class SignedMessage:
 
 
 def orders(number: int, callers: Sequence[Caller], skus: Sequence[str], price: int) -> Iterator[bytes]:
-    """
-    Return requests for so many orders of one to three lines, by each caller in turn, each with a key of its own.
-    """
+    """Return requests for so many orders of one to three lines, by each caller in turn, each with a key of its own."""
     rng = random.Random(number)
     for at in range(number):
         chosen = rng.sample(skus, rng.randint(1, 3))

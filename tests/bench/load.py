@@ -26,9 +26,7 @@ LEAD_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class LoadPlan:
-    """
-    :param per_second: the rate of an open loop; 0 for a closed loop.
-    """
+    """:param per_second: the rate of an open loop; 0 for a closed loop."""
 
     port: int
     callers: Sequence[Caller]
@@ -57,9 +55,7 @@ def main() -> None:
 
 
 def generate_load(plan: LoadPlan) -> Mapping[str, float]:
-    """
-    Place the orders of a plan. Return the accepted orders per second, and percentiles of the latency in ms.
-    """
+    """Place the orders of a plan. Return the accepted orders per second, and percentiles of the latency in ms."""
     requests = list(orders(plan.orders, plan.callers, plan.skus, plan.price))
     cpu, began = time.process_time(), time.perf_counter() + LEAD_SECONDS
     every = 1 / plan.per_second if plan.per_second else 0
@@ -98,9 +94,7 @@ def _send_over_one_connection(plan: LoadPlan, waiting: Iterator[ScheduledRequest
 
 
 def _read_status(connection: socket.socket) -> int:
-    """
-    Read a response to its end, and return its status.
-    """
+    """Read a response to its end, and return its status."""
     head, _, body = _receive(connection).partition(b"\r\n\r\n")
     fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
     missing = int(fields[b"content-length"]) - len(body)

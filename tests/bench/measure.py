@@ -1,6 +1,4 @@
-"""
-All figures of one database, measured while its tables grow.
-"""
+"""All figures of one database, measured while its tables grow."""
 
 import json
 import sys
@@ -20,9 +18,7 @@ from .web import make_callers, place_over_http  # noqa: E402
 
 
 def main(log: str, parts: str, *sizes: str) -> None:
-    """
-    Measure these parts, separated by commas, and the workers at these numbers of orders.
-    """
+    """Measure these parts, separated by commas, and the workers at these numbers of orders."""
     call_command("migrate", verbosity=0)
     figures.open_shop()
     measure = {

@@ -1,6 +1,4 @@
-"""
-The programs under measurement, on the benchmark's database, each with its log in the benchmark's folder.
-"""
+"""The programs under measurement, on the benchmark's database, each with its log in the benchmark's folder."""
 
 import os
 from pathlib import Path
@@ -14,9 +12,7 @@ CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def web_server(**environment: str) -> WebServer:
-    """
-    Return a web server of two processes.
-    """
+    """Return a web server of two processes."""
     return WebServer(FOLDER / "web.log", environment={"WEB_CONCURRENCY": str(WEB_PROCESSES)} | environment)
 
 
@@ -42,8 +38,6 @@ def slow_gateway(web: WebServer) -> PaymentSimulator:
 
 
 def cpu_seconds(pid: int) -> float:
-    """
-    Return how much processor time a process has used.
-    """
+    """Return how much processor time a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS

@@ -1,6 +1,4 @@
-"""
-The settings of a measured shop: mail is rendered and dropped, and no order falls due during a run.
-"""
+"""The settings of a measured shop: mail is rendered and dropped, and no order falls due during a run."""
 
 from dataclasses import replace
 

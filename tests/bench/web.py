@@ -1,6 +1,4 @@
-"""
-Orders placed over HTTP, by a load generator in a process of its own.
-"""
+"""Orders placed over HTTP, by a load generator in a process of its own."""
 
 import json
 import sys
@@ -22,9 +20,7 @@ LOAD_SECONDS = 1800
 
 
 def make_callers(number: int, *, signing: bool) -> list[Caller]:
-    """
-    Create so many customers with a token each, and with a key each if they sign.
-    """
+    """Create so many customers with a token each, and with a key each if they sign."""
     now, callers = timezone.now(), []
     for at in range(number):
         customer, _ = get_user_model().objects.get_or_create(username=f"bench-{at}")
@@ -40,9 +36,7 @@ def make_callers(number: int, *, signing: bool) -> list[Caller]:
 def place_over_http(
     port: int, callers: Sequence[Caller], *, orders: int, connections: int, per_second: float = 0
 ) -> Mapping[str, float]:
-    """
-    Place so many orders by a load generator, and return its figures.
-    """
+    """Place so many orders by a load generator, and return its figures."""
     plan = LoadPlan(
         port=port,
         callers=callers,

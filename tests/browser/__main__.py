@@ -1,6 +1,4 @@
-"""
-Save screenshots of the pages, from a shop of its own: `python -m tests.browser FOLDER`.
-"""
+"""Save screenshots of the pages, from a shop of its own: `python -m tests.browser FOLDER`."""
 
 import sys
 from pathlib import Path
@@ -11,9 +9,7 @@ from tests.browser.demo_shop import LOGIN, DemoShop
 
 
 def capture_order(browser: Browser, folder: Path) -> None:
-    """
-    Save the pages from the products to the confirmed order.
-    """
+    """Save the pages from the products to the confirmed order."""
     browser.open("/api/v1/products/?search=chair&quantity[OAK-TABLE]=1")
     browser.fill("Quantity of Red chair", "4")
     browser.save_screenshot(folder / "products.png")
@@ -25,9 +21,7 @@ def capture_order(browser: Browser, folder: Path) -> None:
 
 
 def capture_open_order(browser: Browser, folder: Path) -> None:
-    """
-    Save the page of an order that waits for its payment.
-    """
+    """Save the page of an order that waits for its payment."""
     browser.open("/api/v1/quote/?quantity[TEA-CUPS-6]=1&quantity[COPPER-KETTLE]=1")
     browser.choose("A bank transfer, which leaves you time to pay, or to cancel")
     browser.press("Place this order")

@@ -1,6 +1,4 @@
-"""
-A browser whose user finds fields by their labels, and links and buttons by their texts.
-"""
+"""A browser whose user finds fields by their labels, and links and buttons by their texts."""
 
 import base64
 import shutil
@@ -55,9 +53,7 @@ class NoBrowser(Exception):
 
 
 class Browser:
-    """
-    A browser with a fresh profile, open during the `with` block. Paths are relative to the shop's address.
-    """
+    """A browser with a fresh profile, open during the `with` block. Paths are relative to the shop's address."""
 
     def __init__(self, shop: str, *, screen: str = "desktop", dark: bool = False, javascript: bool = True) -> None:
         self.shop = shop
@@ -76,9 +72,7 @@ class Browser:
         self._profile.cleanup()
 
     def open(self, address: str) -> None:
-        """
-        Open a path of the shop, or a URL.
-        """
+        """Open a path of the shop, or a URL."""
         self._chrome.get(address if "://" in address else self.shop + address)
 
     def log_in(self, *, name: str, password: str) -> None:
@@ -88,9 +82,7 @@ class Browser:
         self.press("Log in")
 
     def fill(self, label: str, value: str) -> None:
-        """
-        Replace the text of the field with this label.
-        """
+        """Replace the text of the field with this label."""
         field = self._find(FIELD, label)
         field.clear()
         field.send_keys(value)
@@ -99,23 +91,17 @@ class Browser:
         self._find(FIELD, label).click()
 
     def press(self, words: str) -> None:
-        """
-        Click a link or button, preferably in the page's main part, and wait for the next page.
-        """
+        """Click a link or button, preferably in the page's main part, and wait for the next page."""
         page = self._chrome.find_element(By.TAG_NAME, "html")
         self._find(f"//main{LINK}" if self.offers(words) else LINK, words).click()
         _wait_until(lambda: _is_gone(page))
 
     def click(self, words: str) -> None:
-        """
-        Click a button that changes the page without leaving it.
-        """
+        """Click a button that changes the page without leaving it."""
         self._find(LINK, words).click()
 
     def offers(self, words: str) -> bool:
-        """
-        Return whether the page's main part has this link or button.
-        """
+        """Return whether the page's main part has this link or button."""
         return bool(self._chrome.find_elements(By.XPATH, f"//main{LINK}".format(_quoted(words))))
 
     @property
@@ -131,34 +117,24 @@ class Browser:
         return self._chrome.current_url
 
     def wait_for_headline(self, headline: str) -> None:
-        """
-        Wait until the page changes its headline to this one by itself.
-        """
+        """Wait until the page changes its headline to this one by itself."""
         _wait_until(lambda: self.headline == headline)
 
     def wait_for_text(self, words: str) -> None:
-        """
-        Wait until the page's text contains these words.
-        """
+        """Wait until the page's text contains these words."""
         _wait_until(lambda: words in self.text)
 
     def reload_until(self, words: str) -> None:
-        """
-        Reload the page until its text contains these words.
-        """
+        """Reload the page until its text contains these words."""
         _wait_until(lambda: self.open(self.address) or words in self.text)
 
     def accessibility_violations(self) -> list[str]:
-        """
-        Return the page's violations of accessibility rules, as axe-core reports them.
-        """
+        """Return the page's violations of accessibility rules, as axe-core reports them."""
         violations = Axe().run(self._chrome)["violations"]
         return [f"{rule['id']}: {node['html']}" for rule in violations for node in rule["nodes"]]
 
     def policy_violations(self) -> list[str]:
-        """
-        Return what the Content-Security-Policy has blocked since the last call, as the console reports it.
-        """
+        """Return what the Content-Security-Policy has blocked since the last call, as the console reports it."""
         messages = [entry["message"] for entry in self._chrome.get_log("browser")]
         return [message for message in messages if "Content Security Policy" in message]
 
@@ -166,9 +142,7 @@ class Browser:
         return self._chrome.execute_script("return document.documentElement.scrollWidth > innerWidth")
 
     def save_screenshot(self, file: Path) -> None:
-        """
-        Save a screenshot of the whole page.
-        """
+        """Save a screenshot of the whole page."""
         size = self._command("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         picture = self._command("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
@@ -182,9 +156,7 @@ class Browser:
 
 
 def _wait_until(condition: Callable[[], object]) -> None:
-    """
-    Wait until the condition is true; an error of a page that changes meanwhile counts as false.
-    """
+    """Wait until the condition is true; an error of a page that changes meanwhile counts as false."""
     eventually(condition, within=PATIENCE_SECONDS, ignoring=WebDriverException)
 
 
@@ -215,7 +187,5 @@ def _start(profile: str) -> webdriver.Chrome:
 
 
 def _quoted(words: str) -> str:
-    """
-    Return a text as an XPath literal.
-    """
+    """Return a text as an XPath literal."""
     return f'"{words}"'

@@ -1,6 +1,4 @@
-"""
-Selenium is not in requirements.txt, so only a fixture may import it.
-"""
+"""Selenium is not in requirements.txt, so only a fixture may import it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,18 +11,14 @@ from tests.processes import database_url
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory, django_db_setup) -> Iterator[str]:
-    """
-    Run a shop on the tests' database; yield its address.
-    """
+    """Run a shop on the tests' database; yield its address."""
     with DemoShop(tmp_path_factory.mktemp("shop"), database_url()) as shop:
         yield shop.address
 
 
 @pytest.fixture
 def visit(address) -> Iterator[Callable[..., object]]:
-    """
-    Open a browser; `visit(javascript=False)` opens one that runs no scripts.
-    """
+    """Open a browser; `visit(javascript=False)` opens one that runs no scripts."""
     from tests.browser.browser import Browser
 
     with ExitStack() as browsers:
@@ -33,9 +27,7 @@ def visit(address) -> Iterator[Callable[..., object]]:
 
 @pytest.fixture
 def ada(visit) -> Callable[..., object]:
-    """
-    Open a browser and log in as Ada.
-    """
+    """Open a browser and log in as Ada."""
 
     def open_(**options: object):
         browser = visit(**options)

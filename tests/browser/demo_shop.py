@@ -1,6 +1,4 @@
-"""
-A running shop with demo data, as `manage.py up --demo` starts it.
-"""
+"""A running shop with demo data, as `manage.py up --demo` starts it."""
 
 from pathlib import Path
 from urllib.request import urlopen
@@ -11,9 +9,7 @@ LOGIN = {"name": "ada", "password": "ada-counts-chairs"}
 
 
 class DemoShop(Up):
-    """
-    Running during the `with` block, with its demo products in stock.
-    """
+    """Running during the `with` block, with its demo products in stock."""
 
     def __init__(self, folder: Path, database_url: str) -> None:
         environment = {
@@ -24,9 +20,7 @@ class DemoShop(Up):
         super().__init__(folder / "shopfront.log", "--demo", "--port=0", environment=environment)
 
     def is_ready(self) -> bool:
-        """
-        Return whether the shop serves, and shows its demo products as in stock.
-        """
+        """Return whether the shop serves, and shows its demo products as in stock."""
         self.wait_until_open()
         with urlopen(f"{self.address}/api/v1/products/?search=CANDLES-12&sold_out=false") as answer:
             return b"CANDLES-12" in answer.read()

@@ -20,9 +20,7 @@ PAGES = (
 
 
 def tour(browser) -> list[str]:
-    """
-    Return the address of a page of each kind, an order's among them.
-    """
+    """Return the address of a page of each kind, an order's among them."""
     browser.open("/api/v1/quote/?quantity[RED-CHAIR]=2")
     browser.choose("A bank transfer, which leaves you time to pay, or to cancel")
     browser.press("Place this order")

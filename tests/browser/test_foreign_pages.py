@@ -1,6 +1,4 @@
-"""
-A page at another port of the same host is same-site, so the browser sends the shop's cookies with its requests.
-"""
+"""A page at another port of the same host is same-site, so the browser sends the shop's cookies with its requests."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -30,9 +28,7 @@ JSON = {'{"lines": [{"sku": "RED-CHAIR", "quantity": 7}], "payment_method": "tok
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """
-    Serve a page with a form from another origin; yield a function that returns its address.
-    """
+    """Serve a page with a form from another origin; yield a function that returns its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path)))
     Thread(target=server.serve_forever, daemon=True).start()
 

@@ -8,9 +8,7 @@ each_way = pytest.mark.parametrize("javascript", [True, False], ids=["with JavaS
 
 
 def order(browser, *, payment: str) -> None:
-    """
-    Find a bread board and two red chairs by two searches, and order them.
-    """
+    """Find a bread board and two red chairs by two searches, and order them."""
     browser.open("/api/v1/products/")
     for words, product, quantity in [("bread board", "Bread board", "1"), ("red chair", "Red chair", "2")]:
         browser.fill("Search by name or number", words)

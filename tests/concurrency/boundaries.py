@@ -1,6 +1,4 @@
-"""
-Boundaries: the moments at which a process commits or calls the outside, whose effects outlive the process.
-"""
+"""Boundaries: the moments at which a process commits or calls the outside, whose effects outlive the process."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,16 +17,12 @@ from tests.gateways import RecordingGateway
 
 
 class Crash(BaseException):
-    """
-    The end of the process: like SIGKILL, it is caught by no `except Exception`.
-    """
+    """The end of the process: like SIGKILL, it is caught by no `except Exception`."""
 
 
 @dataclass
 class Boundaries:
-    """
-    Record every boundary that is crossed, and crash before or after one of them.
-    """
+    """Record every boundary that is crossed, and crash before or after one of them."""
 
     crash_at: tuple[int, str] | None = None
     crossed: list[str] = field(default_factory=list)
@@ -42,18 +36,14 @@ class Boundaries:
         self._crash_if_at(here, "after")
 
     def execute(self, execute: Callable, sql: str, params: object, many: bool, context: dict) -> object:  # noqa: FBT001
-        """
-        Treat a write outside of every transaction as a commit.
-        """
+        """Treat a write outside of every transaction as a commit."""
         if context["connection"].in_atomic_block or not sql.startswith(("INSERT", "UPDATE", "DELETE")):
             return execute(sql, params, many, context)
         with self.crossing("commit"):
             return execute(sql, params, many, context)
 
     def crashed_after_mail(self) -> bool:
-        """
-        Return whether the crash fell between a mail and its record, so that the mail is sent twice.
-        """
+        """Return whether the crash fell between a mail and its record, so that the mail is sent twice."""
         here, moment = self.crash_at or (0, "before")
         return self.crossed[here if moment == "after" else here - 1] == "mail"
 
@@ -63,9 +53,7 @@ class Boundaries:
 
 
 class ObservedGateway(RecordingGateway):
-    """
-    The outside world: each call to it crosses a boundary.
-    """
+    """The outside world: each call to it crosses a boundary."""
 
     def __init__(self, boundaries: Boundaries, during_charge: Callable[[str], None] | None) -> None:
         super().__init__()
@@ -84,9 +72,7 @@ class ObservedGateway(RecordingGateway):
 
 @contextmanager
 def watched(boundaries: Boundaries, outside: ObservedGateway) -> Iterator[None]:
-    """
-    Make every commit, call to the gateway and mail inside the block cross a boundary.
-    """
+    """Make every commit, call to the gateway and mail inside the block cross a boundary."""
     commit, send = BaseDatabaseWrapper._commit, EmailMessage.send
 
     def commit_across(database: BaseDatabaseWrapper) -> None:

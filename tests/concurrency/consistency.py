@@ -1,6 +1,4 @@
-"""
-Counts what was lost, duplicated or reordered, once everything is delivered.
-"""
+"""Counts what was lost, duplicated or reordered, once everything is delivered."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -48,9 +46,7 @@ def violations(expected: Mapping[str, tuple[str, str]]) -> dict[str, int]:
 
 
 def violations_for_any_end() -> dict[str, int]:
-    """
-    Return the number of violations by kind, of the rules that hold whichever way the orders end.
-    """
+    """Return the number of violations by kind, of the rules that hold whichever way the orders end."""
     return {
         "histories with an impossible order of statuses": _wrong_histories(),
         "events published twice": _published_twice(),
@@ -62,16 +58,12 @@ def violations_for_any_end() -> dict[str, int]:
 
 
 def all_ended() -> bool:
-    """
-    Return whether every order ended and everything is delivered.
-    """
+    """Return whether every order ended and everything is delivered."""
     return all_delivered() and not Order.objects.filter(status__in=Order.OPEN).exists()
 
 
 def all_delivered() -> bool:
-    """
-    Return whether no delivery is pending, except those delayed until later.
-    """
+    """Return whether no delivery is pending, except those delayed until later."""
     later = Q(delayed=True, due_at__gt=timezone.now())
     return not Delivery.objects.filter(~later, status=Delivery.Status.PENDING).exists()
 

@@ -1,6 +1,4 @@
-"""
-A customer who places orders all the time, and an operator who refunds some of them.
-"""
+"""A customer who places orders all the time, and an operator who refunds some of them."""
 
 import random
 import time
@@ -51,9 +49,7 @@ class Customer:
 
     @property
     def expected(self) -> dict[str, tuple[str, str]]:
-        """
-        The status and the reason with which each order must end if the token alone decides, by the order's id.
-        """
+        """The status and the reason with which each order must end if the token alone decides, by the order's id."""
         return {order_id: ENDS[token] if token else OUT_OF_STOCK for order_id, token in self.placed.items()}
 
     def order(self, count: int = 1, *, token: str = "") -> list[str]:
@@ -81,9 +77,7 @@ class Customer:
         return placed
 
     def is_served(self, order_ids: Sequence[str]) -> bool:
-        """
-        Return whether the payment of one of these orders succeeded or was declined.
-        """
+        """Return whether the payment of one of these orders succeeded or was declined."""
         served = Q(status=Order.Status.CONFIRMED) | Q(cancel_reason=Order.CancelReason.PAYMENT_FAILED)
         return Order.objects.filter(served, pk__in=order_ids).exists()
 
@@ -118,9 +112,7 @@ class Operator:
         return len(self._repeated)
 
     def work(self) -> int:
-        """
-        Consider every order and refusal that is new, and return how many they were.
-        """
+        """Consider every order and refusal that is new, and return how many they were."""
         confirmed = Order.objects.filter(status=Order.Status.CONFIRMED).values_list("pk", "total")
         new = [(order_id, total) for order_id, total in confirmed if order_id not in self._considered]
         refused = Refund.objects.filter(status=Refund.Status.FAILED).select_related("capture__intent")
@@ -134,9 +126,7 @@ class Operator:
         return len(new) + len(newly_refused)
 
     def replay(self, error: str) -> int:
-        """
-        Replay the dead letters with this error, and return how many they were.
-        """
+        """Replay the dead letters with this error, and return how many they were."""
         return Delivery.objects.matching(error=error).replay(timezone.now())
 
     def _refund(self, order_id: str, total: int) -> None:

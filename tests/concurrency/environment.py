@@ -1,6 +1,4 @@
-"""
-The environment of the processes under test: short times, and mail that is not sent.
-"""
+"""The environment of the processes under test: short times, and mail that is not sent."""
 
 from pathlib import Path
 
@@ -26,8 +24,6 @@ ENVIRONMENT = {
 
 
 def make_cluster(folder: Path, **changes: str) -> Cluster:
-    """
-    Return a cluster of two workers on the test database, with these changes of its environment.
-    """
+    """Return a cluster of two workers on the test database, with these changes of its environment."""
     environment = ENVIRONMENT | {"DATABASE_URL": database_url()} | changes
     return Cluster(folder / "cluster.log", workers=WORKERS, environment=environment)

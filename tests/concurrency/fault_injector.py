@@ -1,6 +1,4 @@
-"""
-Injects faults under load, and measures how long it takes until customers are served again.
-"""
+"""Injects faults under load, and measures how long it takes until customers are served again."""
 
 import time
 from collections import defaultdict
@@ -26,9 +24,7 @@ class FaultInjector:
         """The seconds of each recovery, by the fault's name."""
 
     def inject(self, fault: Fault) -> None:
-        """
-        Inject the fault while orders are placed, and go on placing orders until one of them is served.
-        """
+        """Inject the fault while orders are placed, and go on placing orders until one of them is served."""
         self.customer.order(self.burst)
         self.customer.order_until(time.monotonic() + self.customer.rng.uniform(0, DELAY_SECONDS))
         injected_at = fault()

@@ -1,6 +1,4 @@
-"""
-Faults of processes: of the cluster of workers, and of the payment gateway and the web server beside it.
-"""
+"""Faults of processes: of the cluster of workers, and of the payment gateway and the web server beside it."""
 
 import random
 import threading
@@ -41,9 +39,7 @@ class ClusterFaults:
         ]
 
     def are_over(self) -> bool:
-        """
-        Return whether the cluster is complete again.
-        """
+        """Return whether the cluster is complete again."""
         for thaw_timer in self._thaws:
             thaw_timer.join()
         return self.cluster.is_ready()
@@ -68,9 +64,7 @@ class ClusterFaults:
         return kill(*self.cluster.pids("monitor"))
 
     def kill_sentinel(self) -> float:
-        """
-        Kill the parent of the workers, which finish their batch and end when they next look for it.
-        """
+        """Kill the parent of the workers, which finish their batch and end when they next look for it."""
         killed_at = kill(*self.cluster.pids("sentinel"))
         limit = self._seconds("MESSAGING_HANDLER_LIMIT_SECONDS")
         eventually(lambda: not self.cluster.pids("worker"), within=limit + 2)
@@ -83,9 +77,7 @@ class ClusterFaults:
         return killed_at
 
     def freeze_worker(self) -> float:
-        """
-        Freeze a worker for longer than its lease. On SQLite it may hold the write lock meanwhile.
-        """
+        """Freeze a worker for longer than its lease. On SQLite it may hold the write lock meanwhile."""
         pid = self.rng.choice(self.cluster.pids("worker"))
         freeze(pid)
         self._thaws.append(threading.Timer(self._seconds("MESSAGING_LEASE_SECONDS") + 1, thaw, [pid]))
@@ -103,9 +95,7 @@ class ClusterFaults:
 
 
 class ServerFaults:
-    """
-    Faults of the payment gateway, and of the web server that it calls back, while orders are placed.
-    """
+    """Faults of the payment gateway, and of the web server that it calls back, while orders are placed."""
 
     def __init__(self, shop: RunningShop, customer: Customer, *, burst: int) -> None:
         self.simulator, self.web, self.ledger = shop.simulator, shop.web, shop.ledger
@@ -122,9 +112,7 @@ class ServerFaults:
         return killed_at
 
     def gateway_down(self) -> float:
-        """
-        Stop the gateway for some seconds. Stock is reserved all the same.
-        """
+        """Stop the gateway for some seconds. Stock is reserved all the same."""
         end = time.monotonic() + OUTAGE_SECONDS
         self.simulator.kill()
         placed = self.customer.order(self.burst)
@@ -134,9 +122,7 @@ class ServerFaults:
         return time.monotonic()
 
     def hang_simulator(self) -> float:
-        """
-        Let the gateway accept requests and answer none, until the outcome of some payments is unknown.
-        """
+        """Let the gateway accept requests and answer none, until the outcome of some payments is unknown."""
         freeze(self.simulator.pid)
         placed = self.customer.order(self.burst)
         unknown = PaymentIntent.objects.filter(order_id__in=placed, status=PaymentIntent.Status.UNKNOWN)
@@ -145,9 +131,7 @@ class ServerFaults:
         return time.monotonic()
 
     def kill_web_server(self) -> float:
-        """
-        Stop the web server until about half of the callbacks for a burst of orders have failed.
-        """
+        """Stop the web server until about half of the callbacks for a burst of orders have failed."""
         enough = self.ledger.failed_callbacks() + self.burst // 2
         self.web.kill()
         self.customer.order(self.burst)
@@ -156,8 +140,6 @@ class ServerFaults:
         return time.monotonic()
 
     def attempts_used_by_outages(self) -> int:
-        """
-        Return how many payments an outage of the gateway alone has cost an attempt.
-        """
+        """Return how many payments an outage of the gateway alone has cost an attempt."""
         repeated = Delivery.objects.filter(subscriber="payments.take_payment", suspect=False, attempts__gt=1)
         return repeated.filter(key__in=self.placed_in_outages).count()

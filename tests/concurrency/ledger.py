@@ -1,6 +1,4 @@
-"""
-The simulator's own ledger, read from its file: what really happened to the money, whatever the shop recorded.
-"""
+"""The simulator's own ledger, read from its file: what really happened to the money, whatever the shop recorded."""
 
 import sqlite3
 from collections import Counter, defaultdict
@@ -40,9 +38,7 @@ DECLINES = {behaviour.declines_by: name for name, behaviour in BEHAVIOURS.items(
 
 @dataclass(frozen=True)
 class CapturedMoney:
-    """
-    One capture, and how much of it was refunded, in minor units.
-    """
+    """One capture, and how much of it was refunded, in minor units."""
 
     order_id: str
     charge: str
@@ -61,15 +57,11 @@ class SimulatorLedger:
     path: Path
 
     def is_idle(self) -> bool:
-        """
-        Return whether no movement of money and no callback is outstanding.
-        """
+        """Return whether no movement of money and no callback is outstanding."""
         return not self._number(OPEN)
 
     def captures(self) -> dict[str, list[CapturedMoney]]:
-        """
-        Return every capture, by order id.
-        """
+        """Return every capture, by order id."""
         captures: dict[str, list[CapturedMoney]] = defaultdict(list)
         for row in self._rows(CAPTURES):
             money = CapturedMoney(*row)
@@ -77,37 +69,27 @@ class SimulatorLedger:
         return captures
 
     def first_ends(self) -> dict[str, set[str]]:
-        """
-        Return by order id how its charges ended first: captured, declined or cancelled.
-        """
+        """Return by order id how its charges ended first: captured, declined or cancelled."""
         ends: dict[str, set[str]] = defaultdict(set)
         for order_id, kind in self._rows(FIRST_ENDS):
             ends[order_id].add(kind)
         return ends
 
     def faults(self) -> Counter[str]:
-        """
-        Return how often each fault took effect, and each way to decline.
-        """
+        """Return how often each fault took effect, and each way to decline."""
         return Counter({DECLINES.get(reason, reason): times for reason, times in self._rows(FAULTS)})
 
     def faulted(self) -> dict[str, str]:
-        """
-        Return the fault of each charge that met one, by the charge's key.
-        """
+        """Return the fault of each charge that met one, by the charge's key."""
         return dict(self._rows(FAULTED))
 
     def refunded(self) -> tuple[int, int]:
-        """
-        Return the number of refunds and their sum, in minor units.
-        """
+        """Return the number of refunds and their sum, in minor units."""
         [(times, amount)] = self._rows(REFUNDED)
         return times, amount
 
     def failed_callbacks(self) -> int:
-        """
-        Return how many callbacks the shop did not acknowledge.
-        """
+        """Return how many callbacks the shop did not acknowledge."""
         return self._number(FAILED_CALLBACKS)
 
     def _number(self, query: str) -> int:

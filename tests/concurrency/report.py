@@ -1,6 +1,4 @@
-"""
-The result of a torture run as two tables: what happened, and the violations, all of which have to be zero.
-"""
+"""The result of a torture run as two tables: what happened, and the violations, all of which have to be zero."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -84,9 +82,7 @@ def violations(torture: Torture) -> dict[str, int]:
 
 
 def audit_violations() -> dict[str, int]:
-    """
-    Audit as of now, and the checks of stock and orders as of tomorrow, when no row is excused by being recent.
-    """
+    """Audit as of now, and the checks of stock and orders as of tomorrow, when no row is excused by being recent."""
     now = timezone.now()
     checks = audit.run(now=now).results
     later = [result for result in audit.run(now=now + timedelta(days=1)).results if result.id[0] in "SO"]

@@ -1,6 +1,4 @@
-"""
-A shop of real processes: workers, web server and payment simulator.
-"""
+"""A shop of real processes: workers, web server and payment simulator."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +20,7 @@ SECRET = "whsec_" + "dG9ydHVyZSBpcyBub3Qgc2VjcmV0LCBidXQgc2lnbmVk"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """
-    How many orders are placed, which faults are injected, and which limits of time apply.
-    """
+    """How many orders are placed, which faults are injected, and which limits of time apply."""
 
     orders: int
     burst: int
@@ -57,9 +53,7 @@ class RunningShop:
         return self.cluster.is_ready() and self.web.is_ready() and self.simulator.is_ready()
 
     def payment_settings(self) -> dict[str, object]:
-        """
-        Return the settings with which this process uses the same gateway.
-        """
+        """Return the settings with which this process uses the same gateway."""
         address = self.simulator.address
         return {"gateway": SIMULATED_GATEWAY, "simulator_url": address, "webhook_secrets": (SECRET,)}
 
@@ -69,9 +63,7 @@ class RunningShop:
 
 @contextmanager
 def running_shop(plan: Plan, folder: Path) -> Iterator[RunningShop]:
-    """
-    Run the processes on the test database during the block.
-    """
+    """Run the processes on the test database during the block."""
     ledger, chaos = folder / "ledger.sqlite3", ",".join(f"{name}={plan.rate}" for name in CHAOS)
     web = WebServer(folder / "web.log")
     options = {"ledger": ledger, "callback_url": web.webhook_url, "seed": SEED, "chaos": chaos}

@@ -9,7 +9,7 @@ stays, and so do the gateway's ledger and the mails that were sent. The caller o
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -35,9 +35,7 @@ MOMENTS = [timedelta(), timedelta(minutes=1), timedelta(minutes=12), timedelta(h
 
 
 def cancel_by_customer(charge_key: str) -> None:
-    """
-    Cancel the order during its charge, in the customer's own process.
-    """
+    """Cancel the order during its charge, in the customer's own process."""
     intent = PaymentIntent.objects.get(pk=charge_key)
     try:
         with suppress(services.CannotCancel):
@@ -48,9 +46,7 @@ def cancel_by_customer(charge_key: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class JourneyEnd:
-    """
-    The state after a journey, when everything is delivered.
-    """
+    """The state after a journey, when everything is delivered."""
 
     steps: list[str]
     reason: str = ""
@@ -69,9 +65,7 @@ class JourneyEnd:
 
 @dataclass(frozen=True, kw_only=True)
 class Journey:
-    """
-    Ada orders two red chairs.
-    """
+    """Ada orders two red chairs."""
 
     payment_method: str = "tok_visa"
     on_hand: int = 10
@@ -81,20 +75,42 @@ class Journey:
     end: JourneyEnd
 
 
+CONFIRMED, REMINDED = "Your order # is confirmed", "Your order # is awaiting payment"
+CANCELLED, REFUNDED = "Your order # is cancelled", "A refund for your order #"
+PAID = JourneyEnd(
+    steps=["placed", "awaiting_payment", "confirmed"],
+    stock=(8, 0),
+    reservation="committed",
+    shipped=[-2],
+    payment="succeeded",
+    captured=[9_000],
+    notifications=[("order_confirmed", "accepted"), ("payment_due_soon", "suppressed")],
+    mails=[CONFIRMED],
+)
+DECLINED = JourneyEnd(
+    steps=["placed", "awaiting_payment", "cancelled"],
+    reason="payment_failed",
+    stock=(10, 0),
+    reservation="released",
+    payment="failed",
+    notifications=[("order_cancelled", "accepted"), ("payment_due_soon", "suppressed")],
+    mails=[CANCELLED],
+)
+EXPIRED = replace(
+    DECLINED,
+    reason="expired",
+    payment="cancelled",
+    notifications=[("order_cancelled", "accepted"), ("payment_due_soon", "accepted")],
+    mails=[REMINDED, CANCELLED],
+)
+LATE_KINDS = ("order_cancelled", "payment_anomaly", "payment_due_soon", "payment_refunded")
+SENT_BACK = {"captured": [9_000], "refunded": [9_000], "refunds": ["succeeded"]}
+
 JOURNEYS = {
-    "happy": Journey(
-        on_hand=2,
-        end=JourneyEnd(
-            steps=["placed", "awaiting_payment", "confirmed"],
-            stock=(0, 0),
-            reservation="committed",
-            shipped=[-2],
-            payment="succeeded",
-            captured=[9_000],
-            notifications=[("order_confirmed", "accepted"), ("payment_due_soon", "suppressed")],
-            mails=["Your order # is confirmed"],
-        ),
-    ),
+    "happy": Journey(on_hand=2, end=replace(PAID, stock=(0, 0))),
+    "answer lost": Journey(payment_method="tok_timeout", end=PAID),
+    "declined": Journey(payment_method="tok_declined", end=DECLINED),
+    "expired": Journey(payment_method="tok_pending", end=EXPIRED),
     "out of stock": Journey(
         on_hand=1,
         end=JourneyEnd(
@@ -104,112 +120,44 @@ JOURNEYS = {
             reservation="released",
             payment=None,
             notifications=[("order_cancelled", "accepted")],
-            mails=["Your order # is cancelled"],
-        ),
-    ),
-    "declined": Journey(
-        payment_method="tok_declined",
-        end=JourneyEnd(
-            steps=["placed", "awaiting_payment", "cancelled"],
-            reason="payment_failed",
-            stock=(10, 0),
-            reservation="released",
-            payment="failed",
-            notifications=[("order_cancelled", "accepted"), ("payment_due_soon", "suppressed")],
-            mails=["Your order # is cancelled"],
-        ),
-    ),
-    "expired": Journey(
-        payment_method="tok_pending",
-        end=JourneyEnd(
-            steps=["placed", "awaiting_payment", "cancelled"],
-            reason="expired",
-            stock=(10, 0),
-            reservation="released",
-            payment="cancelled",
-            notifications=[("order_cancelled", "accepted"), ("payment_due_soon", "accepted")],
-            mails=["Your order # is cancelled", "Your order # is awaiting payment"],
+            mails=[CANCELLED],
         ),
     ),
     "cancelled while paying": Journey(
         during_charge=cancel_by_customer,
-        end=JourneyEnd(
-            steps=["placed", "awaiting_payment", "cancelled"],
+        end=replace(
+            DECLINED,
             reason="by_customer",
-            stock=(10, 0),
-            reservation="released",
             payment="succeeded",
-            captured=[9_000],
-            refunded=[9_000],
-            refunds=["succeeded"],
-            notifications=[
-                ("order_cancelled", "accepted"),
-                ("payment_due_soon", "suppressed"),
-                ("payment_refunded", "accepted"),
-            ],
-            mails=["A refund for your order #", "Your order # is cancelled"],
+            notifications=[*DECLINED.notifications, ("payment_refunded", "accepted")],
+            mails=[REFUNDED, CANCELLED],
+            **SENT_BACK,
         ),
     ),
     "called back": Journey(
         payment_method="tok_pending",
         paid_after=MOMENTS[1],
-        end=JourneyEnd(
-            steps=["placed", "awaiting_payment", "confirmed"],
-            stock=(8, 0),
-            reservation="committed",
-            shipped=[-2],
-            payment="succeeded",
-            captured=[9_000],
+        end=replace(
+            PAID,
             notifications=[("order_confirmed", "accepted"), ("payment_due_soon", "accepted")],
-            mails=["Your order # is confirmed", "Your order # is awaiting payment"],
+            mails=[REMINDED, CONFIRMED],
         ),
     ),
     "paid late": Journey(
         payment_method="tok_pending",
         paid_after=MOMENTS[-1],
-        end=JourneyEnd(
-            steps=["placed", "awaiting_payment", "cancelled"],
-            reason="expired",
-            stock=(10, 0),
-            reservation="released",
-            payment="cancelled",
-            captured=[9_000],
-            refunded=[9_000],
-            refunds=["succeeded"],
-            notifications=[
-                ("order_cancelled", "accepted"),
-                ("payment_anomaly", "accepted"),
-                ("payment_due_soon", "accepted"),
-                ("payment_refunded", "accepted"),
-            ],
-            mails=[
-                "A refund for your order #",
-                "A payment arrived after its order had ended: #",
-                "Your order # is cancelled",
-                "Your order # is awaiting payment",
-            ],
-        ),
-    ),
-    "answer lost": Journey(
-        payment_method="tok_timeout",
-        end=JourneyEnd(
-            steps=["placed", "awaiting_payment", "confirmed"],
-            stock=(8, 0),
-            reservation="committed",
-            shipped=[-2],
-            payment="succeeded",
-            captured=[9_000],
-            notifications=[("order_confirmed", "accepted"), ("payment_due_soon", "suppressed")],
-            mails=["Your order # is confirmed"],
+        end=replace(
+            EXPIRED,
+            notifications=[(kind, "accepted") for kind in LATE_KINDS],
+            mails=["A payment arrived after its order had ended: #", REFUNDED, REMINDED, CANCELLED],
+            **SENT_BACK,
         ),
     ),
 }
 
 
 class JourneyRun:
-    """
-    One run of a journey, with a sku and a gateway of its own, and at most one crash.
-    """
+    """One run of a journey, with a sku and a gateway of its own, and at most one crash."""
 
     def __init__(self, journey: Journey, boundaries: Boundaries, number: int) -> None:
         self.journey, self.boundaries, self.sku = journey, boundaries, f"RED-CHAIR-{number}"
@@ -231,9 +179,7 @@ class JourneyRun:
         return self._end()
 
     def _retry_after_crash(self, step: Callable[[], object]) -> None:
-        """
-        Take the step; if the process crashes, take it again in a new one, when the lease of the old one is over.
-        """
+        """Take the step; if the process crashes, take it again in a new one, when the lease of the old one is over."""
         try:
             step()
         except Crash:
@@ -243,9 +189,7 @@ class JourneyRun:
             step()
 
     def _call_back(self) -> None:
-        """
-        Capture the money, and call back until the callback is acknowledged.
-        """
+        """Capture the money, and call back until the callback is acknowledged."""
         [key] = self.gateway.charges
         if key not in self.gateway.captured:
             self.gateway.approve(key)

@@ -1,6 +1,4 @@
-"""
-Deadlocks are too rare to provoke, so these tests check the order in which rows are locked.
-"""
+"""Deadlocks are too rare to provoke, so these tests check the order in which rows are locked."""
 
 import pytest
 from django.utils import timezone

@@ -22,9 +22,7 @@ def _small_sets(settings):
 
 
 def place_all(drafts: list[Draft]) -> None:
-    """
-    Place these orders from ten callers at once, while four workers deliver.
-    """
+    """Place these orders from ten callers at once, while four workers deliver."""
     with workers(4):
         answers = at_once(*[partial(place_each, drafts[caller::10]) for caller in range(10)])
     assert answers == [None] * 10

@@ -1,6 +1,4 @@
-"""
-Webhooks, refunds, openings and expiries at the same moment, each in a thread with a connection of its own.
-"""
+"""Webhooks, refunds, openings and expiries at the same moment, each in a thread with a connection of its own."""
 
 from collections import Counter
 from functools import partial
@@ -41,18 +39,14 @@ ENDS = {"succeeded": ([(4_500, 0)], [], 1), "cancelled": ([(4_500, 4_500)], ["ex
 
 
 def pending() -> tuple[contracts.PaymentRequested, PaymentIntent]:
-    """
-    Open a payment that waits for its customer.
-    """
+    """Open a payment that waits for its customer."""
     requested = payment_requested(payment_method="tok_pending")
     services.collect([requested], now=NOON)
     return requested, PaymentIntent.objects.get(order_id=requested.order_id)
 
 
 def end_of(intent: PaymentIntent) -> tuple[list[tuple[int, bool]], list[str], int]:
-    """
-    Return the refunded amounts of a payment, the reasons of its failures, and how often it succeeded.
-    """
+    """Return the refunded amounts of a payment, the reasons of its failures, and how often it succeeded."""
     order_id = str(intent.order_id)
     failures = [it.reason for it in published(contracts.PaymentFailed) if it.order_id == order_id]
     successes = [it for it in published(contracts.PaymentSucceeded) if it.order_id == order_id]
@@ -60,9 +54,7 @@ def end_of(intent: PaymentIntent) -> tuple[list[tuple[int, bool]], list[str], in
 
 
 def pay_and_call_back(ledger: RecordingGateway, intent: PaymentIntent) -> None:
-    """
-    Receive a callback, and let the customer approve the charge before we query it.
-    """
+    """Receive a callback, and let the customer approve the charge before we query it."""
     claim = payload_of(intent)
     deliver(ledger, claim)
     ledger.approve(str(intent.pk))
@@ -70,9 +62,7 @@ def pay_and_call_back(ledger: RecordingGateway, intent: PaymentIntent) -> None:
 
 
 def called_back_too_early(ledger: RecordingGateway) -> contracts.PaymentRequested:
-    """
-    Receive a callback for an order whose payment is not open yet.
-    """
+    """Receive a callback for an order whose payment is not open yet."""
     requested = payment_requested()
     unopened = unopened_intent(order_id=requested.order_id)
     deliver(ledger, charge_elsewhere(ledger, unopened, key=f"second-of-{requested.order_id}"), now=timezone.now())

@@ -67,9 +67,7 @@ SHORT = Plan(
 
 @pytest.fixture
 def torture(tmp_path, settings, summarize):
-    """
-    Run a shop as planned, and expect no violation.
-    """
+    """Run a shop as planned, and expect no violation."""
 
     def run(plan: Plan) -> None:
         summarize(f"torture with TORTURE_SEED={SEED}; the same again: TORTURE_SEED={SEED} TORTURE_ORDERS={plan.orders}")
@@ -115,9 +113,7 @@ def running_cluster(django_db_setup, tmp_path_factory):
 
 @pytest.fixture
 def cluster(running_cluster):
-    """
-    A cluster for all tests of a class, restarted if one of them left it incomplete.
-    """
+    """A cluster for all tests of a class, restarted if one of them left it incomplete."""
     if not running_cluster.is_ready():
         running_cluster.restart()
     return running_cluster
@@ -180,9 +176,7 @@ class TestWorker:
 
 
 def drop_other_connections() -> None:
-    """
-    End every other session, as a server does that is restarted; SQLite has none.
-    """
+    """End every other session, as a server does that is restarted; SQLite has none."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(

@@ -1,6 +1,4 @@
-"""
-The verdict finds each violation that it is there to find.
-"""
+"""The verdict finds each violation that it is there to find."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -31,9 +29,7 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 @dataclass
 class Day:
-    """
-    One order that is paid and one that is declined.
-    """
+    """One order that is paid and one that is declined."""
 
     simulator: Simulator
     ledger: SimulatorLedger
@@ -54,9 +50,7 @@ class Day:
         return {name for name, count in (money | others).items() if count}
 
     def charge(self, order_id: str) -> None:
-        """
-        Charge the paid order's total, without a callback.
-        """
+        """Charge the paid order's total, without a callback."""
         command = ChargeCommand(
             key="key", order_id=order_id, amount=self.paid.total, currency="GBP", payment_method="tok_never"
         )

@@ -25,9 +25,7 @@ POLL_SECONDS = 0.5
 
 
 def inject_cluster_faults(cluster: Cluster) -> tuple[FaultInjector, dict[str, int]]:
-    """
-    Inject each fault of the cluster once. Return the injector, and the number of violations by kind.
-    """
+    """Inject each fault of the cluster once. Return the injector, and the number of violations by kind."""
     rng = random.Random(SEED)
     customer = Customer(rng, ["tok_visa", "tok_visa", "tok_declined"])
     faults = ClusterFaults(cluster, rng)
@@ -39,9 +37,7 @@ def inject_cluster_faults(cluster: Cluster) -> tuple[FaultInjector, dict[str, in
 
 
 class Torture:
-    """
-    One run: `inject_faults`, then `finish`.
-    """
+    """One run: `inject_faults`, then `finish`."""
 
     def __init__(self, shop: RunningShop, plan: Plan) -> None:
         self.shop, self.plan, self.rng = shop, plan, random.Random(SEED)
@@ -52,9 +48,7 @@ class Torture:
         self.injector = FaultInjector(self.customer, self._is_complete, burst=plan.burst)
 
     def inject_faults(self) -> None:
-        """
-        Place orders and inject faults until the plan is fulfilled.
-        """
+        """Place orders and inject faults until the plan is fulfilled."""
         end = time.monotonic() + self.plan.seconds
         for name in CHAOS * self.plan.of_each:
             self.customer.order(token=f"{PREFIX}{name}")
@@ -79,9 +73,7 @@ class Torture:
         self.reconciled_again = reconcile()
 
     def missing_faults(self) -> list[str]:
-        """
-        Return the gateway's faults that never happened.
-        """
+        """Return the gateway's faults that never happened."""
         faults = self.shop.ledger.faults()
         return [name for name in CHAOS if not faults[name]]
 
@@ -107,9 +99,7 @@ class Torture:
 
 
 def reconcile() -> dict[str, list[dict[str, str]]]:
-    """
-    Run the command, and return its lists `repaired` and `left`.
-    """
+    """Run the command, and return its lists `repaired` and `left`."""
     out = StringIO()
     with suppress(SystemExit):  # a difference is left to a person, and listed in `left`
         call_command("reconcile_payments", json=True, stdout=out)

@@ -32,16 +32,12 @@ LATER = Q(subscriber="payments.ask_again", delayed=True)
 
 
 def is_over(ledger: SimulatorLedger) -> bool:
-    """
-    Return whether nothing is outstanding, neither at the gateway nor in the shop.
-    """
+    """Return whether nothing is outstanding, neither at the gateway nor in the shop."""
     return ledger.is_idle() and not stuck() and ledger.is_idle()
 
 
 def stuck() -> int:
-    """
-    Return how many rows are neither final nor delayed on purpose.
-    """
+    """Return how many rows are neither final nor delayed on purpose."""
     waiting = Delivery.objects.filter(status=Delivery.Status.PENDING).exclude(LATER)
     intents = PaymentIntent.objects.filter(status__in=PaymentIntent.OPEN)
     refunds = Refund.objects.filter(status__in=Refund.OPEN)
@@ -51,9 +47,7 @@ def stuck() -> int:
 
 @dataclass(frozen=True)
 class DeadLetters:
-    """
-    The number of dead letters by error, by whether a fault of the gateway explains them.
-    """
+    """The number of dead letters by error, by whether a fault of the gateway explains them."""
 
     expected: Counter[str]
     unexpected: Counter[str]
@@ -87,16 +81,12 @@ def overlooked_disputes(ledger: SimulatorLedger) -> int:
 
 
 def failed_attempts() -> Mapping[str, int]:
-    """
-    Return how many attempts failed, by their error.
-    """
+    """Return how many attempts failed, by their error."""
     return dict(Attempt.objects.values_list("error_class").annotate(Count("pk")).order_by("error_class"))
 
 
 def lost(customer: Customer) -> int:
-    """
-    Return how many placed orders are missing or not final.
-    """
+    """Return how many placed orders are missing or not final."""
     final = Order.objects.exclude(status__in=Order.OPEN).values_list("pk", flat=True)
     return len(customer.placed.keys() - set(map(str, final)))
 
@@ -124,9 +114,7 @@ def money_violations(customer: Customer, operator: Operator, ledger: SimulatorLe
 
 
 def kept_money(ledger: SimulatorLedger) -> Counter[str]:
-    """
-    Return what the gateway keeps for the shop, in minor units by currency.
-    """
+    """Return what the gateway keeps for the shop, in minor units by currency."""
     return sum((_kept(of_order) for of_order in ledger.captures().values()), Counter())
 
 
@@ -135,9 +123,7 @@ def refunds_by_status() -> Mapping[str, int]:
 
 
 def _difference(orders: Sequence[Order], operator: Operator, ledger: SimulatorLedger) -> Counter[str]:
-    """
-    Return by currency how much more the gateway keeps than confirmed orders cost.
-    """
+    """Return by currency how much more the gateway keeps than confirmed orders cost."""
     difference = kept_money(ledger)
     for order in orders:
         difference.subtract(_due(order, operator))
@@ -145,9 +131,7 @@ def _difference(orders: Sequence[Order], operator: Operator, ledger: SimulatorLe
 
 
 def _orphans(orders: Sequence[Order], captures: Mapping[str, Sequence[CapturedMoney]]) -> int:
-    """
-    Return how many captures are for no order of ours, or are missing or different in our records.
-    """
+    """Return how many captures are for no order of ours, or are missing or different in our records."""
     order_ids = {str(order.pk) for order in orders}
     rows = Capture.objects.values_list("intent__order_id", "reference", "amount", "currency", "returned")
     ours = {(str(order_id), *row) for order_id, *row in rows}
@@ -167,17 +151,13 @@ def _kept(captures: Sequence[CapturedMoney]) -> Counter[str]:
 
 
 def _due(order: Order, operator: Operator) -> Counter[str]:
-    """
-    Return what an order has to keep, by currency.
-    """
+    """Return what an order has to keep, by currency."""
     is_sold = order.status in {Order.Status.CONFIRMED, Order.Status.REFUNDED}
     return Counter({order.currency: order.total - operator.granted[str(order.pk)] if is_sold else 0})
 
 
 def _is_explained(order: Order, customer: Customer, captures: Sequence[CapturedMoney], ends: set[str]) -> bool:
-    """
-    Return whether the customer, or the gateway by the first end of a charge, gave a reason for this order's end.
-    """
+    """Return whether the customer, or the gateway by the first end of a charge, gave a reason for this order's end."""
     order_id = str(order.pk)
     is_paid = any((money.amount, money.currency) == (order.total, order.currency) for money in captures)
     explained = {
@@ -197,9 +177,7 @@ def _misrefunded(orders: Sequence[Order], operator: Operator) -> int:
 
 
 def _charges(error: str) -> list[str]:
-    """
-    Return the charge of each dead letter with this error.
-    """
+    """Return the charge of each dead letter with this error."""
     letters = Delivery.objects.matching(error=error).dead().select_related("message")
     webhooks = [decode(letter.message.type, letter.message.payload).webhook_id for letter in letters]
     charges = dict(WebhookEvent.objects.filter(pk__in=webhooks).values_list("pk", "charge_key"))

@@ -1,6 +1,4 @@
-"""
-The same requests, sent in the same order to two databases.
-"""
+"""The same requests, sent in the same order to two databases."""
 
 import json
 import sys
@@ -25,18 +23,14 @@ class FuzzReport:
     faults: Sequence[str]
 
     def summary(self) -> str:
-        """
-        Return the number of responses by status, and the first faults.
-        """
+        """Return the number of responses by status, and the first faults."""
         counted = ", ".join(f"{number} × {status}" for status, number in sorted(self.statuses.items()))
         shown = [*self.faults[:SHOWN], *(["…"] if len(self.faults) > SHOWN else [])]
         return "\n".join([f"{self.statuses.total()} requests: {counted}", f"{len(self.faults)} faults", *shown])
 
 
 def compare(number: int, *, seed: int, database_url: str) -> FuzzReport:
-    """
-    Generate requests, and send them to this database and to a fresh one of SQLite.
-    """
+    """Generate requests, and send them to this database and to a fresh one of SQLite."""
     requests = generate(number, seed_number=seed)
     with tempfile.TemporaryDirectory() as folder:
         urls = {"here": database_url, "there": f"sqlite:///{folder}/there.sqlite3"}

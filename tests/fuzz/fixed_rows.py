@@ -1,6 +1,4 @@
-"""
-Rows with the same ids in every run, so that one list of requests fits each database.
-"""
+"""Rows with the same ids in every run, so that one list of requests fits each database."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -43,9 +41,7 @@ IDS: Mapping[str, str] = {
 
 
 def build() -> None:
-    """
-    Create Ada, a customer with one row of each resource, and Olga, a superuser.
-    """
+    """Create Ada, a customer with one row of each resource, and Olga, a superuser."""
     create_user = get_user_model().objects.create_user
     ada = create_user("ada", "ada@example.com", PASSWORD)
     olga = create_user("olga", "olga@example.com", PASSWORD, is_staff=True, is_superuser=True)

@@ -1,6 +1,4 @@
-"""
-Mutated requests: a valid one to some route, changed in up to three ways.
-"""
+"""Mutated requests: a valid one to some route, changed in up to three ways."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,9 +18,7 @@ JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True)
 class Request:
-    """
-    A request as it is sent, each byte as a character of Latin-1.
-    """
+    """A request as it is sent, each byte as a character of Latin-1."""
 
     method: str
     path: str
@@ -74,9 +70,7 @@ values = st.recursive(
 
 
 def generate(number: int, *, seed_number: int) -> list[Request]:
-    """
-    Return so many requests, the same for the same seed.
-    """
+    """Return so many requests, the same for the same seed."""
     generated: list[Request] = []
 
     @seed(seed_number)
@@ -104,18 +98,14 @@ def requests(draw: Any) -> Request:
 
 
 def _routes() -> Iterator[Route]:
-    """
-    Return every route except those of the admin; of these only the login is sent requests.
-    """
+    """Return every route except those of the admin; of these only the login is sent requests."""
     for route in every_route():
         if not route.pattern.startswith("/admin/") or route.pattern == "/admin/login/":
             yield from [route] * (OFTEN if str(route) in BODIES or route.pattern in QUERIES else 1)
 
 
 def _callers() -> Iterator[dict[str, str]]:
-    """
-    Return the credentials to choose from: tokens more often than sessions, and sessions more often than none.
-    """
+    """Return the credentials to choose from: tokens more often than sessions, and sessions more often than none."""
     for name in CUSTOMERS:
         yield from [{"Authorization": f"Token {token_of(name)}"}] * OFTEN
         yield from [{"Cookie": f"sessionid={session_of(name)}; csrftoken={CSRF}"}] * 2
@@ -175,9 +165,7 @@ def _change_value(draw: Any, request: Request) -> Request:
 
 
 def _changed(draw: Any, value: Any) -> Any:
-    """
-    Replace or add a value somewhere within this one.
-    """
+    """Replace or add a value somewhere within this one."""
     if isinstance(value, dict) and value and draw(st.booleans()):
         name = draw(st.sampled_from(sorted(value)))
         return value | {name: _changed(draw, value[name])}

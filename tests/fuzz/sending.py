@@ -39,9 +39,7 @@ def _send_all(requests: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _signed(request: dict[str, Any]) -> dict[str, Any]:
-    """
-    Sign a webhook, whose timestamp must be recent.
-    """
+    """Sign a webhook, whose timestamp must be recent."""
     from django.conf import settings
 
     from tests.webhooks import signed
@@ -55,9 +53,7 @@ def _signed(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _send(application: Callable[..., Iterable[bytes]], request: dict[str, Any]) -> dict[str, Any]:
-    """
-    Send a request, and return the status of its response and its fault, if any.
-    """
+    """Send a request, and return the status of its response and its fault, if any."""
     started: list[Any] = []
     try:
         body = b"".join(application(_environ(**request), lambda *arguments: started.extend(arguments)))
@@ -68,9 +64,7 @@ def _send(application: Callable[..., Iterable[bytes]], request: dict[str, Any]) 
 
 
 def _environ(method: str, path: str, query: str, headers: dict[str, str], body: str) -> dict[str, Any]:
-    """
-    Return the WSGI environment of a request.
-    """
+    """Return the WSGI environment of a request."""
     named = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
     plain = {name: named.pop(f"HTTP_{name}") for name in ("CONTENT_TYPE", "CONTENT_LENGTH") if f"HTTP_{name}" in named}
     sent = body.encode("latin-1")

@@ -1,6 +1,4 @@
-"""
-The settings of a fuzz run: no throttling, no long polling, a fast password hasher and a database of its own.
-"""
+"""The settings of a fuzz run: no throttling, no long polling, a fast password hasher and a database of its own."""
 
 import os
 import tempfile

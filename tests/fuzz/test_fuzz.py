@@ -1,6 +1,4 @@
-"""
-A short run of the fuzz with a fixed seed. `make fuzz` is the long one.
-"""
+"""A short run of the fuzz with a fixed seed. `make fuzz` is the long one."""
 
 import os
 

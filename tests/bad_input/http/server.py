@@ -1,6 +1,4 @@
-"""
-A real web server, and clients that send it bytes.
-"""
+"""A real web server, and clients that send it bytes."""
 
 import socket
 import time
@@ -38,9 +36,7 @@ class Server(WebServer):
         return Client((LOCALHOST, self.port))
 
     def send(self, *parts: bytes, pause: float = 0) -> Answer:
-        """
-        Send these bytes, with a pause after each part, and return one response.
-        """
+        """Send these bytes, with a pause after each part, and return one response."""
         with self.connect() as client:
             for part in parts:
                 client.sendall(part)
@@ -68,18 +64,14 @@ class Client(socket.socket):
 
 
 class _KeptOpen(BufferedReader):
-    """
-    Stays open from one response to the next.
-    """
+    """Stays open from one response to the next."""
 
     def close(self) -> None:
         pass
 
 
 def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
-    """
-    Return a request as bytes, without the headers whose value is empty.
-    """
+    """Return a request as bytes, without the headers whose value is empty."""
     named = {"Host": "127.0.0.1"} | {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items() if value)]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

@@ -1,6 +1,4 @@
-"""
-Headers that would change the path of a request in some servers.
-"""
+"""Headers that would change the path of a request in some servers."""
 
 import pytest
 

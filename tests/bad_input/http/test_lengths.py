@@ -1,6 +1,4 @@
-"""
-Rows 7, 54, 60 and 73: lengths, repeated headers and methods, at a real server.
-"""
+"""Rows 7, 54, 60 and 73: lengths, repeated headers and methods, at a real server."""
 
 import json
 
@@ -19,9 +17,7 @@ BODY = wish()
 
 @pytest.fixture
 def placing(token) -> dict[str, str]:
-    """
-    The headers of a valid request, except its length.
-    """
+    """The headers of a valid request, except its length."""
     return {"Authorization": f"Token {token}", "Idempotency_Key": "basket-1", "Content_Type": "application/json"}
 
 
@@ -30,9 +26,7 @@ def post(headers: dict[str, str], body: bytes = BODY, **others: str) -> bytes:
 
 
 def code_of(answer) -> str:
-    """
-    Return a problem's code, after checking that the response is the shop's and not the server's.
-    """
+    """Return a problem's code, after checking that the response is the shop's and not the server's."""
     assert answer.headers["content-type"] == "application/problem+json"
     problem = json.loads(answer.body)
     assert answer.status == problem["status"] == CATALOGUE[problem["code"]].status

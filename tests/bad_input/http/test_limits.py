@@ -1,6 +1,4 @@
-"""
-Row 75: request heads beyond the server's limits.
-"""
+"""Row 75: request heads beyond the server's limits."""
 
 from tests.bad_input.http.server import Server, request
 from tests.bad_input.rows import rows

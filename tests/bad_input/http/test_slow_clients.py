@@ -1,6 +1,4 @@
-"""
-Row 76: clients that send slowly or not at all.
-"""
+"""Row 76: clients that send slowly or not at all."""
 
 import socket
 import time
@@ -35,9 +33,7 @@ BEGINNINGS = [
 
 @pytest.fixture
 def slow_clients(server: Server) -> Iterator[list[Client]]:
-    """
-    Clients that have begun a request and never finish it.
-    """
+    """Clients that have begun a request and never finish it."""
     with ExitStack() as stack:
         clients = [stack.enter_context(server.connect()) for _ in range(CLIENTS_PER_BEGINNING * len(BEGINNINGS))]
         for client, beginning in zip(clients, cycle(BEGINNINGS)):

@@ -1,6 +1,4 @@
-"""
-A subscriber that sleeps or dies as its event says.
-"""
+"""A subscriber that sleeps or dies as its event says."""
 
 import logging
 import os

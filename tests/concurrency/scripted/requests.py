@@ -1,6 +1,4 @@
-"""
-Requests to the scripted subscriber, and what became of them.
-"""
+"""Requests to the scripted subscriber, and what became of them."""
 
 import json
 import re
@@ -43,9 +41,7 @@ def outcome(delivery: Delivery) -> Outcome:
 
 
 def pids_of_scripts(cluster: Cluster) -> list[int]:
-    """
-    Return the process of each script that began, in the order in which they began.
-    """
+    """Return the process of each script that began, in the order in which they began."""
     return [int(pid) for pid in re.findall(r"Script in process (\d+)", cluster.output)]
 
 
