@@ -6,7 +6,7 @@ A webhook moves no payment: it makes us query the gateway, and only the answers 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +15,8 @@ from typing import NamedTuple, Protocol
 
 from django.conf import settings
 from django.utils.module_loading import import_string
+
+from .checkout import Checkout
 
 EVENT_ID = re.compile(r"[!-~]{1,255}", re.ASCII)
 NAME = re.compile(r"[!-~]{1,100}", re.ASCII)
@@ -180,27 +182,6 @@ class StatementEntry:
     captured_at: datetime
     refunds: Mapping[str, int] = field(default_factory=dict)
     """Refunded minor units by the idempotency key of the refund."""
-
-
-@dataclass(frozen=True)
-class PaymentChoice:
-    """
-    A payment method that customers can choose at checkout.
-    """
-
-    payment_method: str
-    label: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checkout:
-    """
-    What the checkout page says about payment.
-    """
-
-    notice: str
-    choices: Sequence[PaymentChoice] = ()
-    """Without any, the customer enters the id of a payment method."""
 
 
 class Gateway(Protocol):

@@ -10,7 +10,8 @@ from django.utils.dateparse import parse_datetime
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from payments.gateway.protocol import Checkout, current
+from payments.gateway.checkout import Checkout
+from payments.gateway.protocol import current
 from shop.http import links
 
 register = template.Library()

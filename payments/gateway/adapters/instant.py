@@ -5,14 +5,13 @@ A gateway that stores nothing, for a shop without a second process: it decides b
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from payments.gateway.checkout import Checkout, PaymentChoice
 from payments.gateway.protocol import (
     Answer,
     ChargeRequest,
-    Checkout,
     InvalidSignature,
     NoStatement,
     Outcome,
-    PaymentChoice,
     RefundRequest,
     StatementEntry,
     TimedOut,

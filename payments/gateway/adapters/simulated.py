@@ -79,7 +79,7 @@ class _Entry(msgspec.Struct):
     refunds: list[_RefundEntry]
 
 
-class _ChargeOrRefundment(msgspec.Struct):
+class _Statement(msgspec.Struct):
     captures: list[_Entry]
 
 
@@ -139,7 +139,7 @@ class SimulatedGateway:
         status, body = self._call("GET", f"statement{query}")
         if status != 200:
             raise TimedOut(f"The gateway gave no statement, but answered {status}.")
-        return [_statement_entry(entry) for entry in _read(body, _ChargeOrRefundment).captures]
+        return [_statement_entry(entry) for entry in _read(body, _Statement).captures]
 
     def _call(self, method: str, *path: str, key: str = "", body: Mapping[str, Any] | None = None) -> tuple[int, bytes]:
         """

@@ -19,10 +19,10 @@ from django.utils import timezone
 from stripe import CardError, InvalidRequestError, PaymentIntent, Refund
 
 from payments.gateway import protocol
+from payments.gateway.checkout import Checkout
 from payments.gateway.protocol import (
     Answer,
     ChargeRequest,
-    Checkout,
     Outcome,
     RefundRequest,
     StatementEntry,
