@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from messaging.contracts import PaymentRequested
 from payments import refunds
+from payments.charges import services
 from payments.charges.gateway_queries import charge_request
 from payments.charges.services import Due
 from payments.gateway.protocol import Money, Outcome, WebhookPayload
@@ -24,6 +25,15 @@ def payment_requested(**changes: object) -> PaymentRequested:
     """
     fields = {"amount": 4_500, "currency": "GBP", "payment_method": "tok_visa", "email": "ada@example.com"}
     return PaymentRequested(order_id=str(uuid4()), **fields | {"customer_id": "17"} | changes)
+
+
+def collect(payment_method: str = "tok_visa", *, now: datetime = NOON, **changes: object) -> PaymentIntent:
+    """
+    Collect a payment for a new order, and return it as the gateway's answer left it.
+    """
+    request = payment_requested(payment_method=payment_method, **changes)
+    services.collect([request], now=now)
+    return PaymentIntent.objects.get(order_id=request.order_id)
 
 
 def dues_of(*payments: PaymentRequested | PaymentIntent) -> dict[str, Due]:

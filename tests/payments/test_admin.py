@@ -1,19 +1,17 @@
 import pytest
 from django.contrib.admin.models import LogEntry
 
-from payments.charges import services
 from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
 from tests.operators import act, open_every_page_of, operator_who_may, page
 from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
-from tests.payments.scenes import NOON, deliver, payload_of, payment_requested, request_refund
+from tests.payments.scenes import collect, deliver, payload_of, request_refund
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def paid(ledger) -> PaymentIntent:
-    services.collect([payment_requested(amount=10_000)], now=NOON)
-    return PaymentIntent.objects.get()
+    return collect(amount=10_000)
 
 
 def test_every_page_opens(admin_client, paid, ledger):
@@ -69,7 +67,7 @@ def test_a_webhook_shows_its_raw_body(admin_client, paid, ledger):
 
 @pytest.mark.parametrize("model", [Capture, Refund, WebhookEvent])
 def test_the_rows_of_an_order_are_found(admin_client, paid, ledger, model):
-    services.collect([payment_requested()], now=NOON)
+    collect()
     for intent in PaymentIntent.objects.all():
         request_refund(intent.order_id, 100)
         deliver(ledger, payload_of(intent))
@@ -81,7 +79,7 @@ def test_the_rows_of_an_order_are_found(admin_client, paid, ledger, model):
 
 
 def test_the_payments_of_a_customer_are_found(admin_client, paid):
-    services.collect([payment_requested(customer_id="18")], now=NOON)
+    collect(customer_id="18")
 
     html = admin_client.get(page(PaymentIntent), {"q": "17"}).content.decode()
 
@@ -139,7 +137,7 @@ class TestRefundAmount:
         assert LogEntry.objects.get().change_message == f"Refunded {refunded / 100:.2f} GBP."
 
     def test_reads_an_amount_in_the_currency_of_each_payment(self, admin_client, ledger):
-        services.collect([payment_requested(amount=10_000, currency="JPY")], now=NOON)
+        collect(amount=10_000, currency="JPY")
 
         act(admin_client, "refund_amount", PaymentIntent.objects.get(), amount="60")
 
@@ -183,7 +181,8 @@ class TestRefundAmount:
         assert not LogEntry.objects.exists()
 
     def test_refunds_each_selected_payment_that_has_the_amount(self, admin_client, paid, ledger):
-        services.collect([payment_requested(amount=500), payment_requested(amount=7_000)], now=NOON)
+        collect(amount=500)
+        collect(amount=7_000)
 
         html = act(admin_client, "refund_amount", *PaymentIntent.objects.all(), amount="60")
 

@@ -5,11 +5,10 @@ import pytest
 from django.test import Client
 from rest_framework.test import APIClient
 
-from payments.charges import services
 from payments.models import PaymentIntent
 from tests.factories import make_customer, make_stock, place_order
 from tests.outbox import counting_statements
-from tests.payments.scenes import NOON, payment_requested, request_refund
+from tests.payments.scenes import collect, request_refund
 
 pytestmark = pytest.mark.django_db
 
@@ -17,9 +16,7 @@ PAYMENTS = "/api/v1/payments/"
 
 
 def pay(username: str = "ada", **changes: object) -> PaymentIntent:
-    request = payment_requested(customer_id=str(make_customer(username=username).pk), **changes)
-    services.collect([request], now=NOON)
-    return PaymentIntent.objects.get(order_id=request.order_id)
+    return collect(customer_id=str(make_customer(username=username).pk), **changes)
 
 
 def listed_ids(api: APIClient, **filters: object) -> list[str]:
@@ -59,9 +56,8 @@ class TestDetail:
         "name", ["{others}", "{anonymous}", "{unknown}", "1", "null", "%00", "..%2f", "9" * 21, "{others}x", "' OR 1=1"]
     )
     def test_is_not_found_under_another_id(self, api, name):
-        anonymous = payment_requested(customer_id="")
-        services.collect([anonymous], now=NOON)
-        ids = {"others": pay("bob").pk, "anonymous": PaymentIntent.objects.get(customer_id="").pk, "unknown": uuid4()}
+        anonymous = collect(customer_id="")
+        ids = {"others": pay("bob").pk, "anonymous": anonymous.pk, "unknown": uuid4()}
 
         response = api.get(f"{PAYMENTS}{name.format(**ids)}/")
 
@@ -74,7 +70,7 @@ class TestList:
     def test_shows_the_customers_own_payments_newest_first(self, api):
         first, second = pay(), pay()
         pay("bob")
-        services.collect([payment_requested(customer_id="")], now=NOON)
+        collect(customer_id="")
 
         assert listed_ids(api) == [str(second.pk), str(first.pk)]
 

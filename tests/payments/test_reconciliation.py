@@ -1,10 +1,7 @@
-import logging
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from django.utils import timezone
-from django_q.models import Schedule
 
 from messaging.contracts import PaymentAnomalyFound, PaymentFailed, PaymentRefunded, PaymentSucceeded
 from payments import reconciliation, refunds
@@ -15,12 +12,9 @@ from payments.gateway.protocol import (
     Money,
     Outcome,
     RefundRequest,
-    TimedOut,
-    Unreachable,
 )
 from payments.models import Capture, PaymentIntent
 from payments.reconciliation import ReconciliationReport
-from payments.simulator.ledger import Ledger
 from tests.gateways import RecordingGateway
 from tests.outbox import announced, published
 from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
@@ -28,6 +22,7 @@ from tests.payments.scenes import (
     NOON,
     capture_other_amount,
     charge_elsewhere,
+    collect,
     dues_of,
     payment_requested,
     request_refund,
@@ -52,12 +47,6 @@ def paid(ledger) -> PaymentIntent:
     return intent
 
 
-def collect(payment_method: str = "tok_visa", *, now: datetime = NOON) -> PaymentIntent:
-    request = payment_requested(payment_method=payment_method)
-    services.collect([request], now=now)
-    return PaymentIntent.objects.get(order_id=request.order_id)
-
-
 def refund_at_the_gateway(ledger: RecordingGateway, intent: PaymentIntent, *, key: str = "by-hand") -> None:
     """
     Refund 20.00 GBP of an intent's charge in the gateway's books only.
@@ -67,8 +56,8 @@ def refund_at_the_gateway(ledger: RecordingGateway, intent: PaymentIntent, *, ke
     ledger.refund(request)
 
 
-def reconcile(since: datetime | None = None) -> ReconciliationReport:
-    return reconciliation.reconcile(since=since, now=LATER)
+def reconcile() -> ReconciliationReport:
+    return reconciliation.reconcile(since=None, now=LATER)
 
 
 def differences(report: ReconciliationReport) -> list[tuple[str, str, str]]:
@@ -103,36 +92,6 @@ class TestReconcile:
         Capture.objects.update(captured_at=LATER + timedelta(seconds=1))
 
         assert differences(reconcile()) == []
-
-
-class TestReconcileSince:
-    @pytest.fixture(autouse=True)
-    def dated(self, monkeypatch) -> RecordingGateway:
-        """
-        A gateway that captures every charge a month before noon.
-        """
-        ledger = RecordingGateway(Ledger(clock=lambda: NOON - timedelta(days=30)))
-        monkeypatch.setattr("payments.gateway.protocol.current", lambda: ledger)
-        return ledger
-
-    def test_leaves_out_what_both_books_had_before(self):
-        collect(now=NOON - timedelta(days=30))
-
-        assert reconcile(NOON) == NOTHING
-
-    def test_reads_older_entries_for_captures_that_were_recorded_lately(self):
-        collect("tok_timeout", now=NOON - timedelta(days=30))
-        reconcile(None)
-
-        agreeing = ReconciliationReport(entries=1, captures=1, repaired=[], left=[])
-        assert reconcile(NOON - timedelta(days=2)) == agreeing
-
-    def test_finds_captures_that_only_our_books_have_since_then(self, dated):
-        collect()
-        dated.edit_statement = lambda _: None
-
-        assert [it.kind for it in reconcile(NOON - timedelta(days=2)).left] == [DifferenceKind.MISSING]
-        assert reconcile(NOON + timedelta(minutes=1)).left == []
 
 
 class TestRepair:
@@ -250,48 +209,3 @@ class TestDifferencesLeftToAnOperator:
 
     def test_every_kind_that_is_not_repaired(self):
         assert {DifferenceKind.UNBOOKED, DifferenceKind.REFUND_UNSETTLED} == REPAIRABLE
-
-
-class TestReconcileLately:
-    def test_repairs_the_last_two_days(self, ledger, monkeypatch):
-        requested: list[datetime] = []
-        statement = ledger.statement
-        monkeypatch.setattr(ledger, "statement", lambda since: requested.append(since) or statement(since))
-        intent = collect("tok_timeout", now=timezone.now())
-        now = timezone.now()
-
-        reconciliation.reconcile_lately()
-
-        assert abs(now - requested[0] - timedelta(days=3)) < timedelta(seconds=5)
-        intent.refresh_from_db()
-        assert intent.status == "succeeded"
-
-    def test_logs_what_is_left_to_an_operator(self, ledger, caplog):
-        intent = collect(now=timezone.now())
-        ledger.edit_statement = lambda _: None
-
-        reconciliation.reconcile_lately()
-
-        (record,) = [it for it in caplog.records if it.levelno == logging.ERROR]
-        assert f"reference='instant-{intent.pk}'" in record.getMessage()
-
-    @pytest.mark.parametrize("problem", [TimedOut("no answer"), Unreachable("no route")], ids=["silent", "away"])
-    def test_waits_for_the_next_hour_when_the_gateway_cannot_be_queried(self, ledger, problem, caplog):
-        intent = collect("tok_timeout")
-        ledger.statement_error = problem
-
-        reconciliation.reconcile_lately()
-
-        intent.refresh_from_db()
-        assert (intent.status, capture_rows()) == ("unknown", [])
-        assert f"Payments were not reconciled: {problem}" in caplog.text
-
-    def test_logs_no_error_where_the_gateway_keeps_no_books(self, caplog):
-        reconciliation.reconcile_lately()
-
-        assert not [it for it in caplog.records if it.levelno >= logging.ERROR]
-
-    def test_is_scheduled_every_hour(self):
-        schedule = Schedule.objects.get(func="payments.reconciliation.reconcile_lately")
-
-        assert (schedule.schedule_type, schedule.name) == ("H", "Reconcile payments with the gateway")

@@ -4,12 +4,11 @@ from django.core import mail
 from messaging.contracts import PaymentAnomalyFound, PaymentRefunded
 from messaging.subscribers import NotReady, PartlyUnavailable
 from payments import refunds
-from payments.charges import services
 from payments.gateway.protocol import Answer, Outcome, TimedOut, Unreachable
 from payments.models import Capture, PaymentIntent, Refund
 from tests.outbox import allowed_for_a_hundredfold, counting_statements, published
 from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
-from tests.payments.scenes import NOON, payment_requested, request_refund
+from tests.payments.scenes import NOON, collect, request_refund
 
 pytestmark = pytest.mark.django_db
 
@@ -19,9 +18,7 @@ def paid(ledger) -> str:
     """
     The id of an order that paid 100.00 GBP.
     """
-    request = payment_requested(amount=10_000)
-    services.collect([request], now=NOON)
-    return request.order_id
+    return str(collect(amount=10_000).order_id)
 
 
 @pytest.fixture
@@ -29,9 +26,7 @@ def refused(ledger) -> str:
     """
     The id of an order that paid 100.00 GBP, and whose first refund the gateway declines.
     """
-    request = payment_requested(amount=10_000, payment_method="tok_refund_declined")
-    services.collect([request], now=NOON)
-    return request.order_id
+    return str(collect("tok_refund_declined", amount=10_000).order_id)
 
 
 def add_surplus(order_id: str, amount: int, currency: str = "GBP") -> None:
@@ -85,11 +80,8 @@ class TestRefund:
         assert refund_rows() == []
 
     def test_rejects_an_order_that_paid_nothing(self, ledger):
-        declined = payment_requested(payment_method="tok_declined")
-        services.collect([declined], now=NOON)
-
         with pytest.raises(refunds.RefundExceedsCapture):
-            request_refund(declined.order_id, 1)
+            request_refund(collect("tok_declined").order_id, 1)
 
     def test_refunds_the_rest_surplus_captures_first(self, paid):
         request_refund(paid, 6_000)

@@ -25,6 +25,7 @@ from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_row
 from tests.payments.scenes import (
     NOON,
     charge_elsewhere,
+    collect,
     deliver,
     dues_of,
     payload_of,
@@ -45,8 +46,7 @@ def waiting(ledger) -> PaymentIntent:
     """
     A payment that waits for its customer.
     """
-    services.collect([payment_requested(payment_method="tok_pending")], now=NOON)
-    return PaymentIntent.objects.get()
+    return collect("tok_pending")
 
 
 class TestF6Duplicates:

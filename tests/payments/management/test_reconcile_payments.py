@@ -6,39 +6,30 @@ import pytest
 from django.core.management import CommandError
 from django.utils import timezone
 
-from payments.charges import services
 from payments.gateway.protocol import TimedOut, Unreachable
 from payments.models import PaymentIntent
 from tests.commands import Terminal, run, run_json
-from tests.gateways import RecordingGateway
 from tests.payments.books import CaptureRow, capture_rows
-from tests.payments.scenes import payment_requested
+from tests.payments.scenes import collect
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def gateway(ledger) -> RecordingGateway:
-    return ledger
-
-
-@pytest.fixture
-def unbooked(gateway) -> PaymentIntent:
+def unbooked(ledger) -> PaymentIntent:
     """
     A payment that is captured in the gateway's books only.
     """
-    services.collect([payment_requested(payment_method="tok_timeout")], now=timezone.now())
-    return PaymentIntent.objects.get()
+    return collect("tok_timeout", now=timezone.now())
 
 
 @pytest.fixture
-def missing(gateway) -> PaymentIntent:
+def missing(ledger) -> PaymentIntent:
     """
     A payment that is captured in our books only.
     """
-    services.collect([payment_requested()], now=timezone.now())
-    gateway.edit_statement = lambda _: None
-    return PaymentIntent.objects.get()
+    ledger.edit_statement = lambda _: None
+    return collect(now=timezone.now())
 
 
 def as_json(kind: str, intent: PaymentIntent, *, detail: str, description: str) -> dict[str, str]:
@@ -50,8 +41,8 @@ def as_json(kind: str, intent: PaymentIntent, *, detail: str, description: str) 
 
 
 class TestTable:
-    def test_says_that_the_books_agree(self, gateway):
-        services.collect([payment_requested()], now=timezone.now())
+    def test_says_that_the_books_agree(self, ledger):
+        collect(now=timezone.now())
 
         assert run("reconcile_payments") == (
             "Captures at the gateway: 1; in our books: 1. Differences repaired: 0; left to an operator: 0.\n"
@@ -102,8 +93,8 @@ class TestExitStatus:
         assert error.value.returncode == 2
 
     @pytest.mark.parametrize("problem", [TimedOut("no answer"), Unreachable("no route")], ids=["silent", "away"])
-    def test_is_3_when_the_gateway_could_not_be_queried(self, gateway, problem):
-        gateway.statement_error = problem
+    def test_is_3_when_the_gateway_could_not_be_queried(self, ledger, problem):
+        ledger.statement_error = problem
 
         with pytest.raises(CommandError, match=f"The gateway could not be queried: {problem}") as error:
             run("reconcile_payments")
@@ -116,13 +107,13 @@ class TestSince:
         ("arguments", "requested"),
         [((), None), (("--since", "2026-11-22T12:00+00:00"), datetime(2026, 11, 21, 12, tzinfo=UTC))],
     )
-    def test_requests_all_entries_or_those_since_a_day_earlier(self, gateway, arguments, requested):
+    def test_requests_all_entries_or_those_since_a_day_earlier(self, ledger, arguments, requested):
         run("reconcile_payments", *arguments)
 
-        assert gateway.statements == [requested]
+        assert ledger.statements == [requested]
 
-    def test_rejects_what_is_no_date(self, gateway):
+    def test_rejects_what_is_no_date(self, ledger):
         with pytest.raises(CommandError, match="'lately' is not a date"):
             run("reconcile_payments", "--since", "lately")
 
-        assert gateway.statements == []
+        assert ledger.statements == []
