@@ -20,7 +20,7 @@ from orders.models import Order
 from shop.accounts import services
 
 ORDERS = "/api/v1/orders/"
-WISH = json.dumps(
+ORDER_BODY = json.dumps(
     {"lines": [{"sku": "RED-CHAIR", "quantity": 1}], "payment_method": "tok_visa", "expected_total": 4_500}
 ).encode()
 SENT = {"Content-Type": "application/json", "Idempotency-Key": "basket-1"}
@@ -98,7 +98,7 @@ def signer_of(owner: AbstractBaseUser, algorithm: str = "hmac-sha256", **options
     return Signer(key_id=str(key.pk), private=b64decode(secret), algorithm=algorithms.HMAC_SHA256, **options)
 
 
-def send(api: APIClient, headers: dict[str, str], *, method="POST", address=ORDERS, body=WISH):
+def send(api: APIClient, headers: dict[str, str], *, method="POST", address=ORDERS, body=ORDER_BODY):
     """
     Send a request with exactly these headers.
     """

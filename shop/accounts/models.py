@@ -85,7 +85,7 @@ class Token(AbstractAuthToken):
     digest = models.CharField(max_length=128, unique=True, editable=False)
 
     signing_key: "SigningKey | None"
-    """The signing key that `find` was asked for; none if its user has no usable one of that id."""
+    """The usable signing key of the id given to `find`; none if the user has no such key."""
 
     objects = AuthTokenManager.from_queryset(TokenQuerySet)()
 

@@ -2,7 +2,7 @@
 Whether a failed request may have changed the database.
 
 A connection that is lost in COMMIT, or after it, leaves the outcome unknown to the shop. Lost in a statement of a
-transaction, it rolls the transaction back. The difference decides what the client is told.
+transaction, it rolls the transaction back. The error response says which of the two it is.
 """
 
 from collections.abc import Iterator

@@ -25,7 +25,7 @@ def people(db) -> Mapping[str, Caller]:
     carl, sue = create("carl", is_staff=True), create("sue", is_staff=True)
     olga = create("olga", is_staff=True, is_superuser=True)
     sue.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    users = {"nobody": None, "bob": bob, "ada": ada, "carl": carl, "sue": sue, "olga": olga}
+    users = {"guest": None, "bob": bob, "ada": ada, "carl": carl, "sue": sue, "olga": olga}
     return {name: Caller(user) for name, user in users.items()}
 
 

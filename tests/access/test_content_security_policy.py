@@ -65,7 +65,7 @@ def pages(client: Client, things: Things) -> Iterator[tuple[str, HttpResponse]]:
 
 
 class TestPolicy:
-    @pytest.mark.parametrize("name", ["nobody", "ada", "olga"])
+    @pytest.mark.parametrize("name", ["guest", "ada", "olga"])
     def test_is_strict_on_every_page_and_breaks_none(self, people, things, name):
         browser = Client(raise_request_exception=False)
         if user := people[name].user:

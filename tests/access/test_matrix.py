@@ -18,7 +18,7 @@ from tests.access.callers import CSRF, OUR_PAGE, Caller, Things, ask, undone
 from tests.access.routes import METHODS, Route, every_route
 
 MATRIX = """\
-                                                              nobody     bob     ada    carl     sue    olga
+                                                               guest     bob     ada    carl     sue    olga
 GET    /                                                         200     200     200     200     200     200
 GET    /problems/                                                200     200     200     200     200     200
 POST   /problems/                                                405     405     405     405     405     405
@@ -154,7 +154,7 @@ class TestEveryRoute:
 
         for route in routes:
             by_token = ask(route, things, cookies={"csrftoken": CSRF}, headers=OUR_PAGE | people["olga"].token)
-            assert by_token.status_code == people["nobody"].by_session(route, things).status_code, route
+            assert by_token.status_code == people["guest"].by_session(route, things).status_code, route
 
     def test_is_a_405_for_every_other_method(self, people, things, api_routes):
         known = set(api_routes)

@@ -21,7 +21,7 @@ KEYS = f"{API}signing-keys/"
 PASSWORD = "three red chairs"
 
 LINE = {"sku": "RED-CHAIR", "quantity": 2}
-WISH = {"lines": [LINE], "payment_method": "tok_visa", "expected_total": 9_000}
+ORDER = {"lines": [LINE], "payment_method": "tok_visa", "expected_total": 9_000}
 LOGIN = {"username": "ada", "password": PASSWORD, "name": "till"}
 KEY = {"name": "till", "algorithm": "hmac-sha256"}
 
@@ -50,18 +50,18 @@ class Literal(NamedTuple):
     text: str
 
 
-def wish(**changes: Any) -> bytes:
+def order_body(**changes: Any) -> bytes:
     """
     Return the body of a valid order with these changes; an ellipsis leaves a member out.
     """
-    return _written(WISH | changes)
+    return _written(ORDER | changes)
 
 
-def wish_line(**changes: Any) -> bytes:
+def order_with_line(**changes: Any) -> bytes:
     """
     Return the body of an order whose second line, at `#/lines/1`, has these changes.
     """
-    return wish(lines=[LINE, LINE | changes])
+    return order_body(lines=[LINE, LINE | changes])
 
 
 def login(**changes: Any) -> bytes:

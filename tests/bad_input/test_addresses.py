@@ -15,7 +15,7 @@ from payments.models import PaymentIntent
 from shop.accounts.models import Token
 from shop.accounts.services import create_key
 from tests.bad_input.rows import rows
-from tests.bad_input.scene import API, ORDERS, wish
+from tests.bad_input.scene import API, ORDERS, order_body
 from tests.refusals import problem_of, refused, send
 from tests.snapshot import snapshot
 
@@ -182,7 +182,7 @@ def test_row_73_allows_no_other_method_on_a_page(path, method):
 def test_row_71_does_not_redirect_an_unsafe_method_without_the_slash(api, settings, debug, method):
     settings.DEBUG = debug
 
-    assert refused(api, method, ORDERS.rstrip("/"), wish())["code"] == "not_found"
+    assert refused(api, method, ORDERS.rstrip("/"), order_body())["code"] == "not_found"
 
 
 def test_row_71_redirects_a_get_without_the_slash(api):

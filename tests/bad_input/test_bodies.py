@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 from tests.bad_input.rows import rows
-from tests.bad_input.scene import KEYS, ORDERS, TOKENS, key, login, wish
+from tests.bad_input.scene import KEYS, ORDERS, TOKENS, key, login, order_body
 from tests.refusals import JSON, refused
 
 
@@ -129,7 +129,7 @@ def test_row_12_rejects_compression(api, readers, encoding):
 
 @pytest.mark.parametrize("accept", ["application/xml", "text/csv", "image/*", "x", ","])
 def test_row_14_rejects_the_accept_header(api, accept):
-    requests = [("POST", ORDERS, wish()), ("POST", TOKENS, login()), ("POST", KEYS, key()), ("GET", ORDERS, b"")]
+    requests = [("POST", ORDERS, order_body()), ("POST", TOKENS, login()), ("POST", KEYS, key()), ("GET", ORDERS, b"")]
 
     assert {refused(api, *request, Accept=accept)["code"] for request in requests} == {"not_acceptable"}
 

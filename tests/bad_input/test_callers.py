@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 
 from shop.accounts.models import Token
 from tests.bad_input.rows import rows
-from tests.bad_input.scene import API, KEYS, ORDERS, TOKENS, key, wish
+from tests.bad_input.scene import API, KEYS, ORDERS, TOKENS, key, order_body
 from tests.refusals import refused, send
 
 FOR_CUSTOMERS = ["GET orders", "POST orders", "GET payments", "GET notifications", "GET tokens", "POST signing-keys"]
@@ -40,12 +40,12 @@ def test_does_not_authenticate_by(token, authorization):
 
     for operation in FOR_CUSTOMERS:
         method, resource = operation.split()
-        assert refused(stranger, method, f"{API}{resource}/", wish())["code"] == "not_authenticated"
+        assert refused(stranger, method, f"{API}{resource}/", order_body())["code"] == "not_authenticated"
 
 
 @pytest.mark.parametrize("authorization", [None, "Token", "Token wrong"])
 def test_row_60_names_the_authentication_scheme(authorization):
-    answer = send(program(authorization), "POST", ORDERS, wish())
+    answer = send(program(authorization), "POST", ORDERS, order_body())
 
     assert answer.headers["WWW-Authenticate"] == "Token"
 
@@ -59,11 +59,11 @@ ENDS: dict[str, EndToken] = {
 
 
 def test_row_61_gives_the_same_response_to_every_invalid_token(token):
-    problems = [refused(program("Token x"), "POST", ORDERS, wish())]
+    problems = [refused(program("Token x"), "POST", ORDERS, order_body())]
     for end in ENDS.values():
         ended, text = Token.objects.create(user=get_user_model().objects.get(username="ada"), name="till")
         end(ended)
-        problems.append(refused(program(f"Token {text}"), "POST", ORDERS, wish()))
+        problems.append(refused(program(f"Token {text}"), "POST", ORDERS, order_body()))
         get_user_model().objects.update(is_active=True)
 
     assert {problem["code"] for problem in problems} == {"invalid_token"}
@@ -74,7 +74,7 @@ def test_row_61_gives_the_same_response_to_every_invalid_token(token):
 def test_rejects_the_token(token, text):
     stranger = program(f"Token {text.format(token=token)}")
 
-    assert refused(stranger, "POST", ORDERS, wish())["code"] == "invalid_token"
+    assert refused(stranger, "POST", ORDERS, order_body())["code"] == "invalid_token"
 
 
 @pytest.mark.parametrize("name", ["token", "access_token", "auth", "Authorization", "api_key"])

@@ -12,7 +12,7 @@ from django.db import connection
 from messaging.kernel import databases
 from orders.models import Order
 from tests.bad_input.rows import rows
-from tests.bad_input.scene import LINE, ORDERS, wish
+from tests.bad_input.scene import LINE, ORDERS, order_body
 from tests.factories import api_of
 from tests.refusals import problem_of, refused, send
 from tests.snapshot import snapshot
@@ -35,7 +35,7 @@ def another_in_transaction(name: str) -> Iterator[None]:
 
 
 def test_row_53_requires_a_key():
-    problem = refused(api_of("ada"), "POST", ORDERS, wish())
+    problem = refused(api_of("ada"), "POST", ORDERS, order_body())
 
     assert problem["code"] == "idempotency_key_missing"
     assert [fault["header"] for fault in problem["errors"]] == ["Idempotency-Key"]
@@ -68,7 +68,7 @@ def test_row_53_requires_a_key():
     ],
 )
 def test_rejects_the_key(api, key):
-    problem = refused(api, "POST", ORDERS, wish(), Idempotency_Key=key)
+    problem = refused(api, "POST", ORDERS, order_body(), Idempotency_Key=key)
 
     assert problem["code"] == "idempotency_key_invalid"
     assert [fault["header"] for fault in problem["errors"]] == ["Idempotency-Key"]
@@ -76,10 +76,10 @@ def test_rejects_the_key(api, key):
 
 @pytest.mark.parametrize("key", ["basket-1", '"basket-1"'])
 def test_row_55_repeats_the_first_response(api, key):
-    first = send(api, "POST", ORDERS, wish())
+    first = send(api, "POST", ORDERS, order_body())
     before = snapshot()
 
-    again = send(api, "POST", ORDERS, wish(), Idempotency_Key=key)
+    again = send(api, "POST", ORDERS, order_body(), Idempotency_Key=key)
 
     assert snapshot() == before
     assert (again.status_code, again.content) == (201, first.content)
@@ -88,23 +88,25 @@ def test_row_55_repeats_the_first_response(api, key):
 
 
 def test_row_55_repeats_it_for_the_same_values_in_other_bytes(api):
-    first = send(api, "POST", ORDERS, wish())
+    first = send(api, "POST", ORDERS, order_body())
 
-    again = send(api, "POST", ORDERS, wish().replace(b":", b" : "), content_type="application/json; charset=UTF-8")
+    again = send(
+        api, "POST", ORDERS, order_body().replace(b":", b" : "), content_type="application/json; charset=UTF-8"
+    )
 
     assert again.content == first.content
 
 
 @rows(
     "body",
-    (56, wish(note="Ring twice")),
-    (56, wish(lines=[LINE, LINE], expected_total=18_000)),
-    (56, wish(payment_method="tok_other")),
-    (56, wish(email="other@example.com")),
-    (56, wish(expected_total=9_001)),
+    (56, order_body(note="Ring twice")),
+    (56, order_body(lines=[LINE, LINE], expected_total=18_000)),
+    (56, order_body(payment_method="tok_other")),
+    (56, order_body(email="other@example.com")),
+    (56, order_body(expected_total=9_001)),
 )
 def test_rejects_the_same_key_for(api, body):
-    send(api, "POST", ORDERS, wish())
+    send(api, "POST", ORDERS, order_body())
 
     assert refused(api, "POST", ORDERS, body)["code"] == "idempotency_key_reused"
 
@@ -114,7 +116,7 @@ def test_row_57_rejects_a_request_that_is_in_progress(api):
     before = snapshot()
 
     with another_in_transaction(f"place order {ada.pk} basket-1"):
-        answer = send(api, "POST", ORDERS, wish())
+        answer = send(api, "POST", ORDERS, order_body())
 
     assert snapshot() == before
     assert problem_of(answer)["code"] == "request_in_progress"
@@ -122,9 +124,9 @@ def test_row_57_rejects_a_request_that_is_in_progress(api):
 
 
 def test_row_58_separates_the_keys_of_customers(api):
-    of_ada = send(api, "POST", ORDERS, wish()).json()
+    of_ada = send(api, "POST", ORDERS, order_body()).json()
 
-    of_bob = send(api_of("bob"), "POST", ORDERS, wish(note="mine"), Idempotency_Key="basket-1")
+    of_bob = send(api_of("bob"), "POST", ORDERS, order_body(note="mine"), Idempotency_Key="basket-1")
 
     assert of_bob.status_code == 201
     assert "Idempotent-Replayed" not in of_bob.headers

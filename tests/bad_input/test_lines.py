@@ -3,7 +3,7 @@ Rows 18 to 38: invalid lines of an order.
 """
 
 from tests.bad_input.rows import rows
-from tests.bad_input.scene import LINE, ORDERS, Literal, wish, wish_line
+from tests.bad_input.scene import LINE, ORDERS, Literal, order_body, order_with_line
 from tests.refusals import assert_fault, refused, send
 
 QUANTITIES = [
@@ -21,14 +21,14 @@ QUANTITIES = [
 
 @rows("quantity", *QUANTITIES)
 def test_rejects_the_quantity(api, quantity):
-    problem = refused(api, "POST", ORDERS, wish_line(quantity=quantity))
+    problem = refused(api, "POST", ORDERS, order_with_line(quantity=quantity))
 
     assert_fault(problem, "invalid_quantity", "#/lines/1/quantity")
 
 
 @rows("quantity", (27, 1_001), (27, 2**31 - 1))
 def test_rejects_the_large_quantity(api, quantity):
-    problem = refused(api, "POST", ORDERS, wish_line(quantity=quantity))
+    problem = refused(api, "POST", ORDERS, order_with_line(quantity=quantity))
 
     assert_fault(problem, "quantity_too_large", "#/lines/1/quantity")
 
@@ -51,31 +51,31 @@ def test_rejects_the_large_quantity(api, quantity):
     (32, [LINE, {"sku": "PALACE-0", "quantity": 1}], "total_too_large"),
 )
 def test_rejects_the_lines(api, lines, code):
-    problem = refused(api, "POST", ORDERS, wish(lines=lines))
+    problem = refused(api, "POST", ORDERS, order_body(lines=lines))
 
     assert_fault(problem, code, "#/lines")
 
 
 @rows("line", (28, None), (28, 1), (28, "RED-CHAIR"), (28, []), (28, [LINE]))
 def test_rejects_the_line(api, line):
-    problem = refused(api, "POST", ORDERS, wish(lines=[LINE, line]))
+    problem = refused(api, "POST", ORDERS, order_body(lines=[LINE, line]))
 
     assert_fault(problem, "invalid_lines", "#/lines/1")
 
 
 def test_row_30_does_not_read_ten_thousand_lines(api):
-    assert refused(api, "POST", ORDERS, wish(lines=[LINE] * 10_000))["code"] == "body_too_large"
+    assert refused(api, "POST", ORDERS, order_body(lines=[LINE] * 10_000))["code"] == "body_too_large"
 
 
 def test_row_31_merges_lines_of_one_sku(api):
-    answer = send(api, "POST", ORDERS, wish(lines=[LINE, LINE], expected_total=18_000))
+    answer = send(api, "POST", ORDERS, order_body(lines=[LINE, LINE], expected_total=18_000))
 
     assert answer.status_code == 201
     assert [line["quantity"] for line in answer.json()["lines"]] == [4]
 
 
 def test_row_31_limits_the_quantity_of_merged_lines(api):
-    problem = refused(api, "POST", ORDERS, wish(lines=[{**LINE, "quantity": 600}] * 2, expected_total=5_400_000))
+    problem = refused(api, "POST", ORDERS, order_body(lines=[{**LINE, "quantity": 600}] * 2, expected_total=5_400_000))
 
     assert_fault(problem, "quantity_too_large", "#/lines/1/quantity")
 
@@ -114,7 +114,7 @@ def test_row_31_limits_the_quantity_of_merged_lines(api):
     (42, "<script>", "invalid_sku"),
 )
 def test_rejects_the_sku(api, sku, code):
-    problem = refused(api, "POST", ORDERS, wish_line(sku=sku))
+    problem = refused(api, "POST", ORDERS, order_with_line(sku=sku))
 
     assert_fault(problem, code, "#/lines/1/sku")
 
@@ -122,7 +122,7 @@ def test_rejects_the_sku(api, sku, code):
 def test_row_26_names_every_invalid_line(api):
     lines = [{"sku": "RED-CHAIR", "quantity": 0}, LINE, {"sku": "", "quantity": 1.5}]
 
-    problem = refused(api, "POST", ORDERS, wish(lines=lines))
+    problem = refused(api, "POST", ORDERS, order_body(lines=lines))
 
     assert [(fault["code"], fault["pointer"]) for fault in problem["errors"]] == [
         ("invalid_quantity", "#/lines/0/quantity"),

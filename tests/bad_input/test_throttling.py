@@ -5,7 +5,7 @@ Rows 78 and 79: more requests, or more failed logins, than a rate limit allows.
 import pytest
 from django.test import Client
 
-from tests.bad_input.scene import LOGIN, ORDERS, TOKENS, login, wish
+from tests.bad_input.scene import LOGIN, ORDERS, TOKENS, login, order_body
 from tests.refusals import problem_of, refused, send
 
 MINUTE = 60
@@ -32,9 +32,9 @@ def test_row_78_limits_the_requests_of_an_address_that_cannot_be_forged(limits, 
 def test_row_78_limits_the_requests_of_an_account(api, limits):
     limits(account_per_minute=2)
     for number in range(2):
-        assert send(api, "POST", ORDERS, wish(), Idempotency_Key=f"basket-{number}").status_code == 201
+        assert send(api, "POST", ORDERS, order_body(), Idempotency_Key=f"basket-{number}").status_code == 201
 
-    assert refused(api, "POST", ORDERS, wish(), Idempotency_Key="basket-2")["code"] == "throttled"
+    assert refused(api, "POST", ORDERS, order_body(), Idempotency_Key="basket-2")["code"] == "throttled"
 
 
 @pytest.mark.parametrize("forged", [{}, {"X_Forwarded_For": "192.0.2.{number}"}])

@@ -7,14 +7,14 @@ import string
 
 from orders.models import Order, Product
 from tests.bad_input.rows import rows
-from tests.bad_input.scene import KEYS, ORDERS, TOKENS, Literal, key, login, wish, wish_line
+from tests.bad_input.scene import KEYS, ORDERS, TOKENS, Literal, key, login, order_body, order_with_line
 from tests.refusals import assert_fault, refused, send
 
 
 @rows("text", (39, "RED\0CHAIR"), (40, "\ud800"), (40, "\udc00\ud800"))
 def test_rejects_in_any_text(api, text):
     names = ["note", "email", "phone", "payment_method", "currency", "unheard_of", text]
-    bodies = [wish_line(sku=text), *(wish(**{name: text}) for name in names)]
+    bodies = [order_with_line(sku=text), *(order_body(**{name: text}) for name in names)]
 
     assert {refused(api, "POST", ORDERS, body)["code"] for body in bodies} == {"invalid_characters"}
 
@@ -28,7 +28,7 @@ def test_rejects_in_any_text(api, text):
     (42, string.printable),
 )
 def test_stores_the_note_unchanged(api, note):
-    answer = send(api, "POST", ORDERS, wish(note=note))
+    answer = send(api, "POST", ORDERS, order_body(note=note))
 
     assert answer.status_code == 201
     assert answer.json()["note"] == note
@@ -115,7 +115,7 @@ def test_stores_the_note_unchanged(api, note):
     *[(42, "note", value, "invalid_note") for value in ("n" * 501, "😀" * 501, 5, None, [], {}, False)],
 )
 def test_rejects(api, name, value, code):
-    problem = refused(api, "POST", ORDERS, wish(**{name: value}))
+    problem = refused(api, "POST", ORDERS, order_body(**{name: value}))
 
     assert_fault(problem, code, f"#/{name}")
 
@@ -129,7 +129,12 @@ FORBIDDEN = {
 
 @rows("name", *[(row, name) for row, names in FORBIDDEN.items() for name in names])
 def test_rejects_the_unknown_field(api, name):
-    places = [(ORDERS, wish, "#/"), (ORDERS, wish_line, "#/lines/1/"), (TOKENS, login, "#/"), (KEYS, key, "#/")]
+    places = [
+        (ORDERS, order_body, "#/"),
+        (ORDERS, order_with_line, "#/lines/1/"),
+        (TOKENS, login, "#/"),
+        (KEYS, key, "#/"),
+    ]
 
     for path, write, at in places:
         assert_fault(refused(api, "POST", path, write(**{name: 1})), "unknown_field", at + name)
@@ -148,7 +153,7 @@ def test_rejects_the_unknown_field(api, name):
     (46, "constructor", "#/constructor"),
 )
 def test_points_to(api, name, pointer):
-    assert_fault(refused(api, "POST", ORDERS, wish(**{name: 1})), "unknown_field", pointer)
+    assert_fault(refused(api, "POST", ORDERS, order_body(**{name: 1})), "unknown_field", pointer)
 
 
 def test_row_46_names_at_most_a_hundred_fields(api):
@@ -173,22 +178,22 @@ def test_row_46_names_at_most_a_hundred_fields(api):
     ],
 )
 def test_calls_no_url(api, url):
-    assert_fault(refused(api, "POST", ORDERS, wish(callback_url=url)), "unknown_field", "#/callback_url")
+    assert_fault(refused(api, "POST", ORDERS, order_body(callback_url=url)), "unknown_field", "#/callback_url")
 
 
 @rows("total", (48, 0), (48, 8_999), (48, 9_001), (48, 2**53), (48, 10**18 - 1))
 def test_rejects_the_total(api, total):
-    assert_fault(refused(api, "POST", ORDERS, wish(expected_total=total)), "price_changed", "#/expected_total")
+    assert_fault(refused(api, "POST", ORDERS, order_body(expected_total=total)), "price_changed", "#/expected_total")
 
 
 def test_row_48_compares_with_the_current_price(api):
     Product.objects.filter(sku="RED-CHAIR").update(price=4_501)
 
-    assert_fault(refused(api, "POST", ORDERS, wish()), "price_changed", "#/expected_total")
+    assert_fault(refused(api, "POST", ORDERS, order_body()), "price_changed", "#/expected_total")
 
 
 def test_row_49_names_the_currency_before_the_price(api):
-    problem = refused(api, "POST", ORDERS, wish(currency="USD", expected_total=1))
+    problem = refused(api, "POST", ORDERS, order_body(currency="USD", expected_total=1))
 
     assert [(fault["code"], fault["pointer"]) for fault in problem["errors"]] == [
         ("currency_mismatch", "#/currency"),

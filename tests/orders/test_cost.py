@@ -2,7 +2,7 @@ import pytest
 
 from tests.factories import api_of, make_customer, make_product
 from tests.outbox import counting_statements
-from tests.signing import ORDERS, SENT, WISH, send, signer_of
+from tests.signing import ORDER_BODY, ORDERS, SENT, send, signer_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -14,7 +14,7 @@ class TestPlace:
         All of them, those after the commit included, but for the words that begin and end a transaction.
         """
         make_product(sku="RED-CHAIR", price=4_500)
-        headers = signer_of(make_customer(), headers=SENT).sign("POST", ORDERS, WISH) if is_signed else SENT
+        headers = signer_of(make_customer(), headers=SENT).sign("POST", ORDERS, ORDER_BODY) if is_signed else SENT
         api = api_of("ada")
 
         with counting_statements() as statements:

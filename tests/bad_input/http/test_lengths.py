@@ -7,12 +7,12 @@ import pytest
 from shop.http.error_codes import CATALOGUE
 from tests.bad_input.http.server import Server, request
 from tests.bad_input.rows import rows
-from tests.bad_input.scene import ORDERS, wish
+from tests.bad_input.scene import ORDERS, order_body
 from tests.snapshot import snapshot
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-BODY = wish()
+BODY = order_body()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from tests.bad_input.http.impatient_worker import ImpatientWorker
 from tests.bad_input.http.server import Client, Server, request
-from tests.bad_input.scene import API, ORDERS, wish
+from tests.bad_input.scene import API, ORDERS, order_body
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,7 +57,7 @@ def test_row_76_slow_clients_delay_no_other_and_are_disconnected(server: Server,
 
 
 def test_row_76_a_slow_order_within_the_limit_is_accepted(server: Server, token):
-    body = wish()
+    body = order_body()
     head = request(
         "POST",
         ORDERS,

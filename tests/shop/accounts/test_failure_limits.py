@@ -61,7 +61,7 @@ class TestFailedLogins:
     def test_are_counted_for_an_unknown_username_too(self, limits):
         limits(failed_logins_per_quarter_hour=2)
 
-        assert [ask_for_a_token("nobody").status_code for _ in range(3)] == [401, 401, 429]
+        assert [ask_for_a_token("mallory").status_code for _ in range(3)] == [401, 401, 429]
 
     def test_are_the_only_logins_counted(self, ada, limits):
         limits(failed_logins_per_quarter_hour=2, failures_per_minute=2)

@@ -85,10 +85,10 @@ class TestShopPages:
 
     def test_have_delete_buttons_in_a_list(self, ada):
         log_in(ada, "three red chairs")
-        wish = {"username": "ada", "password": "three red chairs", "name": "my kettle"}
-        made = ada.post("/api/v1/tokens/", wish, content_type="application/json").json()
+        body = {"username": "ada", "password": "three red chairs", "name": "my kettle"}
+        token = ada.post("/api/v1/tokens/", body, content_type="application/json").json()
 
         text = ada.get("/api/v1/tokens/", headers=HTML).content.decode()
 
-        assert f'data-method="DELETE" action="/api/v1/tokens/{made["id"]}/"' in text
-        assert made["token"] not in text
+        assert f'data-method="DELETE" action="/api/v1/tokens/{token["id"]}/"' in text
+        assert token["token"] not in text

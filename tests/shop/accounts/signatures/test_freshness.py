@@ -6,7 +6,7 @@ from django.utils import timezone
 from orders.models import Order
 from shop.accounts.models import Nonce, SigningKey
 from tests.bad_input.rows import rows
-from tests.signing import ORDERS, SENT, WISH, code, is_rejected, send, signer_of
+from tests.signing import ORDER_BODY, ORDERS, SENT, code, is_rejected, send, signer_of
 
 pytestmark = pytest.mark.django_db
 
@@ -18,13 +18,13 @@ class TestCreated:
     def test_may_be_off_by_five_minutes(self, api, signer, seconds):
         now = timezone.now() + timedelta(seconds=seconds)
 
-        assert send(api, signer.sign("POST", ORDERS, WISH, now=now)).status_code == 201
+        assert send(api, signer.sign("POST", ORDERS, ORDER_BODY, now=now)).status_code == 201
 
     @rows("seconds", (66, -302), (66, 302), (66, -86_400), (66, 86_400 * 365))
     def test_may_not_be_off_by_more(self, api, signer, seconds):
         now = timezone.now() + timedelta(seconds=seconds)
 
-        assert code(send(api, signer.sign("POST", ORDERS, WISH, now=now))) == STALE
+        assert code(send(api, signer.sign("POST", ORDERS, ORDER_BODY, now=now))) == STALE
         assert not Order.objects.exists()
 
     @rows(
@@ -37,7 +37,7 @@ class TestCreated:
     )
     def test_must_be_in_whole_seconds_and_signed(self, api, signer, created):
         now = int(timezone.now().timestamp())
-        headers = signer.sign("POST", ORDERS, WISH)
+        headers = signer.sign("POST", ORDERS, ORDER_BODY)
         before, _, rest = headers["Signature-Input"].partition(";created=")
         value = created.format(now=now, early=now - 302, late=now + 302)
         headers["Signature-Input"] = f"{before};created={value};{rest.partition(';')[2]}"
@@ -48,14 +48,14 @@ class TestCreated:
         assert not Order.objects.exists()
 
     def test_may_not_be_after_expires(self, api, signer):
-        headers = signer.sign("POST", ORDERS, WISH, expires=timezone.now() - timedelta(seconds=2))
+        headers = signer.sign("POST", ORDERS, ORDER_BODY, expires=timezone.now() - timedelta(seconds=2))
 
         assert code(send(api, headers)) == STALE
 
 
 class TestNonce:
     def test_row_67_is_valid_once(self, api, signer):
-        headers = signer.sign("POST", ORDERS, WISH)
+        headers = signer.sign("POST", ORDERS, ORDER_BODY)
         first = send(api, headers)
 
         again = send(api, headers)
@@ -64,7 +64,7 @@ class TestNonce:
         assert Order.objects.count() == Nonce.objects.count() == 1
 
     def test_is_new_when_a_request_is_repeated(self, api, signer):
-        first, again = [send(api, signer.sign("POST", ORDERS, WISH)) for _ in range(2)]
+        first, again = [send(api, signer.sign("POST", ORDERS, ORDER_BODY)) for _ in range(2)]
 
         assert (first.status_code, again.status_code, again.headers["Idempotent-Replayed"]) == (201, 201, "true")
         assert again.content == first.content
@@ -73,20 +73,20 @@ class TestNonce:
     def test_belongs_to_its_key(self, api, ada):
         signers = [signer_of(ada, algorithm, headers=SENT) for algorithm in ("hmac-sha256", "ed25519")]
 
-        answers = [send(api, signer.sign("POST", ORDERS, WISH, nonce="n")) for signer in signers]
+        answers = [send(api, signer.sign("POST", ORDERS, ORDER_BODY, nonce="n")) for signer in signers]
 
         assert [answer.status_code for answer in answers] == [201, 201]
 
     def test_is_not_consumed_by_an_invalid_signature(self, api, signer):
-        headers = signer.sign("POST", ORDERS, WISH)
+        headers = signer.sign("POST", ORDERS, ORDER_BODY)
 
-        assert is_rejected(send(api, headers, body=WISH + b" "))
+        assert is_rejected(send(api, headers, body=ORDER_BODY + b" "))
         assert not Nonce.objects.exists()
         assert send(api, headers).status_code == 201
 
     @pytest.mark.parametrize("nonce", [None, "n" * 129, "two words"])
     def test_is_required(self, api, signer, nonce):
-        assert is_rejected(send(api, signer.sign("POST", ORDERS, WISH, nonce=nonce)))
+        assert is_rejected(send(api, signer.sign("POST", ORDERS, ORDER_BODY, nonce=nonce)))
 
     def test_is_pruned_when_its_signature_is_too_old_to_be_replayed(self, ada):
         now = timezone.now()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shop.accounts.models import SigningKey
 from tests.bad_input.rows import rows
 from tests.factories import api_of
-from tests.signing import ORDERS, SENT, WISH, code, is_rejected, send, signer_of
+from tests.signing import ORDER_BODY, ORDERS, SENT, code, is_rejected, send, signer_of
 
 pytestmark = pytest.mark.django_db
 
@@ -69,26 +69,26 @@ class TestRejects:
     @rows("change", *[(64, change) for change in CHANGES])
     @pytest.mark.parametrize("name", ["Signature", "Signature-Input"])
     def test_a_changed_header(self, api, signer, name, change):
-        headers = signer.sign("POST", ORDERS, WISH)
+        headers = signer.sign("POST", ORDERS, ORDER_BODY)
 
         assert is_rejected(send(api, headers | {name: change(headers[name])}))
 
     def test_two_signatures(self, api, signer):
-        first, second = signer.sign("POST", ORDERS, WISH), signer.sign("POST", ORDERS, WISH, label="sig2")
+        first, second = signer.sign("POST", ORDERS, ORDER_BODY), signer.sign("POST", ORDERS, ORDER_BODY, label="sig2")
         both = {name: f"{first[name]}, {second[name]}" for name in ("Signature", "Signature-Input")}
 
         assert is_rejected(send(api, first | both))
 
     @pytest.mark.parametrize("name", ["Signature", "Signature-Input", "Content-Digest"])
     def test_a_missing_header(self, api, signer, name):
-        headers = signer.sign("POST", ORDERS, WISH)
+        headers = signer.sign("POST", ORDERS, ORDER_BODY)
         del headers[name]
 
         assert is_rejected(send(api, headers))
 
     @rows("bit", (64, 0), (64, 7), (64, 100), (64, 255))
     def test_a_flipped_bit(self, api, signer, bit):
-        headers = signer.sign("POST", ORDERS, WISH)
+        headers = signer.sign("POST", ORDERS, ORDER_BODY)
         raw = bytearray(b64decode(headers["Signature"][6:-1]))
         raw[bit // 8] ^= 1 << bit % 8
 
@@ -121,7 +121,7 @@ class TestRejects:
         ],
     )
     def test_a_parameter(self, api, signer, parameter):
-        headers = signer.sign("POST", ORDERS, WISH)
+        headers = signer.sign("POST", ORDERS, ORDER_BODY)
 
         assert is_rejected(send(api, headers | {"Signature-Input": f"{headers['Signature-Input']};{parameter}"}))
 
@@ -130,7 +130,7 @@ class TestRejects:
         ['"@status"', '"@target-uri";req', '"content-type";sf', '"x"', '"@query-param";name="é"', "1", '"@path"'],
     )
     def test_a_component(self, api, signer, component):
-        headers = signer.sign("POST", ORDERS, WISH)
+        headers = signer.sign("POST", ORDERS, ORDER_BODY)
         covered = headers["Signature-Input"].replace('"@method"', f'"@method" {component}')
 
         assert is_rejected(send(api, headers | {"Signature-Input": covered.encode().decode("latin-1")}))
@@ -143,7 +143,7 @@ class TestRejects:
         put=st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=20),
     )
     def test_any_garbled_header_without_a_server_error(self, ada, name, at, cut, put):
-        headers = signer_of(ada, headers=SENT).sign("POST", ORDERS, WISH)
+        headers = signer_of(ada, headers=SENT).sign("POST", ORDERS, ORDER_BODY)
         original = headers.get(name, f"Token {'0' * 64}")
         garbled = original[:at] + put + original[at + cut :]
 
@@ -167,7 +167,7 @@ class TestRejects:
     def test_with_the_reason_in_the_log_only(self, api, signer, caplog):
         caplog.set_level(logging.INFO, "shop.accounts.signatures")
 
-        send(api, signer.sign("POST", ORDERS, WISH), body=WISH + b" ")
+        send(api, signer.sign("POST", ORDERS, ORDER_BODY), body=ORDER_BODY + b" ")
 
         assert [record.message for record in caplog.records if record.name == "shop.accounts.signatures"] == [
             "A signature was rejected: Content-Digest does not match the message body"

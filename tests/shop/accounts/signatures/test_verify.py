@@ -7,7 +7,7 @@ from rest_framework.test import APIClient
 from orders.models import Order
 from shop.accounts.models import Account
 from tests.outbox import counting_statements
-from tests.signing import COVERED_BY_DEFAULT, ORDERS, SENT, WISH, code, is_rejected, send, signer_of
+from tests.signing import COVERED_BY_DEFAULT, ORDER_BODY, ORDERS, SENT, code, is_rejected, send, signer_of
 
 pytestmark = pytest.mark.django_db
 
@@ -17,7 +17,7 @@ COMPONENTS = [*COVERED_BY_DEFAULT, "content-type", "content-digest", "idempotenc
 
 class TestVerify:
     def test_accepts_a_valid_signature(self, api, signer):
-        assert send(api, signer.sign("POST", ORDERS, WISH)).status_code == 201
+        assert send(api, signer.sign("POST", ORDERS, ORDER_BODY)).status_code == 201
 
     @pytest.mark.parametrize("query", ["", "?", "?status=placed", "?search=%C3%A9+x%20y&search=%2F~*'()"])
     def test_accepts_a_request_without_a_body(self, api, ada, query):
@@ -36,7 +36,7 @@ class TestVerify:
     def test_accepts_more_components_than_required(self, api, ada):
         signer = signer_of(ada, headers=SENT | {"Date": "Mon, 23 Nov 2026 10:00:00 GMT"})
 
-        assert send(api, signer.sign("POST", ORDERS, WISH)).status_code == 201
+        assert send(api, signer.sign("POST", ORDERS, ORDER_BODY)).status_code == 201
 
     def test_requires_no_signature_by_default(self, api, ada):
         Account.objects.create(user=ada)
@@ -49,7 +49,7 @@ class TestVerify:
         assert code(send(api, SENT)) == (401, "signature_required")
         assert code(api.get(ORDERS)) == (401, "signature_required")
         assert not Order.objects.exists()
-        assert send(api, signer_of(ada, headers=SENT).sign("POST", ORDERS, WISH)).status_code == 201
+        assert send(api, signer_of(ada, headers=SENT).sign("POST", ORDERS, ORDER_BODY)).status_code == 201
 
     def test_requires_none_of_a_session(self, ada):
         Account.objects.create(user=ada, must_sign=True)
@@ -62,7 +62,7 @@ class TestVerify:
         browser = APIClient()
         browser.force_login(ada)
 
-        answer = send(browser, signer.sign("POST", ORDERS, WISH))
+        answer = send(browser, signer.sign("POST", ORDERS, ORDER_BODY))
 
         assert code(answer) == (401, "not_authenticated")
         assert not Order.objects.exists()
@@ -93,13 +93,13 @@ class TestSignedRequest:
             {"address": "/api/v1/products/"},
             {"address": "/api/v1/signing-keys/"},
             {"address": f"{ORDERS}{uuid4()}/cancel/"},
-            {"body": WISH.replace(b'"quantity": 1', b'"quantity": 2')},
-            {"body": WISH + b" "},
+            {"body": ORDER_BODY.replace(b'"quantity": 1', b'"quantity": 2')},
+            {"body": ORDER_BODY + b" "},
             {"body": b""},
         ],
     )
     def test_cannot_change(self, api, signer, change):
-        assert is_rejected(send(api, signer.sign("POST", ORDERS, WISH), **change))
+        assert is_rejected(send(api, signer.sign("POST", ORDERS, ORDER_BODY), **change))
 
     @pytest.mark.parametrize(
         "change",
@@ -115,13 +115,13 @@ class TestSignedRequest:
     def test_cannot_change_its_headers(self, api, signer, change, settings):
         settings.ALLOWED_HOSTS = ["*"]
 
-        assert is_rejected(send(api, signer.sign("POST", ORDERS, WISH) | change))
+        assert is_rejected(send(api, signer.sign("POST", ORDERS, ORDER_BODY) | change))
 
     @pytest.mark.parametrize("missing", COMPONENTS)
     def test_must_be_covered_in_each_component(self, api, signer, missing):
         covered = [component for component in COMPONENTS if component != missing]
         # The library always covers the digest of a body that it knows.
-        body = b"" if missing == "content-digest" else WISH
+        body = b"" if missing == "content-digest" else ORDER_BODY
 
         assert is_rejected(send(api, signer.sign("POST", ORDERS, body, covered=covered)))
 
@@ -131,10 +131,10 @@ class TestSignedRequest:
         assert is_rejected(api.get(ORDERS, headers=signed, QUERY_STRING="status=\xe9"))
 
     def test_has_no_idempotency_key_that_was_not_signed(self, api, ada):
-        headers = signer_of(ada, headers={"Content-Type": "application/json"}).sign("POST", ORDERS, WISH)
+        headers = signer_of(ada, headers={"Content-Type": "application/json"}).sign("POST", ORDERS, ORDER_BODY)
 
         assert is_rejected(send(api, headers | {"Idempotency-Key": "of-the-attacker"}))
 
     @pytest.mark.parametrize("tag", [None, "", "other-api"])
     def test_is_tagged_for_this_api(self, api, ada, tag):
-        assert is_rejected(send(api, signer_of(ada, headers=SENT, tag=tag).sign("POST", ORDERS, WISH)))
+        assert is_rejected(send(api, signer_of(ada, headers=SENT, tag=tag).sign("POST", ORDERS, ORDER_BODY)))
