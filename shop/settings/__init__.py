@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from shop.settings import api
+from shop.settings import api, storage
 from shop.settings.environment import Environment
 from shop.settings.groups import (
     INSECURE_WEBHOOK_SECRET,
@@ -29,7 +29,7 @@ env.read_env(BASE_DIR / ".env")
 DEBUG = env.bool("DEBUG", default=True)
 
 DATABASE = env.database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'shop.sqlite3'}")
-SQLITE = DATABASE["ENGINE"] == "django.db.backends.sqlite3"
+SQLITE = storage.is_sqlite(DATABASE)
 
 # --- The shop ---
 
@@ -163,42 +163,9 @@ USE_TZ = True
 
 # --- Database and cache ---
 
-DATABASE_OPTIONS = (
-    {
-        # IMMEDIATE: a transaction that begins with a read and then writes would fail at once with "database is locked",
-        # whatever the timeout. FULL: an accepted order survives a power cut.
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
-    }
-    if SQLITE
-    # Ends the transaction of a frozen worker, and so its row locks, when its lease ends.
-    else {"options": f"-c idle_in_transaction_session_timeout={MESSAGING.lease_seconds * 1000}"}
-)
-
-DATABASES = {
-    "default": DATABASE
-    | {
-        "CONN_MAX_AGE": None,
-        "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": DATABASE_OPTIONS | DATABASE.get("OPTIONS", {}),
-        # A file, because connections to a database in memory do not lock each other out.
-        "TEST": {"NAME": f"{DATABASE['NAME']}.test.sqlite3"} if SQLITE else {},
-    }
-}
-
+DATABASES = {"default": storage.database(DATABASE, lease_seconds=MESSAGING.lease_seconds)}
 REDIS_URL = env("REDIS_URL", default="")
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
-        # Every request uses the cache, so it must fail fast.
-        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
-    }
-    if REDIS_URL
-    # Rate limits use a key per address, and an attacker may use many addresses.
-    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}
-}
+CACHES = {"default": storage.cache(REDIS_URL)}
 
 # --- Workers ---
 

@@ -1,0 +1,53 @@
+"""
+The database and the cache: what the shop adds to their URLs.
+"""
+
+from typing import Any
+
+
+def is_sqlite(database: dict[str, Any]) -> bool:
+    """
+    Return whether a value of DATABASES is an SQLite database.
+    """
+    return bool(database["ENGINE"] == "django.db.backends.sqlite3")
+
+
+def database(parsed: dict[str, Any], *, lease_seconds: int) -> dict[str, Any]:
+    """
+    Return a parsed database URL with the options that transactions of the shop need.
+    """
+    options = (
+        {
+            # IMMEDIATE: a transaction that begins with a read and then writes would fail at once with "database is
+            # locked", whatever the timeout. FULL: an accepted order survives a power cut.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        }
+        if is_sqlite(parsed)
+        # Ends the transaction of a frozen worker, and so its row locks, when its lease ends.
+        else {"options": f"-c idle_in_transaction_session_timeout={lease_seconds * 1000}"}
+    )
+    return parsed | {
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": options | parsed.get("OPTIONS", {}),
+        # A file, because connections to a database in memory do not lock each other out.
+        "TEST": {"NAME": f"{parsed['NAME']}.test.sqlite3"} if is_sqlite(parsed) else {},
+    }
+
+
+def cache(redis_url: str) -> dict[str, Any]:
+    """
+    Return the cache at a Redis URL, or one in the memory of each process.
+    """
+    if not redis_url:
+        # Rate limits use a key per address, and an attacker may use many addresses.
+        options = {"MAX_ENTRIES": 100_000}
+        return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": options}
+    return {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": redis_url,
+        # Every request uses the cache, so it must fail fast.
+        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+    }
