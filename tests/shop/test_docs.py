@@ -19,7 +19,9 @@ from payments.models import PaymentIntent, Refund
 
 ROOT = settings.BASE_DIR
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "shop/samples/README.md"])
-PRESENT_PAGES = [page for page in PAGES if page.name != "CHANGELOG.md"]
+HISTORY = {"CHANGELOG.md", "decisions"}
+"""Pages that may name files of the past, or of alternatives."""
+PRESENT_PAGES = [page for page in PAGES if not HISTORY & {page.name, page.parent.name}]
 README_LINES = 200
 FILE = re.compile(r"[\w.-]+(/[\w.-]+)+/?|[\w-]+\.(py|md|toml|txt|lock|yaml)")
 OUR_FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir()} - {".venv", "staticfiles"}
