@@ -3,6 +3,7 @@ What README.md and docs state about the code is true.
 """
 
 import re
+import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -149,6 +150,30 @@ def test_architecture_draws_every_transition(heading, model):
     drawn = set(re.findall(r"^ +(\w+) --> (\w+)", diagram, re.MULTILINE))
 
     assert drawn == {(source, target) for source, targets in model.TRANSITIONS.items() for target in targets}
+
+
+@pytest.mark.parametrize(
+    ("introduction", "contract"),
+    [
+        ("The project:", "The project"),
+        ("A context:", "A context"),
+        ("Payments:", "Payments: from"),
+        ("Messaging:", "Messaging"),
+        ("`shop.http`:", "The web floor"),
+    ],
+)
+def test_architecture_lists_the_layers_of_each_contract(introduction, contract):
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = next(found["layers"] for found in contracts if found["name"].startswith(contract))
+    _, _, after_introduction = (
+        (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition(f"\n{introduction}\n")
+    )
+
+    listed = after_introduction.split("```")[1].strip().splitlines()
+
+    assert listed == [re.sub(r"payments\.|[()]", "", layer) for layer in layers]
 
 
 def test_architecture_names_every_class_that_settings_wire():
