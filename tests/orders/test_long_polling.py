@@ -1,8 +1,10 @@
 import time
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import pytest
+from django.http import HttpResponse
 from django.utils import timezone
 
 from orders import long_polling, services
@@ -12,7 +14,7 @@ from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-KNOWN = 'W/"placed-0"'
+PLACED, CONFIRMED = 'W/"placed-0"', 'W/"confirmed-0"'
 
 
 @pytest.fixture
@@ -21,89 +23,100 @@ def order() -> Order:
     return place_order()
 
 
-def look(order: Order, api=None, **headers: str):
-    return (api or api_of("ada")).get(
-        f"/api/v1/orders/{order.pk}/", headers={name.replace("_", "-"): value for name, value in headers.items()}
-    )
+def get(order: Order, **headers: str) -> HttpResponse:
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return api_of("ada").get(f"/api/v1/orders/{order.pk}/", headers=headers)
 
 
-def seconds_of(call) -> tuple[float, object]:
+@dataclass
+class Timed:
+    seconds: float
+    response: HttpResponse
+
+
+def timed_get(order: Order, prefer: str) -> Timed:
+    """
+    Request an order that is known to be placed.
+    """
     began = time.monotonic()
-    answer = call()
-    return time.monotonic() - began, answer
+    response = get(order, If_None_Match=PLACED, Prefer=prefer)
+    return Timed(time.monotonic() - began, response)
+
+
+@contextmanager
+def all_waiters_busy(number: int) -> Iterator[None]:
+    for _ in range(number):
+        long_polling._waiters.acquire()
+    try:
+        yield
+    finally:
+        for _ in range(number):
+            long_polling._waiters.release()
 
 
 class TestETag:
     def test_names_the_state_of_the_order(self, order):
-        answer = look(order)
+        response = get(order)
 
-        assert answer.headers["ETag"] == KNOWN
-        assert answer.headers["Cache-Control"] == "private, no-cache"
+        assert response.headers["ETag"] == PLACED
+        assert response.headers["Cache-Control"] == "private, no-cache"
 
-    def test_spares_the_body_to_who_knows_it(self, order):
-        answer = look(order, If_None_Match=f'"other", {KNOWN}')
+    def test_saves_the_body_if_it_matches(self, order):
+        response = get(order, If_None_Match=f'"other", {PLACED}')
 
-        assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", KNOWN)
+        assert (response.status_code, response.content, response.headers["ETag"]) == (304, b"", PLACED)
 
-    def test_is_another_after_each_step(self, order, drain):
+    def test_changes_with_each_step(self, order, drain):
         drain()
 
-        answer = look(order, If_None_Match=KNOWN)
+        response = get(order, If_None_Match=PLACED)
 
-        assert (answer.status_code, answer.json()["status"], answer.headers["ETag"]) == (
-            200,
-            "confirmed",
-            'W/"confirmed-0"',
+        assert (response.status_code, response.json()["status"]) == (200, "confirmed")
+        assert response.headers["ETag"] == CONFIRMED
+
+
+class TestWait:
+    def test_ends_as_soon_as_the_order_changes(self, order):
+        poll, _ = at_once(
+            lambda: timed_get(order, "respond-async, wait=20"),
+            lambda: services.cancel_order(str(order.pk), reason="by_operator", now=timezone.now()),
         )
 
+        assert (poll.response.status_code, poll.response.json()["status"]) == (200, "cancelled")
+        assert poll.seconds < 10
 
-class TestFollow:
-    def test_is_answered_as_soon_as_there_is_news(self, order):
-        api, waiting = api_of("ada"), partial(look, order, If_None_Match=KNOWN, Prefer="respond-async, wait=20")
+    def test_ends_after_the_requested_time_without_a_change(self, order):
+        poll = timed_get(order, "wait=1")
 
-        (spent, answer), _ = at_once(
-            partial(seconds_of, partial(waiting, api)),
-            partial(services.cancel_order, str(order.pk), reason="by_operator", now=timezone.now()),
-        )
+        assert (poll.response.status_code, poll.response.headers["Preference-Applied"]) == (304, "wait=1")
+        assert poll.seconds >= 1
 
-        assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
-        assert spent < 10
-
-    def test_is_answered_in_the_end_though_there_is_no_news(self, order):
-        spent, answer = seconds_of(partial(look, order, If_None_Match=KNOWN, Prefer="wait=1"))
-
-        assert (answer.status_code, answer.headers["Preference-Applied"]) == (304, "wait=1")
-        assert spent >= 1
-
-    def test_waits_no_longer_than_the_shop_wants(self, order, settings):
+    def test_is_limited_by_the_setting(self, order, settings):
         settings.ORDERS = replace(settings.ORDERS, follow_seconds=1)
 
-        assert look(order, If_None_Match=KNOWN, Prefer="wait=9999").headers["Preference-Applied"] == "wait=1"
+        assert timed_get(order, "wait=9999").response.headers["Preference-Applied"] == "wait=1"
 
+
+class TestNoWait:
     @pytest.mark.parametrize("prefer", ["wait", "wait=", "wait=-1", "wait=99999", "wait=1e3", "await=9"])
-    def test_is_answered_at_once_when_it_does_not_ask_to_wait(self, order, prefer):
-        answer = look(order, If_None_Match=KNOWN, Prefer=prefer)
+    def test_without_a_valid_preference(self, order, prefer):
+        response = get(order, If_None_Match=PLACED, Prefer=prefer)
 
-        assert (answer.status_code, "Preference-Applied" in answer.headers) == (304, False)
+        assert (response.status_code, "Preference-Applied" in response.headers) == (304, False)
 
-    @pytest.mark.parametrize("known", ['W/"confirmed-0"', "", "*"])
-    def test_is_answered_at_once_when_it_does_not_know_the_state(self, order, known):
-        assert "Preference-Applied" not in look(order, If_None_Match=known, Prefer="wait=20").headers
+    @pytest.mark.parametrize("etag", [CONFIRMED, "", "*"])
+    def test_without_the_current_etag(self, order, etag):
+        assert "Preference-Applied" not in get(order, If_None_Match=etag, Prefer="wait=20").headers
 
-    def test_is_answered_at_once_when_the_order_is_final(self, order, drain):
+    def test_for_a_final_order(self, order, drain):
         drain()
 
-        answer = look(order, If_None_Match='W/"confirmed-0"', Prefer="wait=20")
+        response = get(order, If_None_Match=CONFIRMED, Prefer="wait=20")
 
-        assert (answer.status_code, "Preference-Applied" in answer.headers) == (304, False)
+        assert (response.status_code, "Preference-Applied" in response.headers) == (304, False)
 
-    def test_is_answered_at_once_when_too_many_wait_already(self, order, settings):
-        for _ in range(settings.ORDERS.followers):
-            long_polling._waiters.acquire()
-        try:
-            answer = look(order, If_None_Match=KNOWN, Prefer="wait=20")
-        finally:
-            for _ in range(settings.ORDERS.followers):
-                long_polling._waiters.release()
+    def test_if_every_waiter_is_busy(self, order, settings):
+        with all_waiters_busy(settings.ORDERS.followers):
+            response = get(order, If_None_Match=PLACED, Prefer="wait=20")
 
-        assert (answer.status_code, "Preference-Applied" in answer.headers) == (304, False)
+        assert (response.status_code, "Preference-Applied" in response.headers) == (304, False)
