@@ -30,10 +30,10 @@ def browser() -> Client:
     return client
 
 
-def read(browser: Client, address: str) -> str:
-    answer = browser.get(address)
-    assert answer.status_code == 200
-    return unescape(answer.content.decode())
+def read(browser: Client, url: str) -> str:
+    response = browser.get(url)
+    assert response.status_code == 200
+    return unescape(response.content.decode())
 
 
 def hidden_fields(page: str) -> dict[str, str]:
@@ -44,8 +44,8 @@ def hidden_fields(page: str) -> dict[str, str]:
     return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))
 
 
-def send(browser: Client, address: str, fields: dict[str, str]):
-    return browser.post(address, urlencode(fields), content_type="application/x-www-form-urlencoded")
+def send(browser: Client, url: str, fields: dict[str, str]):
+    return browser.post(url, urlencode(fields), content_type="application/x-www-form-urlencoded")
 
 
 def place(browser: Client, **details: str):
@@ -53,12 +53,12 @@ def place(browser: Client, **details: str):
     return send(browser, ORDERS, fields | {"payment_method": "tok_visa", "email": "", "note": ""} | details)
 
 
-def next_url(refusal: HttpResponse, label: str) -> str:
+def next_url(response: HttpResponse, label: str) -> str:
     """
     Return the URL of the link with this label on an error page.
     """
-    assert refusal.status_code >= 400
-    return re.search(rf'href="([^"]+)">{label}<', unescape(refusal.content.decode()))[1]
+    assert response.status_code >= 400
+    return re.search(rf'href="([^"]+)">{label}<', unescape(response.content.decode()))[1]
 
 
 def personal_data_in_urls(page: str) -> list[str]:
@@ -67,13 +67,13 @@ def personal_data_in_urls(page: str) -> list[str]:
     """
     urls = re.findall(r'(?:href|src|action|formaction)="([^"]+)"', page)
     forms = re.findall(r'<form method="get".*?</form>', page, re.DOTALL)
-    carried = [field for form in forms for field in re.findall(r'<input type="hidden"[^>]*>', form)]
-    return [text for text in [*urls, *carried] if re.search(r"email|phone|note|ada|Ring|4411", unquote(text))]
+    hidden = [field for form in forms for field in re.findall(r'<input type="hidden"[^>]*>', form)]
+    return [text for text in [*urls, *hidden] if re.search(r"email|phone|note|ada|Ring|4411", unquote(text))]
 
 
-def typed(page: str) -> dict[str, str]:
+def form_values(page: str) -> dict[str, str]:
     """
-    Return what a checkout form is filled in with.
+    Return the values in a checkout form.
     """
     patterns = {
         "payment_method": r'name="payment_method" value="([^"]*)" checked',
@@ -85,7 +85,7 @@ def typed(page: str) -> dict[str, str]:
 
 
 class TestProducts:
-    def test_show_their_prices_and_ask_how_many(self, browser, drain):
+    def test_shows_prices_and_quantity_fields(self, browser, drain):
         make_stock(sku="RED-CHAIR", price=4_500)
         drain()
 
@@ -94,7 +94,7 @@ class TestProducts:
         assert "45.00 GBP" in page
         assert 'name="quantity[RED-CHAIR]" value=""' in page
 
-    def test_do_not_ask_for_what_is_sold_out(self, browser):
+    def test_has_no_quantity_field_for_a_sold_out_product(self, browser):
         make_product(sku="RED-CHAIR", sold_out=True)
 
         page = read(browser, PRODUCTS)
@@ -102,7 +102,7 @@ class TestProducts:
         assert "Sold out" in page
         assert "quantity[RED-CHAIR]" not in page
 
-    def test_keep_the_basket_while_the_customer_looks_around(self, browser, drain):
+    def test_keeps_the_basket_during_a_search(self, browser, drain):
         for sku in ("RED-CHAIR", "OAK-TABLE"):
             make_stock(sku=sku)
         drain()
@@ -114,15 +114,15 @@ class TestProducts:
         assert "Oak table<small>OAK-TABLE</small>" in page
 
     @pytest.mark.parametrize(("basket", "offered"), [("", False), ("&quantity[RED-CHAIR]=2", True)])
-    def test_that_are_not_found_leave_only_the_basket_to_review(self, browser, basket, offered):
+    def test_offers_the_review_without_results_only_for_a_basket(self, browser, basket, offered):
         page = read(browser, f"{PRODUCTS}?search=unicorn{basket}")
 
         assert "No product matches." in page
         assert ("Review your order" in page) == offered
 
-    def test_take_the_basket_along_to_the_next_of_them(self, browser):
-        for at in range(51):
-            make_stock(sku=f"CHAIR-{at:02}")
+    def test_keeps_the_basket_on_the_next_page(self, browser):
+        for number in range(51):
+            make_stock(sku=f"CHAIR-{number:02}")
 
         first = read(browser, PRODUCTS)
         cursor = re.search(r'name="cursor" value="([^"]+)"', first)[1]
@@ -138,32 +138,32 @@ class TestQuote:
     def _stock(self):
         make_stock(sku="RED-CHAIR", price=4_500)
 
-    def test_shows_what_the_basket_costs_and_leads_back_to_it(self, browser):
+    def test_shows_the_total_and_links_back_to_the_basket(self, browser):
         page = read(browser, BASKET)
 
         assert "90.00 GBP" in page
         assert f"{PRODUCTS}?quantity%5BRED-CHAIR%5D=2" in page
 
-    def test_carries_along_what_the_customer_saw_under_a_key_of_its_own(self, browser):
-        once, again = (hidden_fields(read(browser, BASKET)) for _ in range(2))
+    def test_has_hidden_fields_with_the_total_and_a_new_key(self, browser):
+        first, second = (hidden_fields(read(browser, BASKET)) for _ in range(2))
 
-        assert once["idempotency_key"] != again["idempotency_key"]
-        del once["idempotency_key"], once["csrfmiddlewaretoken"]
-        assert once == {"expected_total": "9000", "currency": "GBP", "quantity[RED-CHAIR]": "2"}
+        assert first["idempotency_key"] != second["idempotency_key"]
+        del first["idempotency_key"], first["csrfmiddlewaretoken"]
+        assert first == {"expected_total": "9000", "currency": "GBP", "quantity[RED-CHAIR]": "2"}
 
-    def test_asks_who_is_there_and_goes_on(self):
+    def test_asks_a_visitor_to_log_in_and_continues_there(self):
         visitor = Client(headers=HTML)
 
-        answer = visitor.get(BASKET)
+        response = visitor.get(BASKET)
 
-        assert answer.status_code == 401
-        assert f'name="next" value="{BASKET}"' in unescape(answer.content.decode())
+        assert response.status_code == 401
+        assert f'name="next" value="{BASKET}"' in unescape(response.content.decode())
 
-    def test_says_what_cannot_be_had_and_leads_back_to_the_basket(self, browser):
-        answer = browser.get("/api/v1/quote/?quantity[UNICORN]=1&quantity[RED-CHAIR]=2&search=red")
+    def test_names_an_unknown_sku_and_links_back_to_the_basket(self, browser):
+        response = browser.get("/api/v1/quote/?quantity[UNICORN]=1&quantity[RED-CHAIR]=2&search=red")
 
-        page = unescape(answer.content.decode())
-        assert answer.status_code == 400
+        page = unescape(response.content.decode())
+        assert response.status_code == 400
         assert "No product has the sku 'UNICORN'." in page
         assert f'href="{PRODUCTS}?quantity%5BUNICORN%5D=1&quantity%5BRED-CHAIR%5D=2">Change your order' in page
 
@@ -173,38 +173,38 @@ class TestOrder:
     def _stock(self):
         make_stock(sku="RED-CHAIR", price=4_500)
 
-    def test_is_placed_watched_and_confirmed(self, browser, drain):
-        placed = place(browser)
-        address = placed.headers["Location"].removeprefix("http://testserver")
+    def test_is_placed_followed_and_confirmed(self, browser, drain):
+        response = place(browser)
+        url = response.headers["Location"].removeprefix("http://testserver")
 
-        before = read(browser, address)
+        before = read(browser, url)
         drain()
-        after = read(browser, address)
+        after = read(browser, url)
 
-        assert placed.status_code == 303
+        assert response.status_code == 303
         assert 'data-follow="W/"placed-0"">We have your order</h1>' in before
         assert 'http-equiv="refresh"' in before
         assert "<h1>Your order is confirmed</h1>" in after
         assert 'http-equiv="refresh"' not in after
         assert "Cancel this order" not in after
 
-    def test_is_cancelled_by_its_page(self, browser):
+    def test_can_be_cancelled_on_its_page(self, browser):
         order = place_order()
-        address = f"{ORDERS}{order.pk}/"
-        token = hidden_fields(read(browser, address))
+        url = f"{ORDERS}{order.pk}/"
+        token = hidden_fields(read(browser, url))
 
-        answer = send(browser, f"{address}cancel/", token)
+        response = send(browser, f"{url}cancel/", token)
 
-        assert (answer.status_code, answer.headers["Location"]) == (303, f"http://testserver{address}")
-        assert "<h1>Your order is cancelled</h1>" in read(browser, address)
+        assert (response.status_code, response.headers["Location"]) == (303, f"http://testserver{url}")
+        assert "<h1>Your order is cancelled</h1>" in read(browser, url)
 
-    def test_has_a_page_that_no_cache_keeps_for_its_forms_have_tokens(self, browser):
-        answer = browser.get(f"{ORDERS}{place_order().pk}/")
+    def test_has_a_page_without_caching_because_of_its_form_tokens(self, browser):
+        response = browser.get(f"{ORDERS}{place_order().pk}/")
 
-        assert answer.headers["Cache-Control"] == "no-store"
-        assert "ETag" not in answer.headers
+        assert response.headers["Cache-Control"] == "no-store"
+        assert "ETag" not in response.headers
 
-    def test_says_until_when_its_goods_wait_for_the_payment(self, browser, settings):
+    def test_shows_when_the_payment_is_due(self, browser, settings):
         settings.ORDERS = replace(settings.ORDERS, payment_due_seconds=7_200)
         order = place_order()
         services.request_payments([str(order.pk)], now=datetime(2030, 6, 1, 23, 15, tzinfo=UTC))
@@ -213,7 +213,7 @@ class TestOrder:
 
         assert 'until <time datetime="2030-06-02T01:15:00+00:00">2 June 2030, 01:15 UTC</time>.' in page
 
-    def test_is_on_the_list(self, browser):
+    def test_is_listed_with_its_lines_and_total(self, browser):
         order = place_order({"RED-CHAIR": 2})
 
         page = read(browser, ORDERS)
@@ -222,28 +222,28 @@ class TestOrder:
         assert "2 × Red chair" in page
         assert "90.00 GBP" in page
 
-    @pytest.mark.parametrize("forgery", [{"csrfmiddlewaretoken": ""}, {"csrfmiddlewaretoken": "x" * 64}])
-    def test_is_not_placed_by_a_form_that_is_none_of_ours(self, browser, forgery):
-        answer = place(browser, **forgery)
+    @pytest.mark.parametrize("fields", [{"csrfmiddlewaretoken": ""}, {"csrfmiddlewaretoken": "x" * 64}])
+    def test_is_rejected_without_a_valid_csrf_token(self, browser, fields):
+        response = place(browser, **fields)
 
-        assert answer.status_code == 403
-        assert "csrf_failed" in answer.content.decode()
+        assert response.status_code == 403
+        assert "csrf_failed" in response.content.decode()
         assert not Order.objects.exists()
 
-    def test_costs_what_the_customer_saw_or_is_not_placed(self, browser):
+    def test_is_rejected_after_a_price_change_with_an_explanation(self, browser):
         fields = hidden_fields(read(browser, BASKET)) | {"payment_method": "tok_visa"}
         Product.objects.update(price=9_900)
 
-        answer = send(browser, ORDERS, fields)
+        response = send(browser, ORDERS, fields)
 
-        said, _, technically = answer.content.decode().partition("<details")
-        assert answer.status_code == 409
-        assert "A price has changed since you looked." in said
-        assert ("price_changed" in said, "#/expected_total" in said, "9900" in said) == (False, False, False)
-        assert "<code>#/expected_total</code>: price_changed" in technically
+        explanation, _, technical_details = response.content.decode().partition("<details")
+        assert response.status_code == 409
+        assert "A price has changed since you looked." in explanation
+        assert [text for text in ("price_changed", "#/expected_total", "9900") if text in explanation] == []
+        assert "<code>#/expected_total</code>: price_changed" in technical_details
         assert not Order.objects.exists()
 
-    def test_is_reviewed_again_with_the_customers_details_but_without_them_in_any_url(self, browser):
+    def test_keeps_the_details_for_a_new_review_but_puts_none_in_a_url(self, browser):
         details = {
             "payment_method": "tok_pending",
             "email": "ada@example.org",
@@ -253,39 +253,35 @@ class TestOrder:
         fields = hidden_fields(read(browser, BASKET)) | details
         Product.objects.update(price=9_900)
 
-        refusal = send(browser, ORDERS, fields)
-        again = next_url(refusal, "Review your order again")
-        page = read(browser, again)
+        response = send(browser, ORDERS, fields)
+        review_url = next_url(response, "Review your order again")
+        page = read(browser, review_url)
 
-        assert again == "/api/v1/quote/?quantity%5BRED-CHAIR%5D=2"
-        assert typed(page) == details
+        assert review_url == "/api/v1/quote/?quantity%5BRED-CHAIR%5D=2"
+        assert form_values(page) == details
         assert hidden_fields(page)["expected_total"] == "19800"
-        assert personal_data_in_urls(unescape(refusal.content.decode()) + page) == []
+        assert personal_data_in_urls(unescape(response.content.decode()) + page) == []
 
-    def test_keeps_the_customers_details_while_the_basket_changes(self, browser):
+    def test_keeps_the_details_while_the_basket_changes(self, browser):
         fields = hidden_fields(read(browser, BASKET)) | {"payment_method": "tok_declined", "note": "Ring twice"}
         Product.objects.update(active=False)
 
-        again = next_url(send(browser, ORDERS, fields), "Review your order again")
-        products = read(browser, next_url(browser.get(again), "Change your order"))
+        review_url = next_url(send(browser, ORDERS, fields), "Review your order again")
+        products = read(browser, next_url(browser.get(review_url), "Change your order"))
         Product.objects.update(active=True)
 
         assert 'name="quantity[RED-CHAIR]" value="2"' in products
         assert personal_data_in_urls(products) == []
-        assert typed(read(browser, BASKET)) == {
-            "payment_method": "tok_declined",
-            "email": "",
-            "phone": "",
-            "note": "Ring twice",
-        }
+        details = {"payment_method": "tok_declined", "email": "", "phone": "", "note": "Ring twice"}
+        assert form_values(read(browser, BASKET)) == details
 
-    def test_forgets_the_customers_details_once_it_is_placed(self, browser):
+    def test_discards_the_details_once_it_is_placed(self, browser):
         place(browser, note="Ring twice")
 
-        assert typed(read(browser, BASKET))["note"] == ""
+        assert form_values(read(browser, BASKET))["note"] == ""
 
     @pytest.mark.parametrize("parameter", ["email", "phone", "note", "payment_method"])
-    def test_takes_no_details_from_a_url(self, browser, parameter):
+    def test_rejects_details_in_a_url(self, browser, parameter):
         assert browser.get(f"{BASKET}&{parameter}=x").status_code == 400
 
 
@@ -295,20 +291,16 @@ class TestPaymentMethods:
         make_stock(sku="RED-CHAIR")
 
     @pytest.mark.parametrize("adapter", ["instant.InstantGateway", "simulated.SimulatedGateway"])
-    def test_of_a_simulated_gateway_say_how_each_payment_ends(self, browser, settings, adapter):
+    def test_of_a_simulated_gateway_are_the_test_tokens(self, browser, settings, adapter):
         settings.PAYMENTS = replace(settings.PAYMENTS, gateway=f"payments.gateway.adapters.{adapter}")
 
         page = read(browser, BASKET)
 
         assert "Payments are simulated: no money moves." in page
-        assert re.findall(r'name="payment_method" value="([^"]*)"', page) == [
-            "tok_visa",
-            "tok_timeout",
-            "tok_declined",
-            "tok_pending",
-        ]
+        tokens = ["tok_visa", "tok_timeout", "tok_declined", "tok_pending"]
+        assert re.findall(r'name="payment_method" value="([^"]*)"', page) == tokens
 
-    def test_of_stripe_are_entered_by_their_id(self, browser, settings):
+    def test_of_stripe_are_entered_as_an_id(self, browser, settings):
         settings.PAYMENTS = replace(
             settings.PAYMENTS, gateway="payments.gateway.adapters.stripe.StripeGateway", stripe_api_key="sk_test_x"
         )
@@ -316,5 +308,6 @@ class TestPaymentMethods:
         page = read(browser, BASKET)
 
         assert "Payments are taken by Stripe." in page
-        assert ("simulated" in page, "tok_" in page) == (False, False)
+        assert "simulated" not in page
+        assert "tok_" not in page
         assert re.findall(r'name="payment_method" value="([^"]*)" required', page) == [""]

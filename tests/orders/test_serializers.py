@@ -12,13 +12,13 @@ pytestmark = pytest.mark.django_db
 
 
 class TestOrderOutput:
-    def test_writes_what_its_fields_say(self):
+    def test_equals_the_representation_by_its_fields(self):
         make_stock(sku="OAK-TABLE")
         make_stock()
-        placed = place_order({"RED-CHAIR": 2, "OAK-TABLE": 1}, phone="+441134960000", note="Ring twice")
-        services.cancel_order(str(placed.pk), reason="by_customer", now=timezone.now())
+        order = place_order({"RED-CHAIR": 2, "OAK-TABLE": 1}, phone="+441134960000", note="Ring twice")
+        services.cancel_order(str(order.pk), reason="by_customer", now=timezone.now())
         order = Order.objects.whole().get()
 
-        shown = OrderOutput(order, context={"request": RequestFactory().get("/")})
+        output = OrderOutput(order, context={"request": RequestFactory().get("/")})
 
-        assert list(shown.data.items()) == list(ModelSerializer.to_representation(shown, order).items())
+        assert list(output.data.items()) == list(ModelSerializer.to_representation(output, order).items())
