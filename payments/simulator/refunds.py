@@ -17,10 +17,11 @@ RESPONSES = {
 }
 
 
-def refund(processor: Processor, name: str, command: RefundCommand) -> RefundResponse:
+def refund(processor: Processor, name: str, command: RefundCommand, *, declines_by: str = "") -> RefundResponse:
     """
     Refund a charge; if the key was used before, return the refund's state.
 
+    :param declines_by: the reason to decline it, if it is to be declined.
     :raises NoSuchCharge: if no charge has this key or reference.
     :raises KeyReused: if the key was used with another amount or currency.
     """
@@ -28,7 +29,7 @@ def refund(processor: Processor, name: str, command: RefundCommand) -> RefundRes
         charge = processor.find(name)
         if known := charge.refunds().get(command.key):
             return _repeated(known.entry, command)
-        reason = _decline_reason(charge, command)
+        reason = _decline_reason(charge, command) or declines_by
         fault = "" if reason else processor.first_fault(charge, RESPONSES)
         if fault == "refund_error":
             return RefundResponse(refund=None, mode=RESPONSES[fault])

@@ -1,6 +1,6 @@
 """
-What must be true of stock, orders and money, reckoned without the shop's own code from what people did and what the
-bank has in its ledger.
+The oracle: what must be true of stock, orders and money, computed without the code of the shop or of the provider, from
+the actions of the simulation and the rows of the provider's ledger.
 """
 
 from collections import Counter
@@ -11,26 +11,26 @@ from django.db import connection
 
 from messaging.kernel.databases import read_uuid
 
-from .bank import Bank
+from .provider import SimulatedProvider
 
-MOVES = {
+TRANSITIONS = {
     "placed": {"awaiting_payment", "confirmed", "cancelled", "refunded"},
     "awaiting_payment": {"confirmed", "cancelled", "refunded"},
     "confirmed": {"refunded"},
     "cancelled": set(),
     "refunded": set(),
 }
-"""What an order may have become since it was looked at, in one move or several."""
+"""The statuses that an order may have after one or several transitions."""
 
 SOLD = {"confirmed", "refunded"}
 PROMISED = SOLD | {"awaiting_payment"}
 FINAL = SOLD | {"cancelled"}
 
-TWICE = 2
+MAX_CANCELLATIONS = 2
 
 
 @dataclass
-class Story:
+class ExpectedOrder:
     """
     An order, as its customer and the operator know it.
     """
@@ -42,84 +42,148 @@ class Story:
     status: str = "placed"
     cancel_reason: str = ""
     refunded: int = 0
-    calls_off: int = 0
-    """How often its customer wanted it cancelled."""
-    is_called_off: bool = False
-    """Its customer was told that it is cancelled."""
-    given_back: int = 0
-    """The most that the operator can have given back of it."""
+    cancellations: int = 0
+    """How often its customer tried to cancel it."""
+    is_cancelled: bool = False
+    """Whether the shop has confirmed to its customer that it is cancelled."""
+    max_refunded: int = 0
+    """The most that the operator's refunds can amount to."""
 
     @property
-    def entitled(self) -> int:
+    def kept(self) -> int:
         """
-        Tell how much of the customer's money the shop may keep.
+        Return the amount of the customer's money that the shop may keep.
         """
         return self.total - self.refunded if self.status in SOLD else 0
 
 
 @dataclass
-class Books:
-    bank: Bank
-    opened_with: Mapping[str, int]
-    stories: dict[str, Story] = field(default_factory=dict)
+class Account:
+    """
+    The rows of the provider's ledger about one charge.
+    """
+
+    key: str
+    order_id: str = ""
+    """Empty if the charge was only cancelled."""
+    amount: int = 0
+    statuses: list[str] = field(default_factory=list)
+    captures: list[int] = field(default_factory=list)
+    refunds: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
 
     @property
-    def not_called_off(self) -> list[Story]:
-        return [story for story in self.stories.values() if story.calls_off < TWICE and not story.is_called_off]
+    def status(self) -> str:
+        if self.captures:
+            return "captured"
+        return self.statuses[0] if self.statuses else "processing"
 
-    def look(self) -> None:
-        """
-        See that nothing is wrong at this moment, whatever may be under way.
-        """
-        self._look_at_orders()
-        self._look_at_stock()
-        self._look_at_money()
+    @property
+    def balance(self) -> int:
+        return sum(self.captures) - sum(self.refunds.values())
 
-    def taken(self, statuses: Iterable[str]) -> Counter[str]:
-        """
-        Add up what orders of these statuses took, by sku.
-        """
-        taken: Counter[str] = Counter()
-        for story in self.stories.values():
-            if story.status in statuses:
-                taken.update(story.quantities)
-        return taken
+    def add(self, kind: str, key: str, order_id: str, amount: int | None, reason: str) -> None:
+        match kind:
+            case "charged":
+                self.order_id, self.amount = order_id, amount or 0
+            case "captured":
+                self.captures.append(amount or 0)
+            case "declined" | "cancelled":
+                self.statuses.append(kind)
+            case "refunded":
+                self.refunds[key] = amount or 0
+            case "refund declined":
+                assert reason == "refused", f"The shop refunded what is not refundable: {self}"
+                self.refused[key] = amount or 0
 
-    def _look_at_orders(self) -> None:
+
+@dataclass
+class Books:
+    provider: SimulatedProvider
+    opening_stock: Mapping[str, int]
+    orders: dict[str, ExpectedOrder] = field(default_factory=dict)
+    _accounts: dict[str, Account] = field(default_factory=dict)
+    _read_until: int = 0
+
+    @property
+    def accounts(self) -> list[Account]:
+        """
+        Return the charges that the provider accepted, oldest first.
+        """
+        query = "SELECT seq, charge, kind, key, order_id, amount, reason FROM entries WHERE seq > ? ORDER BY seq"
+        for seq, charge, *row in self.provider.ledger.select(query, self._read_until):
+            self._accounts.setdefault(charge, Account(charge)).add(*row)
+            self._read_until = seq
+        return [account for account in self._accounts.values() if account.order_id]
+
+    def accounts_of(self, order_id: str) -> list[Account]:
+        return [account for account in self.accounts if account.order_id == order_id]
+
+    def own_accounts(self, *statuses: str) -> list[Account]:
+        """
+        Return the charges that the shop requested and that have one of these statuses; without any, all of them.
+        """
+        return [it for it in self.accounts if self.is_own(it) and (not statuses or it.status in statuses)]
+
+    def is_own(self, account: Account) -> bool:
+        return account.key in self.provider.requested
+
+    @property
+    def cancellable(self) -> list[ExpectedOrder]:
+        return [it for it in self.orders.values() if it.cancellations < MAX_CANCELLATIONS and not it.is_cancelled]
+
+    def check(self) -> None:
+        """
+        Assert what is true at any time, whatever is in progress.
+        """
+        self._check_orders()
+        self._check_stock()
+        self._check_money()
+
+    def quantities(self, statuses: Iterable[str]) -> Counter[str]:
+        """
+        Return the quantities of all orders with these statuses, by sku.
+        """
+        quantities: Counter[str] = Counter()
+        for order in self.orders.values():
+            if order.status in statuses:
+                quantities.update(order.quantities)
+        return quantities
+
+    def _check_orders(self) -> None:
         for order_id, status, reason, refunded in rows("id, status, cancel_reason, refunded FROM orders_order"):
-            story = self.stories[str(read_uuid(order_id))]
-            moved = story.status != status
-            assert not moved or status in MOVES[story.status], f"{story} has become {status}"
-            assert not (story.is_called_off and status != "cancelled"), f"{story} was called off, and is {status}"
-            story.status, story.cancel_reason, story.refunded = status, reason, refunded
-            assert refunded <= story.given_back or status == "cancelled", f"Nobody gave so much back: {story}"
+            order = self.orders[str(read_uuid(order_id))]
+            assert status == order.status or status in TRANSITIONS[order.status], f"{order} has become {status}"
+            assert not (order.is_cancelled and status != "cancelled"), f"{order} was cancelled, and is {status}"
+            order.status, order.cancel_reason, order.refunded = status, reason, refunded
+            assert refunded <= order.max_refunded or status == "cancelled", f"No operator refunded so much: {order}"
 
-    def _look_at_stock(self) -> None:
-        sold, promised = self.taken(SOLD), self.taken(PROMISED)
+    def _check_stock(self) -> None:
+        sold, promised = self.quantities(SOLD), self.quantities(PROMISED)
         for sku, on_hand, reserved in rows("sku, on_hand, reserved FROM inventory_stockitem"):
-            opened_with = self.opened_with[sku]
+            opening = self.opening_stock[sku]
             assert 0 <= reserved <= on_hand, f"{sku}: {on_hand} on hand, {reserved} reserved"
-            assert promised[sku] <= opened_with, f"{sku} is oversold: {promised[sku]} of {opened_with}"
-            assert opened_with - sold[sku] <= on_hand <= opened_with, f"{sku}: {on_hand} on hand, {sold[sku]} sold"
-            assert promised[sku] <= opened_with - on_hand + reserved, f"{sku}: not all is held for whom it is promised"
+            assert promised[sku] <= opening, f"{sku} is oversold: {promised[sku]} of {opening}"
+            assert opening - sold[sku] <= on_hand <= opening, f"{sku}: {on_hand} on hand, {sold[sku]} sold"
+            assert promised[sku] <= opening - on_hand + reserved, f"{sku}: not all that is promised is reserved"
 
-    def _look_at_money(self) -> None:
-        assert not self.bank.blunders, self.bank.blunders
-        ours: Counter[str] = Counter()
-        for entry in self.bank.entries.values():
-            ours[entry.order_id] += entry.is_ours
-            assert len(entry.captures) <= 1, f"Captured twice by one key: {entry}"
-            assert entry.stays >= 0, f"More went back than came: {entry}"
-        assert all(keys == 1 for keys in ours.values()), f"An order was charged by several keys: {ours}"
-        for story in self.stories.values():
-            assert story.status not in SOLD or self.is_paid(story), f"{story} was never paid: {self.bank.entries}"
+    def _check_money(self) -> None:
+        assert not self.provider.invalid_requests, self.provider.invalid_requests
+        own: Counter[str] = Counter()
+        for account in self.accounts:
+            own[account.order_id] += self.is_own(account)
+            assert len(account.captures) <= 1, f"Captured twice with one key: {account}"
+            assert account.balance >= 0, f"Refunded more than was captured: {account}"
+        assert all(keys == 1 for keys in own.values()), f"An order was charged with several keys: {own}"
+        for order in self.orders.values():
+            assert order.status not in SOLD or self.is_paid(order), f"{order} was never paid: {self.accounts}"
 
-    def is_paid(self, story: Story) -> bool:
+    def is_paid(self, order: ExpectedOrder) -> bool:
         """
-        Tell whether the bank has captured what an order costs, by the key that we charge it by.
+        Return whether the provider has captured the order's total, once, with the key of the shop.
         """
-        paid = [it.amount for it in self.bank.of_order(story.order_id) if it.is_ours and it.captures]
-        return paid == [story.total] if story.total else not paid
+        captures = [it.captures for it in self.accounts_of(order.order_id) if self.is_own(it) and it.captures]
+        return captures == [[order.total]] if order.total else not captures
 
 
 def rows(query: str) -> list[tuple]:

@@ -1,17 +1,17 @@
 """
-Time in a simulation: it stands still until somebody lets it pass.
+The clock of a simulation, which stands still until a rule advances it.
 """
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 START = datetime(2030, 6, 1, 12, tzinfo=UTC)
-GLANCE = timedelta(microseconds=1)
+TICK = timedelta(microseconds=1)
 
 
 class Clock:
     """
-    Tell a later moment at every glance, and make ids that sort by the time of their making.
+    Return a later time at every call, and generate ids that sort by their time.
     """
 
     def __init__(self, start: datetime = START) -> None:
@@ -19,7 +19,7 @@ class Clock:
         self._ids = 0
 
     def __call__(self) -> datetime:
-        self.moment += GLANCE
+        self.moment += TICK
         return self.moment
 
     def advance(self, by: timedelta) -> None:

@@ -1,5 +1,5 @@
 """
-The end of every story: all is let finish, and then everything must agree.
+The end of every run: everything comes to rest, and then all records must agree.
 """
 
 from collections import Counter
@@ -15,109 +15,112 @@ from shop.operations import audit
 from shop.operations.audit import CheckResult, Verdict
 
 from .books import FINAL, SOLD, Books, rows
-from .scene import Scene
+from .simulated_shop import SimulatedShop
 
-LEFT_TO_A_PERSON = {"WebhookUnmatched"}
-"""The dead letters that no replay helps."""
+FINAL_DEAD_LETTERS = {"WebhookUnmatched"}
+"""Dead letters that no replay can deliver."""
 
-MANY = 40
-"""Rounds in which everything must come to rest."""
+MAX_ROUNDS = 40
 
 
-def violations(scene: Scene) -> list[str]:
+def violations(shop: SimulatedShop, books: Books) -> list[str]:
     """
-    Audit the shop, and leave out what a refused refund explains: unwanted money stays until a person gives it back.
+    Audit the shop, and leave out what refused refunds explain: surplus money stays until the operator refunds it.
     """
-    refused = {entry.order_id for entry in scene.bank.entries.values() if entry.refused}
-    scene.tally.audits += 1
+    refused = {account.order_id for account in books.accounts if account.refused}
+    shop.statistics.audits += 1
     return [
         f"{result.id} ({result.rule}): {', '.join(result.examples)}"
-        for result in audit.run(now=scene.clock()).results
+        for result in audit.run(now=shop.clock()).results
         if result.verdict is Verdict.VIOLATION and not _is_explained(result, refused)
     ]
 
 
-def finish(scene: Scene, books: Books) -> None:
+def finish(shop: SimulatedShop, books: Books) -> None:
     """
-    Let everything come to rest, and see that all agrees.
+    Let everything come to rest, and check that all records agree.
     """
-    scene.faults.clear()
-    scene.process.spare()
-    _come_to_rest(scene)
-    scene.reconcile()
-    scene.replay()
-    books.look()
-    _give_unwanted_money_back(scene, books)
-    _come_to_rest(scene)
-    books.look()
-    _look_at_orders(scene, books)
-    _look_at_stock(books)
-    _look_at_messages(scene)
-    violated = violations(scene)
+    shop.faults.clear()
+    shop.process.clear_plans()
+    _come_to_rest(shop)
+    shop.reconcile()
+    shop.replay()
+    books.check()
+    _refund_surplus(shop, books)
+    _come_to_rest(shop)
+    books.check()
+    _check_orders(shop, books)
+    _check_refunds(shop)
+    _check_stock(books)
+    _check_messages(shop)
+    violated = violations(shop, books)
     assert not violated, violated
 
 
 def _is_explained(result: CheckResult, refused: set[str]) -> bool:
     """
-    Tell whether what the bank refused to give back is all that breaks a rule; O7 tells currencies, not orders.
+    Return whether refused refunds alone break a rule; O7 names currencies, not orders.
     """
     orders = refused if result.id in {"O4", "O5"} else set(result.examples) if result.id == "O7" and refused else set()
     return result.examples != [] and set(result.examples) <= orders
 
 
-def _come_to_rest(scene: Scene) -> None:
+def _come_to_rest(shop: SimulatedShop) -> None:
     """
-    Deliver all that is owed and due, and let time pass until nothing is left to wait for.
+    Deliver all webhooks and messages, and advance the clock until nothing is due any more.
     """
-    for _ in range(MANY):
-        for body in list(scene.bank.owed):
-            scene.call_back(body)
-        scene.drain()
+    for _ in range(MAX_ROUNDS):
+        for webhook in shop.provider.undelivered:
+            shop.deliver(webhook)
+        shop.drain()
         due = Delivery.objects.filter(status=Delivery.Status.PENDING).aggregate(last=Max("due_at"))["last"]
-        if not scene.bank.owed and not due:
+        if not shop.provider.undelivered and not due:
             return
         if due:
-            scene.clock.advance(max(due - scene.clock.moment, timedelta(seconds=1)))
-    raise AssertionError(f"It does not come to rest: {list(Delivery.objects.filter(status='pending').values())}")
+            shop.clock.advance(max(due - shop.clock.moment, timedelta(seconds=1)))
+    raise AssertionError(f"Still pending: {list(Delivery.objects.filter(status='pending').values())}")
 
 
-def _give_unwanted_money_back(scene: Scene, books: Books) -> None:
+def _refund_surplus(shop: SimulatedShop, books: Books) -> None:
     """
-    Have the operator try again what the bank refused to give back of orders that are over.
+    Let the operator repeat the refused refunds of orders that have ended.
     """
-    for story in books.stories.values():
-        if story.status not in SOLD and any(entry.stays for entry in scene.bank.of_order(story.order_id)):
-            assert scene.give_back(story.order_id, None), f"Money of {story} cannot be given back"
+    for order in books.orders.values():
+        accounts = books.accounts_of(order.order_id)
+        if order.status not in SOLD and any(account.balance for account in accounts):
+            captured = sum(account.amount for account in accounts)
+            assert shop.refund(order.order_id, None, captured=captured), f"Money of {order} cannot be refunded"
 
 
-def _look_at_orders(scene: Scene, books: Books) -> None:
-    for story in books.stories.values():
-        entries = scene.bank.of_order(story.order_id)
-        stays = sum(entry.stays for entry in entries)
-        refused = sum(sum(it.refused.values()) for it in entries if not it.is_ours) if story.status in SOLD else 0
-        assert story.status in FINAL, f"{story} is open for ever"
-        assert 0 <= stays - story.entitled <= refused, f"{stays} stay of {story}: {entries}"
-        scene.tally.happened(f"order {story.status}" + (f": {story.cancel_reason}" if story.cancel_reason else ""))
-    _look_at_refunds(scene)
+def _check_orders(shop: SimulatedShop, books: Books) -> None:
+    for order in books.orders.values():
+        accounts = books.accounts_of(order.order_id)
+        balance = sum(account.balance for account in accounts)
+        foreign = [account for account in accounts if not books.is_own(account)] if order.status in SOLD else []
+        refused = sum(sum(account.refused.values()) for account in foreign)
+        assert order.status in FINAL, f"{order} never ends"
+        assert 0 <= balance - order.kept <= refused, f"{balance} is kept of {order}: {accounts}"
+        reason = f": {order.cancel_reason}" if order.cancel_reason else ""
+        shop.statistics.count(f"order {order.status}{reason}")
 
 
-def _look_at_refunds(scene: Scene) -> None:
+def _check_refunds(shop: SimulatedShop) -> None:
     still_open = list(Refund.objects.filter(status__in=Refund.OPEN))
-    differences = reconciliation.compare(reconciliation.statement(None), since=None, before=scene.clock())
-    assert not still_open, f"Refunds are open for ever: {still_open}"
-    assert not differences, f"Our books and the bank's differ: {differences}"
+    differences = reconciliation.compare(reconciliation.statement(None), since=None, before=shop.clock())
+    assert not still_open, f"Refunds never end: {still_open}"
+    assert not differences, f"Our books and the provider's differ: {differences}"
 
 
-def _look_at_stock(books: Books) -> None:
-    sold, left = books.taken(SOLD), set(rows("sku, on_hand, reserved FROM inventory_stockitem"))
-    expected = {(sku, opened_with - sold[sku], 0) for sku, opened_with in books.opened_with.items()}
+def _check_stock(books: Books) -> None:
+    sold, left = books.quantities(SOLD), set(rows("sku, on_hand, reserved FROM inventory_stockitem"))
+    expected = {(sku, opening - sold[sku], 0) for sku, opening in books.opening_stock.items()}
     assert left == expected, f"{left} are left, not {expected}"
 
 
-def _look_at_messages(scene: Scene) -> None:
+def _check_messages(shop: SimulatedShop) -> None:
     letters = Counter(Delivery.objects.exclude(status=Delivery.Status.DELIVERED).values_list("error_class", flat=True))
-    assert letters.keys() <= LEFT_TO_A_PERSON, f"Dead letters: {letters}"
+    assert letters.keys() <= FINAL_DEAD_LETTERS, f"Dead letters: {letters}"
     accepted = Notification.objects.filter(status=Notification.Status.ACCEPTED)
-    told = Counter(accepted.values_list("recipient", "subject", "body"))
-    assert scene.process.mails - told - scene.process.excused_mails == Counter(), "Mailed twice"
-    assert told - scene.process.mails == Counter(), "Accepted, and never mailed"
+    recorded = Counter(accepted.values_list("recipient", "subject", "body"))
+    assert shop.process.mails - recorded - shop.process.excused_mails == Counter(), "Sent twice"
+    assert recorded - shop.process.mails == Counter(), "Accepted, and never sent"

@@ -1,61 +1,61 @@
 """
-What goes wrong between us and the bank, one call at a time.
+Faults between the shop and its payment provider, each of which strikes one call.
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
 
-from .tally import Tally
+from .statistics import Statistics
 
-ASKING = frozenset({"charge", "look_up", "cancel"})
+CHARGE_CALLS = frozenset({"charge", "look_up", "cancel"})
 
 
 class Fault(StrEnum):
     LOST_ANSWER = "lost answer"
-    """The bank did as asked, and its answer was lost."""
+    """The provider executes the request, and its answer is lost."""
     UNREACHABLE = "unreachable"
     NOT_CHARGED = "not charged"
-    """The request was lost on its way, and so was that news."""
+    """The request is lost, and the caller does not know."""
     ANOTHER_AMOUNT = "captures another amount"
-    """A little less than we asked for."""
+    """The provider accepts a little less than was requested."""
     UNDECIDED = "undecided"
-    """The bank neither cancels nor captures a waiting charge yet."""
+    """The provider neither cancels nor captures a pending charge yet."""
     REFUND_REFUSED = "refund refused"
     REFUND_ANSWER_LOST = "refund's answer lost"
 
 
-STRIKES: Mapping[Fault, frozenset[str]] = {
-    Fault.LOST_ANSWER: ASKING,
-    Fault.UNREACHABLE: ASKING | {"refund"},
+CALLS_OF: Mapping[Fault, frozenset[str]] = {
+    Fault.LOST_ANSWER: CHARGE_CALLS,
+    Fault.UNREACHABLE: CHARGE_CALLS | {"refund"},
     Fault.NOT_CHARGED: frozenset({"charge"}),
     Fault.ANOTHER_AMOUNT: frozenset({"charge"}),
     Fault.UNDECIDED: frozenset({"cancel"}),
     Fault.REFUND_REFUSED: frozenset({"refund"}),
     Fault.REFUND_ANSWER_LOST: frozenset({"refund"}),
 }
-"""The calls that each fault may befall."""
+"""The calls that each fault can strike."""
 
 
 class Faults:
-    def __init__(self, tally: Tally) -> None:
-        self.tally = tally
-        self._coming: list[Fault] = []
+    def __init__(self, statistics: Statistics) -> None:
+        self.statistics = statistics
+        self._scheduled: list[Fault] = []
 
-    def expect(self, fault: Fault) -> None:
+    def schedule(self, fault: Fault) -> None:
         """
-        Let it befall the next call that it may befall.
+        Let the fault strike the next call that it can strike.
         """
-        self._coming.append(fault)
+        self._scheduled.append(fault)
 
     def clear(self) -> None:
-        self._coming.clear()
+        self._scheduled.clear()
 
     def strike(self, call: str) -> Fault | None:
         """
-        Tell what befalls this call, if anything does.
+        Remove and return the fault that strikes this call, or None.
         """
-        fault = next((fault for fault in self._coming if call in STRIKES[fault]), None)
+        fault = next((fault for fault in self._scheduled if call in CALLS_OF[fault]), None)
         if fault:
-            self._coming.remove(fault)
-            self.tally.happened(fault)
+            self._scheduled.remove(fault)
+            self.statistics.count(fault)
         return fault

@@ -1,5 +1,5 @@
 """
-The simulation: whatever people, the bank, the network and the clock may do, in every order.
+The simulation: actions of customers, operator, provider, network and clock, in random order.
 """
 
 import sys
@@ -11,166 +11,182 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from messaging.models import Delivery
-from payments.gateway.protocol import Outcome
 
-from .bank import CLAIMS, LIES
-from .books import Books, Story
+from .books import Books, ExpectedOrder
 from .ending import finish, violations
 from .faults import Fault
 from .process import CALLS
-from .scene import SHELF, Scene, Work
-from .tally import Tally
+from .provider import FALSE_CLAIMS, FALSE_WEBHOOKS
+from .simulated_shop import PRODUCTS, SimulatedShop, Work
+from .statistics import Statistics
 
 T = TypeVar("T")
 
-SOME = st.integers(0, 30)
-"""Which one of several, counted round."""
+INDEXES = st.integers(0, 30)
+"""Which one of several candidates, modulo their number."""
 
-BASKETS = st.dictionaries(st.sampled_from(sorted(SHELF)), st.integers(1, 2), min_size=1, max_size=3)
+BASKETS = st.dictionaries(st.sampled_from(sorted(PRODUCTS)), st.integers(1, 2), min_size=1, max_size=3)
 METHODS = st.sampled_from(["tok_visa", "tok_pending", "tok_pending", "tok_visa", "tok_pending", "tok_declined"])
 WORK = st.sampled_from(Work)
 TIMES = st.sampled_from([timedelta(seconds=it) for it in (2, 31, 2, 31, 180, 2, 31, 180, 660, 960, 3660)])
-"""Past a backoff, a lease, an ask, the reminder, the deadline, the parking of webhooks."""
+"""Longer than a backoff, a lease, a query's delay, the reminder, the deadline, the parking of webhooks."""
 
 COMMITS = st.tuples(st.sampled_from(["commit", "claim"]), st.integers(0, 8))
-PLACES = COMMITS | st.tuples(st.sampled_from(CALLS), st.just(0))
-"""Where a process may die or sleep: at one of the next commits, or at the next call of a kind."""
+NEXT_CALLS = st.tuples(st.sampled_from(CALLS), st.just(0))
+PLACES = COMMITS | NEXT_CALLS | NEXT_CALLS
+"""Where a process crashes or stalls: at one of the next commits, or, as these are rare, more often at the next call."""
 
 STEPS_PER_ORDER = 20
-LIES_PER_STORY = 2
+MAX_FALSE_WEBHOOKS = 2
+MAX_REFUNDS = 2
 
 
-def one_of(candidates: Sequence[T], number: int) -> T:
-    return candidates[number % len(candidates)]
+def one_of(candidates: Sequence[T], index: int) -> T:
+    return candidates[index % len(candidates)]
 
 
 class Simulation(RuleBasedStateMachine):
     customer: ClassVar[int]
-    tally: ClassVar[Tally]
+    statistics: ClassVar[Statistics]
     audit_every: ClassVar[int] = 1
-    """How many steps that changed something go by until the audit looks again."""
+    """The number of changes from one audit to the next."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.scene = Scene(self.customer, self.tally)
-        self.bank = self.scene.bank
-        self.books = Books(self.bank, {sku: on_hand for sku, (on_hand, _) in SHELF.items()})
+        self.shop = SimulatedShop(self.customer, self.statistics)
+        self.provider = self.shop.provider
+        self.books = Books(self.provider, {sku: on_hand for sku, (on_hand, _) in PRODUCTS.items()})
         self.unaudited = 0
         self.steps = 0
 
-    def did(self, what: str) -> None:
+    def count(self, rule_name: str) -> None:
         self.steps += 1
-        self.tally.happened(what)
+        self.statistics.count(rule_name)
 
     @initialize(basket=BASKETS, method=METHODS)
     def begin(self, basket: dict[str, int], method: str) -> None:
         self.place(basket, method, Work.ALL)
 
-    @precondition(lambda self: len(self.books.stories) <= self.steps // STEPS_PER_ORDER)
+    @precondition(lambda self: len(self.books.orders) <= self.steps // STEPS_PER_ORDER)
     @rule(basket=BASKETS, method=METHODS, then=WORK)
     def place(self, basket: dict[str, int], method: str, then: Work) -> None:
-        self.did("order placed")
-        order = self.scene.place(basket, method)
-        self.books.stories[str(order.pk)] = Story(str(order.pk), basket, method, order.total)
-        self.scene.work(then)
+        self.count("order placed")
+        order = self.shop.place(basket, method)
+        self.books.orders[str(order.pk)] = ExpectedOrder(str(order.pk), basket, method, order.total)
+        self.shop.work(then)
 
     @rule(how_much=st.sampled_from([Work.ALL, Work.A_BATCH]))
     def work(self, how_much: Work) -> None:
-        self.did("drained" if how_much is Work.ALL else "delivered once")
-        self.scene.work(how_much)
+        self.count("drained" if how_much is Work.ALL else "delivered once")
+        self.shop.work(how_much)
 
-    @precondition(lambda self: self.books.not_called_off)
-    @rule(which=SOME, then=WORK)
-    def cancel(self, which: int, then: Work) -> None:
-        self.did("cancelled by customer")
-        story = one_of(self.books.not_called_off, which)
-        story.calls_off += 1
-        story.is_called_off = self.scene.cancel(story.order_id)
-        self.scene.work(then)
+    @precondition(lambda self: self.books.cancellable)
+    @rule(index=INDEXES, then=WORK)
+    def cancel(self, index: int, then: Work) -> None:
+        self.count("cancelled by customer")
+        order = one_of(self.books.cancellable, index)
+        order.cancellations += 1
+        order.is_cancelled = self.shop.cancel(order.order_id)
+        self.shop.work(then)
 
-    @precondition(lambda self: self.bank.refundable)
-    @rule(which=SOME, part=st.sampled_from(["part", "part", "all", "too much"]), then=WORK)
-    def give_back(self, which: int, part: str, then: Work) -> None:
-        self.did(f"{part} refunded")
-        entry = one_of(self.bank.refundable, which)
-        amount = {"part": entry.amount // 3, "all": None, "too much": entry.amount + 1}[part]
-        given = self.scene.give_back(entry.order_id, amount)
-        assert not (given and part == "too much"), f"{given} of {entry} were given back"
-        self.books.stories[entry.order_id].given_back += given
-        self.scene.work(then)
+    @property
+    def refundable(self) -> list:
+        """
+        Return the captured charges, except those that were refunded so often that another refund is no new case.
+        """
+        return [account for account in self.books.own_accounts("captured") if len(account.refunds) < MAX_REFUNDS]
 
-    @precondition(lambda self: self.bank.those(Outcome.PROCESSING, Outcome.CANCELLED))
-    @rule(which=SOME, approves=st.booleans(), then=WORK)
-    def decide(self, which: int, approves: bool, then: Work) -> None:  # noqa: FBT001
-        entry = one_of(self.bank.those(Outcome.PROCESSING, Outcome.CANCELLED), which)
-        if entry.outcome is Outcome.CANCELLED:
-            self.did("captured after cancellation")
-            self.bank.decide(entry, Outcome.SUCCEEDED)
+    @precondition(lambda self: self.refundable)
+    @rule(index=INDEXES, part=st.sampled_from(["part", "part", "all", "too much"]), then=WORK)
+    def refund(self, index: int, part: str, then: Work) -> None:
+        self.count(f"{part} refunded")
+        account = one_of(self.refundable, index)
+        amount = {"part": account.amount // 3, "all": None, "too much": account.amount + 1}[part]
+        captured = sum(it.amount for it in self.books.accounts_of(account.order_id))
+        refunded = self.shop.refund(account.order_id, amount, captured=captured)
+        assert not (refunded and part == "too much"), f"{refunded} of {account} were refunded"
+        self.books.orders[account.order_id].max_refunded += refunded
+        self.shop.work(then)
+
+    @precondition(lambda self: self.books.own_accounts("processing", "cancelled"))
+    @rule(index=INDEXES, approves=st.booleans(), then=WORK)
+    def decide(self, index: int, approves: bool, then: Work) -> None:  # noqa: FBT001
+        account = one_of(self.books.own_accounts("processing", "cancelled"), index)
+        if account.status == "cancelled":
+            self.count("captured after cancellation")
+            self.provider.decide(account.key, approves=True)
         else:
-            self.did("waiting charge approved" if approves else "waiting charge declined")
-            self.bank.decide(entry, Outcome.SUCCEEDED if approves else Outcome.DECLINED)
-        self.scene.work(then)
+            self.count("waiting charge approved" if approves else "waiting charge declined")
+            self.provider.decide(account.key, approves=approves)
+        self.shop.work(then)
 
-    @precondition(lambda self: self.bank.paid_once)
-    @rule(which=SOME)
-    def pay_twice(self, which: int) -> None:
-        self.did("paid twice")
-        self.bank.capture_another(one_of(self.bank.paid_once, which))
+    @property
+    def charged_once(self) -> list:
+        return [it for it in self.books.own_accounts() if len(self.books.accounts_of(it.order_id)) == 1]
 
-    @precondition(lambda self: self.bank.owed)
-    @rule(which=SOME, then=WORK)
-    def call_back(self, which: int, then: Work) -> None:
-        self.did("callback")
-        self.scene.call_back(one_of(self.bank.owed, which))
-        self.scene.work(then)
+    @precondition(lambda self: self.charged_once)
+    @rule(index=INDEXES)
+    def pay_twice(self, index: int) -> None:
+        self.count("paid twice")
+        self.provider.capture_elsewhere(one_of(self.charged_once, index).key)
 
-    @precondition(lambda self: self.bank.told)
-    @rule(which=SOME, altered=st.booleans(), then=WORK)
-    def repeat_a_callback(self, which: int, altered: bool, then: Work) -> None:  # noqa: FBT001
-        self.did("callback altered" if altered else "callback repeated")
-        body = one_of(self.bank.told, which)
-        taken = self.scene.call_back(body.replace(b'"amount": ', b'"amount": 1') if altered else body)
-        assert not (taken and altered), "An id stands for two different webhooks"
-        self.scene.work(then)
+    @precondition(lambda self: self.provider.undelivered)
+    @rule(index=INDEXES, then=WORK)
+    def deliver_webhook(self, index: int, then: Work) -> None:
+        self.count("callback")
+        self.shop.deliver(one_of(self.provider.undelivered, index))
+        self.shop.work(then)
 
-    @precondition(lambda self: self.bank.lies < LIES_PER_STORY)
-    @rule(which=SOME, lie=st.sampled_from([*LIES, *CLAIMS]), then=WORK)
-    def claim_wrongly(self, which: int, lie: str, then: Work) -> None:
-        self.did(lie)
-        orders = [entry.order_id for entry in self.bank.those(Outcome.PROCESSING)] or list(self.books.stories)
-        self.scene.call_back(self.bank.lie(one_of(orders, which), lie))
-        self.scene.work(then)
+    @precondition(lambda self: self.provider.delivered)
+    @rule(index=INDEXES, altered=st.booleans(), then=WORK)
+    def repeat_webhook(self, index: int, altered: bool, then: Work) -> None:  # noqa: FBT001
+        self.count("callback altered" if altered else "callback repeated")
+        webhook = one_of(self.provider.delivered, index)
+        body = webhook.detail["body"].encode()
+        accepted = self.shop.deliver(webhook, body=body.replace(b'"amount": ', b'"amount": 1') if altered else body)
+        assert not (accepted and altered), "Two different webhooks were accepted with one id"
+        self.shop.work(then)
+
+    @precondition(lambda self: self.provider.false_webhooks < MAX_FALSE_WEBHOOKS)
+    @rule(index=INDEXES, kind=st.sampled_from(sorted(FALSE_WEBHOOKS) + sorted(FALSE_CLAIMS)), then=WORK)
+    def send_false_webhook(self, index: int, kind: str, then: Work) -> None:
+        self.count(kind)
+        orders = [it.order_id for it in self.books.own_accounts("processing")] or list(self.books.orders)
+        order_id = one_of(orders, index)
+        keys = [account.key for account in self.books.accounts_of(order_id)]
+        self.shop.deliver(self.provider.write_false_webhook(kind, order_id=order_id, key=keys[0] if keys else ""))
+        self.shop.work(then)
 
     @rule(fault=st.sampled_from(Fault))
-    def expect(self, fault: Fault) -> None:
-        self.did("something is to go wrong")
-        self.scene.faults.expect(fault)
+    def schedule_fault(self, fault: Fault) -> None:
+        self.count("a fault is scheduled")
+        self.shop.faults.schedule(fault)
 
-    @rule(place=PLACES, fate=st.sampled_from(["crash before", "crash after", "asleep after"]))
-    def doom(self, place: tuple[str, int], fate: str) -> None:
-        self.did("a process is to die or to sleep")
-        self.scene.process.doom(*place, fate)
+    @rule(place=PLACES, failure=st.sampled_from(["crash before", "crash after", "asleep after"]))
+    def plan_failure(self, place: tuple[str, int], failure: str) -> None:
+        self.count("a crash or a stall is planned")
+        self.shop.process.plan(*place, failure)
 
     @rule(chore=st.sampled_from(["reconciled", "dead letters replayed"]))
-    def clear_up(self, chore: str) -> None:
-        self.did(chore)
-        self.scene.reconcile() if chore == "reconciled" else self.scene.replay()
+    def maintain(self, chore: str) -> None:
+        self.count(chore)
+        self.shop.reconcile() if chore == "reconciled" else self.shop.replay()
 
     @rule(time=TIMES)
-    def let_pass(self, time: timedelta) -> None:
-        self.did("time passed")
-        self.scene.let_pass(time)
+    def advance(self, time: timedelta) -> None:
+        self.count("time passed")
+        self.shop.advance(time)
 
     @invariant()
-    def all_is_well(self) -> None:
-        if not self.scene.process.has_written:
+    def records_agree(self) -> None:
+        if not self.shop.process.has_written:
             return
-        self.scene.process.has_written = False
-        self.books.look()
+        self.shop.process.has_written = False
+        self.books.check()
         self.unaudited += 1
         if self.unaudited >= self.audit_every:
             self.unaudited = 0
-            violated = violations(self.scene)
+            violated = violations(self.shop, self.books)
             assert not violated, violated
 
     def teardown(self) -> None:
@@ -178,12 +194,12 @@ class Simulation(RuleBasedStateMachine):
             if sys.exc_info()[1] is None:
                 self._finish()
         finally:
-            self.tally.note(sys.exc_info()[1])
-            self.scene.close()
+            self.statistics.note_failure(sys.exc_info()[1])
+            self.shop.close()
 
     def _finish(self) -> None:
         letters = Delivery.objects.filter(status=Delivery.Status.DEAD).values_list("error_class", flat=True)
         for letter in letters:
-            self.tally.happened(f"dead letter: {letter}")
-        finish(self.scene, self.books)
-        self.tally.lengths[self.steps] += 1
+            self.statistics.count(f"dead letter: {letter}")
+        finish(self.shop, self.books)
+        self.statistics.lengths[self.steps] += 1

@@ -1,8 +1,7 @@
 """
-A process that runs the shop's code, and dies or falls asleep at one of its boundaries when it is doomed to.
+A simulated process that runs the shop's code, and crashes or stalls at one of its boundaries as planned.
 
-All stories are told inside one transaction, so a commit is the release of an outermost savepoint, or a write outside
-of every savepoint.
+All runs share one transaction: a commit is the release of an outermost savepoint, or a write outside every savepoint.
 """
 
 from collections import Counter
@@ -16,56 +15,52 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests.concurrency.boundaries import Crash
 
-from .tally import Tally
+from .statistics import Statistics
 
 CALLS = ("cancel", "charge", "look_up", "mail", "refund")
 """The boundaries beside commits."""
 
 CLAIM = "attempts = attempts + 1"
-"""What marks the commit by which a relay takes hold of deliveries."""
+"""Marks the statement by which a relay claims deliveries."""
 
 Mail = tuple[str, str, str]
 """Its recipient, subject and body."""
 
 
 class Process:
-    """
-    Cross boundaries, and die or fall asleep at one of them.
-    """
-
-    def __init__(self, tally: Tally) -> None:
-        self.tally = tally
+    def __init__(self, statistics: Statistics) -> None:
+        self.statistics = statistics
         self.has_written = False
         self.mails: Counter[Mail] = Counter()
         self.unrecorded_mails: list[Mail] = []
-        """What was handed over since the latest commit."""
+        """Sent since the latest commit."""
         self.excused_mails: Counter[Mail] = Counter()
-        """What nobody had recorded when it died or slept, and is therefore mailed again."""
+        """Not recorded when the process crashed or stalled, and therefore sent again."""
         self.meanwhile: Callable[[], object] = lambda: None
-        """What happens elsewhere while it sleeps for longer than its lease."""
-        self._has_overslept = False
-        self._dooms: dict[str, tuple[int, str]] = {}
+        """Called while the process stalls for longer than its lease."""
+        self._has_lost_lease = False
+        self._planned: dict[str, tuple[int, str]] = {}
 
-    def doom(self, boundary: str, crossings: int, fate: str) -> None:
+    def plan(self, boundary: str, crossings: int, failure: str) -> None:
         """
-        Let it die before or after it crosses such a boundary, or fall asleep there, after so many others of the kind.
+        Crash before or after this boundary, or stall after it, once it was crossed so many times.
         """
-        self._dooms[boundary] = (crossings, fate)
+        self._planned[boundary] = (crossings, failure)
 
-    def spare(self) -> None:
-        self._dooms.clear()
+    def clear_plans(self) -> None:
+        self._planned.clear()
 
     @contextmanager
     def crossing(self, name: str, undo: Callable[[], object] = lambda: None) -> Iterator[None]:
-        fate = self._fate(name)
-        if fate == "crash before":
+        failure = self._failure(name)
+        if failure == "crash before":
             undo()
-            self._die(f"{fate} {name}")
+            self._crash(f"{failure} {name}")
         yield
-        if fate == "crash after":
-            self._die(f"{fate} {name}")
-        elif fate:
-            self._sleep(f"{fate} {name}")
+        if failure == "crash after":
+            self._crash(f"{failure} {name}")
+        elif failure:
+            self._stall(f"{failure} {name}")
 
     @contextmanager
     def committing(self, undo: Callable[[], object] = lambda: None, *, name: str = "commit") -> Iterator[None]:
@@ -73,32 +68,32 @@ class Process:
         with self.crossing(name, undo):
             yield
             self.unrecorded_mails.clear()
-            self._has_overslept = False
+            self._has_lost_lease = False
 
-    def hand_over(self, message: EmailMessage) -> None:
+    def send(self, message: EmailMessage) -> None:
         mail = (message.to[0], message.subject, message.body)
         with self.crossing("mail"):
             self.mails[mail] += 1
             self.unrecorded_mails.append(mail)
-            self.excused_mails[mail] += self._has_overslept
+            self.excused_mails[mail] += self._has_lost_lease
 
-    def _fate(self, crossed: str) -> str:
-        crossings, fate = self._dooms.pop(crossed, (0, ""))
+    def _failure(self, boundary: str) -> str:
+        crossings, failure = self._planned.pop(boundary, (0, ""))
         if crossings:
-            self._dooms[crossed] = (crossings - 1, fate)
-        return "" if crossings else fate
+            self._planned[boundary] = (crossings - 1, failure)
+        return "" if crossings else failure
 
-    def _die(self, how: str) -> None:
-        self._lose_mails(how)
+    def _crash(self, failure: str) -> None:
+        self._lose_mails(failure)
         raise Crash
 
-    def _sleep(self, how: str) -> None:
-        self._lose_mails(how)
+    def _stall(self, failure: str) -> None:
+        self._lose_mails(failure)
         self.meanwhile()
-        self._has_overslept = True
+        self._has_lost_lease = True
 
-    def _lose_mails(self, how: str) -> None:
-        self.tally.happened(how)
+    def _lose_mails(self, failure: str) -> None:
+        self.statistics.count(failure)
         self.excused_mails.update(self.unrecorded_mails)
         self.unrecorded_mails.clear()
 
@@ -106,7 +101,7 @@ class Process:
 @contextmanager
 def watched(process: Process) -> Iterator[None]:
     """
-    Let every commit and mail inside the block cross a boundary of this process.
+    Make every commit and mail inside the block cross a boundary of this process.
     """
     outermost, undone = len(connection.savepoint_ids), set()
     release, roll_back = BaseDatabaseWrapper.savepoint_commit, BaseDatabaseWrapper.savepoint_rollback
@@ -122,14 +117,14 @@ def watched(process: Process) -> Iterator[None]:
         with process.committing(undo=lambda: roll_back(database, sid)):
             release(database, sid)
 
-    def write_across(execute: Callable, sql: str, *about: object) -> object:
+    def write_across(execute: Callable, sql: str, *arguments: object) -> object:
         if len(connection.savepoint_ids) > outermost or not sql.lstrip().startswith(("INSERT", "UPDATE", "DELETE")):
-            return execute(sql, *about)
+            return execute(sql, *arguments)
         with process.committing(name="claim" if CLAIM in sql else "commit"):
-            return execute(sql, *about)
+            return execute(sql, *arguments)
 
     def send_across(message: EmailMessage) -> None:
-        process.hand_over(message)
+        process.send(message)
 
     with pytest.MonkeyPatch.context() as patch, connection.execute_wrapper(write_across):
         patch.setattr(BaseDatabaseWrapper, "savepoint_commit", commit_across)

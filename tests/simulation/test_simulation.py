@@ -1,9 +1,9 @@
 """
-The whole shop, simulated: thousands of steps in random order, and the books in agreement after each of them.
+The whole shop, simulated: thousands of steps in random order, with checks of all records after each of them.
 
-SIMULATION_SEED tells other stories, SIMULATION_RUNS and SIMULATION_STEPS more or longer ones. The audit costs ten times
-as much as what it looks at, so it looks at every SIMULATION_AUDIT_EVERY-th change, and at each story's end; with 1, a
-story that goes wrong is told shorter.
+SIMULATION_SEED selects other runs, SIMULATION_RUNS and SIMULATION_STEPS more or longer ones. The audit takes ten times
+as long as a step, so it runs after every SIMULATION_AUDIT_EVERY-th change, and at the end of each run; with 1,
+Hypothesis can shorten a failed run further.
 """
 
 import faulthandler
@@ -18,25 +18,25 @@ from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS
 from hypothesis.stateful import run_state_machine_as_test
 
 from .machine import Simulation
-from .scene import open_the_shop
-from .tally import Tally
+from .simulated_shop import open_shop
+from .statistics import Statistics
 
 SEED = int(os.environ.get("SIMULATION_SEED", "20300601"))
 STEPS = int(os.environ.get("SIMULATION_STEPS", "50"))
 
 BACKEND = "fresh"
-"""Hypothesis, but each story is a new one: by default five of six repeat parts of an earlier one, and are short."""
+"""Hypothesis without repetition: by default, five of six runs repeat parts of an earlier one, and are short."""
 AVAILABLE_PROVIDERS[BACKEND] = AVAILABLE_PROVIDERS["hypothesis"]
 
 
-def asked_for(what: str, default: int) -> int:
-    return int(os.environ.get(f"SIMULATION_{what}", str(default)))
+def option(name: str, default: int) -> int:
+    return int(os.environ.get(f"SIMULATION_{name}", str(default)))
 
 
 @pytest.fixture
 def _quiet() -> Iterator[None]:
     """
-    Log nothing, and take the time: to find the shortest story that goes wrong may take five minutes more.
+    Log nothing, and set no time limit: to shorten a failed run may take five minutes more.
     """
     faulthandler.cancel_dump_traceback_later()
     logging.disable(logging.CRITICAL)
@@ -45,26 +45,25 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-def simulate(db, _quiet, summarize) -> Callable[..., Tally]:
+def simulate(db, _quiet, summarize) -> Callable[..., Statistics]:
     """
-    Tell so many stories, and count what happened in them.
+    Execute so many runs, and return the statistics.
     """
 
-    def tell_stories(*, runs: int, audit_every: int) -> Tally:
-        tally, began = Tally(), time.perf_counter()
-        about = {"customer": open_the_shop(), "tally": tally, "audit_every": audit_every}
+    def simulate(*, runs: int, audit_every: int) -> Statistics:
+        statistics, began = Statistics(), time.perf_counter()
+        attributes = {"customer": open_shop(), "statistics": statistics, "audit_every": audit_every}
         try:
-            run_state_machine_as_test(seed(SEED)(type("Story", (Simulation,), about)), settings=_settings(runs))
+            run_state_machine_as_test(seed(SEED)(type("Run", (Simulation,), attributes)), settings=_settings(runs))
         finally:
-            took = time.perf_counter() - began
-            summarize(
-                f"simulation, seed {SEED}: {tally.runs} runs of {STEPS} steps, {tally.audits} audits in {took:.0f} s"
-            )
-            for line in tally.lines():
+            seconds = time.perf_counter() - began
+            completed = f"{statistics.runs} runs of {STEPS} steps, {statistics.audits} audits in {seconds:.0f} s"
+            summarize(f"simulation, seed {SEED}: {completed}")
+            for line in statistics.lines():
                 summarize(line)
-        return tally
+        return statistics
 
-    return tell_stories
+    return simulate
 
 
 def _settings(runs: int) -> settings:
@@ -83,19 +82,19 @@ def _settings(runs: int) -> settings:
 
 
 class TestShop:
-    def test_keeps_its_books_whatever_happens(self, simulate):
-        runs = asked_for("RUNS", 200)
+    def test_keeps_its_records_in_agreement(self, simulate):
+        runs = option("RUNS", 200)
 
-        tally = simulate(runs=runs, audit_every=asked_for("AUDIT_EVERY", 20))
+        statistics = simulate(runs=runs, audit_every=option("AUDIT_EVERY", 20))
 
-        assert tally.lengths[STEPS] >= runs
-        assert tally.never == []
+        assert statistics.lengths[STEPS] >= runs
+        assert statistics.missing == []
 
     @pytest.mark.torture
-    def test_keeps_its_books_for_long(self, simulate):
-        runs = asked_for("RUNS", 2_000)
+    def test_keeps_its_records_in_agreement_for_long(self, simulate):
+        runs = option("RUNS", 2_000)
 
-        tally = simulate(runs=runs, audit_every=asked_for("AUDIT_EVERY", 1))
+        statistics = simulate(runs=runs, audit_every=option("AUDIT_EVERY", 1))
 
-        assert tally.lengths[STEPS] >= runs
-        assert tally.never == []
+        assert statistics.lengths[STEPS] >= runs
+        assert statistics.missing == []

@@ -1,5 +1,5 @@
 """
-What really happened in a simulation, and what should have.
+Counts of what happened in a simulation, and the names of what must happen.
 """
 
 from collections import Counter
@@ -58,43 +58,40 @@ ENDS = {
 
 
 @dataclass
-class Tally:
+class Statistics:
     lengths: Counter[int] = field(default_factory=Counter)
-    """How many stories were told to the end, by their steps."""
+    """The number of complete runs, by their steps."""
     audits: int = 0
-    ended_well: int | None = None
-    """How many stories did before the first that did not, if one did not."""
+    runs_before_failure: int | None = None
+    """The number of runs before the first that failed; None if none failed."""
     counts: Counter[str] = field(default_factory=Counter)
 
-    def happened(self, what: str) -> None:
-        self.counts[what] += 1
+    def count(self, name: str) -> None:
+        self.counts[name] += 1
 
-    def note(self, error: BaseException | None) -> None:
+    def note_failure(self, error: BaseException | None) -> None:
         """
-        Write down what a story ended with; that Hypothesis gave it up is no error.
+        Note how a run ended; that Hypothesis discarded it is no failure.
         """
-        if isinstance(error, Exception) and self.ended_well is None:
-            self.ended_well = self.runs
+        if isinstance(error, Exception) and self.runs_before_failure is None:
+            self.runs_before_failure = self.runs
 
     @property
     def runs(self) -> int:
         return self.lengths.total()
 
     @property
-    def steps(self) -> int:
-        return sum(steps * runs for steps, runs in self.lengths.items())
-
-    @property
-    def never(self) -> list[str]:
+    def missing(self) -> list[str]:
         """
-        List what never happened, and should have.
+        Return the names that should have been counted and were not.
         """
         return sorted((RULES | FAULTS | ENDS) - self.counts.keys())
 
     def lines(self) -> list[str]:
-        told = {"rules": RULES, "faults": FAULTS, "ends": ENDS, "beside": self.counts.keys() - RULES - FAULTS - ENDS}
-        wrong = [] if self.ended_well is None else [f"  the first story that ended badly came after {self.ended_well}"]
-        return wrong + [
-            f"  {kind}: " + ", ".join(f"{name} {self.counts[name]}" for name in sorted(names))
-            for kind, names in told.items()
+        others = self.counts.keys() - RULES - FAULTS - ENDS
+        groups = {"rules": RULES, "faults": FAULTS, "ends": ENDS, "others": others}
+        failure = self.runs_before_failure
+        return ([] if failure is None else [f"  the first run that failed came after {failure} others"]) + [
+            f"  {group}: " + ", ".join(f"{name} {self.counts[name]}" for name in sorted(names))
+            for group, names in groups.items()
         ]

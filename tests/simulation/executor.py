@@ -1,5 +1,5 @@
 """
-Threads, where their turns must not be left to chance.
+An executor without threads, so that a simulation is deterministic.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,11 +9,7 @@ from typing import Self, TypeVar
 T = TypeVar("T")
 
 
-class OneByOne:
-    """
-    A pool of threads that does without them, so that a story is told the same each time.
-    """
-
+class SequentialExecutor:
     def __init__(self, threads: int) -> None: ...
 
     def __enter__(self) -> Self:
@@ -22,12 +18,12 @@ class OneByOne:
     def __exit__(self, *_: object) -> None: ...
 
     def submit(self, call: Callable[..., T], *arguments: object) -> Future[T]:
-        made: Future[T] = Future()
+        future: Future[T] = Future()
         try:
-            made.set_result(call(*arguments))
-        except BaseException as error:  # noqa: BLE001  (a thread keeps a crash for whoever asks, too)
-            made.set_exception(error)
-        return made
+            future.set_result(call(*arguments))
+        except BaseException as error:  # noqa: BLE001  (a thread stores a crash for its caller, too)
+            future.set_exception(error)
+        return future
 
     def map(self, call: Callable[..., T], *arguments: Iterable[object]) -> list[T]:
         return [self.submit(call, *each).result() for each in zip(*arguments, strict=True)]
