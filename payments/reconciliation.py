@@ -47,8 +47,9 @@ def reconcile(*, since: datetime | None, now: datetime) -> ReconciliationReport:
     if differences:
         entries = statement(since)  # includes what the gateway recorded during the first reading
         left = compare(entries, since=since, before=now)
-    identities = {difference.identity for difference in left}
-    repaired = [it for it in differences if it.kind in REPAIRABLE and it.identity not in identities]
+    remaining = {difference.identity for difference in left}
+    repairable = [difference for difference in differences if difference.kind in REPAIRABLE]
+    repaired = [difference for difference in repairable if difference.identity not in remaining]
     return ReconciliationReport(
         entries=len(entries), captures=len(our_captures(entries, since)), repaired=repaired, left=left
     )

@@ -1,6 +1,6 @@
 """
-Captures: every movement of money is recorded once, whatever became of its payment. What the order asked for is kept
-while the order wants it; everything else is refunded.
+Captures: every movement of money is recorded once, whatever became of its payment. The capture that an order requested
+is kept while the order wants it; all others are refunded.
 """
 
 import logging
@@ -92,7 +92,7 @@ def _capture(intent: PaymentIntent, answer: Answer, *, now: datetime, is_paid: b
 
 def _anomaly(capture: Capture) -> str:
     """
-    Return what is wrong with a capture; empty if its order asked for it and it came in time.
+    Return what is wrong with a capture; empty if its order requested it and it was in time.
     """
     intent = capture.intent
     if Money(capture.amount, capture.currency) != _requested(intent):

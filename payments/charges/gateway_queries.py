@@ -27,11 +27,11 @@ def charge(intent: PaymentIntent) -> Answer:
     """
     Capture a payment, or return the state of its charge.
 
-    :raises TimedOut: if the gateway has no record of the charge that it was just asked to make.
+    :raises TimedOut: if the gateway has no record of the charge that was just requested.
     """
     answer = protocol.at(intent.gateway).charge(charge_request(intent))
     if answer.outcome is Outcome.ABSENT:
-        raise TimedOut("The gateway has no record of the charge that it was just asked to make.")
+        raise TimedOut("The gateway has no record of the charge that was just requested.")
     return answer
 
 

@@ -5,7 +5,7 @@ CHORE = "Reconcile payments with the gateway"
 
 def schedule(apps, schema_editor):
     """
-    Have a running cluster reconcile once an hour. Nothing depends on it: without a cluster, cron may.
+    Schedule an hourly reconciliation in the cluster. Nothing depends on it: without a cluster, cron may run it.
     """
     apps.get_model("django_q", "Schedule").objects.get_or_create(
         name=CHORE,

@@ -47,7 +47,7 @@ def receive(body: bytes, headers: Mapping[str, str], *, now: datetime) -> None:
 
 def unpark(intents: Sequence[PaymentIntent]) -> None:
     """
-    Have parked webhooks about these new payments processed now.
+    Publish again that parked webhooks about these new payments were received, so that they are processed now.
     """
     advisory_lock(PARKING_LOCK, shared=True)
     keys, order_ids = [str(intent.pk) for intent in intents], [intent.order_id for intent in intents]

@@ -97,7 +97,7 @@ def process(webhook_ids: Collection[str], *, now: datetime, parking_is_over: boo
             for webhook in unmatched
         ),
     ]
-    if not any(it.result is WebhookResult.UNANSWERED for it in processed):
+    if not any(webhook.result is WebhookResult.UNANSWERED for webhook in processed):
         _record_disputes(disputed)
     _raise_unfinished(processed)
     return processed
@@ -152,13 +152,13 @@ def _raise_unfinished(processed: Sequence[ProcessedWebhook]) -> None:
     :raises WebhookDisputed: if one is disputed.
     :raises WebhookUnmatched: if one is unmatched.
     """
-    by_result = {result: [it for it in processed if it.result is result] for result in WebhookResult}
+    by_result = {result: [webhook for webhook in processed if webhook.result is result] for result in WebhookResult}
     disputed, unmatched = by_result[WebhookResult.DISPUTED], by_result[WebhookResult.UNMATCHED]
     # Disputed and unmatched ones are deferred along with the unanswered: a dead letter has the rest of its batch
     # delivered one by one, and each delivery would wait for the gateway that does not answer.
     raise_unavailable(
-        {it.key: it.reply for it in by_result[WebhookResult.UNANSWERED] if it.reply},
-        deferred_along=[it.key for it in [*disputed, *unmatched]],
+        {webhook.key: webhook.reply for webhook in by_result[WebhookResult.UNANSWERED] if webhook.reply},
+        deferred_along=[webhook.key for webhook in [*disputed, *unmatched]],
     )
     if disputed:
         raise WebhookDisputed("It claims that another amount was paid than its order costs.")

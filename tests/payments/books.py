@@ -27,14 +27,14 @@ def capture_rows() -> list[CaptureRow]:
     Return the recorded captures, oldest first.
     """
     captures = Capture.objects.order_by("pk")
-    return [CaptureRow(it.amount, it.currency, surplus=it.surplus, returned=it.returned) for it in captures]
+    return [CaptureRow(**row) for row in captures.values("amount", "currency", "surplus", "returned")]
 
 
 def refund_rows() -> list[RefundRow]:
     """
     Return the recorded refunds, oldest first.
     """
-    return [RefundRow(it.amount, it.status, it.reason) for it in Refund.objects.order_by("pk")]
+    return [RefundRow(refund.amount, refund.status, refund.reason) for refund in Refund.objects.order_by("pk")]
 
 
 def webhook_statuses() -> list[str]:

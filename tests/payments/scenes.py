@@ -37,7 +37,7 @@ def collect(payment_method: str = "tok_visa", *, now: datetime = NOON, **changes
 
 
 def dues_of(*payments: PaymentRequested | PaymentIntent) -> dict[str, Due]:
-    return {str(it.order_id): Due(it.amount, it.currency, it.customer_id) for it in payments}
+    return {str(payment.order_id): Due(payment.amount, payment.currency, payment.customer_id) for payment in payments}
 
 
 def status_of(request: PaymentRequested) -> str:

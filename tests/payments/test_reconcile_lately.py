@@ -47,7 +47,7 @@ class TestReconcileSince:
         collect()
         dated.edit_statement = lambda _: None
 
-        assert [it.kind for it in reconcile(NOON - timedelta(days=2)).left] == [DifferenceKind.MISSING]
+        assert [difference.kind for difference in reconcile(NOON - timedelta(days=2)).left] == [DifferenceKind.MISSING]
         assert reconcile(NOON + timedelta(minutes=1)).left == []
 
 
@@ -68,7 +68,7 @@ class TestReconcileLately:
 
         reconciliation.reconcile_lately()
 
-        (record,) = [it for it in caplog.records if it.levelno == logging.ERROR]
+        (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
         assert f"reference='instant-{intent.pk}'" in record.getMessage()
 
     @pytest.mark.parametrize("problem", [TimedOut("no answer"), Unreachable("no route")], ids=["silent", "away"])
@@ -85,7 +85,7 @@ class TestReconcileLately:
     def test_logs_no_error_where_the_gateway_keeps_no_books(self, caplog):
         reconciliation.reconcile_lately()
 
-        assert not [it for it in caplog.records if it.levelno >= logging.ERROR]
+        assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
     def test_is_scheduled_every_hour(self):
         schedule = Schedule.objects.get(func="payments.reconciliation.reconcile_lately")

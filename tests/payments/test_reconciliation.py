@@ -65,7 +65,7 @@ def differences(report: ReconciliationReport) -> list[tuple[str, str, str]]:
     Return of each difference its kind, the gateway's reference, and whether it is repaired or left.
     """
     states = [(report.repaired, "repaired"), (report.left, "left")]
-    return sorted((it.kind, it.reference, state) for found, state in states for it in found)
+    return sorted((difference.kind, difference.reference, state) for group, state in states for difference in group)
 
 
 class TestReconcile:
@@ -120,7 +120,7 @@ class TestRepair:
         self.assert_repaired_once("unbooked", f"instant-{intent.pk}")
 
         assert refund_rows() == [RefundRow(4_500, "pending", "paid when the order was over")]
-        assert [it.anomaly for it in published(PaymentAnomalyFound)] == ["paid_late"]
+        assert [event.anomaly for event in published(PaymentAnomalyFound)] == ["paid_late"]
 
     def test_refunds_once_what_another_charge_captured_for_the_order(self, paid, ledger):
         charge_elsewhere(ledger, paid)
@@ -148,7 +148,7 @@ class TestRepair:
         self.assert_repaired_once("unbooked", f"instant-{intent.pk}")
 
         assert capture_rows() == [CaptureRow(4_000, surplus=True, returned=4_000)]
-        assert [it.reason for it in published(PaymentFailed)] == ["mismatch"]
+        assert [event.reason for event in published(PaymentFailed)] == ["mismatch"]
 
     def test_completes_a_refund_whose_answer_was_lost(self, paid, ledger):
         refund = request_refund(paid.order_id, 2_000)

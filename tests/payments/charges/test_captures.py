@@ -16,7 +16,7 @@ TWICE = RefundRow(4_500, "pending", "paid twice")
 
 
 def anomalies() -> list[tuple[str, int, str, str]]:
-    return [(it.anomaly, it.amount, it.currency, it.detail) for it in published(PaymentAnomalyFound)]
+    return [(event.anomaly, event.amount, event.currency, event.detail) for event in published(PaymentAnomalyFound)]
 
 
 class TestCapturesOfAnEndedPayment:

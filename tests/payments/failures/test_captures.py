@@ -68,7 +68,7 @@ class TestF3PaidAfterItExpired:
         drain()
 
         self.assert_refunded_once(api, ledger, order)
-        assert [it.charge for it in ledger.refunded.values()] == [str(intent.pk)]
+        assert [refund.charge for refund in ledger.refunded.values()] == [str(intent.pk)]
         assert sorted(letters()) == [
             "A payment arrived after its order had ended:",
             "A refund for your order",
@@ -181,7 +181,7 @@ class TestF19AnotherAmountCaptured:
         assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "payment_failed"]
         assert (api.get(order).json()["refunded"], shelf()) == (0, (1, 0))
         assert capture_rows() == [CaptureRow(*money, surplus=True, returned=money.amount)]
-        assert [(it.amount, it.currency) for it in ledger.refunded.values()] == [money]
+        assert [(refund.amount, refund.currency) for refund in ledger.refunded.values()] == [money]
         assert "A payment differs from the total of its order:" in letters()
         assert letters().count("A refund for your order") == 1
 

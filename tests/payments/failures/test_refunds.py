@@ -49,7 +49,7 @@ class TestF14RefundsBeyondTheCapture:
             give_back(6_000)
         assert story(api, order)[-1] == "confirmed"
         assert api.get(order).json()["refunded"] == 6_000
-        assert [it.amount for it in ledger.refunded.values()] == [6_000]
+        assert [refund.amount for refund in ledger.refunded.values()] == [6_000]
 
 
 class TestF14UnfinishedRefunds:
@@ -105,7 +105,7 @@ class TestF16PaidTwice:
 
         assert capture_rows() == [KEPT, SURPLUS, SURPLUS]
         assert refund_rows() == [TWICE, TWICE]
-        assert [it.charge for it in ledger.refunded.values()] == ["second", "third"]
+        assert [refund.charge for refund in ledger.refunded.values()] == ["second", "third"]
         assert story(api, order) == ["placed", "awaiting_payment", "confirmed"]
         assert (api.get(order).json()["refunded"], shelf()) == (0, (0, 0))
         assert sorted(letters()) == [
@@ -139,4 +139,4 @@ class TestF16PaidTwice:
         drain()
 
         assert (story(api, order)[-1], api.get(order).json()["refunded"]) == ("refunded", 10_000)
-        assert [it.charge for it in ledger.refunded.values()] == ["second", str(intent.pk)]
+        assert [refund.charge for refund in ledger.refunded.values()] == ["second", str(intent.pk)]

@@ -185,7 +185,9 @@ class TestF8OutOfOrder:
         elif outcome is Outcome.DECLINED:
             ledger.decline(key)
 
-    @pytest.mark.parametrize("claims", list(permutations(CLAIMS)), ids=lambda claims: "-".join(it[:4] for it in claims))
+    @pytest.mark.parametrize(
+        "claims", list(permutations(CLAIMS)), ids=lambda claims: "-".join(claim[:4] for claim in claims)
+    )
     @pytest.mark.parametrize("truth", ENDS)
     def test_claims_end_as_the_gateway_decided(self, ledger, waiting, claims, truth):
         self.decide(truth, ledger, waiting)

@@ -41,7 +41,7 @@ def process(*, parking_is_over: bool = False) -> list[str]:
     Process the stored webhooks, and return the result of each, oldest first.
     """
     processed = processing.process(webhook_ids(), now=NOON, parking_is_over=parking_is_over)
-    return [it.result for it in sorted(processed, key=lambda it: it.webhook.pk)]
+    return [webhook.result for webhook in sorted(processed, key=lambda webhook: webhook.webhook.pk)]
 
 
 class TestProcess:
@@ -145,7 +145,7 @@ class TestProcess:
 
         with pytest.raises(WebhookUnmatched):
             process(parking_is_over=True)
-        assert [it.parking_is_over for it in published(WebhookReceived)] == [False, False, True]
+        assert [event.parking_is_over for event in published(WebhookReceived)] == [False, False, True]
 
     def test_takes_as_many_statements_for_two_hundred_as_for_two(self, ledger):
         counts = []

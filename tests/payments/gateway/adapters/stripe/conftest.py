@@ -33,7 +33,7 @@ def configure_stripe(settings, monkeypatch, server) -> Callable[..., None]:
         stripe_api_key="sk_test_shop",
         stripe_api_base=server.address,
         webhook_secrets=(SECRET, OLD_SECRET),
-        timeout_seconds=2,
+        timeout_seconds=10,
     )
     return configure
 

@@ -237,9 +237,10 @@ class StripeServer:
     def _list(self, url: str, objects: Iterable[Fields], params: Fields) -> Fields:
         since = int(params.get("created[gte]", 0))
         filters = {name: params[name] for name in ("charge", "payment_intent") if name in params}
-        matches = [it for it in reversed(list(objects)) if it["created"] >= since and filters.items() <= it.items()]
+        newest_first = reversed(list(objects))
+        matches = [each for each in newest_first if each["created"] >= since and filters.items() <= each.items()]
         if after := params.get("starting_after"):
-            matches = matches[[it["id"] for it in matches].index(after) + 1 :]
+            matches = matches[[match["id"] for match in matches].index(after) + 1 :]
         page = matches[: self.page_size]
         return {"object": "list", "url": url, "has_more": len(matches) > len(page), "data": page}
 
