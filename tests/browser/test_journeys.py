@@ -69,7 +69,7 @@ class TestCustomer:
         browser.press("Cancel this order")
 
         assert browser.headline == "Your order is cancelled"
-        assert "As you wished." in browser.text
+        assert "You cancelled it." in browser.text
         browser.press("All your orders")
         _, _, _, goods, _, state, *_ = browser.text.splitlines()
         assert (goods, state) == ("2 × Red chair, 1 × Bread board", "Cancelled 108.50 GBP")
@@ -101,10 +101,10 @@ class TestCustomer:
 
         browser.open(at_the_bank)
         browser.wait_for_text("cancelled")
-        browser.press("Pay late")
+        browser.press("Capture after cancellation")
         browser.open(its_page)
 
-        browser.reload_until("108.50 GBP went back to you.")
+        browser.reload_until("108.50 GBP was refunded.")
 
     def test_sees_that_the_card_was_declined(self, ada):
         browser = ada()
