@@ -5,9 +5,10 @@ Requests that rate limits count.
 from django.test import Client
 from rest_framework.test import APIClient
 
+from tests.factories import PASSWORD
+
 PRODUCTS, ORDERS, TOKENS = "/api/v1/products/", "/api/v1/orders/", "/api/v1/tokens/"
 LOGIN_PAGES = ("/api/auth/login/", "/admin/login/")
-PASSWORD = "three red chairs"
 
 
 def ask_for_a_token(username: str = "ada", password: str = PASSWORD, **extra: str):

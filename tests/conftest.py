@@ -8,9 +8,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import AbstractUser
 from django.core.cache import cache
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
+from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -19,7 +21,7 @@ from payments.gateway import protocol
 from shop.http import throttling
 from shop.settings.groups import ThrottlingSettings
 from tests.database import delete_rows_after_transactional_tests
-from tests.factories import api_of
+from tests.factories import api_of, make_customer
 from tests.gateways import INSTANT, RecordingGateway
 from tests.processes import outputs_since
 
@@ -76,6 +78,20 @@ def pytest_terminal_summary(terminalreporter) -> None:
         if getattr(report, "when", "") == "teardown":
             for _, line in report.user_properties:
                 terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def ada(db) -> AbstractUser:
+    """Ada, a customer who can log in with PASSWORD."""
+    return make_customer()
+
+
+@pytest.fixture
+def browser(ada) -> Client:
+    """A browser in which Ada is logged in."""
+    client = Client(headers={"Accept": "text/html"})
+    client.force_login(ada)
+    return client
 
 
 @pytest.fixture

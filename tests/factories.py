@@ -17,10 +17,14 @@ from shop.accounts.models import Token
 BASE_URL = "http://testserver"
 
 
+PASSWORD = "three red chairs"
+
+
 def make_customer(username: str = "ada", **fields: object) -> AbstractUser:
-    """Return the customer of this name, created with these fields if new."""
-    defaults = {"email": f"{username}@example.com"} | fields
-    return get_user_model().objects.get_or_create(defaults, username=username)[0]
+    """Return the customer of this name, created with these fields, PASSWORD among them, if new."""
+    users = get_user_model().objects
+    known = users.filter(username=username).first()
+    return known or users.create_user(username, f"{username}@example.com", PASSWORD, **fields)
 
 
 def make_product(sku: str = "RED-CHAIR", **fields: object) -> Product:

@@ -11,8 +11,7 @@ from payments.models import PaymentIntent
 from shop.accounts import services
 from shop.accounts.models import Token
 from tests.access.callers import Caller
-from tests.access.routes import PASSWORD
-from tests.factories import make_stock, place_order
+from tests.factories import PASSWORD, make_stock, place_order
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from django.contrib import admin
 from django.contrib.admindocs.views import simplify_regex
 from django.urls import URLPattern, get_resolver
 
+from tests.factories import PASSWORD
 from tests.webhooks import DATA
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-PASSWORD = "three red chairs"
 
 CREDENTIALS = {"username": "ada", "password": PASSWORD}
 FORMS = {"POST /api/auth/login/": CREDENTIALS, "POST /admin/login/": CREDENTIALS}

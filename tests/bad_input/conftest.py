@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from shop.accounts.models import SigningKey, Token
 from shop.accounts.services import create_key
-from tests.bad_input.scene import PASSWORD, offer_products, place_orders
+from tests.bad_input.scene import offer_products, place_orders
+from tests.factories import PASSWORD
 from tests.webhooks import SECRET, SIMULATED
 
 

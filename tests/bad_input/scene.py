@@ -12,13 +12,12 @@ from django.utils import timezone
 from orders import placing
 from orders.drafts import MAX_AMOUNT
 from orders.models import Order, Product
-from tests.factories import make_draft
+from tests.factories import PASSWORD, make_draft
 
 API = "/api/v1/"
 ORDERS = f"{API}orders/"
 TOKENS = f"{API}tokens/"
 KEYS = f"{API}signing-keys/"
-PASSWORD = "three red chairs"
 
 LINE = {"sku": "RED-CHAIR", "quantity": 2}
 ORDER = {"lines": [LINE], "payment_method": "tok_visa", "expected_total": 9_000}

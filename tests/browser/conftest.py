@@ -26,7 +26,7 @@ def visit(address) -> Iterator[Callable[..., object]]:
 
 
 @pytest.fixture
-def ada(visit) -> Callable[..., object]:
+def logged_in(visit) -> Callable[..., object]:
     """Open a browser and log in as Ada."""
 
     def open_(**options: object):

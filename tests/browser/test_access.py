@@ -29,8 +29,8 @@ def tour(browser) -> list[str]:
 
 class TestPages:
     @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-    def test_follow_the_accessibility_rules(self, ada, dark):
-        browser = ada(dark=dark)
+    def test_follow_the_accessibility_rules(self, logged_in, dark):
+        browser = logged_in(dark=dark)
         violations = {}
 
         for address in tour(browser):
@@ -39,8 +39,8 @@ class TestPages:
 
         assert {address: rules for address, rules in violations.items() if rules} == {}
 
-    def test_do_not_violate_their_content_security_policy(self, ada):
-        browser = ada()
+    def test_do_not_violate_their_content_security_policy(self, logged_in):
+        browser = logged_in()
         violations = {}
 
         for address in [*tour(browser), "/api/v1/docs/"]:
@@ -60,8 +60,8 @@ class TestPages:
 
         assert {page: messages for page, messages in violations.items() if messages} == {}
 
-    def test_of_the_documentation_load_nothing_from_elsewhere(self, ada):
-        browser = ada()
+    def test_of_the_documentation_load_nothing_from_elsewhere(self, logged_in):
+        browser = logged_in()
 
         browser.open("/api/v1/redoc/")
         browser.wait_for_headline("The shop's API (1)")
@@ -69,8 +69,8 @@ class TestPages:
         blocked = browser.policy_violations()
         assert [message for message in blocked if not any(known in message for known in BLOCKED_OF_REDOC)] == []
 
-    def test_fit_on_a_phone(self, ada):
-        browser = ada(screen="phone")
+    def test_fit_on_a_phone(self, logged_in):
+        browser = logged_in(screen="phone")
         too_wide = []
 
         for address in tour(browser):

@@ -43,8 +43,8 @@ def elsewhere(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 
 class TestForeignPage:
-    def test_cancels_nothing(self, ada, elsewhere):
-        browser = ada()
+    def test_cancels_nothing(self, logged_in, elsewhere):
+        browser = logged_in()
         browser.open("/api/v1/quote/?quantity[DOOR-MAT]=1")
         browser.choose("A bank transfer, which leaves you time to pay, or to cancel")
         browser.press("Place this order")
@@ -62,8 +62,8 @@ class TestForeignPage:
         ("fields", "encoding"),
         [(ORDER, "application/x-www-form-urlencoded"), (ORDER, "multipart/form-data"), (JSON, "text/plain")],
     )
-    def test_orders_nothing(self, ada, elsewhere, fields, encoding):
-        browser = ada()
+    def test_orders_nothing(self, logged_in, elsewhere, fields, encoding):
+        browser = logged_in()
         browser.open("/api/v1/orders/")
         before = browser.text
 
@@ -74,8 +74,8 @@ class TestForeignPage:
 
         assert (refusal, browser.text) == ("CSRF check failed", before)
 
-    def test_does_not_log_out(self, ada, address, elsewhere):
-        browser = ada()
+    def test_does_not_log_out(self, logged_in, address, elsewhere):
+        browser = logged_in()
 
         browser.open(elsewhere(f"{address}/api/auth/logout/", {}))
         browser.press("Collect")

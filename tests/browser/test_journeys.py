@@ -50,8 +50,8 @@ class TestAnonymousCustomer:
 
 class TestCustomer:
     @each_way
-    def test_orders_and_sees_the_confirmation_without_reloading(self, ada, javascript):
-        browser = ada(javascript=javascript)
+    def test_orders_and_sees_the_confirmation_without_reloading(self, logged_in, javascript):
+        browser = logged_in(javascript=javascript)
 
         order(browser, payment="A card whose bank is slow to answer, and approves it")
 
@@ -61,8 +61,8 @@ class TestCustomer:
         assert not browser.offers("Cancel this order")
 
     @each_way
-    def test_cancels_an_order_that_is_not_paid_yet(self, ada, javascript):
-        browser = ada(javascript=javascript)
+    def test_cancels_an_order_that_is_not_paid_yet(self, logged_in, javascript):
+        browser = logged_in(javascript=javascript)
         order(browser, payment="A bank transfer, which leaves you time to pay, or to cancel")
         browser.wait_for_headline("Your order awaits its payment")
 
@@ -75,8 +75,8 @@ class TestCustomer:
         assert (goods, state) == ("2 × Red chair, 1 × Bread board", "Cancelled 108.50 GBP")
 
     @each_way
-    def test_pays_at_the_bank_and_sees_the_order_confirmed(self, ada, javascript):
-        browser = ada(javascript=javascript)
+    def test_pays_at_the_bank_and_sees_the_order_confirmed(self, logged_in, javascript):
+        browser = logged_in(javascript=javascript)
         order(browser, payment="A bank transfer, which leaves you time to pay, or to cancel")
         browser.wait_for_headline("Your order awaits its payment")
         its_page = browser.address
@@ -88,8 +88,8 @@ class TestCustomer:
 
         browser.wait_for_headline("Your order is confirmed")
 
-    def test_pays_when_the_order_is_over_and_gets_the_money_back(self, ada):
-        browser = ada()
+    def test_pays_when_the_order_is_over_and_gets_the_money_back(self, logged_in):
+        browser = logged_in()
         order(browser, payment="A bank transfer, which leaves you time to pay, or to cancel")
         browser.wait_for_headline("Your order awaits its payment")
         its_page = browser.address
@@ -106,16 +106,16 @@ class TestCustomer:
 
         browser.reload_until("108.50 GBP was refunded.")
 
-    def test_sees_that_the_card_was_declined(self, ada):
-        browser = ada()
+    def test_sees_that_the_card_was_declined(self, logged_in):
+        browser = logged_in()
 
         order(browser, payment="A card that is declined")
 
         browser.wait_for_headline("Your order is cancelled")
         assert "Its payment did not succeed." in browser.text
 
-    def test_keeps_the_basket_on_the_way_back_from_the_order(self, ada):
-        browser = ada()
+    def test_keeps_the_basket_on_the_way_back_from_the_order(self, logged_in):
+        browser = logged_in()
         browser.open("/api/v1/quote/?quantity[RED-CHAIR]=2&quantity[DOOR-MAT]=1")
 
         browser.press("Change your order")
@@ -126,8 +126,8 @@ class TestCustomer:
 
         assert "126.00 GBP" in browser.text
 
-    def test_returns_from_an_order_that_is_refused(self, ada):
-        browser = ada()
+    def test_returns_from_an_order_that_is_refused(self, logged_in):
+        browser = logged_in()
         browser.open("/api/v1/products/?search=red+chair")
         browser.fill("Quantity of Red chair", "100000")
         browser.press("Review your order")
@@ -137,8 +137,8 @@ class TestCustomer:
 
         assert (refused, browser.headline) == ("Quantity too large", "Products")
 
-    def test_logs_out(self, ada):
-        browser = ada()
+    def test_logs_out(self, logged_in):
+        browser = logged_in()
 
         browser.press("Log out")
         browser.open("/api/v1/orders/")
@@ -147,8 +147,8 @@ class TestCustomer:
 
 
 class TestProgrammer:
-    def test_makes_a_token_on_its_page_and_revokes_it(self, ada):
-        browser = ada()
+    def test_makes_a_token_on_its_page_and_revokes_it(self, logged_in):
+        browser = logged_in()
         browser.open("/api/v1/tokens/")
         browser.fill("JSON", '{"username": "ada", "password": "ada-counts-chairs", "name": "my kettle"}')
 

@@ -17,7 +17,7 @@ from orders.models import HistoryEntry, Order, OrderLine, Product
 from payments.models import PaymentIntent
 from shop.accounts.models import SigningKey, Token
 from shop.accounts.sealing import seal
-from tests.access.routes import PASSWORD
+from tests.factories import PASSWORD
 
 CUSTOMERS = ("ada", "olga")
 CSRF = "c" * 32

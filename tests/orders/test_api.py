@@ -312,10 +312,7 @@ class TestForm:
     def submit(self, client: Client) -> Any:
         return client.post(ORDERS, urlencode(self.FORM), content_type="application/x-www-form-urlencoded")
 
-    def test_submitted_twice_places_one_order_and_redirects_to_it(self):
-        browser = Client(headers={"Accept": "text/html"})
-        browser.force_login(make_customer())
-
+    def test_submitted_twice_places_one_order_and_redirects_to_it(self, browser):
         responses = [self.submit(browser) for _ in range(2)]
 
         order = Order.objects.get()

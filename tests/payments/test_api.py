@@ -144,12 +144,6 @@ class TestList:
 
 
 class TestPage:
-    @pytest.fixture
-    def browser(self) -> Client:
-        client = Client(headers={"Accept": "text/html"})
-        client.force_login(make_customer())
-        return client
-
     def text_of(self, browser: Client) -> str:
         response = browser.get(PAYMENTS)
         assert response.status_code == 200

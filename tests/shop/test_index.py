@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.db import OperationalError, connection
 from rest_framework.test import APIClient
 
@@ -11,11 +10,6 @@ pytestmark = pytest.mark.django_db
 
 TOKENS = "/api/v1/tokens/"
 ORDERS = "/api/v1/orders/"
-
-
-@pytest.fixture
-def ada():
-    return get_user_model().objects.create_user("ada", password="three red chairs")
 
 
 class TestHealthz:

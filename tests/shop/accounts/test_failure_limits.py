@@ -6,12 +6,11 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.test import Client
 from rest_framework.test import APIClient
 
 from shop.accounts.models import Account, Token
-from tests.callers import LOGIN_PAGES, ORDERS, PASSWORD, PRODUCTS, ask_for_a_token, log_in, throttled
+from tests.callers import LOGIN_PAGES, ORDERS, PRODUCTS, ask_for_a_token, log_in, throttled
 from tests.factories import api_of, make_customer
 from tests.outbox import counting_statements
 from tests.signing import send, signer_of
@@ -22,8 +21,10 @@ ELSEWHERE = "192.0.2.7"
 
 
 @pytest.fixture
-def ada():
-    return get_user_model().objects.create_user("ada", password=PASSWORD, is_staff=True)
+def ada(ada):
+    ada.is_staff = True
+    ada.save()
+    return ada
 
 
 class TestFailedLogins:

@@ -12,18 +12,13 @@ from knox.crypto import hash_token
 from rest_framework.test import APIClient
 
 from shop.accounts.models import USER_FIELDS, Account, Token
-from tests.callers import ORDERS, PASSWORD, TOKENS, ask_for_a_token
-from tests.factories import api_of
+from tests.callers import ORDERS, TOKENS, ask_for_a_token
+from tests.factories import PASSWORD, api_of
 from tests.outbox import counting_statements
 
 pytestmark = pytest.mark.django_db
 
 REQUEST = {"username": "ada", "password": PASSWORD, "name": "till"}
-
-
-@pytest.fixture
-def ada():
-    return get_user_model().objects.create_user("ada", password=PASSWORD)
 
 
 def program(authorization: str) -> APIClient:

@@ -5,8 +5,8 @@ No cache stores a response to a customer.
 import pytest
 from django.test import Client
 
-from tests.callers import PASSWORD, ask_for_a_token
-from tests.factories import make_customer
+from tests.callers import ask_for_a_token
+from tests.factories import PASSWORD, make_customer
 from tests.shop.http.readers import PERSON
 
 pytestmark = pytest.mark.django_db

@@ -16,7 +16,7 @@ from orders.api import OrderViewSet
 from orders.models import Order
 from shop.accounts.models import SigningKey
 from shop.accounts.services import create_key
-from tests.factories import make_customer, make_product
+from tests.factories import make_product
 from tests.refusals import problem_of
 from tests.signing import ORDERS, SENT, send
 
@@ -26,10 +26,9 @@ LOST = "the connection was lost"
 NOTHING_DONE, UNKNOWN = "Nothing was done", "it is unknown whether the request took effect"
 
 
-@pytest.fixture
-def ada() -> Any:
-    make_product("RED-CHAIR", price=4_500)
-    return make_customer()
+@pytest.fixture(autouse=True)
+def _product():
+    make_product()
 
 
 def failing_commit(*, takes_effect: bool) -> AbstractContextManager[object]:

@@ -1,5 +1,4 @@
 import pytest
-from django.contrib.auth import get_user_model
 from django.test import Client
 
 from shop.templatetags.shop_tags import prose
@@ -10,35 +9,29 @@ HTML = {"Accept": "text/html"}
 LOGIN = "/api/auth/login/"
 
 
-@pytest.fixture
-def ada(client):
-    get_user_model().objects.create_user("ada", password="three red chairs")
-    return client
-
-
 def log_in(client: Client, password: str, **fields: str):
     return client.post(LOGIN, {"username": "ada", "password": password} | fields)
 
 
 class TestLogin:
-    def test_redirects_to_the_next_page(self, ada):
-        answer = log_in(ada, "three red chairs", next="/api/v1/orders/")
+    def test_redirects_to_the_next_page(self, ada, client):
+        answer = log_in(client, "three red chairs", next="/api/v1/orders/")
 
         assert (answer.status_code, answer.headers["Location"]) == (302, "/api/v1/orders/")
 
-    def test_shows_a_failure_and_keeps_the_username(self, ada):
-        text = log_in(ada, "three green chairs").content.decode()
+    def test_shows_a_failure_and_keeps_the_username(self, ada, client):
+        text = log_in(client, "three green chairs").content.decode()
 
         assert 'role="alert"' in text
         assert 'value="ada"' in text
         assert "three green chairs" not in text
 
-    def test_ends_with_a_logout(self, ada):
-        log_in(ada, "three red chairs")
+    def test_ends_with_a_logout(self, ada, client):
+        log_in(client, "three red chairs")
 
-        inside = ada.get("/").content.decode()
-        answer = ada.post("/api/auth/logout/")
-        outside = ada.get("/").content.decode()
+        inside = client.get("/").content.decode()
+        answer = client.post("/api/auth/logout/")
+        outside = client.get("/").content.decode()
 
         assert ("Log out" in inside, "Log out" in outside) == (True, False)
         assert ("</span>ada</span>" in inside, "</span>ada</span>" in outside) == (True, False)
@@ -47,10 +40,10 @@ class TestLogin:
 
 class TestProblems:
     @pytest.mark.parametrize("parameter", ["cursor", "status"])
-    def test_name_the_invalid_parameter(self, ada, parameter):
-        log_in(ada, "three red chairs")
+    def test_name_the_invalid_parameter(self, ada, client, parameter):
+        log_in(client, "three red chairs")
 
-        answer = ada.get("/api/v1/payments/", {parameter: "x"}, headers=HTML)
+        answer = client.get("/api/v1/payments/", {parameter: "x"}, headers=HTML)
 
         assert answer.status_code == 400
         assert f"<code>{parameter}</code>: invalid_parameter" in answer.content.decode()
@@ -74,21 +67,21 @@ class TestProblems:
 
 
 class TestShopPages:
-    def test_show_any_response_and_its_json(self, ada):
-        log_in(ada, "three red chairs")
+    def test_show_any_response_and_its_json(self, ada, client):
+        log_in(client, "three red chairs")
 
-        text = ada.get("/api/v1/tokens/", headers=HTML).content.decode()
+        text = client.get("/api/v1/tokens/", headers=HTML).content.decode()
 
         assert "There is nothing here yet." in text
         assert "<b>GET /api/v1/tokens/</b>" in text
         assert "&quot;results&quot;: []" in text
 
-    def test_have_delete_buttons_in_a_list(self, ada):
-        log_in(ada, "three red chairs")
+    def test_have_delete_buttons_in_a_list(self, ada, client):
+        log_in(client, "three red chairs")
         body = {"username": "ada", "password": "three red chairs", "name": "my kettle"}
-        token = ada.post("/api/v1/tokens/", body, content_type="application/json").json()
+        token = client.post("/api/v1/tokens/", body, content_type="application/json").json()
 
-        text = ada.get("/api/v1/tokens/", headers=HTML).content.decode()
+        text = client.get("/api/v1/tokens/", headers=HTML).content.decode()
 
         assert f'data-method="DELETE" action="/api/v1/tokens/{token["id"]}/"' in text
         assert token["token"] not in text

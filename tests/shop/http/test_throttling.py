@@ -12,8 +12,8 @@ from rest_framework.test import APIClient
 
 from shop.http import throttling
 from shop.http.throttling import ADDRESS_FAILURES, ADDRESS_REQUESTS, USERNAME_FAILURES, client_address
-from tests.callers import ORDERS, PASSWORD, PRODUCTS, ask_for_a_token, log_in, throttled
-from tests.factories import api_of
+from tests.callers import ORDERS, PRODUCTS, ask_for_a_token, log_in, throttled
+from tests.factories import PASSWORD, api_of
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db

@@ -10,13 +10,7 @@ from django.core.management import call_command
 
 from inventory.models import StockItem
 from tests.processes import manage, run
-from tests.shop.operations.audit.day import Day, live_a_day
 from tests.shop.operations.audit.mutants import a_penny_is_added, unguard
-
-
-@pytest.fixture
-def day() -> Day:
-    return live_a_day()
 
 
 @pytest.mark.django_db

@@ -1,14 +1,12 @@
 import pytest
-from django.contrib.auth.models import User
 
-from tests.factories import make_customer, make_product
+from tests.factories import make_product
 from tests.signing import SENT, Signer, signer_of
 
 
-@pytest.fixture
-def ada() -> User:
-    make_product(sku="RED-CHAIR", price=4_500)
-    return make_customer()
+@pytest.fixture(autouse=True)
+def _product(db) -> None:
+    make_product()
 
 
 @pytest.fixture(params=["hmac-sha256", "ed25519"])

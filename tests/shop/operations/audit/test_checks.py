@@ -15,13 +15,8 @@ from orders.models import HistoryEntry
 from payments.models import PaymentIntent
 from shop.operations import audit
 from shop.operations.audit.messages import EFFECTS_OF
-from tests.shop.operations.audit.day import Day, live_a_day, violated
+from tests.shop.operations.audit.day import violated
 from tests.shop.operations.audit.mutants import MUTANTS, make_overdue
-
-
-@pytest.fixture
-def day() -> Day:
-    return live_a_day()
 
 
 @pytest.mark.django_db

@@ -13,7 +13,7 @@ from payments.gateway.protocol import ChargeRequest, RefundRequest, TimedOut, Un
 from payments.models import Capture, Refund
 from shop.operations import audit
 from tests.gateways import RecordingGateway
-from tests.shop.operations.audit.day import HOUR, Day, live_a_day, violated
+from tests.shop.operations.audit.day import HOUR, Day, violated
 
 pytestmark = pytest.mark.django_db
 
@@ -21,8 +21,8 @@ LATER = 3 * HOUR
 
 
 @pytest.fixture
-def day(ledger) -> Day:
-    return live_a_day()
+def day(ledger, day) -> Day:
+    return day
 
 
 def o8_verdict(*, after: timedelta = timedelta()) -> str:
