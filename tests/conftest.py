@@ -21,7 +21,7 @@ from payments.gateway import protocol
 from shop.http import throttling
 from shop.settings.groups import ThrottlingSettings
 from tests.database import delete_rows_after_transactional_tests
-from tests.factories import api_of, make_customer
+from tests.factories import CustomerFactory, api_of
 from tests.gateways import INSTANT, RecordingGateway
 from tests.processes import outputs_since
 
@@ -83,7 +83,7 @@ def pytest_terminal_summary(terminalreporter) -> None:
 @pytest.fixture
 def ada(db) -> AbstractUser:
     """Ada, a customer who can log in with PASSWORD."""
-    return make_customer()
+    return CustomerFactory()
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+import factory
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractUser
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -20,22 +20,28 @@ BASE_URL = "http://testserver"
 PASSWORD = "three red chairs"
 
 
-def make_customer(username: str = "ada", **fields: object) -> AbstractUser:
-    """Return the customer of this name, created with these fields, PASSWORD among them, if new."""
-    users = get_user_model().objects
-    known = users.filter(username=username).first()
-    return known or users.create_user(username, f"{username}@example.com", PASSWORD, **fields)
+class CustomerFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = get_user_model()
+        django_get_or_create = ("username",)
+
+    username = "ada"
+    email = factory.LazyAttribute(lambda customer: f"{customer.username}@example.com")
 
 
-def make_product(sku: str = "RED-CHAIR", **fields: object) -> Product:
-    """Return the product of this sku, created with these fields if new."""
-    defaults = {"name": sku.replace("-", " ").capitalize(), "price": 4_500} | fields
-    return Product.objects.get_or_create(defaults, sku=sku)[0]
+class ProductFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Product
+        django_get_or_create = ("sku",)
+
+    sku = "RED-CHAIR"
+    name = factory.LazyAttribute(lambda product: product.sku.replace("-", " ").capitalize())
+    price = 4_500
 
 
 def make_stock(on_hand: int = 10, *, sku: str = "RED-CHAIR", price: int = 4_500) -> StockItem:
     """Create a product with so many of it in stock."""
-    make_product(sku=sku, price=price)
+    ProductFactory(sku=sku, price=price)
     open_stock_items([sku], opening=on_hand, now=timezone.now())
     return StockItem.objects.get(sku=sku)
 
@@ -44,7 +50,7 @@ def make_draft(quantities: Mapping[str, int] | None = None, **fields: object) ->
     """Return a draft of Ada's order of one red chair, or of these quantities by sku."""
     lines = [DraftLine(sku=sku, quantity=quantity) for sku, quantity in (quantities or {"RED-CHAIR": 1}).items()]
     if "customer_id" not in fields:
-        fields["customer_id"] = make_customer().pk
+        fields["customer_id"] = CustomerFactory().pk
     return Draft(**{"lines": lines, "payment_method": "tok_visa", "email": "ada@example.com"} | fields)
 
 
@@ -55,7 +61,7 @@ def place_order(quantities: Mapping[str, int] | None = None, **fields: object) -
 
 def api_of(username: str) -> APIClient:
     """Return a client with a token of this customer."""
-    _, token = Token.objects.create(user=make_customer(username=username), name="test")
+    _, token = Token.objects.create(user=CustomerFactory(username=username), name="test")
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Token {token}")
     return client

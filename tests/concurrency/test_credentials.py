@@ -8,7 +8,7 @@ from django.utils import timezone
 from shop.accounts import services
 from shop.accounts.models import Nonce, SigningKey, Token
 from shop.accounts.services import LimitReached
-from tests.factories import make_customer
+from tests.factories import CustomerFactory
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_a_nonce_is_used_once():
     now = timezone.now()
-    key, _ = services.create_key(owner=make_customer(), name="till", algorithm="hmac-sha256", now=now)
+    key, _ = services.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=now)
 
     answers = at_once(*[partial(Nonce.objects.consume, key=key, nonce="n", now=now)] * 20)
 
@@ -26,7 +26,7 @@ def test_a_nonce_is_used_once():
 
 def test_a_key_is_rotated_once():
     now = timezone.now()
-    key, _ = services.create_key(owner=make_customer(), name="till", algorithm="hmac-sha256", now=now)
+    key, _ = services.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=now)
 
     answers = at_once(*[partial(services.rotate_key, key, now=now)] * 10)
 
@@ -37,7 +37,7 @@ def test_a_key_is_rotated_once():
 def test_the_limit_of_tokens_holds(settings):
     settings.ACCOUNTS = replace(settings.ACCOUNTS, tokens_per_user=3)
     issue = partial(
-        services.issue_token, user=make_customer(), name="till", expires_in=timedelta(1), now=timezone.now()
+        services.issue_token, user=CustomerFactory(), name="till", expires_in=timedelta(1), now=timezone.now()
     )
 
     answers = at_once(*[issue] * 10)

@@ -8,7 +8,7 @@ from uuid import uuid4
 from messaging import contracts
 from notifications import services
 from notifications.models import Notification
-from tests.factories import make_customer
+from tests.factories import CustomerFactory
 
 NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 ORDER = "01900000-0000-7000-8000-000000000001"
@@ -63,7 +63,7 @@ def confirmed_to(username: str, **changes: object) -> contracts.OrderConfirmed:
     """
     Return the event of a confirmed order of this customer.
     """
-    return confirmed(customer_id=str(make_customer(username=username).pk), **changes)
+    return confirmed(customer_id=str(CustomerFactory(username=username).pk), **changes)
 
 
 def make_notification(event: services.Notifiable) -> Notification:

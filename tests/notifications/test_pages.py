@@ -3,7 +3,7 @@ from html import unescape
 import pytest
 from django.test import Client
 
-from tests.factories import make_customer
+from tests.factories import CustomerFactory
 from tests.notifications.events import confirmed_to, make_notification
 
 pytestmark = pytest.mark.django_db
@@ -14,7 +14,7 @@ def read_page() -> str:
     Return Ada's page of notifications.
     """
     browser = Client(headers={"Accept": "text/html"})
-    browser.force_login(make_customer())
+    browser.force_login(CustomerFactory())
     response = browser.get("/api/v1/notifications/")
     assert response.status_code == 200
     return " ".join(unescape(response.content.decode()).split())

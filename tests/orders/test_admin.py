@@ -7,7 +7,7 @@ from django.utils import timezone
 from messaging import contracts
 from orders import services
 from orders.models import Order, Product
-from tests.factories import make_product, make_stock, place_order
+from tests.factories import ProductFactory, make_stock, place_order
 from tests.operators import act, open_every_page_of, operator_who_may, page
 from tests.outbox import announced, counting_statements, published
 
@@ -61,7 +61,7 @@ class TestProducts:
         ],
     )
     def test_rejects_an_invalid_product(self, admin_client, fields):
-        make_product(sku="OAK-TABLE")
+        ProductFactory(sku="OAK-TABLE")
 
         response = admin_client.post(page(Product, "add"), {"sku": "RED-CHAIR", "name": "Chair", "price": 1} | fields)
 
@@ -70,7 +70,7 @@ class TestProducts:
         assert announced() == {}
 
     def test_changes_name_and_price_but_not_the_sku_or_availability(self, admin_client):
-        product = make_product(sku="RED-CHAIR", price=4_500, sold_out=True)
+        product = ProductFactory(sku="RED-CHAIR", price=4_500, sold_out=True)
 
         admin_client.post(
             page(Product, "change", product.pk),
@@ -85,13 +85,13 @@ class TestProducts:
         }
 
     def test_edits_the_price_in_major_units(self, admin_client):
-        product = make_product(price=24_900)
+        product = ProductFactory(price=24_900)
 
         assert 'name="price" value="249.00"' in admin_client.get(page(Product, "change", product.pk)).content.decode()
 
     def test_lists_availability_and_price(self, admin_client):
-        make_product(sku="OAK-TABLE", sold_out=True)
-        make_product(sku="RED-CHAIR", sold_out=False)
+        ProductFactory(sku="OAK-TABLE", sold_out=True)
+        ProductFactory(sku="RED-CHAIR", sold_out=False)
 
         products = admin_client.get(page(Product)).content.decode()
 
@@ -99,7 +99,7 @@ class TestProducts:
         assert "45.00 GBP" in products
 
     def test_deletes_no_product(self, admin_client):
-        product = make_product(sku="RED-CHAIR")
+        product = ProductFactory(sku="RED-CHAIR")
 
         assert admin_client.post(page(Product, "delete", product.pk), {"post": "yes"}).status_code == 403
 

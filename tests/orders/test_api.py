@@ -14,7 +14,7 @@ from messaging.models import Delivery, OutboxMessage
 from orders import placing, services
 from orders.drafts import Draft, DraftLine
 from orders.models import HistoryEntry, Order, OrderLine, Product, StoredResponse
-from tests.factories import make_customer, make_product, place_order
+from tests.factories import CustomerFactory, ProductFactory, place_order
 from tests.outbox import announced, counting_statements
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ TABLES = (Order, OrderLine, HistoryEntry, StoredResponse, OutboxMessage, Deliver
 
 @pytest.fixture(autouse=True)
 def _product():
-    make_product(sku="RED-CHAIR", price=4_500)
+    ProductFactory(sku="RED-CHAIR", price=4_500)
 
 
 def body(**changes: object) -> dict[str, object]:
@@ -101,7 +101,7 @@ class TestPlace:
         assert is_unchanged()
 
     def test_rejects_a_product_that_is_no_longer_sold(self, api):
-        make_product(sku="OLD-STOOL", active=False)
+        ProductFactory(sku="OLD-STOOL", active=False)
 
         response = post(api, body(lines=[{"sku": "OLD-STOOL", "quantity": 1}]))
 
@@ -143,7 +143,7 @@ class TestRepeatedRequest:
 
     def test_gets_the_order_that_a_feed_placed(self, api):
         draft = Draft(
-            customer_id=make_customer().pk,
+            customer_id=CustomerFactory().pk,
             lines=[DraftLine(sku="RED-CHAIR", quantity=2)],
             payment_method="tok_visa",
             expected_total=9_000,
@@ -157,7 +157,7 @@ class TestRepeatedRequest:
 class TestList:
     def test_shows_only_own_orders_from_the_newest(self, api):
         first, second = place_order(), place_order()
-        place_order(customer_id=make_customer(username="bob").pk)
+        place_order(customer_id=CustomerFactory(username="bob").pk)
 
         orders = api.get(ORDERS).json()["results"]
 
@@ -227,9 +227,9 @@ class TestCancel:
 class TestProducts:
     @pytest.fixture(autouse=True)
     def _more_products(self):
-        make_product(sku="OAK-TABLE", price=24_900, sold_out=False)
-        make_product(sku="LAMP-1.5", name="Reading lamp", price=3_250, sold_out=False)
-        make_product(sku="OLD-STOOL", active=False)
+        ProductFactory(sku="OAK-TABLE", price=24_900, sold_out=False)
+        ProductFactory(sku="LAMP-1.5", name="Reading lamp", price=3_250, sold_out=False)
+        ProductFactory(sku="OLD-STOOL", active=False)
 
     def test_are_public(self):
         visitor = APIClient()
@@ -272,7 +272,7 @@ class TestProducts:
 
 class TestQuote:
     def test_returns_the_price_of_a_basket(self, api):
-        make_product(sku="OAK-TABLE", price=24_900)
+        ProductFactory(sku="OAK-TABLE", price=24_900)
 
         response = api.get("/api/v1/quote/?quantity[RED-CHAIR]=2&quantity[OAK-TABLE]=1&quantity[LAMP]=")
 

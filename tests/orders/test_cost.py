@@ -1,6 +1,6 @@
 import pytest
 
-from tests.factories import api_of, make_customer, make_product
+from tests.factories import CustomerFactory, ProductFactory, api_of
 from tests.outbox import counting_statements
 from tests.signing import ORDER_BODY, ORDERS, SENT, send, signer_of
 
@@ -13,8 +13,8 @@ class TestPlace:
         """
         Count every statement of the request, those after the commit included, except BEGIN and COMMIT.
         """
-        make_product(sku="RED-CHAIR", price=4_500)
-        headers = signer_of(make_customer(), headers=SENT).sign("POST", ORDERS, ORDER_BODY) if is_signed else SENT
+        ProductFactory(sku="RED-CHAIR", price=4_500)
+        headers = signer_of(CustomerFactory(), headers=SENT).sign("POST", ORDERS, ORDER_BODY) if is_signed else SENT
         api = api_of("ada")
 
         with counting_statements() as captured:

@@ -10,7 +10,7 @@ from django.test import Client
 
 from orders import services
 from orders.models import Order, Product
-from tests.factories import make_customer, make_product, make_stock, place_order
+from tests.factories import CustomerFactory, ProductFactory, make_stock, place_order
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +26,7 @@ def browser() -> Client:
     Return Ada's browser, logged in, with CSRF checks.
     """
     client = Client(enforce_csrf_checks=True, headers=HTML)
-    client.force_login(make_customer())
+    client.force_login(CustomerFactory())
     return client
 
 
@@ -95,7 +95,7 @@ class TestProducts:
         assert 'name="quantity[RED-CHAIR]" value=""' in page
 
     def test_has_no_quantity_field_for_a_sold_out_product(self, browser):
-        make_product(sku="RED-CHAIR", sold_out=True)
+        ProductFactory(sku="RED-CHAIR", sold_out=True)
 
         page = read(browser, PRODUCTS)
 

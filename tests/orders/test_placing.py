@@ -8,7 +8,7 @@ from messaging.models import Delivery, OutboxMessage
 from orders import placing
 from orders.drafts import DraftLine, OrderProblem
 from orders.models import HistoryEntry, Order, OrderLine, Product
-from tests.factories import BASE_URL, make_customer, make_draft, make_product, place_order
+from tests.factories import BASE_URL, CustomerFactory, ProductFactory, make_draft, place_order
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, full_disk_at, published
 
 pytestmark = pytest.mark.django_db
@@ -18,8 +18,8 @@ NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def _products():
-    make_product(sku="RED-CHAIR", price=4_500)
-    make_product(sku="OAK-TABLE", price=20_000)
+    ProductFactory(sku="RED-CHAIR", price=4_500)
+    ProductFactory(sku="OAK-TABLE", price=20_000)
 
 
 def is_unchanged() -> bool:
@@ -37,7 +37,7 @@ def problems_of(**fields: object) -> list[str]:
 
 class TestPlaceOrder:
     def test_stores_and_publishes_the_order(self):
-        ada = make_customer()
+        ada = CustomerFactory()
 
         placement = placing.place_order(make_draft({"RED-CHAIR": 2, "OAK-TABLE": 1}), now=NOON, base_url=BASE_URL)
 
@@ -125,7 +125,7 @@ class TestPlaceOrder:
 
     def test_separates_the_keys_of_different_customers(self):
         order_of_ada = place_order(idempotency_key="basket-1")
-        order_of_bob = place_order(idempotency_key="basket-1", customer_id=make_customer(username="bob").pk)
+        order_of_bob = place_order(idempotency_key="basket-1", customer_id=CustomerFactory(username="bob").pk)
 
         assert order_of_ada.pk != order_of_bob.pk
 

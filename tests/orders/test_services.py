@@ -11,7 +11,7 @@ from messaging import contracts
 from messaging.models import Delivery
 from orders import placing, services
 from orders.models import Order, Product
-from tests.factories import make_draft, make_product, place_order
+from tests.factories import ProductFactory, make_draft, place_order
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +23,7 @@ Batch = Callable[[list[str]], object]
 
 @pytest.fixture(autouse=True)
 def _product():
-    make_product(sku="RED-CHAIR", price=4_500)
+    ProductFactory(sku="RED-CHAIR", price=4_500)
 
 
 def awaiting_payment() -> Order:
@@ -225,7 +225,7 @@ class TestAddProducts:
 
 class TestShowAvailability:
     def test_marks_each_product(self):
-        make_product(sku="OAK-TABLE", sold_out=True)
+        ProductFactory(sku="OAK-TABLE", sold_out=True)
 
         services.show_availability({"RED-CHAIR": (1, True), "OAK-TABLE": (1, False)})
 

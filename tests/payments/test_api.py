@@ -6,7 +6,7 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from payments.models import PaymentIntent
-from tests.factories import make_customer, make_stock, place_order
+from tests.factories import CustomerFactory, make_stock, place_order
 from tests.outbox import counting_statements
 from tests.payments.scenes import collect, request_refund
 
@@ -16,7 +16,7 @@ PAYMENTS = "/api/v1/payments/"
 
 
 def pay(username: str = "ada", **changes: object) -> PaymentIntent:
-    return collect(customer_id=str(make_customer(username=username).pk), **changes)
+    return collect(customer_id=str(CustomerFactory(username=username).pk), **changes)
 
 
 def listed_ids(api: APIClient, **filters: object) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 from django.db import OperationalError, connection
 from rest_framework.test import APIClient
 
-from tests.factories import make_customer
+from tests.factories import CustomerFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -57,7 +57,7 @@ class TestLanding:
 
 class TestRoot:
     def test_links_to_every_resource(self):
-        staff = make_customer(username="sue", is_staff=True, is_superuser=True)
+        staff = CustomerFactory(username="sue", is_staff=True, is_superuser=True)
         client = APIClient()
         client.force_authenticate(staff)
 

@@ -17,7 +17,7 @@ from django.conf import settings
 from orders.models import Order
 from shop.accounts.models import Account, Nonce, Token
 from tests import processes
-from tests.factories import make_customer, make_stock
+from tests.factories import CustomerFactory, make_stock
 from tests.signing import Signer, signer_of
 from tests.threads import workers
 
@@ -32,7 +32,7 @@ def signer(request) -> Signer:
     A signer of Ada's, whose account requires signatures.
     """
     make_stock()
-    ada = make_customer()
+    ada = CustomerFactory()
     Account.objects.create(user=ada, must_sign=True)
     return signer_of(ada, request.param)
 
@@ -42,7 +42,7 @@ def client(signer, tmp_path, live_server):
     """
     Return a function that runs the sample client and returns its exit status, output lines and errors.
     """
-    _, token = Token.objects.create(make_customer(), name="sample")
+    _, token = Token.objects.create(CustomerFactory(), name="sample")
     environment = {"SHOP_TOKEN": token, "SHOP_KEY_ID": signer.key_id}
     if isinstance(signer.private, bytes):
         environment["SHOP_SECRET"] = b64encode(signer.private).decode()

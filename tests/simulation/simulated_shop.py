@@ -24,7 +24,7 @@ from payments.gateway import protocol
 from payments.simulator.ledger import LedgerEntry
 from payments.webhooks import inbox
 from tests.concurrency.boundaries import Crash
-from tests.factories import BASE_URL, make_customer, make_draft
+from tests.factories import BASE_URL, CustomerFactory, make_draft
 
 from .clock import START, Clock
 from .executor import SequentialExecutor
@@ -61,7 +61,7 @@ def open_shop() -> int:
         for sku, (on_hand, _) in PRODUCTS.items():
             open_stock_items([sku], opening=on_hand, now=clock())
         Relay(clock=clock).drain()
-        return make_customer().pk
+        return CustomerFactory().pk
 
 
 @contextmanager

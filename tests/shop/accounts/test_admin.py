@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from shop.accounts import services
 from shop.accounts.models import Account, SigningKey, Token
-from tests.factories import make_customer
+from tests.factories import CustomerFactory
 from tests.operators import act, open_every_page_of, operator_who_may, page
 
 pytestmark = pytest.mark.django_db
@@ -13,12 +13,12 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def token() -> Token:
-    return Token.objects.create(make_customer(), name="till")[0]
+    return Token.objects.create(CustomerFactory(), name="till")[0]
 
 
 @pytest.fixture
 def key() -> SigningKey:
-    return services.create_key(owner=make_customer(), name="till", algorithm="hmac-sha256", now=timezone.now())[0]
+    return services.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=timezone.now())[0]
 
 
 def test_every_page_opens(admin_client, token, key):
@@ -80,7 +80,7 @@ class TestRevoke:
 
 class TestUser:
     def test_can_be_required_to_sign(self, admin_client):
-        ada = make_customer()
+        ada = CustomerFactory()
         shown = admin_client.get(page(get_user_model(), "change", ada.pk)).context["adminform"].form.initial
         inline = {"account-TOTAL_FORMS": 1, "account-INITIAL_FORMS": 0, "account-0-user": ada.pk}
         when = {"date_joined_0": f"{ada.date_joined:%Y-%m-%d}", "date_joined_1": f"{ada.date_joined:%H:%M:%S}"}

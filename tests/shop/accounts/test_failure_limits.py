@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from shop.accounts.models import Account, Token
 from tests.callers import LOGIN_PAGES, ORDERS, PRODUCTS, ask_for_a_token, log_in, throttled
-from tests.factories import api_of, make_customer
+from tests.factories import CustomerFactory, api_of
 from tests.outbox import counting_statements
 from tests.signing import send, signer_of
 
@@ -125,7 +125,7 @@ class TestInvalidTokens:
 class TestInvalidSignatures:
     def test_close_the_api_to_their_address(self, api, limits):
         limits(failures_per_minute=2)
-        signer = signer_of(make_customer())
+        signer = signer_of(CustomerFactory())
         forger = replace(signer, private=b"a guess")
 
         answers = [
@@ -137,6 +137,6 @@ class TestInvalidSignatures:
 
     def test_are_not_counted_where_a_signature_is_missing(self, api, limits):
         limits(failures_per_minute=1)
-        Account.objects.create(user=make_customer(), must_sign=True)
+        Account.objects.create(user=CustomerFactory(), must_sign=True)
 
         assert [api.get(ORDERS).json()["code"] for _ in range(3)] == ["signature_required"] * 3

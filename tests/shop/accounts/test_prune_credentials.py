@@ -9,7 +9,7 @@ from django_q.models import Schedule
 
 from shop.accounts import services
 from shop.accounts.models import Nonce, SigningKey, Token
-from tests.factories import make_customer
+from tests.factories import CustomerFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +21,7 @@ def run(**options: object) -> str:
 
 
 def make_key(**fields: object) -> SigningKey:
-    key, _ = services.create_key(owner=make_customer(), name="till", algorithm="hmac-sha256", now=timezone.now())
+    key, _ = services.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=timezone.now())
     SigningKey.objects.filter(pk=key.pk).update(**fields)
     return key
 
@@ -30,7 +30,7 @@ def make_key(**fields: object) -> SigningKey:
 def _a_month_of_use():
     now = timezone.now()
     for days in (-1, 1):
-        Token.objects.create(make_customer(), timedelta(days=days), name=f"{days} d")
+        Token.objects.create(CustomerFactory(), timedelta(days=days), name=f"{days} d")
     key = make_key()
     make_key(revoked_at=now - timedelta(days=29))
     make_key(revoked_at=now - timedelta(days=31))

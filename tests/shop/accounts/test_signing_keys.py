@@ -15,7 +15,7 @@ from django.utils import timezone
 from shop.accounts import services
 from shop.accounts.models import SigningKey
 from shop.accounts.sealing import LostSecret
-from tests.factories import api_of, make_customer
+from tests.factories import CustomerFactory, api_of
 
 pytestmark = pytest.mark.django_db
 
@@ -28,7 +28,7 @@ ED25519 = {"name": "till", "algorithm": "ed25519", "public_key": IN_BASE64}
 
 
 def make_key() -> SigningKey:
-    key, _ = services.create_key(owner=make_customer(), **HMAC, now=timezone.now())
+    key, _ = services.create_key(owner=CustomerFactory(), **HMAC, now=timezone.now())
     return key
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from tests.callers import ask_for_a_token
-from tests.factories import PASSWORD, make_customer
+from tests.factories import PASSWORD, CustomerFactory
 from tests.shop.http.readers import PERSON
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +20,7 @@ JSON = {"Accept": "application/json"}
 def test_stores_no_response(headers, policy, is_logged_in):
     client = Client()
     if is_logged_in:
-        client.force_login(make_customer())
+        client.force_login(CustomerFactory())
 
     policies = {client.get(f"/api/v1/{name}/", headers=headers).headers["Cache-Control"] for name in RESOURCES}
 
@@ -28,7 +28,7 @@ def test_stores_no_response(headers, policy, is_logged_in):
 
 
 def test_stores_no_new_token():
-    ada = make_customer()
+    ada = CustomerFactory()
     ada.set_password(PASSWORD)
     ada.save()
 

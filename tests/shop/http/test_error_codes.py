@@ -10,14 +10,14 @@ from rest_framework.exceptions import APIException, ValidationError
 
 from shop.http.error_codes import BY_STATUS, CATALOGUE, UnknownErrorCode, resolve
 from shop.http.problems import describe
-from tests.factories import make_product
+from tests.factories import ProductFactory
 
 pytestmark = pytest.mark.django_db
 
 
 class TestCatalogue:
     def test_is_shown_on_one_page(self):
-        make_product()
+        ProductFactory()
 
         page = Client().get("/problems/").content.decode()
 

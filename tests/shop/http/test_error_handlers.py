@@ -1,7 +1,7 @@
 import pytest
 from django.test import Client
 
-from tests.factories import api_of, make_customer
+from tests.factories import CustomerFactory, api_of
 from tests.refusals import problem_of
 from tests.shop.http.readers import PERSON, code_of
 
@@ -25,7 +25,7 @@ class TestStatuses:
     @pytest.mark.parametrize("path", ["/admin/orders/product/%00/change/", "/admin/orders/order/?status__exact=%00"])
     def test_400_at_most_for_a_value_that_no_column_can_hold(self, path):
         operator = Client()
-        operator.force_login(make_customer(is_staff=True, is_superuser=True))
+        operator.force_login(CustomerFactory(is_staff=True, is_superuser=True))
 
         answer = operator.get(path)
 
@@ -42,14 +42,14 @@ class TestStatuses:
 
     def test_403_for_an_operator_without_permission(self, ask):
         clerk = Client()
-        clerk.force_login(make_customer(is_staff=True))
+        clerk.force_login(CustomerFactory(is_staff=True))
 
         ask("/admin/orders/order/", client=clerk, code="permission_denied")
 
     @pytest.mark.parametrize("path", ["/nothing/", "/api/v1/nothing/", "/api/", "/admin/nothing/x/", "/%00/", "/%ff/"])
     def test_404_for_an_unknown_url(self, ask, path):
         operator = Client()
-        operator.force_login(make_customer(is_staff=True, is_superuser=True))
+        operator.force_login(CustomerFactory(is_staff=True, is_superuser=True))
 
         ask(path, client=operator, code="not_found")
 

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.urls import get_resolver
 
-from tests.factories import api_of, make_customer, make_product, place_order
+from tests.factories import CustomerFactory, ProductFactory, api_of, place_order
 from tests.refusals import refused
 
 pytestmark = pytest.mark.django_db
@@ -30,9 +30,9 @@ def api():
     """
     A client that may read every list.
     """
-    ada = make_customer(is_staff=True)
+    ada = CustomerFactory(is_staff=True)
     ada.user_permissions.add(Permission.objects.get(codename="view_stockitem"))
-    make_product()
+    ProductFactory()
     return api_of("ada")
 
 

@@ -6,7 +6,7 @@ from django.db import connection
 from django.test import Client
 
 from shop import index
-from tests.factories import api_of, make_customer
+from tests.factories import CustomerFactory, api_of
 from tests.refusals import problem_of
 
 pytestmark = pytest.mark.django_db
@@ -66,7 +66,7 @@ class TestOutage:
     @pytest.mark.parametrize("path", ["/api/v1/products/", "/api/v1/orders/", "/api/v1/quote/", "/", "/admin/"])
     def test_is_a_503_everywhere(self, ask, outage, path):
         visitor = Client(raise_request_exception=False)
-        visitor.force_login(make_customer())
+        visitor.force_login(CustomerFactory())
 
         answer = outage.submit(ask, path, client=visitor, code="unavailable").result()
 

@@ -16,7 +16,7 @@ from orders.api import OrderViewSet
 from orders.models import Order
 from shop.accounts.models import SigningKey
 from shop.accounts.services import create_key
-from tests.factories import make_product
+from tests.factories import ProductFactory
 from tests.refusals import problem_of
 from tests.signing import ORDERS, SENT, send
 
@@ -28,7 +28,7 @@ NOTHING_DONE, UNKNOWN = "Nothing was done", "it is unknown whether the request t
 
 @pytest.fixture(autouse=True)
 def _product():
-    make_product()
+    ProductFactory()
 
 
 def failing_commit(*, takes_effect: bool) -> AbstractContextManager[object]:

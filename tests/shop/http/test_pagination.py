@@ -6,7 +6,7 @@ import pytest
 from inventory.models import StockItem
 from payments.charges import services
 from payments.models import PaymentIntent
-from tests.factories import make_customer
+from tests.factories import CustomerFactory
 from tests.operators import operator_who_may
 from tests.outbox import counting_statements
 from tests.payments.scenes import payment_requested
@@ -21,7 +21,7 @@ def cursor(position: str) -> str:
 
 
 def pay(times: int) -> list[str]:
-    customer = str(make_customer().pk)
+    customer = str(CustomerFactory().pk)
     services.collect(
         [payment_requested(customer_id=customer) for _ in range(times)], now=datetime(2030, 6, 1, 12, tzinfo=UTC)
     )

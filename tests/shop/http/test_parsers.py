@@ -8,7 +8,7 @@ from django.db import close_old_connections
 from django.test import RequestFactory
 
 from shop.http.parsers import rejected_body
-from tests.factories import make_product
+from tests.factories import ProductFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -58,7 +58,7 @@ class TestPlainRequest:
         assert status == ask(shop, url)[0] < 500
 
     def test_searches_the_same_whatever_the_charset(self, shop):
-        make_product(sku="CAFE", name="Café")
+        ProductFactory(sku="CAFE", name="Café")
         bodies = [
             ask(shop, f"/api/v1/products/?search={quote('Café')}", CONTENT_TYPE=f"text/plain; charset={charset}")[1]
             for charset in ("utf-8", "latin-1", "cp037", "utf-7")

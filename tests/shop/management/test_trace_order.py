@@ -10,7 +10,7 @@ from messaging.models import Delivery, OutboxMessage
 from orders.models import Order
 from orders.services import cancel_order
 from payments.gateway.protocol import Unreachable
-from tests.factories import make_customer, make_stock, place_order
+from tests.factories import CustomerFactory, make_stock, place_order
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
@@ -175,7 +175,7 @@ class TestTraceOrder:
         assert json_of(key)["order"] == str(order.pk)
 
     def test_names_the_orders_that_share_a_key(self):
-        customers = [make_customer(username=name).pk for name in ("ada", "bob")]
+        customers = [CustomerFactory(username=name).pk for name in ("ada", "bob")]
         adas, bobs = [place_order(idempotency_key="once", customer_id=customer).pk for customer in customers]
 
         with pytest.raises(CommandError, match=f"2 customers used the key 'once'.*: {adas}, {bobs}"):

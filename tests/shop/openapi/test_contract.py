@@ -26,7 +26,7 @@ from payments.models import PaymentIntent
 from shop.accounts import services
 from shop.accounts.models import Token
 from tests.access.callers import undone
-from tests.factories import make_customer, make_stock, place_order
+from tests.factories import CustomerFactory, make_stock, place_order
 
 pytestmark = pytest.mark.django_db
 
@@ -96,7 +96,7 @@ def olga() -> dict[str, str]:
     """
     The headers of Olga, a customer who may view the stock.
     """
-    olga = make_customer(username="olga", is_staff=True, is_superuser=True)
+    olga = CustomerFactory(username="olga", is_staff=True, is_superuser=True)
     _, token = Token.objects.create(user=olga, name="a program")
     return {"Authorization": f"Token {token}"}
 
@@ -106,7 +106,7 @@ def hers(olga, drain) -> Mapping[str, str]:
     """
     Ids of Olga's resources, by collection.
     """
-    owner = make_customer(username="olga")
+    owner = CustomerFactory(username="olga")
     make_stock(100)
     order = place_order(customer_id=owner.pk)
     drain()

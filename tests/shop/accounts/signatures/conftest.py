@@ -1,12 +1,12 @@
 import pytest
 
-from tests.factories import make_product
+from tests.factories import ProductFactory
 from tests.signing import SENT, Signer, signer_of
 
 
 @pytest.fixture(autouse=True)
 def _product(db) -> None:
-    make_product()
+    ProductFactory()
 
 
 @pytest.fixture(params=["hmac-sha256", "ed25519"])

@@ -8,7 +8,7 @@ from http_message_signatures import algorithms
 from orders.models import Order
 from shop.accounts import services
 from shop.accounts.models import SigningKey
-from tests.factories import api_of, make_customer
+from tests.factories import CustomerFactory, api_of
 from tests.signing import ORDER_BODY, ORDERS, SENT, is_rejected, send, signer_of
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ class TestRejectsAKey:
         assert is_rejected(send(api, stranger.sign("POST", ORDERS, ORDER_BODY)))
 
     def test_row_64_of_another_customer(self, api, ada):
-        of_bob = signer_of(make_customer(username="bob"), headers=SENT)
+        of_bob = signer_of(CustomerFactory(username="bob"), headers=SENT)
 
         assert is_rejected(send(api, of_bob.sign("POST", ORDERS, ORDER_BODY)))
         assert send(api_of("bob"), of_bob.sign("POST", ORDERS, ORDER_BODY)).status_code == 201
