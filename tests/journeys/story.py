@@ -1,7 +1,8 @@
 """
-What the stories over HTTP have in common: an order is placed, its story is told by the API, and stock is counted.
+Orders placed over HTTP, and what the customer sees of them.
 """
 
+from typing import NamedTuple
 from uuid import uuid4
 
 from django.core import mail
@@ -9,38 +10,46 @@ from rest_framework.test import APIClient
 
 from inventory.models import StockItem
 
+CONFIRMED = ["placed", "awaiting_payment", "confirmed"]
+
+
+class Shelf(NamedTuple):
+    on_hand: int
+    reserved: int = 0
+
 
 def place(api: APIClient, *, quantity: int = 1, payment_method: str = "tok_visa", price: int = 4_500) -> str:
     """
-    Order so many red chairs, and return the address of the order.
+    Order so many red chairs, and return the URL of the order.
     """
-    wish = {
+    body = {
         "lines": [{"sku": "RED-CHAIR", "quantity": quantity}],
         "payment_method": payment_method,
         "expected_total": quantity * price,
     }
-    answer = api.post("/api/v1/orders/", wish, format="json", headers={"Idempotency-Key": uuid4().hex})
-    assert answer.status_code == 201, answer.content
-    return f"/api/v1/orders/{answer.json()['id']}/"
+    response = api.post("/api/v1/orders/", body, format="json", headers={"Idempotency-Key": uuid4().hex})
+    assert response.status_code == 201, response.content
+    return f"/api/v1/orders/{response.json()['id']}/"
 
 
 def story(api: APIClient, order: str) -> list[str]:
     """
-    List the states that the customer sees the order take, and the reason for its end.
+    Return the statuses in the history of an order, oldest first, then the reason if it was cancelled.
     """
-    told = api.get(order).json()
-    return [step["status"] for step in told["history"]] + [told["cancel_reason"]] * bool(told["cancel_reason"])
+    response_body = api.get(order).json()
+    statuses = [step["status"] for step in response_body["history"]]
+    return statuses + [response_body["cancel_reason"]] * bool(response_body["cancel_reason"])
 
 
-def shelf() -> tuple[int, int]:
+def shelf() -> Shelf:
     """
-    Tell how many red chairs are on hand and how many of them are reserved.
+    Return how many red chairs are on hand and how many of them are reserved.
     """
-    return StockItem.objects.values_list("on_hand", "reserved").get(sku="RED-CHAIR")
+    return Shelf(**StockItem.objects.values("on_hand", "reserved").get(sku="RED-CHAIR"))
 
 
 def letters() -> list[str]:
     """
-    List the subjects of what was mailed, without the order's id.
+    Return the subjects of the sent mails without the ids of orders.
     """
-    return [" ".join(word for word in sent.subject.split() if len(word) < 36) for sent in mail.outbox]
+    return [" ".join(word for word in message.subject.split() if len(word) < 36) for message in mail.outbox]

@@ -8,36 +8,38 @@ from messaging.models import Delivery
 from messaging.relay import Relay
 from payments.models import PaymentIntent
 from tests.factories import make_stock
-from tests.journeys.story import letters, place, shelf, story
+from tests.journeys.story import CONFIRMED, Shelf, letters, place, shelf, story
 
 LATER = timedelta(hours=2)
 
 
-def deliver_until(reached: Callable[[], bool]) -> None:
+def deliver_until(condition: Callable[[], bool]) -> None:
     """
-    Deliver step by step, and stop as soon as the story has got so far.
+    Deliver one message at a time until the condition is true.
     """
     relay = Relay()
-    while not reached():
-        assert relay.deliver_due(), "delivered everything in vain"
+    while not condition():
+        assert relay.deliver_due(), "delivered everything, and the condition is still false"
 
 
 @pytest.mark.django_db
 class TestCancelledWhilePaying:
-    def test_before_anything_happened(self, api, drain, ledger):
+    @pytest.fixture(autouse=True)
+    def _one_chair(self):
         make_stock(1)
+
+    def test_before_the_stock_is_reserved(self, api, drain, ledger):
         order = place(api)
 
         assert api.post(f"{order}cancel/").status_code == 200
         drain(after=LATER)
 
         assert story(api, order) == ["placed", "cancelled", "by_customer"]
-        assert shelf() == (1, 0)
+        assert shelf() == Shelf(on_hand=1)
         assert ledger.calls == {}
         assert letters() == ["Your order is cancelled"]
 
-    def test_while_the_customer_still_had_to_agree(self, api, drain, ledger):
-        make_stock(1)
+    def test_while_the_payment_is_pending(self, api, drain, ledger):
         order = place(api, payment_method="tok_pending")
         drain()
 
@@ -45,12 +47,12 @@ class TestCancelledWhilePaying:
         drain(after=LATER)
 
         assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "by_customer"]
-        assert shelf() == (1, 0)
-        assert (len(ledger.cancelled), ledger.captured) == (1, {})
+        assert shelf() == Shelf(on_hand=1)
+        assert len(ledger.cancelled) == 1
+        assert ledger.captured == {}
         assert letters() == ["Your order is cancelled"]
 
-    def test_while_nobody_knew_that_the_money_was_taken(self, api, drain, ledger):
-        make_stock(1)
+    def test_while_the_result_of_the_capture_is_unknown(self, api, drain, ledger):
         order = place(api, payment_method="tok_timeout")
         drain()
 
@@ -59,12 +61,11 @@ class TestCancelledWhilePaying:
 
         assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "by_customer"]
         assert api.get(order).json()["refunded"] == 4_500
-        assert shelf() == (1, 0)
+        assert shelf() == Shelf(on_hand=1)
         assert [refund.amount for refund in ledger.refunded.values()] == [4_500]
         assert letters() == ["Your order is cancelled", "A refund for your order"]
 
-    def test_before_the_gateway_was_asked_for_the_money(self, api, drain, ledger):
-        make_stock(1)
+    def test_before_the_gateway_is_called(self, api, drain, ledger):
         order = place(api)
         deliver_until(lambda: story(api, order)[-1] == "awaiting_payment")
         Delivery.objects.filter(subscriber="payments.take_payment").update(due_at=timezone.now() + LATER / 2)
@@ -75,10 +76,9 @@ class TestCancelledWhilePaying:
 
         assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "by_customer"]
         assert ledger.calls == {}
-        assert shelf() == (1, 0)
+        assert shelf() == Shelf(on_hand=1)
 
-    def test_after_the_money_was_taken_and_before_the_order_heard_of_it(self, api, drain, ledger):
-        make_stock(1)
+    def test_after_the_capture_and_before_the_order_is_confirmed(self, api, drain, ledger):
         order = place(api)
         deliver_until(lambda: PaymentIntent.objects.filter(status="succeeded").exists())
 
@@ -87,15 +87,15 @@ class TestCancelledWhilePaying:
 
         assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "by_customer"]
         assert [refund.amount for refund in ledger.refunded.values()] == [4_500]
-        assert shelf() == (1, 0)
+        assert shelf() == Shelf(on_hand=1)
 
-    def test_too_late(self, api, drain, ledger):
-        make_stock(1)
+    def test_is_rejected_after_the_order_is_confirmed(self, api, drain, ledger):
         order = place(api)
         drain()
 
         assert api.post(f"{order}cancel/").status_code == 409
         drain(after=LATER)
 
-        assert story(api, order) == ["placed", "awaiting_payment", "confirmed"]
-        assert (len(ledger.captured), ledger.refunded) == (1, {})
+        assert story(api, order) == CONFIRMED
+        assert len(ledger.captured) == 1
+        assert ledger.refunded == {}

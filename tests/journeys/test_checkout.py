@@ -6,48 +6,48 @@ from django.core import mail
 from messaging.models import Delivery
 from orders.models import Product
 from tests.factories import make_stock
-from tests.journeys.story import letters, place, shelf, story
+from tests.journeys.story import CONFIRMED, Shelf, letters, place, shelf, story
 
 pytestmark = pytest.mark.django_db
 
 
 class TestCheckout:
-    def test_an_order_is_reserved_paid_shipped_and_told(self, api, drain, ledger):
+    def test_reserves_charges_ships_and_confirms_by_mail(self, api, drain, ledger):
         make_stock(10)
 
         order = place(api, quantity=2)
         assert story(api, order) == ["placed"]
         drain()
 
-        assert story(api, order) == ["placed", "awaiting_payment", "confirmed"]
-        assert shelf() == (8, 0)
+        assert story(api, order) == CONFIRMED
+        assert shelf() == Shelf(on_hand=8)
         assert [charge.amount for charge in ledger.captured.values()] == [9_000]
         assert letters() == ["Your order is confirmed"]
-        assert [sent.to for sent in mail.outbox] == [["ada@example.com"]]
+        assert [message.to for message in mail.outbox] == [["ada@example.com"]]
         assert not Delivery.objects.dead().exists()
 
-    def test_nothing_more_happens_when_its_payment_would_have_been_due(self, api, drain, ledger):
+    def test_does_nothing_more_when_the_payment_deadline_passes(self, api, drain, ledger):
         make_stock(10)
         order = place(api)
         drain()
 
         drain(after=timedelta(hours=1))
 
-        assert story(api, order) == ["placed", "awaiting_payment", "confirmed"]
+        assert story(api, order) == CONFIRMED
         assert ledger.calls == {"charge": 1}
         assert letters() == ["Your order is confirmed"]
         assert not Delivery.objects.exclude(status="delivered").exists()
 
-    def test_a_gift_is_confirmed_without_any_payment(self, api, drain, ledger):
+    def test_confirms_a_free_order_without_calling_the_gateway(self, api, drain, ledger):
         make_stock(10, price=0)
 
         order = place(api, price=0)
         drain()
 
-        assert story(api, order) == ["placed", "awaiting_payment", "confirmed"]
+        assert story(api, order) == CONFIRMED
         assert ledger.calls == {}
 
-    def test_the_last_chair_shows_as_sold_out(self, api, drain):
+    def test_shows_a_product_as_sold_out_after_the_last_sale(self, api, drain):
         make_stock(1)
 
         place(api)

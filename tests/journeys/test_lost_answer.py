@@ -6,12 +6,12 @@ from messaging.models import Delivery
 from payments.gateway.protocol import TimedOut
 from payments.models import PaymentIntent
 from tests.factories import make_stock
-from tests.journeys.story import letters, place, shelf, story
+from tests.journeys.story import CONFIRMED, Shelf, letters, place, shelf, story
 
 
 @pytest.mark.django_db
 class TestLostAnswer:
-    def test_the_gateway_is_asked_again_and_the_order_confirmed_paid_once(self, api, drain, ledger):
+    def test_queries_the_gateway_again_and_confirms_the_order(self, api, drain, ledger):
         make_stock(1)
         order = place(api, payment_method="tok_timeout")
 
@@ -20,12 +20,12 @@ class TestLostAnswer:
         assert PaymentIntent.objects.get().status == "unknown"
 
         drain(after=timedelta(seconds=6))
-        assert story(api, order) == ["placed", "awaiting_payment", "confirmed"]
+        assert story(api, order) == CONFIRMED
         assert ledger.calls == {"charge": 1, "look_up": 1}
-        assert shelf() == (0, 0)
+        assert shelf() == Shelf(on_hand=0)
         assert letters() == ["Your order is confirmed"]
 
-    def test_however_often_the_answer_is_lost_the_money_moves_once(self, api, drain, ledger):
+    def test_captures_once_however_many_answers_are_lost(self, api, drain, ledger):
         make_stock(1)
         order = place(api, payment_method="tok_timeout")
         drain()
@@ -34,7 +34,7 @@ class TestLostAnswer:
         for seconds in (6, 31, 121, 601):
             drain(after=timedelta(seconds=seconds))
 
-        assert story(api, order) == ["placed", "awaiting_payment", "confirmed"]
+        assert story(api, order) == CONFIRMED
         assert ledger.calls == {"charge": 1, "look_up": 4}
         assert len(ledger.captured) == 1
         assert not Delivery.objects.dead().exists()

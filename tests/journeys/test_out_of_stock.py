@@ -4,34 +4,34 @@ from django.utils import timezone
 from inventory.services import receive
 from orders.models import Product
 from tests.factories import make_stock
-from tests.journeys.story import letters, place, shelf, story
+from tests.journeys.story import CONFIRMED, Shelf, letters, place, shelf, story
 
 
 @pytest.mark.django_db
 class TestOutOfStock:
-    def test_an_order_for_more_than_there_is_costs_nothing(self, api, drain, ledger):
+    def test_cancels_an_order_without_charging_it(self, api, drain, ledger):
         make_stock(1)
 
         order = place(api, quantity=2)
         drain()
 
         assert story(api, order) == ["placed", "cancelled", "out_of_stock"]
-        assert shelf() == (1, 0)
+        assert shelf() == Shelf(on_hand=1)
         assert ledger.calls == {}
         assert letters() == ["Your order is cancelled"]
 
-    def test_the_second_order_for_the_last_chair_is_too_late(self, api, drain, ledger):
+    def test_cancels_the_second_order_for_the_last_chair(self, api, drain, ledger):
         make_stock(1)
 
         first, second = place(api), place(api)
         drain()
 
-        assert story(api, first) == ["placed", "awaiting_payment", "confirmed"]
+        assert story(api, first) == CONFIRMED
         assert story(api, second) == ["placed", "cancelled", "out_of_stock"]
-        assert shelf() == (0, 0)
+        assert shelf() == Shelf(on_hand=0)
         assert ledger.calls == {"charge": 1}
 
-    def test_new_goods_can_be_ordered_again(self, api, drain):
+    def test_sells_received_goods_again(self, api, drain):
         make_stock(1)
         place(api)
         drain()

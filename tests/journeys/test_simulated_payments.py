@@ -1,6 +1,6 @@
 """
-Orders paid through the simulator: another program, real webhooks into a real web server, workers beside. Each token is
-a way in which a gateway misbehaves; each order has to end as the money in the simulator's own ledger says.
+Orders paid through the simulator's HTTP server, with webhooks to a running web server and a worker. Each token selects
+a behaviour of the gateway; each order must end as the simulator's ledger says.
 """
 
 from collections.abc import Iterator
@@ -31,12 +31,12 @@ SECRETS = ["whsec_" + "c2VjcmV0IG9mIHRoZSBnYXRld2F5IG9mIHRoZXNlIHRlc3Rz"]
 @pytest.fixture
 def provider(live_server, settings, tmp_path, monkeypatch) -> Iterator[Simulator]:
     """
-    A simulator that calls this shop back.
+    A simulator that sends webhooks to this shop.
     """
-    conduct = {"delay": 0.05, "slow_seconds": 0.3, "late_seconds": 1, "secrets": SECRETS}
+    config = {"delay": 0.05, "slow_seconds": 0.3, "late_seconds": 1, "secrets": SECRETS}
     monkeypatch.setattr(outcomes, "PAYMENT_QUERY_DELAYS", [timedelta(seconds=0.1)] * 5)
     callback_url = live_server.url + reverse("payments:webhook")
-    with running(ledger=tmp_path / "ledger.sqlite3", callback_url=callback_url, **conduct) as simulator:
+    with running(ledger=tmp_path / "ledger.sqlite3", callback_url=callback_url, **config) as simulator:
         settings.PAYMENTS = replace(
             settings.PAYMENTS, gateway=SIMULATED_GATEWAY, simulator_url=simulator.address, webhook_secrets=SECRETS
         )
@@ -44,22 +44,22 @@ def provider(live_server, settings, tmp_path, monkeypatch) -> Iterator[Simulator
         yield simulator
 
 
-def end_of(order: Order) -> tuple[str, str]:
+def is_final(order: Order) -> bool:
     order.refresh_from_db()
-    return order.status, order.cancel_reason
+    return order.status not in {"placed", "awaiting_payment"}
 
 
 def pay(token: str) -> Order:
     """
-    Place an order, and have it delivered until it has an end.
+    Place an order, and deliver until it is confirmed or cancelled.
     """
     with workers(1):
         order = place_order(payment_method=f"tok_{token}")
-        eventually(lambda: end_of(order)[0] not in {"placed", "awaiting_payment"})
+        eventually(lambda: is_final(order))
     return order
 
 
-class TestAPayment:
+class TestPayment:
     @pytest.mark.parametrize(
         "token",
         [
@@ -70,7 +70,7 @@ class TestAPayment:
     def test_confirms_its_order_once(self, provider, token):
         order = pay(token)
 
-        assert end_of(order) == ("confirmed", "")
+        assert order.status == "confirmed"
         [capture] = Capture.objects.all()
         assert (capture.amount, capture.currency, capture.surplus, capture.returned) == (4_500, "GBP", False, 0)
         assert OutboxMessage.objects.get(type="payments.payment_succeeded").causation_id
@@ -80,12 +80,12 @@ class TestAPayment:
     def test_cancels_its_order_when_it_is_declined(self, provider, token):
         order = pay(token)
 
-        assert end_of(order) == ("cancelled", "payment_failed")
+        assert (order.status, order.cancel_reason) == ("cancelled", "payment_failed")
         reason = "card_declined" if token == "declined" else token
         assert list(PaymentIntent.objects.values_list("status", "failure_reason")) == [("failed", reason)]
         assert not Capture.objects.exists()
 
-    def test_that_comes_twice_goes_back_once(self, provider):
+    def test_that_is_captured_twice_is_refunded_once(self, provider):
         pay("captured_twice")
         with workers(1):
             eventually(lambda: Refund.objects.filter(status="succeeded").exists())

@@ -22,15 +22,12 @@ TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 def place(api: APIClient, **headers: str) -> HttpResponse:
-    order = {
-        "lines": [{"sku": "RED-CHAIR", "quantity": 1}],
-        "payment_method": "tok_visa",
-        "expected_total": 4_500,
-    }
-    return api.post("/api/v1/orders/", order, format="json", headers={"Idempotency-Key": uuid4().hex, **headers})
+    lines = [{"sku": "RED-CHAIR", "quantity": 1}]
+    body = {"lines": lines, "payment_method": "tok_visa", "expected_total": 4_500}
+    return api.post("/api/v1/orders/", body, format="json", headers={"Idempotency-Key": uuid4().hex, **headers})
 
 
-def traces_of(order_id: str) -> set[str]:
+def trace_ids_of(order_id: str) -> set[str]:
     """
     Return the trace ids that `trace_order` prints for an order and its messages.
     """
@@ -50,11 +47,11 @@ class TestTrace:
         make_stock(10)
 
         responses = [place(api, **headers), place(api)]
-        Context().run(drain)  # as in a worker, which knows of no request
+        Context().run(drain)  # as in a worker, without the context of the request
 
         orders = [response.json()["id"] for response in responses]
         ids = [trace_id or responses[0].headers["X-Request-Id"], responses[1].headers["X-Request-Id"]]
-        assert [traces_of(order) for order in orders] == [{id_} for id_ in ids]
+        assert [trace_ids_of(order) for order in orders] == [{id_} for id_ in ids]
         lines = {line.getMessage(): line.ids for line in caplog.records if line.name == "notifications.services"}
         assert lines == {
             f"The provider accepted the mail order_confirmed of order {order}.": id_
