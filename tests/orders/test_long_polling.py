@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import pytest
 from django.http import HttpResponse
 from django.utils import timezone
+from rest_framework.test import APIClient
 
 from orders import long_polling, services
 from orders.models import Order
-from tests.factories import api_of, make_stock, place_order
+from tests.factories import make_stock, place_order
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,9 +24,9 @@ def order() -> Order:
     return place_order()
 
 
-def get(order: Order, **headers: str) -> HttpResponse:
+def get(api: APIClient, order: Order, **headers: str) -> HttpResponse:
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    return api_of("ada").get(f"/api/v1/orders/{order.pk}/", headers=headers)
+    return api.get(f"/api/v1/orders/{order.pk}/", headers=headers)
 
 
 @dataclass
@@ -34,12 +35,12 @@ class Timed:
     response: HttpResponse
 
 
-def timed_get(order: Order, prefer: str) -> Timed:
+def timed_get(api: APIClient, order: Order, prefer: str) -> Timed:
     """
     Request an order that is known to be placed.
     """
     began = time.monotonic()
-    response = get(order, If_None_Match=PLACED, Prefer=prefer)
+    response = get(api, order, If_None_Match=PLACED, Prefer=prefer)
     return Timed(time.monotonic() - began, response)
 
 
@@ -55,68 +56,68 @@ def all_waiters_busy(number: int) -> Iterator[None]:
 
 
 class TestETag:
-    def test_names_the_state_of_the_order(self, order):
-        response = get(order)
+    def test_names_the_state_of_the_order(self, api, order):
+        response = get(api, order)
 
         assert response.headers["ETag"] == PLACED
         assert response.headers["Cache-Control"] == "private, no-cache"
 
-    def test_saves_the_body_if_it_matches(self, order):
-        response = get(order, If_None_Match=f'"other", {PLACED}')
+    def test_saves_the_body_if_it_matches(self, api, order):
+        response = get(api, order, If_None_Match=f'"other", {PLACED}')
 
         assert (response.status_code, response.content, response.headers["ETag"]) == (304, b"", PLACED)
 
-    def test_changes_with_each_step(self, order, drain):
+    def test_changes_with_each_step(self, api, order, drain):
         drain()
 
-        response = get(order, If_None_Match=PLACED)
+        response = get(api, order, If_None_Match=PLACED)
 
         assert (response.status_code, response.json()["status"]) == (200, "confirmed")
         assert response.headers["ETag"] == CONFIRMED
 
 
 class TestWait:
-    def test_ends_as_soon_as_the_order_changes(self, order):
+    def test_ends_as_soon_as_the_order_changes(self, api, order):
         poll, _ = at_once(
-            lambda: timed_get(order, "respond-async, wait=20"),
+            lambda: timed_get(api, order, "respond-async, wait=20"),
             lambda: services.cancel_order(str(order.pk), reason="by_operator", now=timezone.now()),
         )
 
         assert (poll.response.status_code, poll.response.json()["status"]) == (200, "cancelled")
         assert poll.seconds < 10
 
-    def test_ends_after_the_requested_time_without_a_change(self, order):
-        poll = timed_get(order, "wait=1")
+    def test_ends_after_the_requested_time_without_a_change(self, api, order):
+        poll = timed_get(api, order, "wait=1")
 
         assert (poll.response.status_code, poll.response.headers["Preference-Applied"]) == (304, "wait=1")
         assert poll.seconds >= 1
 
-    def test_is_limited_by_the_setting(self, order, settings):
+    def test_is_limited_by_the_setting(self, api, order, settings):
         settings.ORDERS = replace(settings.ORDERS, follow_seconds=1)
 
-        assert timed_get(order, "wait=9999").response.headers["Preference-Applied"] == "wait=1"
+        assert timed_get(api, order, "wait=9999").response.headers["Preference-Applied"] == "wait=1"
 
 
 class TestNoWait:
     @pytest.mark.parametrize("prefer", ["wait", "wait=", "wait=-1", "wait=99999", "wait=1e3", "await=9"])
-    def test_without_a_valid_preference(self, order, prefer):
-        response = get(order, If_None_Match=PLACED, Prefer=prefer)
+    def test_without_a_valid_preference(self, api, order, prefer):
+        response = get(api, order, If_None_Match=PLACED, Prefer=prefer)
 
         assert (response.status_code, "Preference-Applied" in response.headers) == (304, False)
 
     @pytest.mark.parametrize("etag", [CONFIRMED, "", "*"])
-    def test_without_the_current_etag(self, order, etag):
-        assert "Preference-Applied" not in get(order, If_None_Match=etag, Prefer="wait=20").headers
+    def test_without_the_current_etag(self, api, order, etag):
+        assert "Preference-Applied" not in get(api, order, If_None_Match=etag, Prefer="wait=20").headers
 
-    def test_for_a_final_order(self, order, drain):
+    def test_for_a_final_order(self, api, order, drain):
         drain()
 
-        response = get(order, If_None_Match=CONFIRMED, Prefer="wait=20")
+        response = get(api, order, If_None_Match=CONFIRMED, Prefer="wait=20")
 
         assert (response.status_code, "Preference-Applied" in response.headers) == (304, False)
 
-    def test_if_every_waiter_is_busy(self, order, settings):
+    def test_if_every_waiter_is_busy(self, api, order, settings):
         with all_waiters_busy(settings.ORDERS.followers):
-            response = get(order, If_None_Match=PLACED, Prefer="wait=20")
+            response = get(api, order, If_None_Match=PLACED, Prefer="wait=20")
 
         assert (response.status_code, "Preference-Applied" in response.headers) == (304, False)
