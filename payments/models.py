@@ -43,7 +43,7 @@ class PaymentIntent(StateMachineModel):
         UNKNOWN = "unknown"
         """The gateway's answer was lost; it is queried again. -> processing, succeeded, failed, cancelled"""
         SUCCEEDED = "succeeded"
-        """The money is captured. Final; what goes back is a refund."""
+        """The money is captured. Final; giving it back is a refund."""
         FAILED = "failed"
         """The gateway declined, or captured another amount than requested. Final."""
         CANCELLED = "cancelled"
@@ -138,7 +138,7 @@ class Capture(models.Model):
 
 class Refund(StateMachineModel):
     """
-    An amount of a capture that goes back. Its id is the idempotency key of the call to the gateway.
+    An amount of a capture to give back. Its id is the idempotency key of the call to the gateway.
     """
 
     class Status(models.TextChoices):
@@ -147,7 +147,7 @@ class Refund(StateMachineModel):
         UNKNOWN = "unknown"
         """The gateway's answer was lost; it is called again with the same key. -> succeeded, failed"""
         SUCCEEDED = "succeeded"
-        """The money went back. Final."""
+        """The money is refunded. Final."""
         FAILED = "failed"
         """The gateway refused; the amount is refundable again. Final."""
 

@@ -2,7 +2,7 @@
 Refunds: captured money goes back once, and never more than was captured.
 
 Refunds change only while the intents of their captures are locked, so that no two transactions refund the same money. A
-database constraint backs that: a capture's `returned` counts what went back or is on its way.
+database constraint backs that: a capture's `returned` counts what is refunded or being refunded.
 """
 
 import logging

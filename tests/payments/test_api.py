@@ -158,12 +158,12 @@ class TestPage:
         page = self.text_of(browser)
 
         assert "<h1>Your payments</h1>" in page
-        assert f'<a href="/api/v1/orders/{paid.order_id}/">Its order</a>' in page
+        assert f'<a href="/api/v1/orders/{paid.order_id}/">Order</a>' in page
         assert "1 June 2030, 12:00" in page
         assert '<span class="state succeeded">Paid</span>' in page
-        assert "100.00 GBP <small>60.00 GBP went back</small> <small>10.00 GBP is on its way back</small>" in page
+        assert "100.00 GBP <small>60.00 GBP refunded</small> <small>10.00 GBP being refunded</small>" in page
 
     def test_shows_no_payments_of_other_customers(self, browser):
         pay("grace")
 
-        assert "You have not paid anything yet." in self.text_of(browser)
+        assert "You have no payments yet." in self.text_of(browser)

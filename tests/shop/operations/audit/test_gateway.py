@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from payments.gateway.protocol import ChargeRequest, RefundRequest, TimedOut, Unreachable
-from payments.models import Capture, Refund
+from payments.models import Capture, PaymentIntent, Refund
 from shop.operations import audit
 from tests.gateways import RecordingGateway
 from tests.shop.operations.audit.day import HOUR, Day, violated
@@ -56,6 +56,13 @@ class TestStatement:
 
         reason = f"the gateway's statement could not be read: {error}"
         assert (result.verdict, result.evaluated, result.reason) == ("unknown", 0, reason)
+
+    def test_covers_payments_that_were_stored_with_the_earlier_path_of_the_adapter(self, day, ledger):
+        PaymentIntent.objects.update(gateway="payments.adapters.instant.InstantGateway")
+        assert o8_verdict(after=LATER) == "ok"
+
+        ledger.edit_statement = lambda _: None
+        assert o8_verdict(after=LATER) == "violation"
 
     def test_may_have_a_recent_payment_that_is_not_recorded_yet(self, day, ledger):
         charge_again(day.ada, ledger, order_id=str(day.ada.pk))
