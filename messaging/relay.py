@@ -226,12 +226,8 @@ def drain(*, clock: Callable[[], datetime] = timezone.now, timeout: float | None
 def _verdict(delivery: Claimed, error: BaseException, now: datetime) -> tuple[str, dict[str, object]]:
     if isinstance(error, Deferral) and delivery.deferrals < MAX_DEFERRALS:
         deferrals = delivery.deferrals + 1
-        changes = {
-            "deferrals": deferrals,
-            "attempts": delivery.earlier_attempts,
-            "due_at": now + retry_delay(deferrals),
-        }
-        return "deferred", changes
+        due_at = now + retry_delay(deferrals)
+        return "deferred", {"deferrals": deferrals, "attempts": delivery.earlier_attempts, "due_at": due_at}
     is_permanent = isinstance(error, Permanent | Undecodable | Deferral)
     if is_permanent or delivery.attempt >= settings.MESSAGING.max_attempts:
         return "dead", {"status": Delivery.Status.DEAD}

@@ -73,7 +73,7 @@ class TestLogLinesOfWorkers:
         relay.deliver_due()
 
         red, blue = (message.pk.hex for message in OutboxMessage.objects.order_by("id"))
-        assert [(record.name, record.ids) for record in caplog.records] == [
+        assert [(record.name, record.trace_id) for record in caplog.records] == [
             ("paint", "2 traces"),
             ("paint", red),
             ("messaging.relay", red),
