@@ -7,11 +7,12 @@ from django.utils import timezone
 
 from messaging.kernel.databases import Busy
 from messaging.models import OutboxMessage
-from orders import placing
+from orders import placing, services
 from orders.drafts import Draft
-from orders.models import Order, StoredResponse
+from orders.models import Order, Product, StoredResponse
 from orders.placing import IdempotencyKeyReused, PlacedOrder
 from tests.factories import BASE_URL, api_of, make_draft, make_stock
+from tests.outbox import counting_statements
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,12 +53,8 @@ def test_of_two_different_requests_with_one_key_one_is_refused():
 
 
 def test_a_request_in_progress_is_not_started_again(monkeypatch):
-    order = {
-        "lines": [{"sku": "RED-CHAIR", "quantity": 1}],
-        "payment_method": "tok_visa",
-        "expected_total": 4_500,
-        "email": "ada@example.com",
-    }
+    lines = [{"sku": "RED-CHAIR", "quantity": 1}]
+    order = {"lines": lines, "payment_method": "tok_visa", "expected_total": 4_500, "email": "ada@example.com"}
     api, working, done = api_of("ada"), Event(), Event()
 
     def render_slowly(order: Order, *, base_url: str) -> bytes:
@@ -91,3 +88,24 @@ def test_two_sets_in_opposite_order_do_not_deadlock():
 
     assert [placement.order for placement in there] == [placement.order for placement in back[::-1]]
     assert Order.objects.count() == OutboxMessage.objects.count() == 50
+
+
+def test_idempotency_keys_are_inserted_in_one_order_whatever_the_order_of_the_drafts():
+    drafts = [make_draft(idempotency_key=key) for key in ("basket-c", "basket-a", "basket-b")]
+
+    with counting_statements() as statements:
+        placing.place_orders(drafts, now=timezone.now())
+
+    (insert,) = [each["sql"] for each in statements if 'INTO "orders_order" ' in each["sql"]]
+    assert insert.index("basket-a") < insert.index("basket-b") < insert.index("basket-c")
+
+
+def test_products_added_by_many_calls_are_added_and_published_once():
+    chairs = [Product(sku=f"CHAIR-{number}", name="Chair", price=4_500) for number in range(50)]
+    orderings = [chairs, list(reversed(chairs))] * 4
+
+    answers = at_once(*[partial(services.add_products, products) for products in orderings])
+
+    assert [answer for answer in answers if isinstance(answer, Exception)] == []
+    assert sorted(product.sku for added in answers for product in added) == sorted(chair.sku for chair in chairs)
+    assert Product.objects.exclude(sku="RED-CHAIR").count() == OutboxMessage.objects.count() == 50
