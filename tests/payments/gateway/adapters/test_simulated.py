@@ -30,18 +30,27 @@ CHARGE = ChargeRequest(
     idempotency_key="key-1", order_id="order-1", amount=4_500, currency="GBP", payment_method="tok_visa", reference="c"
 )
 REFUND = RefundRequest(idempotency_key="key-2", charge_reference="ch_1", amount=500, currency="GBP")
+CHARGE_BODY = {"amount": 4_500, "currency": "GBP", "payment_method": "tok_visa", "order_id": "order-1"}
+REFUND_BODY = {"amount": 500, "currency": "GBP"}
 
 
-def charge_named(key: str) -> ChargeRequest:
-    return ChargeRequest(idempotency_key=key, order_id="o", amount=1, currency="GBP", payment_method="tok_visa")
+class TestCall:
+    @pytest.mark.parametrize(
+        ("method", "argument", "request_"),
+        [
+            ("charge", CHARGE, RecordedRequest("POST", "/v1/charges", "key-1", CHARGE_BODY)),
+            ("look_up", CHARGE, RecordedRequest("GET", "/v1/charges/key-1")),
+            ("cancel", CHARGE, RecordedRequest("POST", "/v1/charges/key-1/cancel")),
+            ("refund", REFUND, RecordedRequest("POST", "/v1/charges/ch_1/refunds", "key-2", REFUND_BODY)),
+        ],
+    )
+    def test_sends_its_request_and_returns_the_answer(self, gateway, server, method, argument, request_):
+        server.script.append(responding(status="declined", reference="ch_2", reason="too_late"))
 
+        answer = getattr(gateway, method)(argument)
 
-class TestCharge:
-    def test_sends_the_amount_with_its_key(self, gateway, server):
-        gateway.charge(CHARGE)
-
-        body = {"amount": 4_500, "currency": "GBP", "payment_method": "tok_visa", "order_id": "order-1"}
-        assert server.requests == [RecordedRequest("POST", "/v1/charges", "key-1", body)]
+        assert answer == Answer(outcome=Outcome.DECLINED, reference="ch_2", reason="too_late")
+        assert server.requests == [request_]
 
     @pytest.mark.parametrize(
         ("status", "state", "answer"),
@@ -54,43 +63,21 @@ class TestCharge:
             ),
             (
                 202,
-                {
-                    "status": "processing",
-                    "reference": "ch_1",
-                    "page": "https://bank.example/3ds?id=1",
-                    "captured": None,
-                },
-                Answer(outcome=Outcome.PROCESSING, reference="ch_1", page="https://bank.example/3ds?id=1"),
-            ),
-            (
-                200,
-                {"status": "declined", "reference": "ch_1", "reason": "card_declined"},
-                Answer(outcome=Outcome.DECLINED, reference="ch_1", reason="card_declined"),
+                {"status": "processing", "reference": "ch_1", "page": "https://bank.example/?id=1", "captured": None},
+                Answer(outcome=Outcome.PROCESSING, reference="ch_1", page="https://bank.example/?id=1"),
             ),
             (200, {"status": "cancelled"}, Answer(outcome=Outcome.CANCELLED)),
             (200, {"reason": "gesperrt für heute"}, Answer(outcome=Outcome.SUCCEEDED, reason="gesperrt für heute")),
+            (404, {"error": "not found"}, Answer(outcome=Outcome.ABSENT)),
         ],
     )
-    def test_returns_the_state_of_the_charge(self, gateway, server, status, state, answer):
+    def test_reads_the_state_of_a_charge(self, gateway, server, status, state, answer):
         server.script.append(responding(status, **{"status": "succeeded"} | state))
 
-        assert gateway.charge(CHARGE) == answer
-
-
-class TestLookUp:
-    def test_requests_a_charge_by_its_key(self, gateway, server):
-        answer = gateway.look_up(CHARGE)
-
-        assert answer == Answer(outcome=Outcome.SUCCEEDED)
-        assert server.requests == [RecordedRequest("GET", "/v1/charges/key-1")]
-
-    def test_returns_that_the_gateway_has_no_record(self, gateway, server):
-        server.script.append(responding(404, error="not found"))
-
-        assert gateway.look_up(CHARGE) == Answer(outcome=Outcome.ABSENT)
+        assert gateway.look_up(CHARGE) == answer
 
     @pytest.mark.parametrize(
-        ("key", "step"),
+        ("key", "segment"),
         [
             ("a/b", "a%2Fb"),
             ("a b?c#d", "a%20b%3Fc%23d"),
@@ -103,32 +90,10 @@ class TestLookUp:
             ("@evil.example", "%40evil%2Eexample"),
         ],
     )
-    def test_quotes_the_key_in_the_path(self, gateway, server, key, step):
-        gateway.look_up(charge_named(key))
+    def test_quotes_the_key_in_the_path(self, gateway, server, key, segment):
+        gateway.look_up(replace(CHARGE, idempotency_key=key))
 
-        assert [request.path for request in server.requests] == [f"/v1/charges/{step}"]
-
-
-class TestCancel:
-    def test_cancels_a_charge_by_its_key(self, gateway, server):
-        server.script.append(responding(status="cancelled"))
-
-        assert gateway.cancel(CHARGE) == Answer(outcome=Outcome.CANCELLED)
-        assert server.requests == [RecordedRequest("POST", "/v1/charges/key-1/cancel")]
-
-
-class TestRefund:
-    def test_sends_the_amount_with_its_key(self, gateway, server):
-        server.script.append(responding(status="succeeded", reference="re_1"))
-
-        assert gateway.refund(REFUND) == Answer(outcome=Outcome.SUCCEEDED, reference="re_1")
-        body = {"amount": 500, "currency": "GBP"}
-        assert server.requests == [RecordedRequest("POST", "/v1/charges/ch_1/refunds", "key-2", body)]
-
-    def test_returns_the_reason_for_declining(self, gateway, server):
-        server.script.append(responding(status="declined", reason="too_late"))
-
-        assert gateway.refund(REFUND) == Answer(outcome=Outcome.DECLINED, reason="too_late")
+        assert [request.path for request in server.requests] == [f"/v1/charges/{segment}"]
 
 
 class TestStatement:
@@ -213,7 +178,7 @@ class TestConnections:
 
     def test_are_reused_by_concurrent_calls(self, gateway, server, settings):
         settings.MESSAGING = replace(settings.MESSAGING, outside_calls_at_once=64)
-        charges = [charge_named(f"key-{number}") for number in range(64)]
+        charges = [replace(CHARGE, idempotency_key=f"key-{number}") for number in range(64)]
 
         assert self.look_up(gateway, *charges, times=4) == [Answer] * 256
         assert len(server.requests) == 256

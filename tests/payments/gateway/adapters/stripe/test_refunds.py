@@ -20,20 +20,19 @@ class TestCancel:
         assert gateway.look_up(chair()).outcome is Outcome.CANCELLED
         assert server.captured() == 0
 
-    def test_returns_what_was_captured_before(self, gateway):
-        gateway.charge(chair())
+    @pytest.mark.parametrize(
+        ("payment_method", "outcome", "captured"),
+        [
+            ("pm_card_visa", Outcome.SUCCEEDED, Money(2500, "EUR")),
+            ("pm_usBankAccount", Outcome.PROCESSING, None),
+            ("pm_card_authenticationRequired", Outcome.CANCELLED, None),
+        ],
+    )
+    def test_cancels_only_what_waits_for_the_customer(self, gateway, payment_method, outcome, captured):
+        gateway.charge(chair(payment_method=payment_method))
 
-        assert gateway.cancel(chair()).captured == Money(2500, "EUR")
-
-    def test_cannot_stop_a_bank(self, gateway):
-        gateway.charge(chair(payment_method="pm_usBankAccount"))
-
-        assert gateway.cancel(chair()).outcome is Outcome.PROCESSING
-
-    def test_cancels_a_charge_that_waits_for_the_customer(self, gateway):
-        gateway.charge(chair(payment_method="pm_card_authenticationRequired"))
-
-        assert gateway.cancel(chair()).outcome is Outcome.CANCELLED
+        answer = gateway.cancel(chair())
+        assert (answer.outcome, answer.captured) == (outcome, captured)
 
     def test_returns_what_was_captured_meanwhile(self, gateway, server, monkeypatch):
         gateway.charge(chair(payment_method="pm_card_authenticationRequired"))

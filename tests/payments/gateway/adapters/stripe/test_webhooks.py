@@ -77,20 +77,6 @@ class TestReadWebhook:
     def test_ignores_charges_of_another_program_with_the_account(self, gateway):
         assert self.read(gateway, self.webhook(metadata={"invoice": "17"})) is None
 
-    @pytest.mark.parametrize(
-        "hostile",
-        [
-            {"metadata": {"payment": "\ud800"}},
-            {"metadata": {"payment": "x" * 101}},
-            {"metadata": {"payment": "nul\0"}},
-            {"amount_received": 2**63},
-            {"amount_received": -1},
-        ],
-    )
-    def test_rejects_values_that_no_column_holds(self, gateway, hostile):
-        with pytest.raises(MalformedPayload):
-            self.read(gateway, self.webhook(**hostile))
-
     @pytest.mark.parametrize("kind", ["charge.refunded", "payment_intent.created", "payment_intent", "account.updated"])
     def test_ignores_other_events(self, gateway, kind):
         assert self.read(gateway, example_of("event") | {"type": kind}) is None
@@ -152,6 +138,8 @@ class TestReadWebhook:
         [
             *({"id": 7}, {"id": None}, {"amount_received": "2500"}, {"amount_received": True}, {"currency": None}),
             *({"amount_received": 25.5}, {"metadata": None}, {"metadata": {"payment": 7}}, {"status": None}),
+            *({"metadata": {"payment": text}} for text in ("\ud800", "x" * 101, "nul\0")),
+            *({"amount_received": 2**63}, {"amount_received": -1}),
         ],
     )
     def test_rejects_a_malformed_charge(self, gateway, wrong):
