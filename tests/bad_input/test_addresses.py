@@ -66,39 +66,11 @@ def problem_at(client: Client, operation: str, name: object) -> dict[str, object
 
 @rows(
     "name",
-    *[
-        (71, name)
-        for name in (
-            "7d5f6f0e-6c38-4c1b-9d2e-0a1f3b5c7d9e",
-            "00000000-0000-0000-0000-000000000000",
-            "1",
-            "-1",
-            "0",
-            "9" * 20,
-            "9" * 400,
-            "1e400",
-            "null",
-            "undefined",
-            "NaN",
-            "%00",
-            "%0a",
-            "..%2f",
-            "..%2f..%2fetc%2fpasswd",
-            "..",
-            "%2e%2e",
-            "%ff",
-            "%ED%A0%80",
-            "%F0%9F%98%80",
-            "é",
-            "'%20OR%201=1",
-            "A';%20DROP%20TABLE%20orders;--",
-            "*",
-            "{}",
-            "<script>",
-            "GREEN-CHAIR",
-            "OLD-LAMP",
-        )
-    ],
+    *[(71, name) for name in ("7d5f6f0e-6c38-4c1b-9d2e-0a1f3b5c7d9e", "00000000-0000-0000-0000-000000000000", "1")],
+    *[(71, name) for name in ("-1", "0", "9" * 20, "9" * 400, "1e400", "null", "undefined", "NaN", "%00", "%0a")],
+    *[(71, name) for name in ("..%2f", "..%2f..%2fetc%2fpasswd", "..", "%2e%2e", "%ff", "%ED%A0%80", "%F0%9F%98%80")],
+    *[(71, name) for name in ("é", "'%20OR%201=1", "A';%20DROP%20TABLE%20orders;--", "*", "{}", "<script>")],
+    *[(71, name) for name in ("GREEN-CHAIR", "OLD-LAMP")],
 )
 def test_finds_nothing_under(clerk, name):
     problems = [problem_at(clerk, operation, name) for operation in OPERATIONS]

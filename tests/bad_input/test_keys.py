@@ -43,29 +43,9 @@ def test_row_53_requires_a_key():
 
 @rows(
     "key",
-    *[
-        (54, key)
-        for key in (
-            "",
-            " ",
-            '""',
-            '"',
-            "k" * 256,
-            f'"{"k" * 256}"',
-            "k" * 100_000,
-            "zwölf",
-            "😀".encode().decode("latin-1"),
-            "two words",
-            "tab\t",
-            "nul\0",
-            "del\x7f",
-            "line\nbreak",
-            "one,two",
-            "basket-1, basket-2",
-            'a"b',
-            "back\\slash",
-        )
-    ],
+    *[(54, key) for key in ("", " ", '""', '"', "k" * 256, f'"{"k" * 256}"', "k" * 100_000, "zwölf")],
+    *[(54, key) for key in ("😀".encode().decode("latin-1"), "two words", "tab\t", "nul\0", "del\x7f", "line\nbreak")],
+    *[(54, key) for key in ("one,two", "basket-1, basket-2", 'a"b', "back\\slash")],
 )
 def test_rejects_the_key(api, key):
     problem = refused(api, "POST", ORDERS, order_body(), Idempotency_Key=key)

@@ -26,26 +26,9 @@ def _may_see_every_list(orders):
 
 @rows(
     "cursor",
-    *[
-        (71, cursor)
-        for cursor in (
-            "x",
-            "%00",
-            "%ff",
-            "é",
-            "=",
-            "A" * 8_000,
-            encoded("p=\0"),
-            encoded("p=" + "x" * 65),
-            encoded("p=\ud800"),
-            encoded("p=x y"),
-            encoded("o=-1"),
-            encoded("o=x"),
-            encoded("o=1e400"),
-            encoded("r=x&p=1"),
-            encoded("r=" + "9" * 5_000),
-        )
-    ],
+    *[(71, cursor) for cursor in ("x", "%00", "%ff", "é", "=", "A" * 8_000, encoded("p=\0"), encoded("p=" + "x" * 65))],
+    *[(71, cursor) for cursor in (encoded("p=\ud800"), encoded("p=x y"), encoded("o=-1"), encoded("o=x"))],
+    *[(71, cursor) for cursor in (encoded("o=1e400"), encoded("r=x&p=1"), encoded("r=" + "9" * 5_000))],
 )
 def test_rejects_the_cursor(api, cursor):
     for name in LISTS:

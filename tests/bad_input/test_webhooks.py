@@ -32,37 +32,14 @@ OTHER_SECRET = "whsec_" + b64encode(b"another gateway's secret").decode()
         ("C4", "webhook-timestamp", value)
         for value in ("{later}", "{now} ", "+{now}", "{now}.0", "0{now}", "{now},{now}")
     ],
-    *[
-        ("C4", "webhook-signature", value)
-        for value in (
-            "{code}",
-            "v1",
-            "v1,",
-            ",",
-            "v1,{flipped}",
-            "v1,{code}x",
-            "v1,{code}\xe9",
-            "v1, {code}",
-            "v1,{bare}",
-            "v1,{upper}",
-            "V1,{code}",
-            "v0,{code}",
-            "v2,{code}",
-            "v1a,{code}",
-            "v1={code}",
-            "sha256={code}",
-            "t={now},v1={code}",
-            "v1,{flipped} v1,{flipped}",
-            "v1,{flipped},v1,{code}",
-            "v1,{flipped}\tv1,{code}",
-            SECRET,
-            f"v1,{SECRET}",
-            "v1," + SECRET.removeprefix("whsec_"),
-            "whsec_{code}",
-            "v1," * 2_600,
-            "v1, " * 2_000,
-        )
-    ],
+    *[("C4", "webhook-signature", value) for value in ("{code}", "v1", "v1,", ",", "v1,{flipped}", "v1,{code}x")],
+    *[("C4", "webhook-signature", value) for value in ("v1,{code}\xe9", "v1, {code}", "v1,{bare}", "v1,{upper}")],
+    *[("C4", "webhook-signature", value) for value in ("V1,{code}", "v0,{code}", "v2,{code}", "v1a,{code}")],
+    *[("C4", "webhook-signature", value) for value in ("v1={code}", "sha256={code}", "t={now},v1={code}")],
+    *[("C4", "webhook-signature", value) for value in ("v1,{flipped} v1,{flipped}", "v1,{flipped},v1,{code}")],
+    *[("C4", "webhook-signature", value) for value in ("v1,{flipped}\tv1,{code}", SECRET, f"v1,{SECRET}")],
+    *[("C4", "webhook-signature", value) for value in ("v1," + SECRET.removeprefix("whsec_"), "whsec_{code}")],
+    *[("C4", "webhook-signature", value) for value in ("v1," * 2_600, "v1, " * 2_000)],
 )
 def test_rejects_the_header(gateway, name, value):
     headers = signed(event())
