@@ -17,7 +17,7 @@ from django.utils import timezone
 from . import wakeup
 from .contracts import Event, encode
 from .kernel.databases import Row, bulk_copy
-from .kernel.tracing import current_traceparent, enter_trace, new_traceparent
+from .kernel.tracing import current_traceparent, enter_trace, new_traceparent, tracing
 from .models import Delivery, OutboxMessage, new_id
 from .subscribers import subscribers_of
 
@@ -87,6 +87,17 @@ def message_of(event: Event) -> Cause:
     Return the message of an event that is being handled.
     """
     return _causes.get()[event.key]
+
+
+@contextmanager
+def continued_trace(key: str) -> Iterator[None]:
+    """
+    Continue the trace of the first message with this key inside the block, if there is one: a request of another
+    system, such as a webhook, belongs to the order that it is about.
+    """
+    first = OutboxMessage.objects.filter(key=key).order_by("id").values_list("traceparent", flat=True).first()
+    with tracing(first or current_traceparent()):
+        yield
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from django.db.models import F, Q
 from messaging.contracts import PaymentAnomalyFound, WebhookReceived
 from messaging.kernel.databases import advisory_lock
 from messaging.kernel.ids import parse_id
-from messaging.outbox import publish, publish_all
+from messaging.outbox import continued_trace, publish, publish_all
 from payments.gateway import protocol
 from payments.gateway.protocol import WebhookPayload
 from payments.models import PaymentIntent, WebhookEvent
@@ -84,7 +84,9 @@ def _store(payload: WebhookPayload, body: bytes, now: datetime) -> bool:
             },
         )
         if is_new:
-            publish(webhook_received(stored))
+            received = webhook_received(stored)
+            with continued_trace(received.key):
+                publish(received)
         return is_new
 
 

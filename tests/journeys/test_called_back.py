@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from messaging.contracts import PaymentAnomalyFound
-from messaging.models import Delivery
+from messaging.models import Delivery, OutboxMessage
 from payments.gateway.adapters.simulated import SimulatedGateway
 from payments.models import PaymentIntent, WebhookEvent
 from payments.webhooks import processing
@@ -84,6 +84,17 @@ class TestWebhook:
         assert capture_rows() == [CaptureRow(4_500)]
         assert letters() == ["Your order is confirmed"]
         assert statuses() == ["settled"] * 3
+
+    def test_continues_the_trace_of_its_order(self, drain, ledger, order):
+        intent = PaymentIntent.objects.get()
+        ledger.approve(str(intent.pk))
+
+        deliver(webhook_of(intent))
+        drain()
+
+        of_order = OutboxMessage.objects.filter(key=str(intent.order_id))
+        assert of_order.filter(type="orders.order_confirmed").exists()
+        assert len(set(of_order.values_list("traceparent", flat=True))) == 1
 
     def test_has_no_effect_unless_the_gateway_confirms_the_charge(self, api, drain, ledger, order):
         deliver(webhook_of(PaymentIntent.objects.get()))
