@@ -6,24 +6,25 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 from babel.numbers import list_currencies
 from werkzeug.routing import Rule
 from werkzeug.wrappers import Request, Response
 
-from . import refunds, reports
+from . import refunds
 from .behaviours import ResponseMode
-from .charges import ChargeCommand, ChargeRecord, ChargeResponse, Json, RefundCommand
-from .http import ApiError, SimulatorRequest, json_response
+from .charges import ChargeCommand, ChargeRecord, Json, RefundCommand, refund_as_json, statement
+from .http import ApiError, json_body, json_response
 from .ledger import EntryKind
 from .processor import Processor
 from .webhooks import BEFORE_RESPONSE_SECONDS, WebhookSender
 
 # A key is a segment of a URL's path, so it has no slash.
 NAME = re.compile(r"[!-.0-~]{1,200}")
+KEY_HEADER = "Idempotency-Key"
 MAX_AMOUNT = 10**12
+CURRENCIES = frozenset(list_currencies())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +46,20 @@ class Api:
             Rule("/v1/faults", methods=["GET"], endpoint=self.faults),
         ]
 
-    def charge(self, request: SimulatorRequest) -> Response:
-        key, body = _idempotency_key(request), request.json_object()
+    def charge(self, request: Request) -> Response:
+        key, body = _name(request.headers.get(KEY_HEADER), KEY_HEADER), json_body(request)
         order_id, payment_method = (_name(body.get(name), name) for name in ("order_id", "payment_method"))
         command = ChargeCommand(key=key, order_id=order_id, payment_method=payment_method, **_money(body))
         response = self.processor.charge(command)
         raise_fault(response.mode)
-        return self._accepted(response)
+        if response.mode is ResponseMode.SLOW:
+            self.wait_slowly()
+        if response.mode is ResponseMode.AFTER_WEBHOOK:
+            for webhook in response.charge.of_kind(EntryKind.WEBHOOK):
+                self.sender.send(webhook, timeout=BEFORE_RESPONSE_SECONDS)
+        is_current = response.mode is ResponseMode.NORMAL
+        charge = response.charge if is_current else self.processor.find(key)
+        return self._state(charge, status=202 if charge.status == "processing" else 200)
 
     def look_up(self, request: Request, key: str) -> Response:
         response = self.processor.look_up(key)
@@ -61,32 +69,23 @@ class Api:
     def cancel(self, request: Request, key: str) -> Response:
         return self._state(self.processor.cancel(_name(key, "The key")))
 
-    def refund(self, request: SimulatorRequest, key: str) -> Response:
-        command = RefundCommand(key=_idempotency_key(request), **_money(request.json_object()))
+    def refund(self, request: Request, key: str) -> Response:
+        refund_key = _name(request.headers.get(KEY_HEADER), KEY_HEADER)
+        command = RefundCommand(key=refund_key, **_money(json_body(request)))
         response = refunds.refund(self.processor, key, command)
         raise_fault(response.mode)
-        return json_response(response.refund.as_json() if response.refund else {})
+        return json_response(refund_as_json(response.refund) if response.refund else {})
 
     def look_up_refund(self, request: Request, key: str, refund_key: str) -> Response:
-        return json_response(refunds.look_up(self.processor, key, refund_key).as_json())
+        return json_response(refund_as_json(refunds.look_up(self.processor, key, refund_key)))
 
     def statement(self, request: Request) -> Response:
         since, now = request.args.get("since", ""), self.processor.ledger.clock()
-        captures = reports.statement(self.processor.ledger, _moment(since) if since else None)
+        captures = statement(self.processor.ledger, _moment(since) if since else None)
         return json_response({"captures": captures, "now": now.isoformat(timespec="microseconds")})
 
     def faults(self, request: Request) -> Response:
-        return json_response({"counts": reports.faults(self.processor.ledger)})
-
-    def _accepted(self, response: ChargeResponse) -> Response:
-        if response.mode is ResponseMode.SLOW:
-            self.wait_slowly()
-        if response.mode is ResponseMode.AFTER_WEBHOOK:
-            for webhook in response.charge.of_kind(EntryKind.WEBHOOK):
-                self.sender.send(webhook, timeout=BEFORE_RESPONSE_SECONDS)
-        is_current = response.mode is ResponseMode.NORMAL
-        charge = response.charge if is_current else self.processor.find(response.charge.key)
-        return self._state(charge, status=202 if charge.status == "processing" else 200)
+        return json_response({"counts": self.processor.ledger.faults()})
 
     def _state(self, charge: ChargeRecord, *, status: int = 200) -> Response:
         return json_response(charge.as_json(self.address), status=status)
@@ -99,17 +98,12 @@ def raise_fault(mode: ResponseMode) -> None:
     :raises ConnectionAbortedError: if the connection is to be closed.
     :raises ApiError: if the response is an error.
     """
-    match mode:
-        case ResponseMode.CLOSED:
-            raise ConnectionAbortedError
-        case ResponseMode.SERVER_ERROR:
-            raise ApiError(500, "internal_error")
-        case ResponseMode.RATE_LIMITED:
-            raise ApiError(429, "rate_limited", Retry_After="1")
-
-
-def _idempotency_key(request: Request) -> str:
-    return _name(request.headers.get("Idempotency-Key"), "Idempotency-Key")
+    if mode is ResponseMode.CLOSED:
+        raise ConnectionAbortedError
+    if mode is ResponseMode.SERVER_ERROR:
+        raise ApiError(500, "internal_error")
+    if mode is ResponseMode.RATE_LIMITED:
+        raise ApiError(429, "rate_limited", retry_after=1)
 
 
 def _name(value: Any, field: str) -> str:
@@ -122,14 +116,9 @@ def _money(body: Json) -> dict[str, Any]:
     amount, currency = body.get("amount"), body.get("currency")
     if type(amount) is not int or not 0 < amount <= MAX_AMOUNT:
         raise ApiError(400, "invalid_request", f"amount must be an integer from 1 to {MAX_AMOUNT}, in minor units.")
-    if not isinstance(currency, str) or currency not in _currencies():
+    if not isinstance(currency, str) or currency not in CURRENCIES:
         raise ApiError(400, "invalid_request", "currency must be an ISO 4217 code, such as GBP.")
     return {"amount": amount, "currency": currency}
-
-
-@cache
-def _currencies() -> frozenset[str]:
-    return frozenset(list_currencies())
 
 
 def _moment(text: str) -> datetime:

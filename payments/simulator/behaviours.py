@@ -2,7 +2,6 @@
 Behaviours: what happens to a payment, chosen by its token, or drawn for payments without a special token.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,17 +11,7 @@ from random import Random
 PREFIX = "tok_"
 
 
-class Group(StrEnum):
-    PLAIN = "Approved, declined, pending"
-    FAULT = "Approved, with a fault"
-    REFUND = "Approved, with a fault in the refund"
-
-
 class ResponseMode(StrEnum):
-    """
-    How a request is answered.
-    """
-
     NORMAL = "normal"
     SLOW = "slow"
     CLOSED = "closed"
@@ -39,7 +28,6 @@ class ResponseMode(StrEnum):
 class Behaviour:
     name: str
     description: str
-    group: Group = Group.FAULT
     declines_by: str = ""
     """The decline reason; empty if the charge is approved."""
 
@@ -48,17 +36,18 @@ class Behaviour:
         return f"{PREFIX}{self.name}"
 
 
-APPROVED = Behaviour("visa", "Approved after the delay, as every token that is not listed here.", Group.PLAIN)
+APPROVED = Behaviour("visa", "Approved after the delay, as every token that is not listed here.")
 
-BEHAVIOURS = {
-    behaviour.name: behaviour
-    for behaviour in (
+GROUPS = {
+    "Approved, declined, pending": (
         APPROVED,
-        Behaviour("declined", "Declined after the delay.", Group.PLAIN, "card_declined"),
-        Behaviour("insufficient_funds", "Declined: insufficient funds.", Group.PLAIN, "insufficient_funds"),
-        Behaviour("expired_card", "Declined: the card has expired.", Group.PLAIN, "expired_card"),
-        Behaviour("fraud", "Declined: suspected fraud.", Group.PLAIN, "fraud"),
-        Behaviour("pending", "Pending until you approve or decline it on its page.", Group.PLAIN),
+        Behaviour("declined", "Declined after the delay.", "card_declined"),
+        Behaviour("insufficient_funds", "Declined: insufficient funds.", "insufficient_funds"),
+        Behaviour("expired_card", "Declined: the card has expired.", "expired_card"),
+        Behaviour("fraud", "Declined: suspected fraud.", "fraud"),
+        Behaviour("pending", "Pending until you approve or decline it on its page."),
+    ),
+    "Approved, with a fault": (
         Behaviour("slow", "The response is slow."),
         Behaviour("answer_lost_charged", "Captured without a response; the webhook follows. Also tok_timeout."),
         Behaviour("answer_lost_uncharged", "The first request gets no response and has no effect; the next one works."),
@@ -80,14 +69,18 @@ BEHAVIOURS = {
         Behaviour("captured_twice", "Captured twice, under two keys and references, each with a webhook."),
         Behaviour("callback_reordered", "A webhook says succeeded, and a later one says processing."),
         Behaviour("lookup_lost", "The first look-up gets no response; the webhook comes two seconds after the charge."),
-        Behaviour("refund_declined", "The first refund is declined; later ones succeed.", Group.REFUND),
-        Behaviour("refund_answer_lost", "The first refund succeeds without a response.", Group.REFUND),
-        Behaviour("refund_error", "The first refund returns 500 and has no effect; then it works.", Group.REFUND),
-        Behaviour("refund_slow", "The first refund is processing, and succeeds after the delay.", Group.REFUND),
-    )
+    ),
+    "Approved, with a fault in the refund": (
+        Behaviour("refund_declined", "The first refund is declined; later ones succeed."),
+        Behaviour("refund_answer_lost", "The first refund succeeds without a response."),
+        Behaviour("refund_error", "The first refund returns 500 and has no effect; then it works."),
+        Behaviour("refund_slow", "The first refund is processing, and succeeds after the delay."),
+    ),
 }
+BEHAVIOURS = {behaviour.name: behaviour for group in GROUPS.values() for behaviour in group}
 ALIASES = {"timeout": "answer_lost_charged"}
-FAULTS = tuple(name for name, behaviour in BEHAVIOURS.items() if behaviour.group is not Group.PLAIN)
+CHARGE_FAULTS, REFUND_FAULTS = ([behaviour.name for behaviour in group] for group in [*GROUPS.values()][1:])
+FAULTS = (*CHARGE_FAULTS, *REFUND_FAULTS)
 CHAOS = tuple(name for name in BEHAVIOURS if name not in {APPROVED.name, "pending"})
 """Names that can be drawn: all but approval, and `pending`, which ends only by hand."""
 
@@ -116,39 +109,3 @@ class FaultSampler:
             if value < limit:
                 return BEHAVIOURS[name]
         return APPROVED
-
-
-def read_rates(text: str) -> dict[str, float]:
-    """
-    Parse fault rates: one number for all faults together, or one for each name, such as "slow=0.02,declined=0.1".
-
-    :raises ValueError: if a name is unknown, or a rate or the sum of the rates is not between 0 and 1.
-    """
-    if "=" not in text:
-        rate = _rate(text)
-        return dict.fromkeys(FAULTS, rate / len(FAULTS)) if rate else {}
-    rates: dict[str, float] = {}
-    for part in text.split(","):
-        name, _, rate_text = part.partition("=")
-        rates[_new_name(name.strip(), rates)] = _rate(rate_text)
-    if math.fsum(rates.values()) > 1:
-        raise ValueError(f"The rates in {text!r} add up to more than 1.")
-    return {name: rates[name] for name in CHAOS if rates.get(name)}
-
-
-def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = math.nan
-    if not 0 <= rate <= 1:
-        raise ValueError(f"{text.strip()!r} is not a rate: enter a number from 0 to 1.")
-    return rate
-
-
-def _new_name(name: str, rates: Mapping[str, float]) -> str:
-    if name not in CHAOS:
-        raise ValueError(f"{name!r} cannot be drawn: choose from {', '.join(CHAOS)}.")
-    if name in rates:
-        raise ValueError(f"{name!r} is given twice.")
-    return name

@@ -2,15 +2,22 @@
 Commands to the provider, and the state of charges and refunds, which is computed from their ledger entries.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from .behaviours import APPROVED, BEHAVIOURS, Behaviour, ResponseMode
-from .ledger import EntryKind, LedgerEntry
+from .ledger import EntryKind, Ledger, LedgerEntry, sortable
 
 Json = dict[str, Any]
 
+MOVED = """
+kind IN ('charged', 'captured', 'refunded') AND charge IN (
+    SELECT charge FROM entries WHERE kind IN ('captured', 'refunded') AND at >= ?
+) ORDER BY seq
+"""
 REFUND_STATUSES = {
     EntryKind.REFUND_OPENED: "processing",
     EntryKind.REFUNDED: "succeeded",
@@ -18,33 +25,32 @@ REFUND_STATUSES = {
 }
 
 
-class KeyReused(Exception):
+class CommandRejected(Exception):
     """
-    The idempotency key was used before with another amount or currency.
-    """
-
-
-class NoSuchCharge(Exception):
-    """
-    No charge has this key or reference.
+    A command had no effect. The API reports its code with this HTTP status.
     """
 
+    code, status = "", 404
 
-class NoSuchRefund(Exception):
-    """
-    The charge has no refund with this key.
-    """
+
+class KeyReused(CommandRejected):
+    code, status = "idempotency_key_reused", 422
+
+
+class NoSuchCharge(CommandRejected):
+    code = "no_such_charge"
+
+
+class NoSuchRefund(CommandRejected):
+    code = "no_such_refund"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChargeCommand:
-    """
-    A charge as the shop requests it, in minor units.
-    """
-
     key: str
     order_id: str
     amount: int
+    """In minor units."""
     currency: str
     payment_method: str
 
@@ -56,25 +62,9 @@ class RefundCommand:
     currency: str
 
 
-@dataclass(frozen=True)
-class RefundRecord:
-    entry: LedgerEntry
-    """The latest entry of the refund."""
-
-    @property
-    def status(self) -> str:
-        return REFUND_STATUSES[self.entry.kind]
-
-    def as_json(self) -> Json:
-        return {
-            "key": self.entry.key,
-            "charge_key": self.entry.charge,
-            "reference": self.entry.reference,
-            "status": self.status,
-            "reason": self.entry.reason,
-            "amount": self.entry.amount,
-            "currency": self.entry.currency,
-        }
+def require_same_money(command: ChargeCommand | RefundCommand, earlier: LedgerEntry) -> None:
+    if (command.amount, command.currency) != (earlier.amount, earlier.currency):
+        raise KeyReused(f"{command.key} was used for {earlier.amount} {earlier.currency}.")
 
 
 @dataclass(frozen=True)
@@ -91,7 +81,7 @@ class ChargeRecord:
     @property
     def requested(self) -> LedgerEntry | None:
         """
-        Return the request for the charge, unless the shop only cancelled it.
+        Return the shop's request, or None if the shop only cancelled the charge.
         """
         return self.first(EntryKind.CHARGED)
 
@@ -128,7 +118,7 @@ class ChargeRecord:
     @property
     def open_seq(self) -> int | None:
         """
-        Return the `seq` of its request, if that is due and still open.
+        Return the `seq` of its request while that waits to be decided at its due time.
         """
         request, closed = self.requested, {entry.about for entry in self.entries}
         return request.seq if request and request.due and request.seq not in closed else None
@@ -136,26 +126,16 @@ class ChargeRecord:
     def has_shown(self, fault: str) -> bool:
         return any(entry.reason == fault for entry in self.of_kind(EntryKind.FAULTED))
 
-    def refunds(self) -> dict[str, RefundRecord]:
-        return {entry.key: RefundRecord(entry) for entry in self.of_kind(*REFUND_STATUSES)}
+    def refunds(self) -> dict[str, LedgerEntry]:
+        """
+        Return the latest entry of each refund, by its key.
+        """
+        return {entry.key: entry for entry in self.of_kind(*REFUND_STATUSES)}
 
-    @property
-    def refundable(self) -> int:
-        """
-        Return the captured amount less all refunds, those in progress included.
-        """
-        refunded = sum(refund.entry.amount or 0 for refund in self.refunds().values() if refund.status != "declined")
-        return (self.captured.amount or 0) - refunded if self.captured else 0
+    def refunded(self, *kinds: EntryKind) -> int:
+        return sum(entry.amount or 0 for entry in self.refunds().values() if entry.kind in kinds)
 
-    def webhooks(self) -> Iterator[tuple[LedgerEntry, list[LedgerEntry]]]:
-        """
-        Yield each webhook with the results of its deliveries.
-        """
-        results = self.of_kind(EntryKind.WEBHOOK_RESULT)
-        for webhook in self.of_kind(EntryKind.WEBHOOK):
-            yield webhook, [result for result in results if result.detail["callback"] == webhook.seq]
-
-    def as_json(self, address: str) -> Json:
+    def as_json(self, address: str = "") -> Json:
         """
         Return the state as the API reports it; `address` is that of the pages.
         """
@@ -173,6 +153,42 @@ class ChargeRecord:
         }
 
 
+def refund_as_json(entry: LedgerEntry) -> Json:
+    return {
+        "key": entry.key,
+        "charge_key": entry.charge,
+        "reference": entry.reference,
+        "status": REFUND_STATUSES[entry.kind],
+        "reason": entry.reason,
+        "amount": entry.amount,
+        "currency": entry.currency,
+    }
+
+
+def statement(ledger: Ledger, since: datetime | None = None) -> list[Json]:
+    """
+    Return every capture that was made or refunded since then, with all its refunds.
+    """
+    entries: dict[str, list[LedgerEntry]] = defaultdict(list)
+    for entry in ledger.entries(MOVED, sortable(since) if since else ""):
+        entries[entry.charge].append(entry)
+    charges = map(ChargeRecord, entries.keys(), entries.values())
+    return [_statement_entry(charge, captured) for charge in charges if (captured := charge.captured)]
+
+
+def _statement_entry(charge: ChargeRecord, captured: LedgerEntry) -> Json:
+    refunds = charge.refunds().values()
+    return {
+        "charge_key": charge.key,
+        "reference": charge.reference,
+        "order_id": charge.as_json()["order_id"],
+        "amount": captured.amount,
+        "currency": captured.currency,
+        "captured_at": sortable(captured.at),
+        "refunds": [{"key": it.key, "reference": it.reference, "amount": it.amount} for it in refunds],
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChargeResponse:
     charge: ChargeRecord
@@ -181,6 +197,6 @@ class ChargeResponse:
 
 @dataclass(frozen=True, kw_only=True)
 class RefundResponse:
-    refund: RefundRecord | None
+    refund: LedgerEntry | None
     """None if the request had no effect."""
     mode: ResponseMode = ResponseMode.NORMAL

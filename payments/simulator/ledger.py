@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,13 +44,11 @@ VALUES (:at, :kind, :charge, :key, :reference, :order_id, :amount, :currency, :r
 OPEN = """
 due IS NOT NULL AND NOT EXISTS (SELECT 1 FROM entries AS closing WHERE closing.about = entries.seq) ORDER BY due, seq
 """
+FAULTS = "SELECT reason, count(*) AS times FROM entries WHERE kind = 'faulted' GROUP BY reason ORDER BY reason"
 KEY_OF = "SELECT charge FROM entries WHERE reference = ? AND kind IN ('charged', 'cancelled') LIMIT 1"
 
 Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
+utc_now: Clock = partial(datetime.now, UTC)
 
 
 class EntryKind(StrEnum):
@@ -146,12 +145,13 @@ class Ledger:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """
-        Lock the ledger, and store all entries of the outermost block or none.
+        Lock the ledger, and store all entries that the outermost block appends or none.
 
         :raises LedgerClosed: if the simulator stops.
         """
         with self._lock:
-            self._require_open()
+            if self._is_closed:
+                raise LedgerClosed
             if self._connection.in_transaction:
                 yield
                 return
@@ -168,9 +168,6 @@ class Ledger:
             self.on_due(entry)
 
     def append(self, kind: EntryKind, charge: str, **values: Any) -> LedgerEntry:
-        """
-        Store an entry; call it inside a transaction.
-        """
         entry = LedgerEntry(kind=kind, charge=charge, at=self.clock(), **values)
         entry = replace(entry, seq=self._connection.execute(APPEND, entry.as_row()).lastrowid or 0)
         if entry.due:
@@ -179,7 +176,8 @@ class Ledger:
 
     def select(self, query: str, *values: Any) -> list[sqlite3.Row]:
         with self._lock:
-            self._require_open()
+            if self._is_closed:
+                raise LedgerClosed
             return self._connection.execute(query, values).fetchall()
 
     def entries(self, condition: str, *values: Any) -> Sequence[LedgerEntry]:
@@ -191,20 +189,10 @@ class Ledger:
     def entries_of(self, charge: str) -> Sequence[LedgerEntry]:
         return self.entries("charge = ? ORDER BY seq", charge)
 
-    def entry(self, seq: int) -> LedgerEntry:
-        [entry] = self.entries("seq = ?", seq)
-        return entry
-
-    def is_done(self, seq: int) -> bool:
-        """
-        Return whether another entry has closed this one.
-        """
+    def is_closed(self, seq: int) -> bool:
         return bool(self.select("SELECT 1 FROM entries WHERE about = ?", seq))
 
     def open_entries(self) -> Sequence[LedgerEntry]:
-        """
-        Return the open entries by their due times.
-        """
         return self.entries(OPEN)
 
     def key_of(self, name: str) -> str:
@@ -213,11 +201,10 @@ class Ledger:
         """
         return next((row["charge"] for row in self.select(KEY_OF, name)), name)
 
+    def faults(self) -> dict[str, int]:
+        return {row["reason"]: row["times"] for row in self.select(FAULTS)}
+
     def close(self) -> None:
         with self._lock:
             self._is_closed = True
             self._connection.close()
-
-    def _require_open(self) -> None:
-        if self._is_closed:
-            raise LedgerClosed("The simulator stops.")

@@ -3,9 +3,8 @@ The pages for a person who operates the provider: all payments, and each with it
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,33 +15,27 @@ from werkzeug.routing import Rule
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Request, Response
 
-from . import reports
-from .behaviours import BEHAVIOURS
-from .charges import ChargeRecord, NoSuchCharge
+from .behaviours import BEHAVIOURS, GROUPS
+from .charges import ChargeRecord, Json, NoSuchCharge
 from .ledger import EntryKind, LedgerEntry
 from .processor import Processor
-from .webhooks import Signature, Webhook, webhook_about
+from .webhooks import Webhook, webhook_about
 
 TEMPLATES = Path(__file__).parent / "templates"
 ENGINE = Engine(dirs=[str(TEMPLATES)], autoescape=True)
-MAX_PAYMENTS = 100
-MAX_MESSAGE_LENGTH = 300
-MAX_RESULTS = 10
+MAX_PAYMENTS, MAX_MESSAGE_LENGTH, MAX_RESULTS = 100, 300, 10
 
 REASONS = tuple(behaviour.declines_by for behaviour in BEHAVIOURS.values() if behaviour.declines_by)
-ISO_4217_DECIMALS = dict.fromkeys(
-    ["AFN", "ALL", "IRR", "KPW", "LAK", "LBP", "MGA", "MMK", "RSD", "SOS", "SYP", "YER"], 2
-) | {"IQD": 3}
+TWO_DECIMALS = ["AFN", "ALL", "IRR", "KPW", "LAK", "LBP", "MGA", "MMK", "RSD", "SOS", "SYP", "YER"]
+ISO_4217_DECIMALS = dict.fromkeys(TWO_DECIMALS, 2) | {"IQD": 3}
 """Where the minor units of ISO 4217 differ from the digits that Babel has from CLDR."""
 
+NEWEST = "SELECT charge FROM entries WHERE kind = 'charged' ORDER BY seq DESC LIMIT ?"
 TOTALS = """
 SELECT currency, coalesce(sum(amount) FILTER (WHERE kind = 'captured'), 0) AS captured,
     coalesce(sum(amount) FILTER (WHERE kind = 'refunded'), 0) AS refunded
 FROM entries WHERE kind IN ('captured', 'refunded') GROUP BY currency ORDER BY currency
 """
-
-Row = dict[str, Any]
-Action = Callable[[Processor, ChargeRecord, str], str]
 
 
 class ActionRejected(Exception):
@@ -63,31 +56,34 @@ class Pages:
             Rule("/payments/<name>/<action>", methods=["POST"], endpoint=self.act),
         ]
 
-    def overview(self, request: Request) -> Response:
+    def overview(self, request: Request, *, missing: str = "") -> Response:
         ledger = self.processor.ledger
-        totals = [
-            {"captured": money(row["captured"], row["currency"]), "refunded": money(row["refunded"], row["currency"])}
-            for row in ledger.select(TOTALS)
-        ]
+        keys = [row["charge"] for row in ledger.select(NEWEST, MAX_PAYMENTS)]
         return page(
             "overview.html",
-            payments=[payment_row(charge) for charge in reports.newest(ledger, MAX_PAYMENTS)],
-            totals=totals,
-            groups=[(group, list(of_group)) for group, of_group in groupby(BEHAVIOURS.values(), lambda it: it.group)],
-            faults=reports.faults(ledger),
+            status=404 if missing else 200,
+            missing=missing,
+            payments=[payment_row(ChargeRecord(key, ledger.entries_of(key))) for key in keys],
+            totals=[[money(row[name], row["currency"]) for name in row.keys()[1:]] for row in ledger.select(TOTALS)],
+            groups=GROUPS,
+            faults=ledger.faults(),
         )
 
     def payment(self, request: Request, name: str) -> Response:
         try:
             charge = self.processor.find(name)
         except NoSuchCharge:
-            return page("missing.html", status=404, name=name)
+            return self.overview(request, missing=name)
+        results = charge.of_kind(EntryKind.WEBHOOK_RESULT)
         deliveries = {EntryKind.WEBHOOK, EntryKind.WEBHOOK_RESULT}
         return page(
             "payment.html",
             payment=payment_row(charge),
-            entries=[entry_row(entry) for entry in charge.entries if entry.kind not in deliveries],
-            webhooks=[webhook_row(webhook, results[-MAX_RESULTS:]) for webhook, results in charge.webhooks()],
+            entries=[(entry, money_of(entry)) for entry in charge.entries if entry.kind not in deliveries],
+            webhooks=[
+                (webhook, [result for result in results if result.detail["callback"] == webhook.seq][-MAX_RESULTS:])
+                for webhook in charge.of_kind(EntryKind.WEBHOOK)
+            ],
             actions=ACTIONS.items(),
             reasons=REASONS,
             message=request.args.get("said", "")[:MAX_MESSAGE_LENGTH],
@@ -97,7 +93,7 @@ class Pages:
         try:
             message = perform(self.processor, name, action, request.form.get("reason", ""))
         except NoSuchCharge:
-            return page("missing.html", status=404, name=name)
+            return self.overview(request, missing=name)
         except ActionRejected as rejection:
             message = str(rejection)
         return redirect(f"/payments/{quote(name, safe='')}?said={quote(message, safe='')}", 303)
@@ -119,133 +115,96 @@ def money(minor: int, currency: str) -> str:
     return f"{Decimal(minor).scaleb(-decimals):,.{decimals}f} {currency}"
 
 
-def payment_row(charge: ChargeRecord) -> Row:
-    request, captured = charge.requested, charge.captured
-    refunded = sum(refund.entry.amount or 0 for refund in charge.refunds().values() if refund.status == "succeeded")
-    return {
-        "key": charge.key,
-        "reference": charge.reference,
-        "order_id": request.order_id if request else "",
-        "status": charge.status,
-        "reason": charge.reason,
-        "amount": _money_of(request),
-        "captured": _money_of(captured),
+def money_of(entry: LedgerEntry | None) -> str:
+    return money(entry.amount, entry.currency) if entry and entry.amount else ""
+
+
+def payment_row(charge: ChargeRecord) -> Json:
+    captured, refunded = charge.captured, charge.refunded(EntryKind.REFUNDED)
+    return charge.as_json() | {
+        "amount": money_of(charge.requested),
+        "captured": money_of(captured),
         "refunded": money(refunded, captured.currency) if captured and refunded else "",
         "behaviour": charge.behaviour,
         "at": charge.entries[0].at,
     }
 
 
-def entry_row(entry: LedgerEntry) -> Row:
-    return vars(entry) | {"amount": _money_of(entry)}
+Perform = Callable[[Processor, ChargeRecord, str], object]
 
 
-def webhook_row(webhook: LedgerEntry, results: list[LedgerEntry]) -> Row:
-    return vars(webhook) | {"results": results}
-
-
-def _money_of(entry: LedgerEntry | None) -> str:
-    return money(entry.amount, entry.currency) if entry and entry.amount else ""
+@dataclass(frozen=True)
+class Action:
+    label: str
+    message: str
+    """Shown after the action; the decline reason is inserted."""
+    perform: Perform
+    status: str = ""
+    """The status that the payment must have, if any."""
 
 
 def perform(processor: Processor, name: str, action: str, reason: str) -> str:
     """
-    Perform an action on the payment of this name, and return a sentence that says what happened.
+    Perform an action on the payment of this name, and return what to show then.
 
     :raises NoSuchCharge: if there is no such payment.
-    :raises ActionRejected: if the payment's status does not allow it.
+    :raises ActionRejected: if the action is not possible.
     """
     if action not in ACTIONS:
         raise ActionRejected("There is no such action.")
     with processor.ledger.transaction():
-        charge = processor.find(name)
+        charge, status = processor.find(name), ACTIONS[action].status
         if not charge.requested:
             raise ActionRejected("This payment was cancelled before it arrived, so no action is possible.")
-        _, act = ACTIONS[action]
-        return act(processor, charge, reason)
+        if status and charge.status != status:
+            raise ActionRejected(f"Not possible: this payment is {charge.status}; it must be {status}.")
+        ACTIONS[action].perform(processor, charge, reason)
+    return ACTIONS[action].message.format(reason)
 
 
-def _approve(processor: Processor, charge: ChargeRecord, reason: str) -> str:
-    _require_status(charge, "processing")
-    processor.capture(charge)
-    return "Approved: the money is captured."
-
-
-def _decline(processor: Processor, charge: ChargeRecord, reason: str) -> str:
-    _require_status(charge, "processing")
+def decline(processor: Processor, charge: ChargeRecord, reason: str) -> None:
     if reason not in REASONS:
         raise ActionRejected("Choose one of the decline reasons.")
     processor.decline(charge, reason=reason)
-    return f"Declined: {reason}."
 
 
-def _cancel(processor: Processor, charge: ChargeRecord, reason: str) -> str:
-    _require_status(charge, "processing")
-    processor.cancel(charge.key)
-    return "Cancelled."
+def resend(times: int) -> Perform:
+    """
+    Send the latest webhook that states the present truth again, or a new one if there is none.
+    """
 
-
-def _pay_late(processor: Processor, charge: ChargeRecord, reason: str) -> str:
-    _require_status(charge, "cancelled")
-    processor.capture(charge)
-    return "Captured, although the payment was cancelled."
-
-
-def _resend(times: int) -> Action:
-    def resend(processor: Processor, charge: ChargeRecord, reason: str) -> str:
-        now = processor.ledger.clock()
-        latest = _latest_webhook(charge)
-        fields = (
-            {"key": latest.key, "due": now, "detail": latest.detail}
-            if latest
-            else webhook_about(charge, now).as_entry(now)
-        )
+    def perform(processor: Processor, charge: ChargeRecord, reason: str) -> None:
+        ends = charge.of_kind(EntryKind.CAPTURED, EntryKind.DECLINED, EntryKind.CANCELLED)
+        since, now = ends[-1].seq if ends else 0, processor.ledger.clock()
+        right = [it for it in charge.of_kind(EntryKind.WEBHOOK) if it.detail["is_right"] and it.seq > since]
+        fields = webhook_about(charge, now).as_entry(now)
+        if right:
+            fields |= {"key": right[-1].key, "detail": right[-1].detail}
         for _ in range(times):
             processor.ledger.append(EntryKind.WEBHOOK, charge.key, **fields)
-        return f"The webhook is sent {times} more time{'s' if times > 1 else ''}."
 
-    return resend
-
-
-def _latest_webhook(charge: ChargeRecord) -> LedgerEntry | None:
-    """
-    Return the latest webhook that states the present truth, so that the same one can be sent again.
-    """
-    ends = charge.of_kind(EntryKind.CAPTURED, EntryKind.DECLINED, EntryKind.CANCELLED)
-    since = ends[-1].seq if ends else 0
-    true = [it for it in charge.of_kind(EntryKind.WEBHOOK) if it.detail["is_right"] and it.seq > since]
-    return true[-1] if true else None
+    return perform
 
 
-def _send(distort: Callable[[Webhook], Webhook], what: str, *, status: str = "") -> Action:
-    def send(processor: Processor, charge: ChargeRecord, reason: str) -> str:
-        _require_status(charge, status or charge.status)
-        processor.schedule(distort(webhook_about(charge, processor.ledger.clock())), charge)
-        return f"A webhook with {what} is sent."
-
-    return send
+def send(distort: Callable[[Webhook], Webhook]) -> Perform:
+    return lambda processor, charge, _: processor.schedule(
+        distort(webhook_about(charge, processor.ledger.clock())), charge
+    )
 
 
-def _require_status(charge: ChargeRecord, status: str) -> None:
-    if charge.status != status:
-        raise ActionRejected(f"Not possible: this payment is {charge.status}; it must be {status}.")
-
-
-ACTIONS: dict[str, tuple[str, Action]] = {
-    "approve": ("Approve", _approve),
-    "decline": ("Decline", _decline),
-    "cancel": ("Cancel", _cancel),
-    "pay_late": ("Capture after cancellation", _pay_late),
-    "call_again": ("Send webhook again", _resend(1)),
-    "call_twice": ("Send webhook 2 times", _resend(2)),
-    "call_twenty": ("Send webhook 20 times", _resend(20)),
-    "sign_badly": (
-        "Send webhook with an invalid signature",
-        _send(lambda webhook: replace(webhook, signature=Signature.INVALID, is_right=False), "an invalid signature"),
+ACTIONS = {
+    "approve": Action("Approve", "Approved.", lambda provider, charge, _: provider.capture(charge), "processing"),
+    "decline": Action("Decline", "Declined: {}.", decline, "processing"),
+    "cancel": Action("Cancel", "Cancelled.", lambda provider, charge, _: provider.cancel(charge.key), "processing"),
+    "pay_late": Action("Pay late", "Paid late.", lambda provider, charge, _: provider.capture(charge), "cancelled"),
+    "call_again": Action("Send webhook again", "The webhook is sent again.", resend(1)),
+    "call_twice": Action("Send webhook 2 times", "The webhook is sent 2 more times.", resend(2)),
+    "call_twenty": Action("Send webhook 20 times", "The webhook is sent 20 more times.", resend(20)),
+    "sign_badly": Action(
+        "Send badly signed webhook", "A webhook with an invalid signature is sent.", send(Webhook.badly_signed)
     ),
-    "name_wrong_amount": (
-        "Send webhook with a wrong amount",
-        _send(lambda it: it.distorted(amount=it.data["amount"] + 1), "an amount 1 too high", status="succeeded"),
+    "name_wrong_amount": Action(
+        "Send wrong amount", "A webhook with a wrong amount is sent.", send(Webhook.overstated), "succeeded"
     ),
-    "contradict": ("Send webhook with the opposite", _send(Webhook.opposite, "the opposite status")),
+    "contradict": Action("Send opposite", "A webhook with the opposite status is sent.", send(Webhook.opposite)),
 }

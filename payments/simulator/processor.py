@@ -1,7 +1,8 @@
 """
 The processor decides about charges, and stores each decision in the ledger in the same transaction.
 
-It has no thread, socket or clock of its own: the ledger has the clock, and the scheduler calls `settle`.
+It has no thread, socket or clock: the ledger has the clock, and the scheduler calls `settle`. Methods without a
+transaction of their own are called inside one.
 """
 
 from collections.abc import Callable, Collection
@@ -9,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from .behaviours import BEHAVIOURS, FAULTS, Behaviour, FaultSampler, Group, ResponseMode, special
-from .charges import ChargeCommand, ChargeRecord, ChargeResponse, KeyReused, NoSuchCharge
+from .behaviours import CHARGE_FAULTS, Behaviour, FaultSampler, ResponseMode, special
+from .charges import ChargeCommand, ChargeRecord, ChargeResponse, NoSuchCharge, require_same_money
 from .ledger import EntryKind, Ledger, LedgerEntry
 from .webhooks import Webhook, other_currency, webhooks_of
 
@@ -20,19 +21,9 @@ DROPPED = {
     "rate_limited": ResponseMode.RATE_LIMITED,
 }
 """Responses to a first request that has no effect."""
-CAPTURED_AT_ONCE = {
-    "answer_lost_charged": ResponseMode.CLOSED,
-    "callback_before_answer": ResponseMode.AFTER_WEBHOOK,
-}
+CAPTURED_AT_ONCE = {"answer_lost_charged": ResponseMode.CLOSED, "callback_before_answer": ResponseMode.AFTER_WEBHOOK}
 RESPONSES = CAPTURED_AT_ONCE | {"slow": ResponseMode.SLOW}
-SHOWN_AT_CAPTURE = {name for name in FAULTS if BEHAVIOURS[name].group is Group.FAULT} - {
-    *DROPPED,
-    *("slow", "lookup_lost"),
-}
-
-
-def random_reference(key: str) -> str:
-    return f"sim_{uuid4().hex}"
+SHOWN_AT_CAPTURE = {*CHARGE_FAULTS} - {*DROPPED, "slow", "lookup_lost"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +33,7 @@ class Processor:
     delay: float = 0.5
     """Seconds from a request until it is decided."""
     late_seconds: float = 1200
-    new_reference: Callable[[str], str] = random_reference
+    new_reference: Callable[[str], str] = lambda _: f"sim_{uuid4().hex}"
     """Makes the provider's id of the charge or refund with this key."""
 
     def find(self, name: str) -> ChargeRecord:
@@ -53,7 +44,7 @@ class Processor:
         """
         charge = self._charge(self.ledger.key_of(name))
         if not charge.exists:
-            raise NoSuchCharge(name)
+            raise NoSuchCharge(f"No charge has the key or reference {name}.")
         return charge
 
     def charge(self, command: ChargeCommand) -> ChargeResponse:
@@ -65,9 +56,10 @@ class Processor:
         with self.ledger.transaction():
             charge = self._charge(command.key)
             if charge.requested:
-                return _repeated(charge, charge.requested, command)
+                require_same_money(command, charge.requested)
+                return ChargeResponse(charge=charge)
             if charge.exists:
-                self._accept(command, reference=charge.reference)
+                self._accept(command.key, command, reference=charge.reference)
                 return ChargeResponse(charge=self._charge(command.key))
             behaviour = charge.behaviour if charge.entries else self._draw(command)
             if behaviour.name in DROPPED and not charge.has_shown(behaviour.name):
@@ -105,7 +97,7 @@ class Processor:
         Decide the charge of this due entry, unless that was done or cancelled meanwhile.
         """
         with self.ledger.transaction():
-            if self.ledger.is_done(entry.seq):
+            if self.ledger.is_closed(entry.seq):
                 return
             charge = self._charge(entry.charge)
             if charge.behaviour.declines_by:
@@ -115,14 +107,14 @@ class Processor:
 
     def capture(self, charge: ChargeRecord, *, amount: int = 0, currency: str = "") -> None:
         """
-        Capture a charge and announce that; call it inside a transaction.
+        Capture a charge and announce that.
 
         :param amount: if it is not the requested one, in minor units; else the behaviour may change it.
         :raises NoSuchCharge: if the shop never requested it.
         """
         request, name = charge.requested, charge.behaviour.name
         if not request:
-            raise NoSuchCharge(charge.key)
+            raise NoSuchCharge(f"The shop never requested {charge.key}.")
         requested = request.amount or 0
         amount = amount or (requested - 1 or requested + 1 if name == "short_paid" else requested)
         currency = currency or (other_currency(request.currency) if name == "paid_otherwise" else request.currency)
@@ -135,28 +127,19 @@ class Processor:
 
     def capture_elsewhere(self, request: LedgerEntry) -> None:
         """
-        Capture the same amount for the same order under another key; call it inside a transaction.
+        Capture the same amount for the same order under another key.
         """
-        another = ChargeCommand(
-            key=str(uuid4()),
-            order_id=request.order_id,
-            amount=request.amount or 0,
-            currency=request.currency,
-            payment_method="",
-        )
-        self._accept(another)
-        self.capture(self._charge(another.key))
+        key = str(uuid4())
+        self._accept(key, request)
+        self.capture(self._charge(key))
 
     def decline(self, charge: ChargeRecord, *, reason: str) -> None:
-        """
-        Decline a charge and announce that; call it inside a transaction.
-        """
         self.ledger.append(EntryKind.DECLINED, charge.key, reason=reason, about=charge.open_seq)
         self.announce(charge.key)
 
     def announce(self, key: str) -> None:
         """
-        Schedule the webhooks about the present state of a charge; call it inside a transaction.
+        Schedule the webhooks about the present state of a charge.
         """
         charge = self._charge(key)
         for webhook in webhooks_of(charge, self.ledger.clock(), delay=self.delay):
@@ -182,9 +165,6 @@ class Processor:
         return ChargeRecord(key, self.ledger.entries_of(key))
 
     def _draw(self, command: ChargeCommand) -> Behaviour:
-        """
-        Choose the behaviour of a new charge, by its token or else by the sampler, which counts every charge.
-        """
         latest = self.ledger.entries("kind = ? ORDER BY seq DESC LIMIT 1", EntryKind.DRAWN)
         n = latest[0].detail["n"] + 1 if latest else 1
         behaviour = special(command.payment_method) or self.sampler.draw(n)
@@ -196,26 +176,15 @@ class Processor:
         name, key = behaviour.name, command.key
         wait = timedelta(seconds=self.late_seconds if name == "late" else self.delay)
         is_undecided = name == "pending" or name in CAPTURED_AT_ONCE
-        self._accept(command, due=None if is_undecided else self.ledger.clock() + wait)
+        self._accept(key, command, due=None if is_undecided else self.ledger.clock() + wait)
         if name in CAPTURED_AT_ONCE:
             self.capture(self._charge(key))
         if name == "slow":
             self.store_fault(key, name)
         return ChargeResponse(charge=self._charge(key), mode=RESPONSES.get(name, ResponseMode.NORMAL))
 
-    def _accept(self, command: ChargeCommand, *, reference: str = "", due: datetime | None = None) -> None:
-        self.ledger.append(
-            EntryKind.CHARGED,
-            command.key,
-            reference=reference or self.new_reference(command.key),
-            order_id=command.order_id,
-            amount=command.amount,
-            currency=command.currency,
-            due=due,
-        )
-
-
-def _repeated(charge: ChargeRecord, request: LedgerEntry, command: ChargeCommand) -> ChargeResponse:
-    if (request.amount, request.currency) != (command.amount, command.currency):
-        raise KeyReused(f"{command.key} was used for {request.amount} {request.currency}.")
-    return ChargeResponse(charge=charge)
+    def _accept(
+        self, key: str, request: ChargeCommand | LedgerEntry, *, reference: str = "", due: datetime | None = None
+    ) -> None:
+        fields = {"order_id": request.order_id, "amount": request.amount, "currency": request.currency}
+        self.ledger.append(EntryKind.CHARGED, key, reference=reference or self.new_reference(key), due=due, **fields)

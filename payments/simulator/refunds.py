@@ -5,7 +5,7 @@ Refunds of what a charge captured, never more than that, with the faults that th
 from datetime import timedelta
 
 from .behaviours import ResponseMode
-from .charges import ChargeRecord, KeyReused, NoSuchRefund, RefundCommand, RefundRecord, RefundResponse
+from .charges import ChargeRecord, NoSuchRefund, RefundCommand, RefundResponse, require_same_money
 from .ledger import EntryKind, LedgerEntry
 from .processor import Processor
 
@@ -27,27 +27,37 @@ def refund(processor: Processor, name: str, command: RefundCommand, *, declines_
     """
     with processor.ledger.transaction():
         charge = processor.find(name)
-        if known := charge.refunds().get(command.key):
-            return _repeated(known.entry, command)
+        if earlier := charge.refunds().get(command.key):
+            require_same_money(command, earlier)
+            return RefundResponse(refund=earlier)
         reason = _decline_reason(charge, command) or declines_by
         fault = "" if reason else processor.first_fault(charge, RESPONSES)
+        mode = RESPONSES.get(fault, ResponseMode.NORMAL)
         if fault == "refund_error":
-            return RefundResponse(refund=None, mode=RESPONSES[fault])
+            return RefundResponse(refund=None, mode=mode)
         reason = "account_closed" if fault == "refund_declined" else reason
-        entry = _store(processor, charge, command, reason=reason, is_slow=fault == "refund_slow")
-        return RefundResponse(refund=RefundRecord(entry), mode=RESPONSES.get(fault, ResponseMode.NORMAL))
+        is_slow, due = fault == "refund_slow", processor.ledger.clock() + timedelta(seconds=processor.delay)
+        entry = processor.ledger.append(
+            EntryKind.REFUND_DECLINED if reason else EntryKind.REFUND_OPENED if is_slow else EntryKind.REFUNDED,
+            charge.key,
+            reference=processor.new_reference(command.key),
+            reason=reason,
+            due=due if is_slow else None,
+            **vars(command),
+        )
+        return RefundResponse(refund=entry, mode=mode)
 
 
-def look_up(processor: Processor, name: str, key: str) -> RefundRecord:
+def look_up(processor: Processor, name: str, key: str) -> LedgerEntry:
     """
-    Return the state of a refund.
+    Return the latest entry of a refund.
 
     :raises NoSuchCharge: if no charge has this key or reference.
     :raises NoSuchRefund: if the charge has no refund with this key.
     """
     refunds = processor.find(name).refunds()
     if key not in refunds:
-        raise NoSuchRefund(key)
+        raise NoSuchRefund(f"The charge has no refund with the key {key}.")
     return refunds[key]
 
 
@@ -56,35 +66,14 @@ def settle(processor: Processor, entry: LedgerEntry) -> None:
     Complete the refund of this due entry, unless that was done.
     """
     with processor.ledger.transaction():
-        if not processor.ledger.is_done(entry.seq):
-            refunded = {"key": entry.key, "reference": entry.reference, "about": entry.seq}
-            money = {"amount": entry.amount, "currency": entry.currency}
-            processor.ledger.append(EntryKind.REFUNDED, entry.charge, **refunded, **money)
-
-
-def _store(
-    processor: Processor, charge: ChargeRecord, command: RefundCommand, *, reason: str, is_slow: bool
-) -> LedgerEntry:
-    kind = EntryKind.REFUND_OPENED if is_slow else EntryKind.REFUNDED
-    return processor.ledger.append(
-        EntryKind.REFUND_DECLINED if reason else kind,
-        charge.key,
-        key=command.key,
-        reference=processor.new_reference(command.key),
-        amount=command.amount,
-        currency=command.currency,
-        reason=reason,
-        due=processor.ledger.clock() + timedelta(seconds=processor.delay) if is_slow else None,
-    )
-
-
-def _repeated(entry: LedgerEntry, command: RefundCommand) -> RefundResponse:
-    if (entry.amount, entry.currency) != (command.amount, command.currency):
-        raise KeyReused(f"{command.key} was used for {entry.amount} {entry.currency}.")
-    return RefundResponse(refund=RefundRecord(entry))
+        if not processor.ledger.is_closed(entry.seq):
+            fields = {"key": entry.key, "amount": entry.amount, "currency": entry.currency}
+            reference, seq = entry.reference, entry.seq
+            processor.ledger.append(EntryKind.REFUNDED, entry.charge, reference=reference, about=seq, **fields)
 
 
 def _decline_reason(charge: ChargeRecord, command: RefundCommand) -> str:
-    if command.amount > charge.refundable:
+    captured, reserved = charge.captured, charge.refunded(EntryKind.REFUND_OPENED, EntryKind.REFUNDED)
+    if not captured or command.amount > (captured.amount or 0) - reserved:
         return "exceeds_capture"
-    return "" if charge.captured and charge.captured.currency == command.currency else "other_currency"
+    return "" if captured.currency == command.currency else "other_currency"

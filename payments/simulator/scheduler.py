@@ -1,5 +1,5 @@
 """
-The scheduler processes each ledger entry when it is due, in the order of the due times.
+The scheduler processes the open entries of a ledger, and each that is appended, in the order of their due times.
 """
 
 import heapq
@@ -14,10 +14,6 @@ logger = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """
-    Schedule the open entries of a ledger, and every due entry that is appended from now on.
-    """
-
     def __init__(self, ledger: Ledger, handlers: Mapping[EntryKind, Callable[[LedgerEntry], None]]) -> None:
         self._ledger = ledger
         self._handlers = handlers
@@ -36,9 +32,9 @@ class Scheduler:
 
     def run(self) -> None:
         """
-        Process due entries until stopped.
+        Process due entries until stopped, also after a failure.
         """
-        while (entry := self._wait()) is not None:
+        while entry := self._wait():
             try:
                 self._handlers[entry.kind](entry)
             except LedgerClosed:
@@ -48,7 +44,7 @@ class Scheduler:
 
     def run_due(self) -> None:
         """
-        Process the entries that are due now, and return.
+        Process the entries that are due now.
         """
         while entry := self._pop_due():
             self._handlers[entry.kind](entry)
@@ -60,11 +56,9 @@ class Scheduler:
 
     def _wait(self) -> LedgerEntry | None:
         with self._changed:
-            while not self._is_stopped:
-                if entry := self._pop_due():
-                    return entry
+            while not (self._is_stopped or (entry := self._pop_due())):
                 self._changed.wait(self._seconds_left())
-        return None
+            return None if self._is_stopped else entry
 
     def _pop_due(self) -> LedgerEntry | None:
         with self._changed:

@@ -27,8 +27,7 @@ from .webhooks import WebhookSender
 
 logger = logging.getLogger(__name__)
 
-BACKLOG = 512
-POLL_SECONDS = 0.02
+BACKLOG, POLL_SECONDS = 512, 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,7 @@ class SimulatorConfig:
     """Webhooks are signed with each of them."""
     seed: int = 1
     rates: Mapping[str, float] = field(default_factory=dict)
-    """The shares of charges with a random fault, from `read_rates`."""
+    """The share of charges that draw each behaviour, by its name."""
     delay: float = 0.5
     slow_seconds: float = 3
     late_seconds: float = 1200
@@ -50,10 +49,6 @@ class SimulatorConfig:
 
 
 class Simulator:
-    """
-    A provider behind a listening socket.
-    """
-
     def __init__(self, listener: socket.socket, ledger: Path | str, config: SimulatorConfig) -> None:
         host, port = listener.getsockname()[:2]
         self.address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - it is compared
@@ -82,16 +77,10 @@ class Simulator:
             )
 
     def start(self) -> None:
-        """
-        Serve in threads, until `stop` or the end of this process.
-        """
         threading.Thread(target=self._scheduler.run, name="scheduler", daemon=True).start()
         threading.Thread(target=self._server.serve_forever, args=[POLL_SECONDS], name="simulator", daemon=True).start()
 
     def serve(self) -> None:
-        """
-        Serve until an exception such as KeyboardInterrupt ends it.
-        """
         self.start()
         try:
             # The main thread must wake up to handle a signal, which the system may deliver to another thread.

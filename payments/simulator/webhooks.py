@@ -1,5 +1,6 @@
 """
-Webhooks: what they state about a charge, rightly or distorted by its behaviour, and how they are signed and sent.
+Webhooks: what they state about a charge, rightly or distorted by its behaviour, and how they are signed, sent to the
+shop and sent again.
 """
 
 import json
@@ -30,13 +31,13 @@ TYPES = {
     "cancelled": "payment.cancelled",
     "processing": "payment.processing",
 }
+IDS = ("key", "order_id", "reference")
 REORDERED_SECONDS = 0.5
 LOOKUP_LOST_SECONDS = 2.0
 BEFORE_RESPONSE_SECONDS = 2.0
 
-MAX_THREADS = 64
+MAX_THREADS = 32
 TIMEOUT_SECONDS = 10.0
-FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.5, 60.0
 
 ACKNOWLEDGED, REFUSED, FAILED = "acknowledged", "refused", "failed"
 
@@ -63,6 +64,12 @@ class Webhook:
     def distorted(self, **data: Any) -> Self:
         return replace(self, data=self.data | data, is_right=False, id=f"msg_{uuid4().hex}")
 
+    def badly_signed(self) -> Self:
+        return replace(self, signature=Signature.INVALID, is_right=False)
+
+    def overstated(self) -> Self:
+        return self.distorted(amount=self.data["amount"] + 1)
+
     def opposite(self) -> Self:
         if self.data["status"] == "succeeded":
             return self.distorted(status="declined", reason="card_declined")
@@ -75,21 +82,9 @@ class Webhook:
 
 
 def webhook_about(charge: ChargeRecord, now: datetime) -> Webhook:
-    """
-    Return a webhook that states a charge as it is.
-    """
-    request = charge.requested
-    money = charge.captured or request
-    data = {
-        "key": charge.key,
-        "reference": charge.reference,
-        "order_id": request.order_id if request else "",
-        "status": charge.status,
-        "reason": charge.reason,
-        "amount": money.amount if money else None,
-        "currency": money.currency if money else None,
-    }
-    return Webhook(data=data, stated_at=now)
+    data = charge.as_json()
+    captured, _ = data.pop("captured"), data.pop("page")
+    return Webhook(data=data | (captured or {}), stated_at=now)
 
 
 def webhooks_of(charge: ChargeRecord, now: datetime, *, delay: float) -> Sequence[Webhook]:
@@ -120,59 +115,47 @@ DISTORTED: dict[str, Callable[[Webhook], Sequence[Webhook]]] = {
     "callback_twice": lambda webhook: [webhook] * 2,
     "callback_twenty": lambda webhook: [webhook] * 20,
     "contradictory": lambda webhook: [webhook.opposite(), webhook],
-    "wrong_amount": lambda webhook: [webhook.distorted(amount=webhook.data["amount"] + 1)],
+    "wrong_amount": lambda webhook: [webhook.overstated()],
     "wrong_currency": lambda webhook: [webhook.distorted(currency=other_currency(webhook.data["currency"]))],
-    "bad_signature": lambda webhook: [replace(webhook, signature=Signature.INVALID, is_right=False)],
+    "bad_signature": lambda webhook: [webhook.badly_signed()],
     "old_timestamp": lambda webhook: [replace(webhook, signature=Signature.EXPIRED, is_right=False)],
-    "unknown_payment": lambda webhook: [
-        webhook,
-        webhook.distorted(key=str(uuid4()), order_id=str(uuid4()), reference=f"sim_{uuid4().hex}"),
-    ],
+    "unknown_payment": lambda webhook: [webhook, webhook.distorted(**dict.fromkeys(IDS, str(uuid4())))],
 }
 
 
 class WebhookSender:
-    """
-    Post webhooks to the shop, many at a time, and store the responses in the ledger.
-    """
-
     def __init__(self, ledger: Ledger, *, url: str, signing_secrets: Sequence[str]) -> None:
         self._ledger = ledger
         self._url = url
-        self._signers = [signer(secret) for secret in signing_secrets]
+        try:
+            self._signers = [Signer(secret) for secret in signing_secrets]
+        except (ValueError, EmptyWebhookSecretError) as error:
+            raise ValueError(f"A webhook secret is whsec_ followed by base64: {error}.") from None
         if not self._signers:
             raise ValueError("Webhooks cannot be signed without a secret.")
         self._queue: SimpleQueue[LedgerEntry | None] = SimpleQueue()
-        self._idle, self._threads = threading.Semaphore(0), 0
         self._connections = PoolManager(maxsize=MAX_THREADS, retries=False)
+        for n in range(MAX_THREADS):
+            threading.Thread(target=self._work, name=f"webhooks-{n}", daemon=True).start()
 
     def stop(self) -> None:
-        """
-        End each thread after its current webhook.
-        """
-        for _ in range(self._threads):
+        for _ in range(MAX_THREADS):
             self._queue.put(None)
 
     def enqueue(self, entry: LedgerEntry) -> None:
-        """
-        Send a webhook, or send it again after this result, in a thread. Only the scheduler's thread may call it.
-        """
         self._queue.put(entry)
-        if not self._idle.acquire(blocking=False) and self._threads < MAX_THREADS:
-            self._threads += 1
-            threading.Thread(target=self._work, name=f"webhooks-{self._threads}", daemon=True).start()
 
     def send(self, entry: LedgerEntry, *, timeout: float = TIMEOUT_SECONDS) -> None:
         """
         Send a webhook in this thread, unless it was sent already.
         """
-        if self._ledger.is_done(entry.seq):
+        if self._ledger.is_closed(entry.seq):
             return
         is_retry = entry.kind is EntryKind.WEBHOOK_RESULT
-        webhook = self._ledger.entry(entry.detail["callback"]) if is_retry else entry
+        webhook = self._ledger.entries("seq = ?", entry.detail["callback"])[0] if is_retry else entry
         status, text = self._post(webhook, timeout)
         with self._ledger.transaction():
-            if not self._ledger.is_done(entry.seq):
+            if not self._ledger.is_closed(entry.seq):
                 self._store_result(entry, webhook, status, text)
 
     def _work(self) -> None:
@@ -183,7 +166,6 @@ class WebhookSender:
                 return
             except Exception:
                 logger.exception("Webhook %s could not be sent.", entry.key)
-            self._idle.release()
 
     def _post(self, webhook: LedgerEntry, timeout: float) -> tuple[int, str]:
         body = webhook.detail["body"]
@@ -221,18 +203,6 @@ class WebhookSender:
         )
 
 
-def signer(secret: str) -> Signer:
-    """
-    Return a signer with this secret.
-
-    :raises ValueError: if it is malformed.
-    """
-    try:
-        return Signer(secret)
-    except (ValueError, EmptyWebhookSecretError) as error:
-        raise ValueError(f"A webhook secret is whsec_ followed by base64: {error}.") from None
-
-
 def outcome_of(status: int) -> str:
     """
     Return the outcome of a response's status, 0 for none. Only a webhook that FAILED is sent again.
@@ -246,5 +216,4 @@ def retry_seconds(attempt: int) -> float:
     """
     Return the seconds to wait after a failed attempt: 0.5, 1, 2, 4 and so on, up to 60.
     """
-    seconds: float = FIRST_RETRY_SECONDS * 2 ** min(attempt - 1, 10)
-    return min(seconds, MAX_RETRY_SECONDS)
+    return min(0.5 * 2.0 ** min(attempt - 1, 10), 60.0)

@@ -83,13 +83,14 @@ def _come_to_rest(shop: SimulatedShop) -> None:
 
 def _refund_surplus(shop: SimulatedShop, books: Books) -> None:
     """
-    Let the operator repeat the refused refunds of orders that have ended.
+    Let the operator repeat the refused refunds of orders that have ended: first of surplus captures, then of the rest.
     """
     for order in books.orders.values():
         accounts = books.accounts_of(order.order_id)
         if order.status not in SOLD and any(account.balance for account in accounts):
             captured = sum(account.amount for account in accounts)
             assert shop.refund(order.order_id, None, captured=captured), f"Money of {order} cannot be refunded"
+            shop.refund(order.order_id, None, captured=captured)
 
 
 def _check_orders(shop: SimulatedShop, books: Books) -> None:

@@ -19,9 +19,18 @@ from payments.gateway.protocol import (
     Unreachable,
     WebhookPayload,
 )
-from payments.simulator import refunds, reports
+from payments.simulator import refunds
 from payments.simulator.behaviours import ResponseMode
-from payments.simulator.charges import ChargeCommand, ChargeRecord, Json, KeyReused, NoSuchCharge, RefundCommand
+from payments.simulator.charges import (
+    REFUND_STATUSES,
+    ChargeCommand,
+    ChargeRecord,
+    Json,
+    KeyReused,
+    NoSuchCharge,
+    RefundCommand,
+    statement,
+)
 from payments.simulator.ledger import EntryKind, Ledger
 from payments.simulator.processor import Processor
 from payments.simulator.scheduler import Scheduler
@@ -59,7 +68,7 @@ class InProcessGateway:
         raise InvalidSignature("This gateway sends no webhooks.")
 
     def statement(self, since: datetime | None) -> Iterable[StatementEntry]:
-        return [_statement_entry(capture) for capture in reports.statement(self.ledger, since)]
+        return [_statement_entry(capture) for capture in statement(self.ledger, since)]
 
     def calling(self, name: str) -> AbstractContextManager[None]:
         """
@@ -105,7 +114,7 @@ class InProcessGateway:
         response = refunds.refund(self.processor, request.charge_reference, command)
         _raise_fault(response.mode)
         refund = refunds.look_up(self.processor, request.charge_reference, command.key)
-        return Answer(outcome=Outcome(refund.status), reference=refund.entry.reference, reason=refund.entry.reason)
+        return Answer(outcome=Outcome(REFUND_STATUSES[refund.kind]), reference=refund.reference, reason=refund.reason)
 
 
 def _raise_fault(mode: ResponseMode) -> None:

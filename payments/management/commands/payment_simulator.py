@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from payments.simulator.behaviours import BEHAVIOURS, read_rates
+from payments.simulator.behaviours import BEHAVIOURS, CHAOS, FAULTS
 from payments.simulator.server import Simulator, SimulatorConfig, listen
 
 EXAMPLE = "http://127.0.0.1:8000/api/v1/webhooks/payments/"
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         add("--seed", type=int, default=1, help="random seed of --chaos; repeats a run (default: %(default)s)")
         add(
             "--chaos",
-            type=rates,
+            type=fault_rates,
             default="0",
             metavar="RATES",
             help=(
@@ -125,16 +125,40 @@ def seconds(text: str) -> float:
     return number
 
 
-def rates(text: str) -> dict[str, float]:
+def fault_rates(text: str) -> dict[str, float]:
     """
-    Parse fault rates.
+    Parse fault rates: one number for all faults together, or one for each name, such as "slow=0.02,declined=0.1".
 
-    :raises ArgumentTypeError: if a name or a rate is invalid.
+    :raises ArgumentTypeError: if a name is unknown, or a rate or the sum of the rates is not between 0 and 1.
     """
+    if "=" not in text:
+        rate = _rate(text)
+        return dict.fromkeys(FAULTS, rate / len(FAULTS)) if rate else {}
+    rates: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, rate_text = part.partition("=")
+        rates[_new_name(name.strip(), rates)] = _rate(rate_text)
+    if math.fsum(rates.values()) > 1:
+        raise ArgumentTypeError(f"The rates in {text!r} add up to more than 1.")
+    return {name: rates[name] for name in CHAOS if rates.get(name)}
+
+
+def _rate(text: str) -> float:
     try:
-        return read_rates(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 <= rate <= 1:
+        raise ArgumentTypeError(f"{text.strip()!r} is not a rate: enter a number from 0 to 1.")
+    return rate
+
+
+def _new_name(name: str, rates: Mapping[str, float]) -> str:
+    if name not in CHAOS:
+        raise ArgumentTypeError(f"{name!r} cannot be drawn: choose from {', '.join(CHAOS)}.")
+    if name in rates:
+        raise ArgumentTypeError(f"{name!r} is given twice.")
+    return name
 
 
 def web_address(text: str) -> str:

@@ -167,7 +167,8 @@ class TestFaults:
 
 class TestLookUp:
     def test_returns_404_for_an_unknown_key(self, idle: ApiClient) -> None:
-        assert result(idle.get("/v1/charges/charge-1")) == (404, {"error": "no_such_charge"})
+        detail = "No charge has the key or reference charge-1."
+        assert result(idle.get("/v1/charges/charge-1")) == (404, {"error": "no_such_charge", "detail": detail})
 
     def test_accepts_the_reference(self, client: ApiClient) -> None:
         accepted = client.charge(token="tok_pending").json()
@@ -229,9 +230,14 @@ class TestRefund:
         assert {refund["reason"] for refund in refunds if refund["status"] == "declined"} == {"exceeds_capture"}
 
     def test_returns_404_for_unknown_keys(self, client: ApiClient) -> None:
-        assert result(client.refund(of="unknown")) == (404, {"error": "no_such_charge"})
-        assert result(client.get("/v1/charges/unknown/refunds/refund-1")) == (404, {"error": "no_such_charge"})
-        assert result(client.get("/v1/charges/charge-1/refunds/nothing")) == (404, {"error": "no_such_refund"})
+        paths = ["/v1/charges/unknown/refunds/refund-1", "/v1/charges/charge-1/refunds/unknown"]
+        responses = [client.refund(of="unknown"), *map(client.get, paths)]
+
+        assert [(response.status_code, response.json()["error"]) for response in responses] == [
+            (404, "no_such_charge"),
+            (404, "no_such_charge"),
+            (404, "no_such_refund"),
+        ]
 
     def test_rejects_invalid_fields(self, client: ApiClient) -> None:
         assert [client.refund(**wrong).status_code for wrong in ({"amount": 0}, {"currency": ""}, {"key": ""})] == [

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from payments.simulator.behaviours import APPROVED, BEHAVIOURS, CHAOS, FAULTS, FaultSampler, read_rates, special
+from payments.simulator.behaviours import APPROVED, BEHAVIOURS, CHAOS, FaultSampler, special
 
 
 class TestSpecial:
@@ -21,14 +21,14 @@ class TestSpecial:
 
 class TestDice:
     def test_draws_the_same_for_the_same_seed(self) -> None:
-        rates = read_rates("0.5")
+        rates = {"never": 0.25, "declined": 0.25}
 
         drawn = [[FaultSampler(seed=seed, rates=rates).draw(n).name for n in range(200)] for seed in (7, 7, 8)]
 
         assert drawn[0] == drawn[1] != drawn[2]
 
     def test_draws_at_the_given_rates(self) -> None:
-        sampler = FaultSampler(rates=read_rates("never=0.25,declined=0.5"))
+        sampler = FaultSampler(rates={"never": 0.25, "declined": 0.5})
 
         drawn = Counter(sampler.draw(n).name for n in range(4_000))
 
@@ -38,37 +38,6 @@ class TestDice:
 
     def test_approves_without_rates(self) -> None:
         assert {FaultSampler().draw(n) for n in range(100)} == {APPROVED}
-
-
-class TestReadRates:
-    def test_divides_a_number_among_all_faults(self) -> None:
-        assert read_rates("0.3") == pytest.approx(dict.fromkeys(FAULTS, 0.3 / len(FAULTS)))
-
-    @pytest.mark.parametrize("text", ["0", "0.0", "slow=0"])
-    def test_accepts_a_rate_of_zero(self, text: str) -> None:
-        assert read_rates(text) == {}
-
-    def test_accepts_a_rate_for_each_name(self) -> None:
-        assert read_rates("slow=0.02, declined=0.1") == {"declined": 0.1, "slow": 0.02}
-
-    @pytest.mark.parametrize(
-        ("text", "error"),
-        [
-            ("1.01", "'1.01' is not a rate"),
-            ("-0.1", "'-0.1' is not a rate"),
-            ("nan", "'nan' is not a rate"),
-            ("much", "'much' is not a rate"),
-            ("slow=2", "'2' is not a rate"),
-            ("slow=", "'' is not a rate"),
-            ("sloth=0.1", "'sloth' cannot be drawn: choose from declined, "),
-            ("pending=0.1", "'pending' cannot be drawn"),
-            ("slow=0.1,slow=0.1", "'slow' is given twice"),
-            ("slow=0.6,never=0.6", "add up to more than 1"),
-        ],
-    )
-    def test_rejects_invalid_rates(self, text: str, error: str) -> None:
-        with pytest.raises(ValueError, match=error):
-            read_rates(text)
 
     def test_can_draw_every_fault_and_decline(self) -> None:
         assert set(CHAOS) == BEHAVIOURS.keys() - {"visa", "pending"}

@@ -36,6 +36,7 @@ class TestOverview:
             assert words in page
         assert [name for name, behaviour in BEHAVIOURS.items() if behaviour.token not in page] == []
         assert f'href="/payments/{client.get("/v1/charges/charge-1").json()["reference"]}"' in page
+        assert page.index("order-2") < page.index("order-1")
 
     def test_says_that_there_are_no_payments(self, client: ApiClient) -> None:
         assert "No payments yet." in client.get("/").text
@@ -66,8 +67,10 @@ class TestPayment:
         assert "Cancelled before it was requested" in client.get("/payments/charge-1").text
 
     def test_is_404_for_an_unknown_payment(self, client: ApiClient) -> None:
-        assert client.get("/payments/unknown").status_code == 404
-        assert client.post("/payments/unknown/approve").status_code == 404
+        responses = [client.get("/payments/unknown"), client.post("/payments/unknown/approve")]
+
+        assert [response.status_code for response in responses] == [404, 404]
+        assert "No payment has the key or reference <code>unknown</code>" in responses[0].text
 
     def test_escapes_its_message(self, client: ApiClient) -> None:
         client.charge()
@@ -83,7 +86,7 @@ class TestActions:
     @pytest.mark.parametrize(
         ("action", "status", "message"),
         [
-            ("approve", "succeeded", "Approved: the money is captured."),
+            ("approve", "succeeded", "Approved."),
             ("decline", "declined", "Declined: fraud."),
             ("cancel", "cancelled", "Cancelled."),
         ],
@@ -103,7 +106,7 @@ class TestActions:
     def test_capture_after_cancellation(self, client: ApiClient, shop: WebhookReceiver) -> None:
         act(client, "cancel")
 
-        assert act(client, "pay_late") == "Captured, although the payment was cancelled."
+        assert act(client, "pay_late") == "Paid late."
         assert client.status() == "succeeded"
         eventually(lambda: sorted(shop.received_statuses()) == ["cancelled", "succeeded"])
 

@@ -2,6 +2,7 @@ import re
 import signal
 import socket
 import time
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from payments.management.commands.payment_simulator import fault_rates
+from payments.simulator.behaviours import FAULTS
 from tests.processes import Process, manage
 from tests.simulators import CLOSED_PORT, SECRET, ApiClient
 from tests.waiting import eventually
@@ -114,3 +117,34 @@ class TestPaymentSimulator:
 
         with pytest.raises(CommandError, match=r"Cannot use .* as a ledger"):
             call_command("payment_simulator", "--port=0", f"--ledger={tmp_path / kind}")
+
+
+class TestFaultRates:
+    def test_divides_a_number_among_all_faults(self) -> None:
+        assert fault_rates("0.3") == pytest.approx(dict.fromkeys(FAULTS, 0.3 / len(FAULTS)))
+
+    @pytest.mark.parametrize("text", ["0", "0.0", "slow=0"])
+    def test_accepts_a_rate_of_zero(self, text: str) -> None:
+        assert fault_rates(text) == {}
+
+    def test_accepts_a_rate_for_each_name(self) -> None:
+        assert fault_rates("slow=0.02, declined=0.1") == {"declined": 0.1, "slow": 0.02}
+
+    @pytest.mark.parametrize(
+        ("text", "error"),
+        [
+            ("1.01", "'1.01' is not a rate"),
+            ("-0.1", "'-0.1' is not a rate"),
+            ("nan", "'nan' is not a rate"),
+            ("much", "'much' is not a rate"),
+            ("slow=2", "'2' is not a rate"),
+            ("slow=", "'' is not a rate"),
+            ("sloth=0.1", "'sloth' cannot be drawn: choose from declined, "),
+            ("pending=0.1", "'pending' cannot be drawn"),
+            ("slow=0.1,slow=0.1", "'slow' is given twice"),
+            ("slow=0.6,never=0.6", "add up to more than 1"),
+        ],
+    )
+    def test_rejects_invalid_rates(self, text: str, error: str) -> None:
+        with pytest.raises(ArgumentTypeError, match=error):
+            fault_rates(text)

@@ -2,7 +2,6 @@ from collections import Counter
 
 import pytest
 
-from payments.simulator import reports
 from payments.simulator.behaviours import FaultSampler, ResponseMode
 from payments.simulator.charges import KeyReused, NoSuchCharge
 from payments.simulator.ledger import EntryKind
@@ -102,7 +101,7 @@ class TestRequestFaults:
         assert bench.charge(token).mode is ResponseMode.NORMAL
         bench.wait(1)
         assert bench.processor.find("charge-1").status == "succeeded"
-        assert reports.faults(bench.ledger) == {token.removeprefix("tok_"): 1}
+        assert bench.ledger.faults() == {token.removeprefix("tok_"): 1}
 
     @pytest.mark.parametrize("token", ["tok_answer_lost_charged", "tok_timeout"])
     def test_capture_without_a_response(self, bench: Bench, token: str) -> None:
@@ -112,7 +111,7 @@ class TestRequestFaults:
         assert bench.sent == []
         bench.wait(0.5)
         assert [body["type"] for body in bench.sent_bodies()] == ["payment.succeeded"]
-        assert reports.faults(bench.ledger) == {"answer_lost_charged": 1}
+        assert bench.ledger.faults() == {"answer_lost_charged": 1}
 
     def test_answer_the_first_request_slowly(self, bench: Bench) -> None:
         assert [bench.charge("tok_slow").mode for _ in range(2)] == [ResponseMode.SLOW, ResponseMode.NORMAL]
@@ -140,7 +139,7 @@ class TestCaptureFaults:
 
         assert bench.processor.find("charge-1").status == "succeeded"
         assert [body["type"] for body in bench.sent_bodies()] == ["payment.cancelled", "payment.succeeded"]
-        assert reports.faults(bench.ledger) == {"late": 1}
+        assert bench.ledger.faults() == {"late": 1}
 
     @pytest.mark.parametrize(
         ("token", "requested", "captured"),

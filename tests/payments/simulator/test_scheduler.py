@@ -71,7 +71,7 @@ class TestScheduler:
 
     def test_ends_when_the_ledger_is_closed(self, ledger: Ledger) -> None:
         schedule(ledger, "open")
-        scheduler = Scheduler(ledger, {EntryKind.CHARGED: lambda entry: ledger.is_done(entry.seq)})
+        scheduler = Scheduler(ledger, {EntryKind.CHARGED: lambda entry: ledger.is_closed(entry.seq)})
         ledger.close()
 
         scheduler.run()

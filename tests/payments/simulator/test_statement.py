@@ -1,13 +1,13 @@
 from datetime import timedelta
 
-from payments.simulator import reports
+from payments.simulator.charges import statement
 from payments.simulator.ledger import EntryKind
 from tests.payments.simulator.bench import Bench
 
 
 class TestStatement:
     def test_is_empty_at_first(self, bench: Bench) -> None:
-        assert reports.statement(bench.ledger) == []
+        assert statement(bench.ledger) == []
 
     def test_lists_thousands_of_captures_with_their_refunds(self, bench: Bench) -> None:
         with bench.ledger.transaction():
@@ -16,7 +16,7 @@ class TestStatement:
                 bench.ledger.append(EntryKind.CAPTURED, f"charge-{n}", amount=100 + n, currency="GBP")
                 bench.ledger.append(EntryKind.REFUNDED, f"charge-{n}", key=f"refund-{n}", amount=100, currency="GBP")
 
-        captures = reports.statement(bench.ledger)
+        captures = statement(bench.ledger)
 
         assert [capture["charge_key"] for capture in captures] == [f"charge-{n}" for n in range(3_001)]
         assert captures[3_000]["refunds"] == [{"key": "refund-3000", "reference": "", "amount": 100}]
@@ -29,7 +29,7 @@ class TestStatement:
         bench.paid(key="captured since")
         bench.refund(amount=1, of="refunded since")
 
-        captures = reports.statement(bench.ledger, since + timedelta(seconds=1))
+        captures = statement(bench.ledger, since + timedelta(seconds=1))
 
         assert [capture["charge_key"] for capture in captures] == ["refunded since", "captured since"]
 
@@ -38,14 +38,6 @@ class TestStatement:
         bench.refund()
         bench.refund("too much", 9_999)
 
-        [capture] = reports.statement(bench.ledger)
+        [capture] = statement(bench.ledger)
 
         assert capture["refunds"] == []
-
-
-class TestNewest:
-    def test_lists_the_latest_charge_first(self, bench: Bench) -> None:
-        for n in range(4):
-            bench.charge(key=f"charge-{n}")
-
-        assert [charge.key for charge in reports.newest(bench.ledger, 2)] == ["charge-3", "charge-2"]
