@@ -15,8 +15,6 @@ from orders.models import Order, Product
 from shop.accounts.models import Token
 
 BASE_URL = "http://testserver"
-
-
 PASSWORD = "three red chairs"
 
 
@@ -27,6 +25,7 @@ class CustomerFactory(factory.django.DjangoModelFactory):
 
     username = "ada"
     email = factory.LazyAttribute(lambda customer: f"{customer.username}@example.com")
+    password = factory.django.Password(PASSWORD)
 
 
 class ProductFactory(factory.django.DjangoModelFactory):
