@@ -32,9 +32,8 @@ TIMES = st.sampled_from([timedelta(seconds=it) for it in (2, 31, 2, 31, 180, 2, 
 """Longer than a backoff, a lease, a query's delay, the reminder, the deadline, the parking of webhooks."""
 
 COMMITS = st.tuples(st.sampled_from(["commit", "claim"]), st.integers(0, 8))
-NEXT_CALLS = st.tuples(st.sampled_from(CALLS), st.just(0))
-PLACES = COMMITS | NEXT_CALLS | NEXT_CALLS
-"""Where a process crashes or stalls: at one of the next commits, or, as these are rare, more often at the next call."""
+PLACES = COMMITS | st.tuples(st.sampled_from(CALLS), st.just(0))
+"""Where a process crashes or stalls: at one of the next commits, or at the next call of a kind."""
 
 STEPS_PER_ORDER = 20
 MAX_FALSE_WEBHOOKS = 2

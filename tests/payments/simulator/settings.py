@@ -1,5 +1,5 @@
 """
-The shop's settings, with a database that nobody can open and a secret to sign with.
+The shop's settings, with a database that cannot be opened and a webhook secret.
 """
 
 from dataclasses import replace
