@@ -2,6 +2,7 @@
 Fixtures for every test. No worker, no sleep, no network: `drain()` delivers everything due, in the test's own process.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -47,6 +48,11 @@ def _test_settings(settings):
     settings.THROTTLING = ThrottlingSettings(
         account_per_minute=0, address_per_minute=0, failures_per_minute=0, failed_logins_per_quarter_hour=0
     )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one worker more than there are cores: some tests wait for processes, and all for the database."""
+    return os.cpu_count() + 1
 
 
 SLOWEST = ("tests/simulation/", "tests/concurrency/", "tests/shop/management/test_up.py", "tests/fuzz/")
