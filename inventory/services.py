@@ -41,10 +41,10 @@ def reserve(requests: Mapping[str, Sequence[Line]], *, now: datetime) -> None:
     stock = StockItem.objects.locked(line.sku for lines in requests.values() for line in lines)
     sold_out = _sold_out(stock)
     missing = {order_id: _reserve_lines(stock, lines) for order_id, lines in _unanswered(requests).items()}
-    held = [order_id for order_id, skus in missing.items() if not skus]
+    reserved = [order_id for order_id, skus in missing.items() if not skus]
     changes = _write_back(stock, sold_out)
-    _write_reservations({order_id: requests[order_id] for order_id in held}, now)
-    publish_all([StockReserved(order_id=order_id) for order_id in held])
+    _write_reservations({order_id: requests[order_id] for order_id in reserved}, now)
+    publish_all([StockReserved(order_id=order_id) for order_id in reserved])
     publish_all([StockRejected(order_id=order_id, missing=skus) for order_id, skus in missing.items() if skus])
     publish_all(changes)
 
@@ -144,13 +144,13 @@ def _reserve_lines(stock: Stock, lines: Sequence[Line]) -> tuple[str, ...]:
     return missing
 
 
-def _write_reservations(held: Mapping[str, Sequence[Line]], now: datetime) -> None:
-    reservations = {order_id: Reservation(order_id=UUID(order_id), created_at=now) for order_id in held}
+def _write_reservations(lines_by_order: Mapping[str, Sequence[Line]], now: datetime) -> None:
+    reservations = {order_id: Reservation(order_id=UUID(order_id), created_at=now) for order_id in lines_by_order}
     Reservation.objects.bulk_create(reservations.values())
     ReservationLine.objects.bulk_create(
         [
             ReservationLine(reservation=reservations[order_id], sku=line.sku, quantity=line.quantity)
-            for order_id, lines in held.items()
+            for order_id, lines in lines_by_order.items()
             for line in lines
         ]
     )
@@ -174,8 +174,8 @@ def _end(reservations: Sequence[Reservation], status: str, now: datetime) -> lis
     Move the held ones of these locked reservations to a final status, and return them.
     """
     ending = [reservation for reservation in reservations if status in Reservation.TRANSITIONS[reservation.status]]
-    held = Reservation.objects.filter(pk__in=[reservation.pk for reservation in ending], status=Reservation.Status.HELD)
-    held.update(status=status, ended_at=now)
+    rows = Reservation.objects.filter(pk__in=[reservation.pk for reservation in ending], status=Reservation.Status.HELD)
+    rows.update(status=status, ended_at=now)
     return ending
 
 

@@ -28,11 +28,11 @@ class StrictFilters(DjangoFilterBackend):
 
     def _errors(self, request: Request, queryset: QuerySet[Any], view: Any) -> Iterator[tuple[str, list[ErrorDetail]]]:
         filters = self.get_filterset_class(view, queryset)
-        known = {*(filters.base_filters if filters else ()), view.paginator.cursor_query_param}
+        allowed = {*(filters.base_filters if filters else ()), view.paginator.cursor_query_param}
         extra = view.extra_parameters
         for name, values in request.query_params.lists():
-            if not (name in known or name == api_settings.URL_FORMAT_OVERRIDE or (extra and extra.fullmatch(name))):
-                detail = f"Unknown parameter. Known parameters: {', '.join(sorted(known))}."
+            if not (name in allowed or name == api_settings.URL_FORMAT_OVERRIDE or (extra and extra.fullmatch(name))):
+                detail = f"Unknown parameter. Known parameters: {', '.join(sorted(allowed))}."
             elif len(values) > 1:
                 detail = "Send this parameter once."
             else:

@@ -17,5 +17,5 @@ class Negotiation(DefaultContentNegotiation):
     def filter_renderers(self, renderers: Iterable[BaseRenderer], wanted: str) -> list[BaseRenderer]:
         if matching := [renderer for renderer in renderers if renderer.format == wanted]:
             return matching
-        known = ", ".join(sorted({renderer.format for renderer in renderers}))
-        raise NotAcceptable(f"Unknown `format`. Known formats: {known}.", available_renderers=list(renderers))
+        formats = ", ".join(sorted({renderer.format for renderer in renderers}))
+        raise NotAcceptable(f"Unknown `format`. Known formats: {formats}.", available_renderers=list(renderers))

@@ -100,9 +100,9 @@ def user_of(request: Request) -> User:
 
 
 def _declaration_problems(view: type[ShopView]) -> Iterator[str]:
-    known = {name for base in view.__mro__[1:] for name in (*vars(base), *get_annotations(base))}
+    inherited = {name for base in view.__mro__[1:] for name in (*vars(base), *get_annotations(base))}
     for name, value in vars(view).items():
-        if not (name.startswith("_") or name in known or _is_code(value)):
+        if not (name.startswith("_") or name in inherited or _is_code(value)):
             yield f"unknown attribute {name!r}"
     operations = set(_operations(view))
     for by_operation in (view.pages, view.error_links, view.error_codes, view.headers_read, view.headers_sent):
