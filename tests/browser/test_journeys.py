@@ -101,7 +101,7 @@ class TestCustomer:
 
         browser.open(at_the_bank)
         browser.wait_for_text("cancelled")
-        browser.press("Capture after cancellation")
+        browser.press("Pay late")
         browser.open(its_page)
 
         browser.reload_until("108.50 GBP was refunded.")
