@@ -204,7 +204,7 @@ class Relay:
     @contextmanager
     def _timed(self) -> Iterator[None]:
         """
-        Show the host since when a subscriber has been running.
+        Record when the subscriber started; the host enforces its time limit.
         """
         self.reacting_since = time.monotonic()
         try:

@@ -101,7 +101,7 @@ class PaymentIntent(StateMachineModel):
 
 class Capture(models.Model):
     """
-    Captured money: one movement in the gateway's books. Whatever became of the order, it is kept or refunded.
+    Captured money: one movement in the gateway's books. It is kept or refunded, as the order wants.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

@@ -1,6 +1,6 @@
 """
-Captures: every movement of money is recorded once, whatever became of its payment. The capture that an order requested
-is kept while the order wants it; all others are refunded.
+Captures: every movement of money is recorded once, whatever the status of its payment. The capture that an order
+requested is kept while the order wants it; all others are refunded.
 """
 
 import logging

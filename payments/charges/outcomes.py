@@ -1,7 +1,7 @@
 """
-Outcomes: every reply of the gateway, to whichever query, is applied to our books here.
+Outcomes: every reply of the gateway about a charge of ours is applied to our books here.
 
-Only open payments move. Captured money is recorded whatever became of its payment (`captures`).
+Only open payments move. Captured money is recorded whatever the status of its payment (`captures`).
 """
 
 from collections import defaultdict

@@ -45,7 +45,7 @@ class WebhookDisputed(Permanent):
 
 class WebhookResult(StrEnum):
     """
-    What became of a webhook.
+    The result of processing a webhook.
     """
 
     APPLIED = "applied"
@@ -78,7 +78,7 @@ class ProcessedWebhook:
 
 def process(webhook_ids: Collection[str], *, now: datetime, parking_is_over: bool = False) -> list[ProcessedWebhook]:
     """
-    Query the gateway about the payments of these webhooks, apply its answers, and return what became of each webhook.
+    Query the gateway about the payments of these webhooks, apply its answers, and return the result for each webhook.
     Call it outside a transaction; it may be called again for the same webhook.
 
     :raises PartlyUnavailable: if the gateway did not answer for some of them; the others are processed.

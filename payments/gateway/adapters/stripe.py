@@ -1,8 +1,8 @@
 """
 The adapter to Stripe. A charge is one PaymentIntent, created unconfirmed, which moves no money, and then confirmed.
 
-It captures at most once, so it can be found, read and cancelled whatever became of earlier requests. Stripe repeats its
-first answer to an idempotency key ("Idempotent requests"), so the state of an intent is always read anew.
+It captures at most once, so it can be found, read and cancelled whether or not earlier requests succeeded. Stripe
+repeats its first answer to an idempotency key ("Idempotent requests"), so the state of an intent is always read anew.
 """
 
 import json
