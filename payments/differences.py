@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from django.conf import settings
 from django.db.models import Min
 
 from messaging.kernel.ids import parse_id
 from messaging.kernel.money import money
 
 from .gateway import protocol
+from .gateway.paths import stored_paths
 from .gateway.protocol import Money, StatementEntry
 from .models import Capture, PaymentIntent, Refund
 
@@ -130,7 +132,7 @@ def our_captures(entries: Iterable[StatementEntry], since: datetime | None) -> d
     Return the captures of this gateway since then, and those of its entries, by the gateway's reference.
     """
     captures = Capture.objects.select_related("intent").prefetch_related("refunds")
-    recent = captures.filter(intent__gateway__in=protocol.stored_paths())
+    recent = captures.filter(intent__gateway__in=stored_paths(settings.PAYMENTS.gateway))
     by_reference = {
         capture.reference: capture for capture in (recent.filter(captured_at__gte=since) if since else recent)
     }

@@ -17,12 +17,11 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from .checkout import Checkout
+from .paths import present_path
 
 EVENT_ID = re.compile(r"[!-~]{1,255}", re.ASCII)
 NAME = re.compile(r"[!-~]{1,100}", re.ASCII)
 CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
-EARLIER_PACKAGE, PRESENT_PACKAGE = "payments.adapters.", "payments.gateway.adapters."
-"""Payments of earlier releases were stored with the former package of the adapters."""
 
 
 class Outcome(StrEnum):
@@ -244,16 +243,8 @@ def at(path: str) -> Gateway:
 
     :param path: the dotted path that is stored with the payment; empty for the gateway in use.
     """
-    path = path.replace(EARLIER_PACKAGE, PRESENT_PACKAGE)
+    path = present_path(path)
     return current() if path in ("", settings.PAYMENTS.gateway) else _gateway(path)
-
-
-def stored_paths() -> list[str]:
-    """
-    Return the dotted paths that payments opened at the gateway in use may be stored with.
-    """
-    path = settings.PAYMENTS.gateway
-    return [path, path.replace(PRESENT_PACKAGE, EARLIER_PACKAGE)]
 
 
 @cache

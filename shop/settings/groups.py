@@ -15,13 +15,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from messaging.kernel.money import MINOR_UNIT_DIGITS
+from payments.gateway.paths import present_path
 from shop.settings.environment import Environment
 from shop.settings.variables import SettingsGroup, error, variable, warning
 
 SIMULATED_GATEWAY = "payments.gateway.adapters.simulated.SimulatedGateway"
 INSTANT_GATEWAY = "payments.gateway.adapters.instant.InstantGateway"
-EARLIER_ADAPTERS, ADAPTERS = "payments.adapters.", "payments.gateway.adapters."
-"""The packages of the gateway adapters in earlier releases and now."""
 
 INSECURE_WEBHOOK_SECRET = "whsec_b25seS1mb3ItdHJ5aW5nLXRoZS1zaG9wLW9uLXlvdXItb3duLW1hY2hpbmU="
 WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{32,}={0,2}", re.ASCII)
@@ -129,10 +128,10 @@ class PaymentSettings(SettingsGroup):
     @classmethod
     def from_environment(cls, env: Environment, **defaults: object) -> Self:
         """
-        Return the group as the environment sets it. A gateway may be named by its path in earlier releases.
+        Return the group as the environment sets it. The gateway may be named by its former path.
         """
         group = super().from_environment(env, **defaults)
-        return replace(group, gateway=group.gateway.replace(EARLIER_ADAPTERS, ADAPTERS))
+        return replace(group, gateway=present_path(group.gateway))
 
     @property
     def uses_simulator(self) -> bool:
