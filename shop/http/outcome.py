@@ -18,9 +18,10 @@ READS = ("SELECT", "BEGIN", "SET", "PRAGMA")
 
 class Writes:
     """
-    Follows the statements of one request, as an execute wrapper of its connection.
+    The writes of one request, as an execute wrapper of its connection.
 
-    In a transaction each statement counts as a write, since COPY passes no wrapper.
+    In a transaction each statement counts as a write, since COPY passes no wrapper. One callback per transaction
+    reports its commit.
     """
 
     def __init__(self) -> None:
@@ -38,8 +39,7 @@ class Writes:
         except Exception as error:
             self._failure = error
             raise
-        self._is_pending = True
-        connection.on_commit(self._commit)
+        self._await_commit()
         return result
 
     def are_undone_by(self, error: Exception) -> bool:
@@ -47,6 +47,12 @@ class Writes:
         Return whether no write is in the database, given the error that ended the request.
         """
         return not self._is_committed and (error is self._failure or not self._is_pending)
+
+    def _await_commit(self) -> None:
+        self._is_pending = True
+        # A rollback drops the callback; that of a savepoint does not, since SAVEPOINT itself passes here first.
+        if not any(callback == self._commit for _, callback, *_ in connection.run_on_commit):
+            connection.on_commit(self._commit)
 
     def _commit(self) -> None:
         self._is_committed = True

@@ -2,20 +2,21 @@
 A 503 says whether the request may have taken effect.
 """
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from orders.api import OrderViewSet
-from orders.models import Order
+from orders.models import Order, Product
 from shop.accounts.models import SigningKey
 from shop.accounts.services import create_key
+from shop.http import outcome
 from tests.factories import ProductFactory
 from tests.refusals import problem_of
 from tests.signing import ORDERS, SENT, send
@@ -60,6 +61,33 @@ def failing_statement(words: str, *, nth: int = 1) -> AbstractContextManager[obj
         return result
 
     return patch.object(CursorWrapper, "_execute", execute)
+
+
+def rename_product() -> None:
+    Product.objects.update(name="Another chair")
+
+
+def roll_back() -> None:
+    """
+    Roll back a transaction, or inside another one a savepoint.
+    """
+    with suppress(ValueError), transaction.atomic():
+        rename_product()
+        raise ValueError
+
+
+def lose_a_transaction() -> OperationalError:
+    """
+    Return the error of a transaction whose connection was lost in its second statement.
+    """
+    with failing_statement("SELECT"):
+        try:
+            with transaction.atomic():
+                rename_product()
+                Product.objects.get()
+        except OperationalError as error:
+            return error
+    raise AssertionError("The statement did not fail.")
 
 
 class TestOfAnOrder:
@@ -130,3 +158,31 @@ class TestOfOtherRequests:
             lost = api.get(path)
 
         assert NOTHING_DONE in problem_of(lost)["detail"]
+
+
+class TestOfSeveralTransactions:
+    def test_is_nothing_when_the_first_was_rolled_back_and_the_second_fails(self):
+        with outcome.tracking_writes():
+            roll_back()
+            lost = lose_a_transaction()
+
+            assert not outcome.is_unknown(lost)
+
+    @pytest.mark.parametrize("in_savepoint", [False, True])
+    def test_is_unknown_when_one_commits_after_a_rollback_and_the_next_fails(self, in_savepoint):
+        with outcome.tracking_writes():
+            with transaction.atomic() if in_savepoint else nullcontext():
+                roll_back()
+                with transaction.atomic():
+                    rename_product()
+            lost = lose_a_transaction()
+
+            assert outcome.is_unknown(lost)
+
+    def test_take_one_callback_each(self):
+        with outcome.tracking_writes(), patch.object(connection, "on_commit", wraps=connection.on_commit) as on_commit:
+            for transactions in (1, 2):
+                with transaction.atomic():
+                    rename_product()
+                    rename_product()
+                assert on_commit.call_count == transactions
