@@ -1,7 +1,8 @@
 """
 The OpenAPI document against the API: requests generated from docs/openapi.yaml, valid and invalid ones.
 
-They are the same in every run. `make contract` generates more of them; CONTRACT_SEED selects others.
+They are the same in every run. They are generated when a test runs, as that takes seconds, which each worker of
+pytest-xdist would spend when it collects the tests. `make contract` generates more of them; CONTRACT_SEED selects others.
 """
 
 import os
@@ -34,31 +35,41 @@ DESCRIPTION = settings.BASE_DIR / "docs" / "openapi.yaml"
 SEED = int(os.environ.get("CONTRACT_SEED", "9457"))
 EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "3"))
 
-document = yaml.safe_load(DESCRIPTION.read_text(encoding="utf-8"))
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return yaml.safe_load(DESCRIPTION.read_text(encoding="utf-8"))
 
 
-def read_document(*enabled: str) -> Any:
+def schema_of(document: dict[str, Any], *enabled: str) -> Any:
     """
-    Read the document, to generate requests in these phases.
+    Return the document as a schema that generates requests in these phases.
     """
     phases = {phase: {"enabled": phase in enabled} for phase in ("examples", "coverage", "fuzzing")}
     # Responses must not change the requests that follow, or a failure could not be reproduced.
     phases["fuzzing"] |= {"extra-data-sources": {"responses": False}, "error-feedback": {"enabled": False}}
     generation = {"max-examples": EXAMPLES, "database": "none", "with-security-parameters": False}
     config = {"seed": SEED, "generation": generation, "phases": phases}
-    schema = schemathesis.openapi.from_path(DESCRIPTION, config=schemathesis.Config.from_dict(config))
+    schema = schemathesis.openapi.from_dict(document, config=schemathesis.Config.from_dict(config))
     schema.app = WSGIHandler()
     return schema
 
 
-generated = read_document("examples", "fuzzing")
-at_the_limits = read_document("coverage")
+@pytest.fixture(scope="module")
+def generated(document) -> Any:
+    return schema_of(document, "examples", "fuzzing")
+
+
+@pytest.fixture(scope="module")
+def at_the_limits(document) -> Any:
+    return schema_of(document, "coverage")
 
 
 def code_conformance(context: Any, response: Any, case: Any) -> None:
     """
     Check that the code of an error is documented for the operation.
     """
+    document = case.operation.schema.raw_schema
     described = document["paths"][case.operation.path].get(case.method.lower(), {}).get("responses", {})
     answer = described.get(str(response.status_code), {})
     if "$ref" in answer:
@@ -89,6 +100,14 @@ def _connection_stays_open():
     yield
     for signal in (request_started, request_finished):
         signal.connect(close_old_connections)
+
+
+@pytest.fixture(autouse=True)
+def _has_node_id(request) -> None:
+    """
+    Set the attribute that schemathesis reads and changes; pytest has had it under another name since 9.2.
+    """
+    request.node._nodeid = request.node.nodeid
 
 
 @pytest.fixture
@@ -123,13 +142,13 @@ def call(case: Any, headers: Mapping[str, str]) -> None:
         case.call_and_validate(headers={"Host": "testserver", **headers}, checks=CHECKS)
 
 
-@generated.parametrize()
+@schemathesis.pytest.from_fixture("generated").parametrize()
 @hypothesis(suppress_health_check=list(HealthCheck))
 def test_responds_to_anonymous_requests_as_documented(case):
     call(case, {})
 
 
-@generated.parametrize()
+@schemathesis.pytest.from_fixture("generated").parametrize()
 @hypothesis(suppress_health_check=list(HealthCheck))
 def test_responds_to_an_owner_as_documented(case, olga, hers):
     _, _, _, resource, *_ = case.path.split("/")
@@ -137,14 +156,14 @@ def test_responds_to_an_owner_as_documented(case, olga, hers):
     call(case, olga)
 
 
-@at_the_limits.parametrize()
+@schemathesis.pytest.from_fixture("at_the_limits").parametrize()
 @hypothesis(suppress_health_check=list(HealthCheck))
 def test_responds_to_values_at_their_limits_as_documented(case, olga):
     make_stock(100)
     call(case, olga)
 
 
-def test_responds_to_sequences_as_documented(olga, hers):
+def test_responds_to_sequences_as_documented(generated, olga, hers):
     """
     Values of a response go into the next request: an order is placed, fetched, cancelled, cancelled again.
     """
