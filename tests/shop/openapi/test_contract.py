@@ -1,8 +1,8 @@
 """
 The OpenAPI document against the API: requests generated from docs/openapi.yaml, valid and invalid ones.
 
-They are the same in every run. They are generated when a test runs, as that takes seconds, which each worker of
-pytest-xdist would spend when it collects the tests. `make contract` generates more of them; CONTRACT_SEED selects others.
+They are the same in every run. They are generated when a test runs: during collection, each worker of pytest-xdist
+would spend seconds on them. `make contract` generates more of them; CONTRACT_SEED selects others.
 """
 
 import os
