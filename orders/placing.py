@@ -2,7 +2,7 @@
 Placing orders: each entirely or not at all, and once for repeated requests.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,25 +42,15 @@ class TooManyOpenOrders(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placement:
-    """
-    The result of a draft: its order, new or placed before, or the problems that prevent it.
-    """
-
-    order: Order | None = None
-    is_new: bool = False
-    problems: Sequence[OrderProblem] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class PlacedOrder:
     """
-    An order and the response body of the request that placed it.
+    The order of a draft, new or placed before.
     """
 
     order: Order
     is_new: bool
-    response_body: bytes
+    response_body: bytes = b""
+    """The body of the response to the request that placed it; empty from `place_orders`, which answers no request."""
 
 
 def place_order(draft: Draft, *, base_url: str, now: datetime) -> PlacedOrder:
@@ -88,20 +78,20 @@ def place_order(draft: Draft, *, base_url: str, now: datetime) -> PlacedOrder:
 
 
 @transaction.atomic
-def place_orders(drafts: Sequence[Draft], *, now: datetime) -> list[Placement]:
+def place_orders(drafts: Sequence[Draft], *, now: datetime) -> list[PlacedOrder | InvalidOrder]:
     """
-    Place these orders, each entirely or not at all, and publish the new ones. Return one placement per draft, in order.
+    Place these orders, each entirely or not at all, and publish the new ones. Return one result per draft, in order.
 
     A draft whose key was used before yields that order, even if it could not be placed now.
     """
     products = Product.objects.in_bulk({line.sku for draft in drafts for line in draft.lines})
-    sales = [_sale(draft, products, Limits(), now) for draft in drafts]
-    Order.objects.insert_new([sale.order for sale in sales if sale.order])
-    stored = Order.objects.by_identity([sale.identity for sale in sales])
-    placements = [sale.placement(stored) for sale in sales]
-    new = [sale.order for sale, placed in zip(sales, placements, strict=True) if placed.is_new]
-    _record_and_publish([order for order in new if order])
-    return placements
+    candidates = [_candidate(draft, products, Limits(), now) for draft in drafts]
+    Order.objects.insert_new([order for order in candidates if isinstance(order, Order)])
+    identities = [_identity(draft, candidate) for draft, candidate in zip(drafts, candidates, strict=True)]
+    stored = Order.objects.by_identity(identities)
+    results = [_result(candidate, stored.get(key)) for candidate, key in zip(candidates, identities, strict=True)]
+    _record_and_publish([placed.order for placed in results if isinstance(placed, PlacedOrder) and placed.is_new])
+    return results
 
 
 def preview(draft: Draft, *, now: datetime) -> Order:
@@ -113,29 +103,23 @@ def preview(draft: Draft, *, now: datetime) -> Order:
     return _validated(draft, now)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Sale:
-    """
-    An identity with its new order, not stored yet, or with the problems of the draft.
-    """
+def _identity(draft: Draft, candidate: Order | InvalidOrder) -> Identity:
+    # An order whose draft has no key has one of its own.
+    return candidate.identity if isinstance(candidate, Order) else draft.identity
 
-    identity: Identity
-    order: Order | None = None
-    problems: Sequence[OrderProblem] = ()
 
-    def placement(self, stored: Mapping[Identity, Order]) -> Placement:
-        order = stored.get(self.identity)
-        if order is None:
-            return Placement(problems=self.problems)
-        return Placement(order=order, is_new=self.order is not None and order.pk == self.order.pk)
+def _result(candidate: Order | InvalidOrder, stored: Order | None) -> PlacedOrder | InvalidOrder:
+    if stored and stored != candidate:
+        return PlacedOrder(order=stored, is_new=False)
+    return PlacedOrder(order=candidate, is_new=True) if isinstance(candidate, Order) else candidate
 
 
 def _validated(draft: Draft, now: datetime) -> Order:
     limits = Limits(lines=settings.ORDERS.max_lines, quantity=settings.ORDERS.max_quantity)
-    sale = _sale(draft, Product.objects.in_bulk({line.sku for line in draft.lines}), limits, now)
-    if sale.order is None:
-        raise InvalidOrder(sale.problems)
-    return sale.order
+    candidate = _candidate(draft, Product.objects.in_bulk({line.sku for line in draft.lines}), limits, now)
+    if isinstance(candidate, InvalidOrder):
+        raise candidate
+    return candidate
 
 
 def _placed_before(draft: Draft, base_url: str) -> PlacedOrder:
@@ -148,9 +132,12 @@ def _placed_before(draft: Draft, base_url: str) -> PlacedOrder:
     return PlacedOrder(order=order, is_new=False, response_body=body)
 
 
-def _sale(draft: Draft, products: Products, limits: Limits, now: datetime) -> _Sale:
+def _candidate(draft: Draft, products: Products, limits: Limits, now: datetime) -> Order | InvalidOrder:
+    """
+    Return the order of a draft, not stored yet, or its problems.
+    """
     if problems := draft.problems(products, limits):
-        return _Sale(identity=draft.identity, problems=problems)
+        return InvalidOrder(problems)
     order = Order(
         customer_id=draft.customer_id,
         fingerprint=draft.fingerprint(),
@@ -168,7 +155,7 @@ def _sale(draft: Draft, products: Products, limits: Limits, now: datetime) -> _S
     ]
     order.steps = [HistoryEntry(order=order, status=Order.Status.PLACED, at=now)]
     order.total = sum(line.quantity * line.unit_price for line in order.all_lines)
-    return _Sale(identity=order.identity, order=order)
+    return order
 
 
 def _record_and_publish(orders: Sequence[Order]) -> None:

@@ -57,7 +57,7 @@ class Customer:
         Place so many orders at once, with any token, or with this one and for products in stock. Return their ids.
         """
         drafts = [self._draft(token) for _ in range(count)]
-        placed = [str(placement.order.pk) for placement in placing.place_orders(drafts, now=timezone.now())]
+        placed = [str(result.order.pk) for result in placing.place_orders(drafts, now=timezone.now())]
         for order_id, draft in zip(placed, drafts, strict=True):
             sold_out = any(line.sku == SOLD_OUT for line in draft.lines)
             self.placed[order_id] = "" if sold_out else draft.payment_method

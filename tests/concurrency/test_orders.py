@@ -86,7 +86,7 @@ def test_two_sets_in_opposite_order_do_not_deadlock():
         partial(placing.place_orders, drafts[::-1], now=timezone.now()),
     )
 
-    assert [placement.order for placement in there] == [placement.order for placement in back[::-1]]
+    assert [placed.order for placed in there] == [placed.order for placed in back[::-1]]
     assert Order.objects.count() == OutboxMessage.objects.count() == 50
 
 

@@ -149,9 +149,9 @@ class TestRepeatedRequest:
             expected_total=9_000,
             idempotency_key="basket-1",
         )
-        (placement,) = placing.place_orders([draft], now=timezone.now())
+        (placed,) = placing.place_orders([draft], now=timezone.now())
 
-        assert post(api, body()).json()["id"] == str(placement.order.pk)
+        assert post(api, body()).json()["id"] == str(placed.order.pk)
 
 
 class TestList:

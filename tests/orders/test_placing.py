@@ -39,10 +39,10 @@ class TestPlaceOrder:
     def test_stores_and_publishes_the_order(self):
         ada = CustomerFactory()
 
-        placement = placing.place_order(make_draft({"RED-CHAIR": 2, "OAK-TABLE": 1}), now=NOON, base_url=BASE_URL)
+        placed = placing.place_order(make_draft({"RED-CHAIR": 2, "OAK-TABLE": 1}), now=NOON, base_url=BASE_URL)
 
-        order = Order.objects.get(pk=placement.order.pk)
-        assert placement.is_new
+        order = Order.objects.get(pk=placed.order.pk)
+        assert placed.is_new
         assert (order.customer, order.email, order.placed_at) == (ada, "ada@example.com", NOON)
         assert (order.status, order.currency, order.total, order.refunded) == ("placed", "GBP", 29_000, 0)
         assert list(order.lines.order_by("id").values_list("sku", "name", "quantity", "unit_price")) == [
@@ -154,9 +154,9 @@ class TestPlaceOrders:
         first, unknown, repeated = placing.place_orders(drafts, now=NOON)
 
         detail = "No product has the sku 'GREEN-CHAIR'."
+        assert isinstance(unknown, placing.InvalidOrder)
         assert unknown.problems == [OrderProblem(code="unknown_sku", field="lines/0/sku", detail=detail)]
-        assert unknown.order is None
-        assert repeated.order == first.order
+        assert (first.is_new, repeated.is_new, repeated.order) == (True, False, first.order)
         assert Order.objects.count() == 1
 
     @pytest.mark.parametrize("repeated", [False, True])

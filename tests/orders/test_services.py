@@ -251,8 +251,8 @@ class TestBatch:
         ids=["request_payments", "confirm_orders", "cancel_orders", "record_refunds"],
     )
     def test_of_two_hundred_costs_as_many_statements_as_one_of_two(self, earlier, command):
-        placements = placing.place_orders([make_draft() for _ in range(202)], now=NOON)
-        ids = [str(placement.order.pk) for placement in placements]
+        results = placing.place_orders([make_draft() for _ in range(202)], now=NOON)
+        ids = [str(placed.order.pk) for placed in results]
         for step in earlier:
             step(ids)
 

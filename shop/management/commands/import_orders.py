@@ -20,7 +20,7 @@ from inventory.services import open_stock_items
 from messaging.kernel.money import minor_unit_digits
 from orders.drafts import Draft
 from orders.models import Product
-from orders.placing import Placement, place_orders
+from orders.placing import InvalidOrder, PlacedOrder, place_orders
 from orders.services import add_products
 from shop.operations.order_feed import Invoice, OrderFeed, UnusableFeed, rejects_file
 
@@ -130,9 +130,9 @@ class FeedImport:
         valid = [invoice for invoice in invoices if not self._reject(invoice, invoice.faults())]
         self._stock_up(valid)
         drafts = [self._draft(invoice) for invoice in valid]
-        placements = place_orders(drafts, now=timezone.now())
-        for invoice, draft, placement in zip(valid, drafts, placements, strict=True):
-            self._record(invoice, draft, placement)
+        results = place_orders(drafts, now=timezone.now())
+        for invoice, draft, result in zip(valid, drafts, results, strict=True):
+            self._record(invoice, draft, result)
 
     def _stock_up(self, invoices: Iterable[Invoice]) -> None:
         products: dict[str, Product] = {}
@@ -153,13 +153,13 @@ class FeedImport:
             idempotency_key=invoice.number,
         )
 
-    def _record(self, invoice: Invoice, draft: Draft, placement: Placement) -> None:
-        if placement.order is None:
-            self._reject(invoice, {problem.code for problem in placement.problems})
-        elif placement.is_new:
+    def _record(self, invoice: Invoice, draft: Draft, result: PlacedOrder | InvalidOrder) -> None:
+        if isinstance(result, InvalidOrder):
+            self._reject(invoice, {problem.code for problem in result.problems})
+        elif result.is_new:
             self.report.accepted += 1
             self.report.lines += len(draft.lines)
-        elif placement.order.fingerprint == draft.fingerprint():
+        elif result.order.fingerprint == draft.fingerprint():
             self.report.already_imported += 1
         else:
             self._reject(invoice, {"differs_from_import"})
