@@ -122,7 +122,7 @@ class StockMovement(models.Model):
     An entry of the append-only ledger. The quantities of a sku add up to its stock on hand.
     """
 
-    class Kind(models.TextChoices):
+    class MovementKind(models.TextChoices):
         OPENING = "opening"
         """Initial stock, once per sku."""
         RECEIVED = "received"
@@ -133,7 +133,7 @@ class StockMovement(models.Model):
         """Shipped for a confirmed order, once per order and sku."""
 
     sku = models.CharField(max_length=64)
-    kind = models.CharField(max_length=10, choices=Kind)
+    kind = models.CharField(max_length=10, choices=MovementKind)
     quantity = models.BigIntegerField(help_text="Change of the stock on hand; negative for outgoing stock.")
     order_id = models.UUIDField(null=True)
     at = models.DateTimeField()

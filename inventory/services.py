@@ -95,11 +95,11 @@ def open_stock_items(skus: Collection[str], *, opening: int = 0, now: datetime) 
     StockItem.objects.bulk_create([StockItem(sku=sku) for sku in sorted(skus)], ignore_conflicts=True)
     if opening:
         stock = StockItem.objects.locked(skus)
-        opened = StockMovement.objects.filter(kind=StockMovement.Kind.OPENING, sku__in=skus).values_list(
+        opened = StockMovement.objects.filter(kind=StockMovement.MovementKind.OPENING, sku__in=skus).values_list(
             "sku", flat=True
         )
         new = stock.keys() - set(opened)
-        _move({sku: stock[sku] for sku in new}, dict.fromkeys(new, opening), StockMovement.Kind.OPENING, now)
+        _move({sku: stock[sku] for sku in new}, dict.fromkeys(new, opening), StockMovement.MovementKind.OPENING, now)
 
 
 @transaction.atomic
@@ -110,7 +110,7 @@ def receive(quantities: Mapping[str, int], *, now: datetime) -> None:
     :param quantities: positive quantities by sku.
     """
     open_stock_items(quantities.keys(), now=now)
-    _move(StockItem.objects.locked(quantities), quantities, StockMovement.Kind.RECEIVED, now)
+    _move(StockItem.objects.locked(quantities), quantities, StockMovement.MovementKind.RECEIVED, now)
 
 
 @transaction.atomic
@@ -125,7 +125,7 @@ def withdraw(quantities: Mapping[str, int], *, now: datetime) -> None:
     short = [sku for sku, quantity in quantities.items() if sku not in stock or stock[sku].available < quantity]
     if short:
         raise NotEnoughStock(f"Not enough stock of {', '.join(sorted(short))} to withdraw.")
-    _move(stock, {sku: -quantity for sku, quantity in quantities.items()}, StockMovement.Kind.WITHDRAWN, now)
+    _move(stock, {sku: -quantity for sku, quantity in quantities.items()}, StockMovement.MovementKind.WITHDRAWN, now)
 
 
 def _unanswered(requests: Mapping[str, Sequence[Line]]) -> dict[str, Sequence[Line]]:
@@ -191,7 +191,7 @@ def _skus(reservations: Sequence[Reservation]) -> set[str]:
 def _shipment(reservation: Reservation, line: ReservationLine, now: datetime) -> StockMovement:
     return StockMovement(
         sku=line.sku,
-        kind=StockMovement.Kind.SHIPPED,
+        kind=StockMovement.MovementKind.SHIPPED,
         quantity=-line.quantity,
         order_id=reservation.order_id,
         at=now,

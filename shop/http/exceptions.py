@@ -68,7 +68,7 @@ class RequestInProgress(RetryLater):
     wait = 1
 
 
-class Unavailable(RetryLater):
+class DatabaseUnavailable(RetryLater):
     """
     The database is out of reach, or too busy.
     """
@@ -79,7 +79,7 @@ class Unavailable(RetryLater):
     wait = 2
 
 
-class OutcomeUnknown(Unavailable):
+class OutcomeUnknown(DatabaseUnavailable):
     """
     The database failed while, or after, a change of the request was committed.
     """
@@ -101,7 +101,7 @@ def as_api_exception(error: Exception) -> Exception:
         return exceptions.PermissionDenied()
     if isinstance(error, OperationalError | InterfaceError):
         logger.error("The database failed.", exc_info=error)
-        return OutcomeUnknown() if outcome.is_unknown(error) else Unavailable()
+        return OutcomeUnknown() if outcome.is_unknown(error) else DatabaseUnavailable()
     if isinstance(error, DataError):
         logger.warning("A value of the request passed validation, but no column can hold it.", exc_info=error)
         return exceptions.ParseError(CATALOGUE["bad_request"].advice, code="bad_request")

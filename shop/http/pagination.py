@@ -11,7 +11,7 @@ from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 
 
-class Pages(CursorPagination):
+class ShopPagination(CursorPagination):
     """
     Pages by cursor: without a count of all rows, and stable while rows are added. Ordered by the view's `ordering`.
     """

@@ -18,7 +18,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_SCHEMA_CLASS": "shop.openapi.schema.ShopSchema",
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": ["shop.http.throttling.RequestThrottle"],
-    "DEFAULT_PAGINATION_CLASS": "shop.http.pagination.Pages",
+    "DEFAULT_PAGINATION_CLASS": "shop.http.pagination.ShopPagination",
     "DEFAULT_FILTER_BACKENDS": ["shop.http.filters.StrictFilters"],
     "PAGE_SIZE": 50,
 }

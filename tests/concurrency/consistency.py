@@ -93,7 +93,7 @@ def _wrong_shipments() -> int:
     sold = Counter(
         (order, sku, -quantity) for order, sku, quantity in confirmed.values_list("order_id", "sku", "quantity")
     )
-    shipped = StockMovement.objects.filter(kind=StockMovement.Kind.SHIPPED)
+    shipped = StockMovement.objects.filter(kind=StockMovement.MovementKind.SHIPPED)
     left = Counter(shipped.values_list("order_id", "sku", "quantity"))
     return ((sold - left) + (left - sold)).total()
 

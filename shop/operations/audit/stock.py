@@ -44,7 +44,7 @@ def all_lines_or_none(now: datetime) -> Finding:
 
 def one_movement_each(now: datetime) -> Finding:
     committed = ReservationLine.objects.filter(reservation__status=Reservation.Status.COMMITTED)
-    shipped = StockMovement.objects.filter(kind=StockMovement.Kind.SHIPPED)
+    shipped = StockMovement.objects.filter(kind=StockMovement.MovementKind.SHIPPED)
     committed_quantities = committed.values_list("reservation__order_id", "sku", F("quantity") * -1)
     shipped_quantities = shipped.values_list("order_id", "sku").annotate(Sum("quantity"))
     return Finding(Reservation.objects.count(), only_in_one(committed_quantities, shipped_quantities))
