@@ -25,7 +25,7 @@ TIMEOUT_SECONDS = 10
 
 
 @contextmanager
-def running(*, ledger: Path | str, address: str = "127.0.0.1", **config: Any) -> Iterator[Simulator]:
+def running(*, ledger: Path | str = ":memory:", address: str = "127.0.0.1", **config: Any) -> Iterator[Simulator]:
     """
     Run a simulator in threads for the length of the block.
     """
@@ -76,12 +76,12 @@ class ReceivedWebhook:
 
 class WebhookReceiver:
     """
-    Receive webhooks, and respond with these statuses; the last one is repeated.
+    Receive webhooks, and respond with the next of `statuses`; the last one is repeated.
     """
 
-    def __init__(self, *statuses: int) -> None:
+    def __init__(self) -> None:
         self.received: list[ReceivedWebhook] = []
-        self._statuses = deque(statuses or [204])
+        self.statuses = deque([204])
         self._lock = threading.Lock()
         self._server = make_server("127.0.0.1", 0, self._respond, threaded=True, request_handler=_QuietHandler)
         self.url = f"http://127.0.0.1:{self._server.port}/webhooks/"
@@ -96,7 +96,7 @@ class WebhookReceiver:
     def receive(self, webhook: ReceivedWebhook) -> int:
         with self._lock:
             self.received.append(webhook)
-            return self._statuses.popleft() if len(self._statuses) > 1 else self._statuses[0]
+            return self.statuses.popleft() if len(self.statuses) > 1 else self.statuses[0]
 
     def received_statuses(self) -> list[str]:
         return [webhook.data["status"] for webhook in self.received]

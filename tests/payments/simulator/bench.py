@@ -1,20 +1,32 @@
 """
-A processor without a server: the test sets the time, and webhooks are collected instead of sent.
+A provider without a server: the test sets the time, and webhooks are collected unless they are sent to a shop.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from werkzeug.routing import Map
+from werkzeug.test import Client
+from werkzeug.wrappers import Response
+
 from payments.simulator import refunds
+from payments.simulator.api import Api
 from payments.simulator.behaviours import FaultSampler
 from payments.simulator.charges import ChargeCommand, ChargeRecord, ChargeResponse, RefundCommand, RefundResponse
+from payments.simulator.http import Application
 from payments.simulator.ledger import EntryKind, Ledger, LedgerEntry
+from payments.simulator.pages import Pages
 from payments.simulator.processor import Processor
 from payments.simulator.scheduler import Scheduler
+from payments.simulator.webhooks import WebhookSender
+from tests.simulators import SECRET, ApiClient
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+SENT = (EntryKind.WEBHOOK, EntryKind.WEBHOOK_RESULT)
 
 
 class Bench:
@@ -23,11 +35,13 @@ class Bench:
         self.ledger = Ledger(clock=lambda: self.now)
         self.processor = Processor(ledger=self.ledger, sampler=sampler or FaultSampler())
         self.sent: list[LedgerEntry] = []
-        settle = {
+        self.slow_responses = 0
+        self._sender: WebhookSender | None = None
+        handlers = {
             EntryKind.CHARGED: self.processor.settle,
             EntryKind.REFUND_OPENED: partial(refunds.settle, self.processor),
         }
-        self.scheduler = Scheduler(self.ledger, settle | {EntryKind.WEBHOOK: self.sent.append})
+        self.scheduler = Scheduler(self.ledger, handlers | dict.fromkeys(SENT, self.send))
 
     def charge(self, token: str = "tok_visa", **changes: Any) -> ChargeResponse:
         command = {"key": "charge-1", "order_id": "order-1", "amount": 4_500, "currency": "GBP"} | changes
@@ -51,5 +65,55 @@ class Bench:
         self.now += timedelta(seconds=seconds)
         self.scheduler.run_due()
 
+    def send(self, webhook: LedgerEntry, **options: float) -> None:
+        if self._sender:
+            self._sender.send(webhook, **options)
+        else:
+            self.sent.append(webhook)
+
+    @contextmanager
+    def sending_to(self, url: str, *secrets: str) -> Iterator["Bench"]:
+        """
+        Send webhooks to this URL during the block, when they are due.
+        """
+        self._sender = WebhookSender(self.ledger, url=url, signing_secrets=secrets or [SECRET])
+        yield self
+        self._sender.stop()
+
     def sent_bodies(self) -> list[dict[str, Any]]:
         return [json.loads(webhook.detail["body"]) for webhook in self.sent]
+
+    def sent_types(self) -> list[str]:
+        return [body["type"] for body in self.sent_bodies()]
+
+    def client(self) -> ApiClient:
+        """
+        Return a client of its API and pages.
+        """
+        api = Api(processor=self.processor, sender=self, address=BenchClient.address, wait_slowly=self._count_slow)
+        routes = Map([*api.rules(), *Pages(self.processor).rules()], merge_slashes=False)
+        return BenchClient(Application(routes=routes, hosts=(), wait=lambda: None))
+
+    def _count_slow(self) -> None:
+        self.slow_responses += 1
+
+
+class BenchResponse(Response):
+    json = Response.get_json
+
+
+class BenchClient(ApiClient):
+    """
+    Calls the application in this thread. Where a server would close the connection, ConnectionAbortedError is raised.
+    """
+
+    address = "http://localhost"
+
+    def __init__(self, application: Application) -> None:
+        self._client = Client(application, BenchResponse, use_cookies=False)
+
+    def post(self, path: str, **options: Any) -> BenchResponse:
+        return self._client.post(path, **options)
+
+    def get(self, path: str, **options: Any) -> BenchResponse:
+        return self._client.get(path, **options)

@@ -1,15 +1,11 @@
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from payments.simulator.server import Simulator
 from tests.payments.simulator.bench import Bench
 from tests.simulators import ApiClient, WebhookReceiver, running
-
-Start = Callable[..., Simulator]
 
 
 @pytest.fixture
@@ -23,37 +19,29 @@ def bench() -> Bench:
 
 
 @pytest.fixture
+def client(bench: Bench) -> ApiClient:
+    return bench.client()
+
+
+@pytest.fixture
 def shop() -> Iterator[WebhookReceiver]:
     with WebhookReceiver() as shop:
         yield shop
 
 
 @pytest.fixture
-def start(ledger_path: Path) -> Iterator[Start]:
+def sending(bench: Bench, shop: WebhookReceiver) -> Iterator[Bench]:
     """
-    Start simulators with short delays, and stop them after the test.
+    A provider that sends its webhooks to `shop`.
     """
-    defaults = {"ledger": ledger_path, "delay": 0.02, "slow_seconds": 0.2}
-    with ExitStack() as stack:
-
-        def start(**config: Any) -> Simulator:
-            return stack.enter_context(running(**defaults | config))
-
-        yield start
+    with bench.sending_to(shop.url):
+        yield bench
 
 
 @pytest.fixture(scope="session")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+def standing() -> Iterator[Simulator]:
     """
     Run one simulator for all tests that store nothing in it.
     """
-    with running(ledger=tmp_path_factory.mktemp("standing") / "ledger.sqlite3") as simulator:
+    with running() as simulator:
         yield simulator
-
-
-@pytest.fixture
-def client(start: Start, shop: WebhookReceiver) -> ApiClient:
-    """
-    A client of a simulator that sends its webhooks to `shop`.
-    """
-    return ApiClient(start(callback_url=shop.url).address)

@@ -1,18 +1,9 @@
 BEGIN TRANSACTION;
 CREATE TABLE entries (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    at TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    charge TEXT NOT NULL,
-    key TEXT NOT NULL,
-    reference TEXT NOT NULL,
-    order_id TEXT NOT NULL,
-    amount INTEGER CHECK (amount > 0),
-    currency TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    due TEXT,
-    about INTEGER REFERENCES entries,
-    detail TEXT NOT NULL
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, kind TEXT NOT NULL, charge TEXT NOT NULL,
+    key TEXT NOT NULL, reference TEXT NOT NULL, order_id TEXT NOT NULL,
+    amount INTEGER CHECK (amount > 0), currency TEXT NOT NULL, reason TEXT NOT NULL,
+    due TEXT, about INTEGER REFERENCES entries, detail TEXT NOT NULL
 );
 INSERT INTO "entries" VALUES(1,'2026-11-22T12:00:00.000000+00:00','drawn','paid','','','',NULL,'','refund_slow',NULL,NULL,'{"n": 1, "token": "tok_refund_slow"}');
 INSERT INTO "entries" VALUES(2,'2026-11-22T12:00:00.000000+00:00','charged','paid','','sim_e0dd67b2258a4fdb8b1863309b5db56a','order-paid',4500,'GBP','','2026-11-22T12:00:00.500000+00:00',NULL,'{}');
@@ -43,6 +34,4 @@ CREATE TRIGGER never_updated BEFORE UPDATE ON entries
     BEGIN SELECT RAISE(ABORT, 'The ledger is append-only.'); END;
 CREATE TRIGGER never_deleted BEFORE DELETE ON entries
     BEGIN SELECT RAISE(ABORT, 'The ledger is append-only.'); END;
-DELETE FROM "sqlite_sequence";
-INSERT INTO "sqlite_sequence" VALUES('entries',17);
 COMMIT;

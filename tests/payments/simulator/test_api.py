@@ -1,47 +1,31 @@
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 
 import pytest
 import requests
 
-from payments.simulator.behaviours import BEHAVIOURS
 from payments.simulator.ledger import EntryKind
-from payments.simulator.server import Simulator
+from tests.payments.simulator.bench import Bench
 from tests.simulators import ApiClient
-from tests.waiting import eventually
 
-Start = Callable[..., Simulator]
-
-
-@pytest.fixture
-def simulator(start: Start) -> Simulator:
-    return start()
-
-
-@pytest.fixture
-def client(simulator: Simulator) -> ApiClient:
-    return ApiClient(simulator.address)
-
-
-@pytest.fixture
-def idle(standing: Simulator) -> ApiClient:
-    """
-    A client for requests that store nothing.
-    """
-    return ApiClient(standing.address)
+LOST = ConnectionAbortedError
+"""What a client of the bench sees when the connection is closed without a response."""
 
 
 def result(response: requests.Response) -> tuple[int, dict]:
     return response.status_code, response.json()
 
 
+def error(response: requests.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["error"]
+
+
 class TestCharge:
-    def test_is_accepted_and_then_decided(self, simulator: Simulator, client: ApiClient) -> None:
+    def test_is_processing_until_the_delay_has_passed(self, bench: Bench, client: ApiClient) -> None:
         accepted = client.charge()
-        eventually(lambda: client.status() == "succeeded")
-        again = client.charge()
+        bench.wait(0.4)
+        repeated = client.charge()
+        bench.wait(0.1)
+        decided = client.charge()
 
         reference = accepted.json()["reference"]
         state = {
@@ -53,122 +37,121 @@ class TestCharge:
             "amount": 4_500,
             "currency": "GBP",
             "captured": None,
-            "page": f"{simulator.address}/payments/{reference}",
+            "page": f"http://localhost/payments/{reference}",
         }
-        assert result(accepted) == (202, state)
-        captured = {"amount": 4_500, "currency": "GBP"}
-        assert result(again) == (200, state | {"status": "succeeded", "captured": captured})
+        captured = {"status": "succeeded", "captured": {"amount": 4_500, "currency": "GBP"}}
+        assert result(accepted) == result(repeated) == (202, state)
+        assert result(decided) == (200, state | captured)
 
-    def test_rejects_a_key_used_for_another_amount(self, client: ApiClient) -> None:
+    @pytest.mark.parametrize("other", [{"amount": 4_501}, {"currency": "EUR"}])
+    def test_rejects_a_key_used_for_another_amount_or_currency(self, client: ApiClient, other: dict) -> None:
         client.charge()
 
-        response = client.charge(amount=1)
-
-        assert (response.status_code, response.json()["error"]) == (422, "idempotency_key_reused")
+        detail = "charge-1 was used for 4500 GBP."
+        assert result(client.charge(**other)) == (422, {"error": "idempotency_key_reused", "detail": detail})
 
     @pytest.mark.parametrize(
         "wrong",
         [
-            {"amount": 0},
-            {"amount": -1},
-            {"amount": 1.5},
-            {"amount": True},
-            {"amount": "4500"},
-            {"amount": 10**30},
-            {"amount": None},
-            {"currency": "gbp"},
-            {"currency": "ZZZ"},
-            {"currency": ["GBP"]},
-            {"payment_method": ""},
-            {"payment_method": 7},
-            {"order_id": "a/b"},
-            {"order_id": "\ud800"},
-            {"order_id": "x" * 201},
+            *({"amount": amount} for amount in (0, -1, 1.5, True, "4500", 10**30, None)),
+            *({"currency": currency} for currency in ("gbp", "ZZZ", ["GBP"])),
+            *({"payment_method": token} for token in ("", 7)),
+            *({"order_id": order_id} for order_id in ("a/b", "\ud800", "x" * 201)),
         ],
     )
-    def test_rejects_invalid_fields(self, idle: ApiClient, wrong: dict) -> None:
-        response = idle.charge(**wrong)
+    def test_rejects_invalid_fields(self, client: ApiClient, wrong: dict) -> None:
+        response = client.charge(**wrong)
 
-        assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
+        assert error(response) == (400, "invalid_request")
         assert next(iter(wrong)) in response.json()["detail"]
 
     @pytest.mark.parametrize("key", ["", "a b", "a/b", "x" * 201, "caf\xe9"])
-    def test_rejects_invalid_keys(self, idle: ApiClient, key: str) -> None:
-        assert idle.charge(key.encode("latin-1")).status_code == 400
+    def test_rejects_invalid_keys(self, client: ApiClient, key: str) -> None:
+        assert client.charge(key).status_code == 400
 
     @pytest.mark.parametrize("body", [b"", b"{", b"[" * 60_000, b'"\xff"', b"NaN,"])
-    def test_rejects_malformed_json(self, idle: ApiClient, body: bytes) -> None:
-        response = idle.post("/v1/charges", data=body, headers={"Idempotency-Key": "charge-1"})
+    def test_rejects_malformed_json(self, client: ApiClient, body: bytes) -> None:
+        response = client.post("/v1/charges", data=body, headers={"Idempotency-Key": "charge-1"})
 
         assert result(response) == (400, {"error": "malformed_json", "detail": "The body is not valid JSON."})
 
-    def test_rejects_a_body_that_is_too_long(self, idle: ApiClient) -> None:
-        response = idle.post("/v1/charges", data=b" " * 65_537, headers={"Idempotency-Key": "charge-1"})
+    def test_rejects_a_body_that_is_too_long(self, client: ApiClient) -> None:
+        response = client.post("/v1/charges", data=b" " * 65_537, headers={"Idempotency-Key": "charge-1"})
 
-        assert (response.status_code, response.json()["error"]) == (413, "body_too_large")
+        assert error(response) == (413, "body_too_large")
 
-    def test_is_made_once_by_concurrent_requests_with_one_key(self, simulator: Simulator, client: ApiClient) -> None:
+    def test_is_made_once_by_concurrent_requests_with_one_key(self, bench: Bench, client: ApiClient) -> None:
         with ThreadPoolExecutor(20) as pool:
             responses = list(pool.map(lambda _: client.charge(), range(20)))
-        eventually(lambda: client.status() == "succeeded")
+        bench.wait(1)
 
         assert len({response.json()["reference"] for response in responses}) == 1
-        charge = simulator.processor.find("charge-1")
+        charge = bench.processor.find("charge-1")
         assert (len(charge.of_kind(EntryKind.CHARGED)), len(charge.of_kind(EntryKind.CAPTURED))) == (1, 1)
-
-    def test_is_accepted_under_every_token(self, client: ApiClient) -> None:
-        early = {"answer_lost_charged", "answer_lost_uncharged", "error_once", "rate_limited"}
-        late = {"pending", "late", "slow", "callback_before_answer", "lookup_lost"}
-        for name in BEHAVIOURS.keys() - early - late:
-            assert client.charge(name, token=f"tok_{name}").status_code == 202
-            expected = "declined" if BEHAVIOURS[name].declines_by else "succeeded"
-            eventually(lambda key=name, status=expected: client.status(key) == status)
 
 
 class TestFaults:
-    @pytest.mark.parametrize(("token", "then"), [("answer_lost_charged", 200), ("answer_lost_uncharged", 202)])
-    def test_close_the_connection(self, client: ApiClient, token: str, then: int) -> None:
-        with pytest.raises(requests.ConnectionError):
-            client.charge(token=f"tok_{token}")
+    @pytest.mark.parametrize(
+        ("name", "response"),
+        [("error_once", (500, "internal_error", None)), ("rate_limited", (429, "rate_limited", "1"))],
+    )
+    def test_reject_the_first_request(self, bench: Bench, client: ApiClient, name: str, response: tuple) -> None:
+        rejected = client.charge(token=f"tok_{name}")
 
-        assert client.status() == ("succeeded" if then == 200 else "unknown")
-        assert client.charge(token=f"tok_{token}").status_code == then
+        assert (*error(rejected), rejected.headers.get("Retry-After")) == response
+        self.assert_only_the_next_charges(bench, client, name)
 
-    def test_return_500_once(self, client: ApiClient) -> None:
-        assert result(client.charge(token="tok_error_once")) == (500, {"error": "internal_error"})
-        assert client.charge(token="tok_error_once").status_code == 202
+    def test_drop_the_first_request(self, bench: Bench, client: ApiClient) -> None:
+        with pytest.raises(LOST):
+            client.charge(token="tok_answer_lost_uncharged")
 
-    def test_return_429_once(self, client: ApiClient) -> None:
-        response = client.charge(token="tok_rate_limited")
+        self.assert_only_the_next_charges(bench, client, "answer_lost_uncharged")
 
-        assert (response.status_code, response.headers["Retry-After"]) == (429, "1")
-        assert client.charge(token="tok_rate_limited").status_code == 202
+    def assert_only_the_next_charges(self, bench: Bench, client: ApiClient, name: str) -> None:
+        assert client.status() == "unknown"
+        assert client.charge(token=f"tok_{name}").status_code == 202
+        bench.wait(1)
+        assert client.status() == "succeeded"
+        assert bench.ledger.faults() == {name: 1}
 
-    def test_respond_slowly(self, client: ApiClient) -> None:
-        began = time.monotonic()
-        client.charge(token="tok_slow")
+    @pytest.mark.parametrize("token", ["tok_answer_lost_charged", "tok_timeout"])
+    def test_capture_without_a_response(self, bench: Bench, client: ApiClient, token: str) -> None:
+        with pytest.raises(LOST):
+            client.charge(token=token)
 
-        assert time.monotonic() - began >= 0.2
+        bench.wait(0.4)
+        assert (client.status(), client.charge(token=token).status_code, bench.sent) == ("succeeded", 200, [])
+        bench.wait(0.1)
+        assert bench.sent_types() == ["payment.succeeded"]
+        assert bench.ledger.faults() == {"answer_lost_charged": 1}
 
-    def test_drop_the_first_look_up(self, client: ApiClient) -> None:
+    def test_respond_slowly_to_the_first_request(self, bench: Bench, client: ApiClient) -> None:
+        for _ in range(2):
+            client.charge(token="tok_slow")
+
+        assert bench.slow_responses == 1
+
+    def test_drop_the_first_look_up(self, bench: Bench, client: ApiClient) -> None:
         client.charge(token="tok_lookup_lost")
-        with pytest.raises(requests.ConnectionError):
+        bench.wait(1.9)
+        with pytest.raises(LOST):
             client.status()
 
-        assert client.status() in {"processing", "succeeded"}
+        assert (client.status(), bench.sent) == ("succeeded", [])
+        bench.wait(0.1)
+        assert bench.sent_types() == ["payment.succeeded"]
 
-    def test_are_counted(self, client: ApiClient) -> None:
-        client.charge(token="tok_error_once")
-        client.charge("charge-2", token="tok_error_once")
-        client.charge("charge-3", token="tok_slow")
+    def test_are_counted(self, bench: Bench, client: ApiClient) -> None:
+        for n, name in enumerate(["error_once", "error_once", "slow"]):
+            bench.charge(f"tok_{name}", key=f"charge-{n}")
 
         assert result(client.get("/v1/faults")) == (200, {"counts": {"error_once": 2, "slow": 1}})
 
 
 class TestLookUp:
-    def test_returns_404_for_an_unknown_key(self, idle: ApiClient) -> None:
+    def test_returns_404_for_an_unknown_key(self, client: ApiClient) -> None:
         detail = "No charge has the key or reference charge-1."
-        assert result(idle.get("/v1/charges/charge-1")) == (404, {"error": "no_such_charge", "detail": detail})
+        assert result(client.get("/v1/charges/charge-1")) == (404, {"error": "no_such_charge", "detail": detail})
 
     def test_accepts_the_reference(self, client: ApiClient) -> None:
         accepted = client.charge(token="tok_pending").json()
@@ -177,135 +160,75 @@ class TestLookUp:
 
 
 class TestCancel:
-    def test_ends_a_pending_charge(self, client: ApiClient) -> None:
-        client.charge(token="tok_pending")
+    def test_ends_an_undecided_charge(self, bench: Bench, client: ApiClient) -> None:
+        accepted = client.charge().json()
 
-        response = client.post("/v1/charges/charge-1/cancel")
+        cancelled = client.post("/v1/charges/charge-1/cancel")
+        bench.wait(10)
 
-        assert (response.status_code, response.json()["status"], response.json()["captured"]) == (
-            200,
-            "cancelled",
-            None,
-        )
+        assert result(cancelled) == (200, accepted | {"status": "cancelled"})
+        assert client.status() == "cancelled"
+        assert bench.sent_types() == ["payment.cancelled"]
 
-    def test_prevents_a_charge_that_arrives_later(self, client: ApiClient) -> None:
+    @pytest.mark.parametrize("token", ["tok_visa", "tok_late", "tok_timeout", "tok_callback_before_answer"])
+    def test_prevents_a_charge_that_arrives_later(self, bench: Bench, client: ApiClient, token: str) -> None:
         before = client.post("/v1/charges/charge-1/cancel").json()
-        after = client.charge()
+        after = client.charge(token=token)
+        bench.wait(1_200)
 
         assert (before["status"], before["amount"], before["currency"]) == ("cancelled", None, None)
-        assert result(after) == (
-            200,
-            before | {"order_id": "order-1", "amount": 4_500, "currency": "GBP"},
-        )
+        assert result(after) == (200, before | {"order_id": "order-1", "amount": 4_500, "currency": "GBP"})
+        assert (client.status(), bench.sent, bench.ledger.open_entries()) == ("cancelled", [], [])
 
     def test_rejects_an_invalid_key(self, client: ApiClient) -> None:
         assert client.post("/v1/charges/caf%C3%A9/cancel").status_code == 400
 
 
 class TestRefund:
-    @pytest.fixture(autouse=True)
-    def _is_paid(self, client: ApiClient) -> None:
-        client.charge()
-        eventually(lambda: client.status() == "succeeded")
+    def test_is_made_once_and_can_be_looked_up(self, bench: Bench, client: ApiClient) -> None:
+        charge = bench.paid()
 
-    def test_succeeds_and_can_be_looked_up(self, client: ApiClient) -> None:
-        refund = client.refund(amount=1_000)
+        refund = client.refund(amount=1_000).json()
 
-        assert refund.json() == {
+        assert refund == {
             "key": "refund-1",
             "charge_key": "charge-1",
-            "reference": refund.json()["reference"],
+            "reference": refund["reference"],
             "status": "succeeded",
             "reason": "",
             "amount": 1_000,
             "currency": "GBP",
         }
-        assert client.get("/v1/charges/charge-1/refunds/refund-1").json() == refund.json()
+        assert client.refund(of=charge.reference, amount=1_000).json() == refund
+        assert client.get("/v1/charges/charge-1/refunds/refund-1").json() == refund
 
-    def test_never_exceeds_the_capture_by_concurrent_requests(self, client: ApiClient) -> None:
+    def test_never_exceeds_the_capture_by_concurrent_requests(self, bench: Bench, client: ApiClient) -> None:
+        bench.paid()
+
         with ThreadPoolExecutor(20) as pool:
             refunds = list(pool.map(lambda n: client.refund(f"refund-{n}", amount=1_000).json(), range(20)))
 
         assert sorted(refund["status"] for refund in refunds) == ["declined"] * 16 + ["succeeded"] * 4
         assert {refund["reason"] for refund in refunds if refund["status"] == "declined"} == {"exceeds_capture"}
 
-    def test_returns_404_for_unknown_keys(self, client: ApiClient) -> None:
+    def test_returns_404_for_unknown_keys(self, bench: Bench, client: ApiClient) -> None:
+        bench.paid()
+
         paths = ["/v1/charges/unknown/refunds/refund-1", "/v1/charges/charge-1/refunds/unknown"]
         responses = [client.refund(of="unknown"), *map(client.get, paths)]
 
-        assert [(response.status_code, response.json()["error"]) for response in responses] == [
-            (404, "no_such_charge"),
-            (404, "no_such_charge"),
-            (404, "no_such_refund"),
-        ]
+        assert [*map(error, responses)] == [(404, "no_such_charge")] * 2 + [(404, "no_such_refund")]
 
-    def test_rejects_invalid_fields(self, client: ApiClient) -> None:
-        assert [client.refund(**wrong).status_code for wrong in ({"amount": 0}, {"currency": ""}, {"key": ""})] == [
-            400,
-            400,
-            400,
-        ]
+    @pytest.mark.parametrize("wrong", [{"amount": 0}, {"currency": ""}, {"key": ""}])
+    def test_rejects_invalid_fields(self, bench: Bench, client: ApiClient, wrong: dict) -> None:
+        bench.paid()
 
-    @pytest.mark.parametrize(("token", "times"), [("refund_error", 1), ("refund_declined", 1)])
-    def test_fails_the_first_time_as_its_token_says(self, client: ApiClient, token: str, times: int) -> None:
-        client.charge("charge-2", token=f"tok_{token}")
-        eventually(lambda: client.status("charge-2") == "succeeded")
+        assert error(client.refund(**wrong)) == (400, "invalid_request")
 
-        first, second = client.refund("first", of="charge-2"), client.refund("second", of="charge-2")
+    def test_succeeds_without_a_response(self, bench: Bench, client: ApiClient) -> None:
+        bench.paid("tok_refund_answer_lost")
 
-        assert first.status_code == 500 or first.json()["reason"] == "account_closed"
-        assert second.json()["status"] == "succeeded"
-
-    def test_succeeds_without_a_response(self, client: ApiClient) -> None:
-        client.charge("charge-2", token="tok_refund_answer_lost")
-        eventually(lambda: client.status("charge-2") == "succeeded")
-
-        with pytest.raises(requests.ConnectionError):
-            client.refund(of="charge-2")
-        assert client.get("/v1/charges/charge-2/refunds/refund-1").json()["status"] == "succeeded"
-
-
-class TestStatement:
-    def test_lists_captures_with_their_refunds(self, client: ApiClient) -> None:
-        client.charge()
-        client.charge("charge-2", token="tok_pending")
-        eventually(lambda: client.status() == "succeeded")
-        refund = client.refund(amount=1_000).json()
-
-        status, statement = result(client.get("/v1/statement"))
-
-        [capture] = statement["captures"]
-        assert (status, capture) == (
-            200,
-            {
-                "charge_key": "charge-1",
-                "reference": client.get("/v1/charges/charge-1").json()["reference"],
-                "order_id": "order-1",
-                "amount": 4_500,
-                "currency": "GBP",
-                "captured_at": capture["captured_at"],
-                "refunds": [{"key": "refund-1", "reference": refund["reference"], "amount": 1_000}],
-            },
-        )
-        assert capture["captured_at"] < statement["now"]
-
-    def test_continues_from_an_earlier_one(self, client: ApiClient) -> None:
-        client.charge()
-        eventually(lambda: client.status() == "succeeded")
-        now = client.get("/v1/statement").json()["now"]
-
-        assert client.get("/v1/statement", params={"since": now}).json()["captures"] == []
-        assert client.get(f"/v1/statement?since={now}").json()["captures"] == []
-
-    @pytest.mark.parametrize("since", ["yesterday", "2026-13-01", "0001-01-01T00:00:00+23:00"])
-    def test_rejects_an_invalid_time(self, idle: ApiClient, since: str) -> None:
-        response = idle.get("/v1/statement", params={"since": since})
-
-        assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
-
-
-class TestLatency:
-    def test_delays_every_response(self, start: Start) -> None:
-        client = ApiClient(start(latency=0.2).address)
-
-        assert client.get("/v1/faults").elapsed > timedelta(seconds=0.19)
+        with pytest.raises(LOST):
+            client.refund()
+        refund = client.get("/v1/charges/charge-1/refunds/refund-1").json()
+        assert (refund["status"], client.refund().json()) == ("succeeded", refund)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from payments.simulator.ledger import EntryKind, Ledger, LedgerClosed, LedgerEntry
-from tests.payments.simulator.bench import NOON, Bench
+from tests.payments.simulator.bench import NOON
 from tests.simulators import ApiClient, WebhookReceiver, running
 from tests.waiting import eventually
 
@@ -76,12 +76,6 @@ class TestLedger:
             ledger.append(EntryKind.CAPTURED, "done", about=done.seq)
 
         assert ledger.open_entries() == [sooner, later]
-
-    def test_finds_the_key_of_a_reference(self, bench: Bench) -> None:
-        reference = bench.charge().charge.reference
-
-        assert bench.ledger.key_of(reference) == "charge-1"
-        assert bench.ledger.key_of("anything else") == "anything else"
 
     def test_rejects_transactions_after_it_was_closed(self, ledger: Ledger) -> None:
         ledger.close()

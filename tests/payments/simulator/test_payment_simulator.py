@@ -1,4 +1,3 @@
-import re
 import signal
 import socket
 import time
@@ -18,8 +17,8 @@ from tests.simulators import CLOSED_PORT, SECRET, ApiClient
 from tests.waiting import eventually
 
 ENVIRONMENT = {
-    "DJANGO_SETTINGS_MODULE": "tests.payments.simulator.settings",
     "DATABASE_URL": "postgres://unknown@127.0.0.1:1/nothing",
+    "PAYMENT_WEBHOOK_SECRETS": SECRET,
 }
 
 
@@ -78,12 +77,12 @@ class TestPaymentSimulator:
             assert client.charge(accepted["key"]).json()["reference"] == accepted["reference"]
         assert len(client.get("/v1/statement").json()["captures"]) == 5
 
-    def test_rejects_an_address_in_use(self, run: Run) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            running = run("--port", str(taken.getsockname()[1]))
-
-            assert running.wait() == 1
-        assert re.search("Address already in use.* Stop what uses the address", running.output)
+    def test_rejects_an_address_in_use(self) -> None:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as taken,
+            pytest.raises(CommandError, match=r"Address already in use.* Stop what uses the address"),
+        ):
+            call_command("payment_simulator", f"--port={taken.getsockname()[1]}")
 
     @pytest.mark.parametrize(
         ("option", "error"),
@@ -93,7 +92,6 @@ class TestPaymentSimulator:
             ("--latency=nan", "'nan' is not a number of seconds"),
             ("--late-seconds=1e300", "'1e300' is not a number of seconds"),
             ("--chaos=2", "'2' is not a rate"),
-            ("--chaos=sloth=0.1", "'sloth' cannot be drawn"),
             ("--callback-url=shop", "'shop' is not a URL"),
             ("--callback-url=ftp://shop/", "is not a URL"),
         ],
@@ -103,11 +101,11 @@ class TestPaymentSimulator:
             call_command("payment_simulator", option)
 
     @pytest.mark.parametrize("secrets", [[], ["whsec_"], ["whsec_x"]])
-    def test_requires_a_valid_secret(self, tmp_path: Path, settings, secrets: list[str]) -> None:
+    def test_requires_a_valid_secret(self, settings, secrets: list[str]) -> None:
         settings.PAYMENTS = replace(settings.PAYMENTS, webhook_secrets=secrets)
 
         with pytest.raises(CommandError, match="Cannot sign"):
-            call_command("payment_simulator", "--port=0", f"--ledger={tmp_path}/ledger.sqlite3")
+            call_command("payment_simulator", "--port=0", "--ledger=:memory:")
 
     @pytest.mark.parametrize("kind", ["a folder", "a text"])
     def test_rejects_a_file_that_is_not_a_ledger(self, tmp_path: Path, settings, kind: str) -> None:
@@ -120,15 +118,16 @@ class TestPaymentSimulator:
 
 
 class TestFaultRates:
-    def test_divides_a_number_among_all_faults(self) -> None:
-        assert fault_rates("0.3") == pytest.approx(dict.fromkeys(FAULTS, 0.3 / len(FAULTS)))
-
-    @pytest.mark.parametrize("text", ["0", "0.0", "slow=0"])
-    def test_accepts_a_rate_of_zero(self, text: str) -> None:
-        assert fault_rates(text) == {}
-
-    def test_accepts_a_rate_for_each_name(self) -> None:
-        assert fault_rates("slow=0.02, declined=0.1") == {"declined": 0.1, "slow": 0.02}
+    @pytest.mark.parametrize(
+        ("text", "rates"),
+        [
+            ("0.3", dict.fromkeys(FAULTS, pytest.approx(0.3 / len(FAULTS)))),
+            ("slow=0.02, declined=0.1", {"declined": 0.1, "slow": 0.02}),
+            *((zero, {}) for zero in ("0", "0.0", "slow=0")),
+        ],
+    )
+    def test_accepts_one_rate_for_all_faults_or_one_for_each_name(self, text: str, rates: dict) -> None:
+        assert fault_rates(text) == rates
 
     @pytest.mark.parametrize(
         ("text", "error"),

@@ -2,8 +2,8 @@ import pytest
 
 from payments.simulator import refunds
 from payments.simulator.behaviours import ResponseMode
-from payments.simulator.charges import REFUND_STATUSES, KeyReused, NoSuchCharge, NoSuchRefund, refund_as_json
-from payments.simulator.ledger import EntryKind, LedgerEntry
+from payments.simulator.charges import REFUND_STATUSES, KeyReused, NoSuchRefund
+from payments.simulator.ledger import LedgerEntry
 from tests.payments.simulator.bench import Bench
 
 
@@ -12,28 +12,6 @@ def status(entry: LedgerEntry) -> str:
 
 
 class TestRefund:
-    def test_refunds_once_however_often_it_is_repeated(self, bench: Bench) -> None:
-        bench.paid()
-
-        first, again = bench.refund(amount=1_000), bench.refund(amount=1_000)
-
-        assert first == again
-        assert refund_as_json(first.refund) == {
-            "key": "refund-1",
-            "charge_key": "charge-1",
-            "reference": first.refund.reference,
-            "status": "succeeded",
-            "reason": "",
-            "amount": 1_000,
-            "currency": "GBP",
-        }
-        assert bench.processor.find("charge-1").refunded(EntryKind.REFUNDED) == 1_000
-
-    def test_accepts_the_reference_of_a_charge(self, bench: Bench) -> None:
-        charge = bench.paid()
-
-        assert bench.refund(of=charge.reference).refund.charge == "charge-1"
-
     def test_never_exceeds_the_capture(self, bench: Bench) -> None:
         bench.paid()
         bench.refund("first", 4_000)
@@ -62,10 +40,6 @@ class TestRefund:
         with pytest.raises(KeyReused):
             bench.refund(amount=1_001)
 
-    def test_rejects_an_unknown_charge(self, bench: Bench) -> None:
-        with pytest.raises(NoSuchCharge):
-            bench.refund()
-
 
 class TestRefundFaults:
     def test_decline_the_first_refund_for_good(self, bench: Bench) -> None:
@@ -78,14 +52,6 @@ class TestRefundFaults:
             ("declined", "account_closed"),
             ("succeeded", ""),
         ]
-
-    def test_refund_without_a_response(self, bench: Bench) -> None:
-        bench.paid("tok_refund_answer_lost")
-
-        first, again = bench.refund(), bench.refund()
-
-        assert (first.mode, again.mode) == (ResponseMode.CLOSED, ResponseMode.NORMAL)
-        assert first.refund == again.refund
 
     def test_drop_the_first_request(self, bench: Bench) -> None:
         bench.paid("tok_refund_error")

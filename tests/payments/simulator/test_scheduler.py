@@ -61,14 +61,6 @@ class TestScheduler:
 
         eventually(lambda: processed == ["now"])
 
-    def test_processes_entries_that_were_open_before(self, ledger: Ledger) -> None:
-        schedule(ledger, "open")
-        processed = Processed()
-
-        Scheduler(ledger, {EntryKind.CHARGED: processed.add}).run_due()
-
-        assert processed == ["open"]
-
     def test_ends_when_the_ledger_is_closed(self, ledger: Ledger) -> None:
         schedule(ledger, "open")
         scheduler = Scheduler(ledger, {EntryKind.CHARGED: lambda entry: ledger.is_closed(entry.seq)})

@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from payments.simulator.behaviours import BEHAVIOURS, CHARGE_FAULTS
@@ -6,17 +8,8 @@ from tests.payments.simulator.bench import Bench
 
 OTHERS = {"answer_lost_uncharged", "error_once", "rate_limited", "lookup_lost"}
 
-
-def sent(bench: Bench) -> list[tuple[str, int, str, str]]:
-    """
-    Return the type, amount, currency and signature of each webhook.
-    """
-    signatures = [webhook.detail["signature"] for webhook in bench.sent]
-    data = [(body["type"], body["data"]["amount"], body["data"]["currency"]) for body in bench.sent_bodies()]
-    return [(*fields, signature) for fields, signature in zip(data, signatures, strict=True)]
-
-
 SUCCEEDED = ("payment.succeeded", 4_500, "GBP", Signature.VALID)
+FAILED = ("payment.failed", 4_500, "GBP", Signature.VALID)
 
 
 class TestWebhooks:
@@ -24,35 +17,29 @@ class TestWebhooks:
         ("token", "expected"),
         [
             ("tok_visa", [SUCCEEDED]),
-            ("tok_declined", [("payment.failed", 4_500, "GBP", Signature.VALID)]),
+            ("tok_declined", [FAILED]),
             ("tok_callback_twice", [SUCCEEDED] * 2),
             ("tok_callback_twenty", [SUCCEEDED] * 20),
             ("tok_callback_before_answer", [SUCCEEDED]),
             ("tok_never", []),
-            ("tok_contradictory", [("payment.failed", 4_500, "GBP", Signature.VALID), SUCCEEDED]),
+            ("tok_contradictory", [FAILED, SUCCEEDED]),
             ("tok_wrong_amount", [("payment.succeeded", 4_501, "GBP", Signature.VALID)]),
             ("tok_wrong_currency", [("payment.succeeded", 4_500, "EUR", Signature.VALID)]),
-            ("tok_short_paid", [("payment.succeeded", 4_499, "GBP", Signature.VALID)]),
-            ("tok_paid_otherwise", [("payment.succeeded", 4_500, "EUR", Signature.VALID)]),
             ("tok_bad_signature", [("payment.succeeded", 4_500, "GBP", Signature.INVALID)]),
             ("tok_old_timestamp", [("payment.succeeded", 4_500, "GBP", Signature.EXPIRED)]),
-            ("tok_unknown_payment", [SUCCEEDED] * 2),
-            ("tok_captured_twice", [SUCCEEDED] * 2),
-            ("tok_callback_reordered", [SUCCEEDED, ("payment.processing", 4_500, "GBP", Signature.VALID)]),
-            ("tok_lookup_lost", [SUCCEEDED]),
         ],
     )
     def test_state_a_charge_as_its_behaviour_distorts_it(self, bench: Bench, token: str, expected: list) -> None:
         bench.paid(token)
 
-        assert sent(bench) == expected
+        data = [(body["type"], body["data"]["amount"], body["data"]["currency"]) for body in bench.sent_bodies()]
+        assert [(*fields, sent.detail["signature"]) for fields, sent in zip(data, bench.sent, strict=True)] == expected
 
-    @pytest.mark.parametrize(("token", "count"), [("tok_callback_twice", 2), ("tok_callback_twenty", 20)])
-    def test_repeat_the_same_id_and_body(self, bench: Bench, token: str, count: int) -> None:
+    @pytest.mark.parametrize("token", ["tok_callback_twice", "tok_callback_twenty"])
+    def test_repeat_the_same_id_and_body_at_once(self, bench: Bench, token: str) -> None:
         bench.paid(token)
 
         assert len({(webhook.key, webhook.detail["body"], webhook.due) for webhook in bench.sent}) == 1
-        assert len(bench.sent) == count
 
     @pytest.mark.parametrize("token", ["tok_contradictory", "tok_unknown_payment", "tok_captured_twice"])
     def test_have_ids_of_their_own_when_they_differ(self, bench: Bench, token: str) -> None:
@@ -67,12 +54,14 @@ class TestWebhooks:
         assert (right["key"], right["order_id"]) == ("charge-1", "order-1")
         assert unknown["key"] not in {charge.key, charge.reference}
         assert unknown["order_id"] != "order-1"
+        assert (unknown["status"], unknown["amount"]) == ("succeeded", 4_500)
 
     def test_state_an_earlier_status_after_the_present_one(self, bench: Bench) -> None:
         bench.paid("tok_callback_reordered")
 
+        assert bench.sent_types() == ["payment.succeeded", "payment.processing"]
+        assert bench.sent[1].due - bench.sent[0].due == timedelta(seconds=0.5)
         first, second = bench.sent_bodies()
-        assert (first["data"]["status"], second["data"]["status"]) == ("succeeded", "processing")
         assert first["timestamp"] > second["timestamp"]
 
     @pytest.mark.parametrize("name", [name for name in CHARGE_FAULTS if name not in OTHERS])

@@ -1,38 +1,32 @@
 import threading
-from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from payments.simulator.ledger import EntryKind
-from payments.simulator.server import Simulator
-from payments.simulator.webhooks import ACKNOWLEDGED, FAILED, REFUSED, WebhookSender, outcome_of, retry_seconds
+from payments.simulator.webhooks import ACKNOWLEDGED, FAILED, REFUSED, outcome_of, retry_seconds
 from tests.payments.simulator.bench import Bench
-from tests.simulators import CLOSED_PORT, NEXT_SECRET, SECRET, ApiClient, WebhookReceiver
+from tests.simulators import CLOSED_PORT, NEXT_SECRET, SECRET, ApiClient, WebhookReceiver, running
 from tests.waiting import eventually
 
-Start = Callable[..., Simulator]
 
-
-def results(simulator: Simulator) -> list[tuple[str, int]]:
-    charge = simulator.processor.find("charge-1")
+def results(bench: Bench) -> list[tuple[str, int]]:
+    charge = bench.processor.find("charge-1")
     return [(result.reason, result.detail["status"]) for result in charge.of_kind(EntryKind.WEBHOOK_RESULT)]
 
 
 class TestWebhookSender:
-    def test_signs_webhooks(self, client: ApiClient, shop: WebhookReceiver) -> None:
-        client.charge()
-        eventually(lambda: shop.received)
+    def test_signs_webhooks(self, sending: Bench, shop: WebhookReceiver) -> None:
+        charge = sending.paid()
 
         [webhook] = shop.received
-        body = webhook.verified()
-        assert body == {
+        assert webhook.verified() == {
             "type": "payment.succeeded",
-            "timestamp": body["timestamp"],
+            "timestamp": "2026-11-22T12:01:00+00:00",
             "data": {
                 "key": "charge-1",
-                "reference": client.get("/v1/charges/charge-1").json()["reference"],
+                "reference": charge.reference,
                 "order_id": "order-1",
                 "status": "succeeded",
                 "reason": "",
@@ -42,11 +36,9 @@ class TestWebhookSender:
         }
         assert webhook.headers["content-type"] == "application/json"
 
-    def test_signs_with_every_secret_in_their_order(self, start: Start, shop: WebhookReceiver) -> None:
-        client = ApiClient(start(callback_url=shop.url, secrets=[SECRET, NEXT_SECRET]).address)
-
-        client.charge()
-        eventually(lambda: shop.received)
+    def test_signs_with_every_secret_in_their_order(self, bench: Bench, shop: WebhookReceiver) -> None:
+        with bench.sending_to(shop.url, SECRET, NEXT_SECRET):
+            bench.paid()
 
         [webhook] = shop.received
         assert webhook.verified(SECRET) == webhook.verified(NEXT_SECRET)
@@ -59,86 +51,67 @@ class TestWebhookSender:
         [("tok_bad_signature", "No matching signature found"), ("tok_old_timestamp", "Message timestamp too old")],
     )
     def test_sends_invalid_and_expired_signatures(
-        self, client: ApiClient, shop: WebhookReceiver, token: str, error: str
+        self, sending: Bench, shop: WebhookReceiver, token: str, error: str
     ) -> None:
-        client.charge(token=token)
-        eventually(lambda: shop.received)
+        sending.paid(token)
 
         with pytest.raises(WebhookVerificationError, match=error):
             shop.received[0].verified()
 
-    def test_signs_expired_webhooks_with_the_right_secret(self, client: ApiClient, shop: WebhookReceiver) -> None:
-        client.charge(token="tok_old_timestamp")
-        eventually(lambda: shop.received)
+    def test_signs_expired_webhooks_with_the_right_secret(self, sending: Bench, shop: WebhookReceiver) -> None:
+        sending.paid("tok_old_timestamp")
 
         [webhook] = shop.received
         signed_at = datetime.fromtimestamp(int(webhook.headers["webhook-timestamp"]), UTC)
-        assert webhook.headers["webhook-signature"] == Webhook(SECRET).sign(
-            webhook.id, signed_at, webhook.body.decode()
-        )
+        signature = Webhook(SECRET).sign(webhook.id, signed_at, webhook.body.decode())
+        assert webhook.headers["webhook-signature"] == signature
 
-    def test_sends_twenty_at_once(self, client: ApiClient, shop: WebhookReceiver) -> None:
-        client.charge(token="tok_callback_twenty")
-        eventually(lambda: len(shop.received) == 20)
+    def test_retries_a_failed_webhook(self, sending: Bench, shop: WebhookReceiver) -> None:
+        shop.statuses.appendleft(503)
+        sending.charge()
+        sending.wait(0.5)
+        sending.wait(0.4)
+        assert results(sending) == [("failed", 503)]
 
-        assert len({(webhook.id, webhook.body) for webhook in shop.received}) == 1
-        assert shop.received[-1].at - shop.received[0].at < 2
+        sending.wait(0.1)
 
-    def test_sends_reordered_webhooks_in_their_order(self, client: ApiClient, shop: WebhookReceiver) -> None:
-        client.charge(token="tok_callback_reordered")
-        eventually(lambda: len(shop.received) == 2)
-
-        assert shop.received_statuses() == ["succeeded", "processing"]
-
-    def test_retries_a_failed_webhook(self, start: Start) -> None:
-        with WebhookReceiver(503, 204) as shop:
-            simulator = start(callback_url=shop.url)
-            ApiClient(simulator.address).charge()
-            eventually(lambda: len(results(simulator)) == 2)
-
+        assert results(sending) == [("failed", 503), ("acknowledged", 204)]
         first, again = shop.received
         assert (first.id, first.body) == (again.id, again.body)
         assert again.verified()
-        assert again.at - first.at > 0.45
-        assert results(simulator) == [("failed", 503), ("acknowledged", 204)]
-        assert simulator.ledger.open_entries() == []
+        assert sending.ledger.open_entries() == []
 
-    def test_does_not_retry_a_refused_webhook(self, start: Start) -> None:
-        with WebhookReceiver(400) as shop:
-            simulator = start(callback_url=shop.url)
-            ApiClient(simulator.address).charge()
-            eventually(lambda: results(simulator))
+    @pytest.mark.parametrize(
+        ("token", "result"), [("tok_visa", ("refused", 400)), ("tok_bad_signature", ("failed", 500))]
+    )
+    def test_retries_neither_a_refused_webhook_nor_an_invalid_signature(
+        self, sending: Bench, shop: WebhookReceiver, token: str, result: tuple[str, int]
+    ) -> None:
+        shop.statuses.appendleft(result[1])
 
-        assert results(simulator) == [("refused", 400)]
-        assert simulator.ledger.open_entries() == []
+        sending.paid(token)
 
-    def test_retries_when_the_shop_is_down(self, start: Start) -> None:
-        simulator = start(callback_url=CLOSED_PORT)
-        ApiClient(simulator.address).charge()
-        eventually(lambda: results(simulator))
+        assert (results(sending), sending.ledger.open_entries()) == ([result], [])
 
-        [first, *_] = simulator.processor.find("charge-1").of_kind(EntryKind.WEBHOOK_RESULT)
-        assert (first.reason, first.detail["status"], first.detail["attempt"]) == ("failed", 0, 1)
-        assert (first.due - first.at).total_seconds() == pytest.approx(0.5, abs=0.1)
+    def test_retries_when_the_shop_is_down(self, bench: Bench) -> None:
+        with bench.sending_to(CLOSED_PORT):
+            bench.charge()
+            bench.wait(0.5)
 
-    def test_does_not_retry_an_invalid_signature(self, start: Start) -> None:
-        with WebhookReceiver(500) as shop:
-            simulator = start(callback_url=shop.url)
-            ApiClient(simulator.address).charge(token="tok_bad_signature")
-            eventually(lambda: results(simulator))
-
-        assert simulator.ledger.open_entries() == []
+        [result] = bench.processor.find("charge-1").of_kind(EntryKind.WEBHOOK_RESULT)
+        assert (result.reason, result.detail["status"], result.detail["attempt"]) == ("failed", 0, 1)
+        assert result.due - result.at == timedelta(seconds=0.5)
 
     def test_sends_a_webhook_once(self, bench: Bench, shop: WebhookReceiver) -> None:
         bench.paid()
-        sender = WebhookSender(bench.ledger, url=shop.url, signing_secrets=[SECRET])
 
-        for _ in range(2):
-            sender.send(bench.sent[0])
+        with bench.sending_to(shop.url):
+            for _ in range(2):
+                bench.send(bench.sent[0])
 
         assert len(shop.received) == 1
 
-    def test_sends_many_to_a_slow_shop_at_once(self, start: Start) -> None:
+    def test_sends_many_to_a_slow_shop_at_once(self) -> None:
         barrier = threading.Barrier(20, timeout=10)
 
         class SlowReceiver(WebhookReceiver):
@@ -146,38 +119,24 @@ class TestWebhookSender:
                 barrier.wait()
                 return super().receive(webhook)
 
-        with SlowReceiver() as shop:
-            client = ApiClient(start(callback_url=shop.url).address)
+        with SlowReceiver() as shop, running(callback_url=shop.url, delay=0.02) as simulator:
             for n in range(20):
-                client.charge(f"charge-{n}")
+                ApiClient(simulator.address).charge(f"charge-{n}")
             eventually(lambda: len(shop.received) == 20)
-
-    def test_requires_a_secret(self, bench: Bench) -> None:
-        with pytest.raises(ValueError, match="without a secret"):
-            WebhookSender(bench.ledger, url=CLOSED_PORT, signing_secrets=[])
 
 
 class TestWebhookBeforeResponse:
-    def test_arrives_first(self, start: Start) -> None:
-        statuses: list[str] = []
+    def test_arrives_first(self, sending: Bench, client: ApiClient, shop: WebhookReceiver) -> None:
+        answer = client.charge(token="tok_callback_before_answer")
 
-        class ObservantReceiver(WebhookReceiver):
-            def receive(self, webhook) -> int:
-                statuses.append(webhook.data["status"])
-                return super().receive(webhook)
+        assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
+        assert (shop.received_statuses(), results(sending)) == (["succeeded"], [("acknowledged", 204)])
 
-        with ObservantReceiver() as shop:
-            simulator = start(callback_url=shop.url)
-            answer = ApiClient(simulator.address).charge(token="tok_callback_before_answer")
+    def test_is_followed_by_the_response_when_the_shop_is_down(self, bench: Bench, client: ApiClient) -> None:
+        with bench.sending_to(CLOSED_PORT):
+            assert client.charge(token="tok_callback_before_answer").status_code == 200
 
-            assert (answer.status_code, answer.json()["status"], statuses) == (200, "succeeded", ["succeeded"])
-        assert results(simulator) == [("acknowledged", 204)]
-
-    def test_is_followed_by_the_response_when_the_shop_is_down(self, start: Start) -> None:
-        simulator = start(callback_url=CLOSED_PORT)
-
-        assert ApiClient(simulator.address).charge(token="tok_callback_before_answer").status_code == 200
-        assert results(simulator) == [("failed", 0)]
+        assert results(bench) == [("failed", 0)]
 
 
 class TestOutcomeOf:
