@@ -9,7 +9,7 @@ import zlib
 import pytest
 from django.conf import settings
 
-from tests.bad_input.rows import rows
+from tests.bad_input.rows import one_of, rows
 from tests.bad_input.scene import KEYS, ORDERS, TOKENS, key, login, order_body
 from tests.refusals import JSON, refused
 
@@ -32,55 +32,24 @@ def nested(levels: int, *, by: str = "[]") -> bytes:
 
 @rows(
     "body, code",
-    (2, b'{"lines":[', "malformed_json"),
-    (2, b'{"lines"', "malformed_json"),
-    (2, b'{"a": "', "malformed_json"),
-    (2, b'{"a": 1,}', "malformed_json"),
-    (2, b"{'a': 1}", "malformed_json"),
-    (2, b'{"a": 01}', "malformed_json"),
-    (2, b'{"a": .5}', "malformed_json"),
-    (2, b'{"a": +1}', "malformed_json"),
-    (2, b'{"a": "tab\there"}', "malformed_json"),
-    (2, b'{"a": 1 // one\n}', "malformed_json"),
-    (2, b" ", "malformed_json"),
-    (3, b"{} {}", "malformed_json"),
-    (3, b"{}\0", "malformed_json"),
-    (3, b"{}]", "malformed_json"),
-    (4, b"[]", "not_an_object"),
-    (4, b"[{}]", "not_an_object"),
-    (4, b"null", "not_an_object"),
-    (4, b'"x"', "not_an_object"),
-    (4, b"1", "not_an_object"),
-    (4, b"1e400", "not_an_object"),
-    (4, b"true", "not_an_object"),
+    (2, one_of(b'{"lines":[', b'{"lines"', b'{"a": "', b'{"a": 1,}', b"{'a': 1}", b'{"a": 01}'), "malformed_json"),
+    (2, one_of(b'{"a": .5}', b'{"a": +1}', b'{"a": "tab\there"}', b'{"a": 1 // one\n}', b" "), "malformed_json"),
+    (3, one_of(b"{} {}", b"{}\0", b"{}]"), "malformed_json"),
+    (4, one_of(b"[]", b"[{}]", b"null", b'"x"', b"1", b"1e400", b"true"), "not_an_object"),
     (5, b"[" * 100_000, "body_too_large"),
-    (5, b"[" * 60_000, "too_deep"),
-    (5, b'{"a":' * 13_000, "too_deep"),
-    (5, b"[" * 30_000 + b"]" * 30_000, "too_deep"),
-    (6, nested(17), "too_deep"),
-    (6, nested(17, by="{}"), "too_deep"),
-    (7, b" " * (64 * 1024 + 1), "body_too_large"),
-    (7, b" " * 3_000_000, "body_too_large"),
+    (5, one_of(b"[" * 60_000, b'{"a":' * 13_000, b"[" * 30_000 + b"]" * 30_000), "too_deep"),
+    (6, one_of(nested(17), nested(17, by="{}")), "too_deep"),
+    (7, one_of(b" " * (64 * 1024 + 1), b" " * 3_000_000), "body_too_large"),
     (7, b" " * (64 * 1024), "malformed_json"),
-    (8, b"\xff", "invalid_utf8"),
-    (8, b'{"a": "\xff"}', "invalid_utf8"),
-    (8, b'{"a\xc3": 1}', "invalid_utf8"),
-    (8, b'{"a": "\xed\xa0\x80"}', "invalid_utf8"),
-    (8, b'{"a": "\xc0\x80"}', "invalid_utf8"),
-    (9, "{}".encode("utf-16"), "malformed_json"),
-    (9, "{}".encode("utf-16-le"), "malformed_json"),
-    (9, "{}".encode("utf-32-be"), "malformed_json"),
+    (8, one_of(b"\xff", b'{"a": "\xff"}', b'{"a\xc3": 1}'), "invalid_utf8"),
+    (8, one_of(b'{"a": "\xed\xa0\x80"}', b'{"a": "\xc0\x80"}'), "invalid_utf8"),
+    (9, one_of("{}".encode("utf-16"), "{}".encode("utf-16-le"), "{}".encode("utf-32-be")), "malformed_json"),
     (9, b"\xef\xbb\xbf{}", "malformed_json"),
-    (16, b'{"a": 1, "a": 1}', "duplicate_key"),
-    (16, b'{"a": 1, "\\u0061": 2}', "duplicate_key"),
+    (16, one_of(b'{"a": 1, "a": 1}', b'{"a": 1, "\\u0061": 2}'), "duplicate_key"),
     (16, b'{"lines": [{"quantity": 1, "quantity": 2}]}', "duplicate_key"),
-    (17, b'{"a": NaN}', "malformed_json"),
-    (17, b'{"a": Infinity}', "malformed_json"),
-    (17, b'{"a": [-Infinity]}', "malformed_json"),
-    (39, b'{"a": "\\u0000"}', "invalid_characters"),
-    (39, b'{"a\\u0000": 1}', "invalid_characters"),
-    (40, b'{"a": "\\ud800"}', "invalid_characters"),
-    (40, b'{"a": [{"\\udfff": 1}]}', "invalid_characters"),
+    (17, one_of(b'{"a": NaN}', b'{"a": Infinity}', b'{"a": [-Infinity]}'), "malformed_json"),
+    (39, one_of(b'{"a": "\\u0000"}', b'{"a\\u0000": 1}'), "invalid_characters"),
+    (40, one_of(b'{"a": "\\ud800"}', b'{"a": [{"\\udfff": 1}]}'), "invalid_characters"),
 )
 def test_rejects(api, readers, body, code):
     assert {refused(api, "POST", reader, body)["code"] for reader in readers} == {code}
@@ -96,25 +65,15 @@ def test_row_6_accepts_sixteen_levels(api, readers):
     assert {refused(api, "POST", reader, nested(16))["code"] for reader in readers} == {"unknown_field"}
 
 
+CHARSETS = ("zlib_codec", "bz2_codec", "utf-16", "rot13", "", "no-such", '"utf-7"')
+
+
 @rows(
     "content_type, code",
-    (11, "application/json; charset=zlib_codec", "unsupported_charset"),
-    (11, "application/json; charset=bz2_codec", "unsupported_charset"),
-    (11, "application/json; charset=utf-16", "unsupported_charset"),
-    (11, "application/json; charset=rot13", "unsupported_charset"),
-    (11, "application/json; charset=", "unsupported_charset"),
-    (11, "application/json; charset=no-such", "unsupported_charset"),
-    (11, 'application/json; charset="utf-7"', "unsupported_charset"),
-    (13, "text/plain", "unsupported_media_type"),
-    (13, "application/x-www-form-urlencoded", "unsupported_media_type"),
-    (13, "multipart/form-data; boundary=x", "unsupported_media_type"),
-    (13, "application/vnd.api+json", "unsupported_media_type"),
-    (13, "application/problem+json", "unsupported_media_type"),
-    (13, "*/*", "unsupported_media_type"),
-    (13, "json", "unsupported_media_type"),
-    (13, "", "unsupported_media_type"),
-    (13, "application/json/json", "unsupported_media_type"),
-    (13, "application/json\xe9", "unsupported_media_type"),
+    (11, one_of(*[f"application/json; charset={charset}" for charset in CHARSETS]), "unsupported_charset"),
+    (13, one_of("text/plain", "application/x-www-form-urlencoded", "*/*", "json", ""), "unsupported_media_type"),
+    (13, one_of("multipart/form-data; boundary=x", "application/vnd.api+json"), "unsupported_media_type"),
+    (13, one_of("application/problem+json", "application/json/json", "application/json\xe9"), "unsupported_media_type"),
 )
 def test_rejects_the_content_type(api, readers, content_type, code):
     assert {refused(api, "POST", reader, b"{}", content_type=content_type)["code"] for reader in readers} == {code}

@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.contrib.auth import get_user_model
 
-from tests.bad_input.rows import rows
+from tests.bad_input.rows import one_of, rows
 from tests.bad_input.scene import KEYS, TOKENS, Literal, key, login
 from tests.refusals import assert_fault, refused
 
@@ -16,14 +16,14 @@ PEM_OF_OTHER_CURVE = OTHER_CURVE.public_bytes(Encoding.PEM, PublicFormat.Subject
 
 @rows(
     "name, value, code",
-    *[(25, "expires_in_days", value, "invalid_expiry") for value in ("5", " 5 ", "30", "1_0")],
-    *[(20, "expires_in_days", value, "invalid_expiry") for value in (0, -1, 366, 2**31, 2**63, 10**20)],
-    *[(23, "expires_in_days", Literal(text), "invalid_expiry") for text in ("1.0", "1e2", "-0", "1e400")],
-    *[(24, "expires_in_days", value, "invalid_expiry") for value in (True, None, [], {})],
-    *[(35, "name", value, "invalid_name") for value in ("", "  ", "n" * 101, ...)],
-    *[(38, "name", value, "invalid_name") for value in (5, True, None, [], {})],
-    *[(38, "username", value, "invalid_field") for value in (5, True, None, [], {}, ..., "", "a" * 151)],
-    *[(38, "password", value, "invalid_field") for value in (5, True, None, [], {}, ..., "", "p" * 4_097)],
+    (25, "expires_in_days", one_of("5", " 5 ", "30", "1_0"), "invalid_expiry"),
+    (20, "expires_in_days", one_of(0, -1, 366, 2**31, 2**63, 10**20), "invalid_expiry"),
+    (23, "expires_in_days", one_of(*map(Literal, ("1.0", "1e2", "-0", "1e400"))), "invalid_expiry"),
+    (24, "expires_in_days", one_of(True, None, [], {}), "invalid_expiry"),
+    (35, "name", one_of("", "  ", "n" * 101, ...), "invalid_name"),
+    (38, "name", one_of(5, True, None, [], {}), "invalid_name"),
+    (38, "username", one_of(5, True, None, [], {}, ..., "", "a" * 151), "invalid_field"),
+    (38, "password", one_of(5, True, None, [], {}, ..., "", "p" * 4_097), "invalid_field"),
 )
 def test_rejects_in_a_request_for_a_token(api, name, value, code):
     problem = refused(api, "POST", TOKENS, login(**{name: value}))
@@ -33,16 +33,12 @@ def test_rejects_in_a_request_for_a_token(api, name, value, code):
 
 @rows(
     "name, value, code",
-    *[(35, "name", value, "invalid_name") for value in ("", "  ", "n" * 101, ...)],
-    *[(38, "name", value, "invalid_name") for value in (5, True, None, [], {})],
-    *[
-        (49, "algorithm", value, "invalid_algorithm")
-        for value in ("none", "HMAC-SHA256", "", "rsa", "rsa-pss-sha512", 1, None, [], {}, True, ..., ["ed25519"])
-    ],
-    *[
-        (38, "public_key", value, "invalid_public_key")
-        for value in (5, None, [], {}, True, "k" * 1_001, f"{'A' * 43}=")  # hmac-sha256 has none
-    ],
+    (35, "name", one_of("", "  ", "n" * 101, ...), "invalid_name"),
+    (38, "name", one_of(5, True, None, [], {}), "invalid_name"),
+    (49, "algorithm", one_of("none", "HMAC-SHA256", "", "rsa", "rsa-pss-sha512", ["ed25519"]), "invalid_algorithm"),
+    (49, "algorithm", one_of(1, None, [], {}, True, ...), "invalid_algorithm"),
+    # An hmac-sha256 key has no public key.
+    (38, "public_key", one_of(5, None, [], {}, True, "k" * 1_001, f"{'A' * 43}="), "invalid_public_key"),
 )
 def test_rejects_in_a_request_for_a_signing_key(api, name, value, code):
     problem = refused(api, "POST", KEYS, key(**{name: value}))
@@ -52,11 +48,9 @@ def test_rejects_in_a_request_for_a_signing_key(api, name, value, code):
 
 @rows(
     "public_key",
-    *[(64, value) for value in (..., "", "A", "====", "é" * 44, "A" * 44, "A" * 40, "07" * 32)],
-    *[(64, value) for value in (f"{'A' * 43}=\n", f" {'A' * 43}=", f"{'-' * 43}=", "-----BEGIN", "-----BEGIN é")],
-    (64, "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END"),
-    (64, "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"),
-    (64, "-----BEGIN PUBLIC KEY-----\n\xff\n-----END PUBLIC KEY-----"),
+    (64, one_of(..., "", "A", "====", "é" * 44, "A" * 44, "A" * 40, "07" * 32, f"{'A' * 43}=\n", f" {'A' * 43}=")),
+    (64, one_of(f"{'-' * 43}=", "-----BEGIN", "-----BEGIN é", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END")),
+    (64, one_of(*[f"-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----" for text in ("AAAA", "\xff")])),
     (64, PEM_OF_OTHER_CURVE),
 )
 def test_rejects_the_public_key(api, public_key):
@@ -65,7 +59,7 @@ def test_rejects_the_public_key(api, public_key):
     assert_fault(problem, "invalid_public_key", "#/public_key")
 
 
-@rows("username", (42, "' OR 1=1"), (42, "ada'--"), (42, "ADA"), (42, "ada\n"), (42, "ada "), (40, "\uffff"), (42, "%"))
+@rows("username", (42, one_of("' OR 1=1", "ada'--", "ADA", "ada\n", "ada ", "%")), (40, "\uffff"))
 def test_knows_no_user_by(api, username):
     before = get_user_model().objects.count()
 

@@ -11,7 +11,7 @@ from django.db import connection
 
 from messaging.kernel import databases
 from orders.models import Order
-from tests.bad_input.rows import rows
+from tests.bad_input.rows import one_of, rows
 from tests.bad_input.scene import LINE, ORDERS, order_body
 from tests.factories import api_of
 from tests.refusals import problem_of, refused, send
@@ -43,9 +43,9 @@ def test_row_53_requires_a_key():
 
 @rows(
     "key",
-    *[(54, key) for key in ("", " ", '""', '"', "k" * 256, f'"{"k" * 256}"', "k" * 100_000, "zwölf")],
-    *[(54, key) for key in ("😀".encode().decode("latin-1"), "two words", "tab\t", "nul\0", "del\x7f", "line\nbreak")],
-    *[(54, key) for key in ("one,two", "basket-1, basket-2", 'a"b', "back\\slash")],
+    (54, one_of("", " ", '""', '"', "k" * 256, f'"{"k" * 256}"', "k" * 100_000, "zwölf", "two words", "tab\t")),
+    (54, one_of("😀".encode().decode("latin-1"), "nul\0", "del\x7f", "line\nbreak", "one,two", "basket-1, basket-2")),
+    (54, one_of('a"b', "back\\slash")),
 )
 def test_rejects_the_key(api, key):
     problem = refused(api, "POST", ORDERS, order_body(), Idempotency_Key=key)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from django.contrib.auth import get_user_model
 
-from tests.bad_input.rows import rows
+from tests.bad_input.rows import OneOf, one_of, rows
 from tests.bad_input.scene import API
 from tests.refusals import refused, send
 
@@ -26,9 +26,9 @@ def _may_see_every_list(orders):
 
 @rows(
     "cursor",
-    *[(71, cursor) for cursor in ("x", "%00", "%ff", "é", "=", "A" * 8_000, encoded("p=\0"), encoded("p=" + "x" * 65))],
-    *[(71, cursor) for cursor in (encoded("p=\ud800"), encoded("p=x y"), encoded("o=-1"), encoded("o=x"))],
-    *[(71, cursor) for cursor in (encoded("o=1e400"), encoded("r=x&p=1"), encoded("r=" + "9" * 5_000))],
+    (71, one_of("x", "%00", "%ff", "é", "=", "A" * 8_000)),
+    (71, one_of(*map(encoded, ("p=\0", f"p={'x' * 65}", "p=\ud800", "p=x y", "o=-1", "o=x", "o=1e400", "r=x&p=1")))),
+    (71, encoded(f"r={'9' * 5_000}")),
 )
 def test_rejects_the_cursor(api, cursor):
     for name in LISTS:
@@ -44,33 +44,23 @@ def test_rejects_the_cursor(api, cursor):
     "query, parameter",
     (39, "products/?search=%00", "search"),
     (35, f"products/?search={'x' * 101}", "search"),
-    (24, "products/?sold_out=maybe", "sold_out"),
-    (24, "products/?sold_out=True", "sold_out"),
-    (24, "products/?sold_out=1", "sold_out"),
+    (24, one_of("products/?sold_out=maybe", "products/?sold_out=True", "products/?sold_out=1"), "sold_out"),
     (24, "stock/?sold_out=yes", "sold_out"),
     (39, "stock/?sku_prefix=%00", "sku_prefix"),
-    (47, "orders/?status=paid", "status"),
-    (47, "orders/?status=CONFIRMED", "status"),
-    (47, "orders/?status=placed,confirmed", "status"),
+    (47, one_of(*[f"orders/?status={status}" for status in ("paid", "CONFIRMED", "placed,confirmed")]), "status"),
     (39, "orders/?status=%00", "status"),
-    (66, "orders/?placed_after=yesterday", "placed_after"),
-    (66, "orders/?placed_after=1700000000", "placed_after"),
+    (66, one_of(*[f"orders/?placed_after={time}" for time in ("yesterday", "1700000000")]), "placed_after"),
     (66, "orders/?placed_after=2026-13-01T00:00:00Z", "placed_after"),
     (66, "orders/?placed_after=0001-01-01T00:00:00%2B23:59", "placed_after"),
     (66, "orders/?placed_before=9999-12-31T23:59:59-23:59", "placed_before"),
-    (66, "orders/?placed_before=99999-01-01T00:00:00Z", "placed_before"),
-    (66, "orders/?placed_before=%00", "placed_before"),
-    (71, "payments/?order_id=x", "order_id"),
-    (71, "payments/?order_id=%00", "order_id"),
-    (71, f"payments/?order_id={'9' * 40}", "order_id"),
+    (66, one_of("orders/?placed_before=99999-01-01T00:00:00Z", "orders/?placed_before=%00"), "placed_before"),
+    (71, one_of(*[f"payments/?order_id={order_id}" for order_id in ("x", "%00", "9" * 40)]), "order_id"),
     (47, "payments/?status=paid", "status"),
     (71, "notifications/?order_id='%20OR%201=1", "order_id"),
     (47, "notifications/?kind=spam", "kind"),
     (47, "notifications/?status=%F0%9F%98%80", "status"),
-    (46, "orders/?customer_id=1", "customer_id"),
     (46, "orders/?customer__username=ada", "customer__username"),
     (46, "products/?price__lt=1", "price__lt"),
-    (16, "orders/?status=placed&status=confirmed", "status"),
 )
 def test_rejects_the_filter(api, query, parameter):
     problem = refused(api, "GET", API + query)
@@ -80,14 +70,8 @@ def test_rejects_the_filter(api, query, parameter):
 
 @rows(
     "search, matches",
-    (42, "%", 0),
-    (42, "_", 0),
-    (42, "\\", 0),
-    (42, "' OR 1=1 --", 0),
-    (42, '"; DROP TABLE orders_product; --', 0),
+    (42, one_of("%", "_", "\\", "' OR 1=1 --", '"; DROP TABLE orders_product; --', "ﬀ\u202e😀", "%ff"), 0),
     (42, "red-CHAIR", 1),
-    (42, "ﬀ\u202e😀", 0),
-    (42, "%ff", 0),
 )
 def test_searches_literally_for(api, search, matches):
     answer = send(api, "GET", f"{API}products/?search={search if search == '%ff' else quote(search)}")
@@ -96,18 +80,19 @@ def test_searches_literally_for(api, search, matches):
     assert len(answer.json()["results"]) == matches
 
 
+QUANTITIES = ("-1", "-0", "1.0", "1e2", "%2B5", "%205%20", "1_0", "５", "0x10", "true", "null", "NaN")
+LARGE_QUANTITIES = (2**31, 2**63, 10**20, "9" * 5_000)
+
+
+def of_chairs(*quantities: object) -> OneOf:
+    return one_of(*[f"quantity[RED-CHAIR]={quantity}" for quantity in quantities])
+
+
 @rows(
     "query, code, parameter",
-    (29, "", "empty_order", "quantity"),
-    (29, "quantity[RED-CHAIR]=0", "empty_order", "quantity"),
-    *[
-        (25, f"quantity[RED-CHAIR]={quantity}", "invalid_quantity", "quantity[RED-CHAIR]")
-        for quantity in ("-1", "-0", "1.0", "1e2", "%2B5", "%205%20", "1_0", "５", "0x10", "true", "null", "NaN")
-    ],
-    *[
-        (20, f"quantity[RED-CHAIR]={quantity}", "invalid_quantity", "quantity[RED-CHAIR]")
-        for quantity in (2**31, 2**63, 10**20, "9" * 5_000)
-    ],
+    (29, one_of("", "quantity[RED-CHAIR]=0"), "empty_order", "quantity"),
+    (25, of_chairs(*QUANTITIES), "invalid_quantity", "quantity[RED-CHAIR]"),
+    (20, of_chairs(*LARGE_QUANTITIES), "invalid_quantity", "quantity[RED-CHAIR]"),
     (27, "quantity[RED-CHAIR]=1001", "quantity_too_large", "quantity[RED-CHAIR]"),
     (30, "&".join(f"quantity[PALACE-{number}]=1" for number in range(101)), "too_many_lines", "quantity"),
     (32, "quantity[PALACE-0]=2", "total_too_large", "quantity"),
@@ -130,7 +115,7 @@ def test_rejects_the_basket(api, query, code, parameter):
     assert [(fault["code"], fault["parameter"]) for fault in problem["errors"]] == [(code, parameter)]
 
 
-@rows("query", (14, "format=xml"), (14, "format=%00"), (14, "format=../json"))
+@rows("query", (14, one_of("format=xml", "format=%00", "format=../json")))
 def test_rejects_the_format(api, query):
     for name in LISTS:
         assert refused(api, "GET", f"{API}{name}/?{query}")["code"] == "not_acceptable"

@@ -6,12 +6,12 @@ import json
 import string
 
 from orders.models import Order, Product
-from tests.bad_input.rows import rows
+from tests.bad_input.rows import one_of, rows
 from tests.bad_input.scene import KEYS, ORDERS, TOKENS, Literal, key, login, order_body, order_with_line
 from tests.refusals import assert_fault, refused, send
 
 
-@rows("text", (39, "RED\0CHAIR"), (40, "\ud800"), (40, "\udc00\ud800"))
+@rows("text", (39, "RED\0CHAIR"), (40, one_of("\ud800", "\udc00\ud800")))
 def test_rejects_in_any_text(api, text):
     names = ["note", "email", "phone", "payment_method", "currency", "unheard_of", text]
     bodies = [order_with_line(sku=text), *(order_body(**{name: text}) for name in names)]
@@ -21,11 +21,8 @@ def test_rejects_in_any_text(api, text):
 
 @rows(
     "note",
-    (42, "A'; DROP TABLE orders;--"),
-    (42, "' OR 1=1"),
+    (42, one_of("A'; DROP TABLE orders;--", "' OR 1=1", " kept as it is ", string.printable)),
     (42, "<script>alert(1)</script> {{ 7*7 }} %s \\ \r\n\t ✉ 😀 " + "\u202e"),
-    (42, " kept as it is "),
-    (42, string.printable),
 )
 def test_stores_the_note_unchanged(api, note):
     answer = send(api, "POST", ORDERS, order_body(note=note))
@@ -39,32 +36,26 @@ def test_stores_the_note_unchanged(api, note):
     "name, value, code",
     (44, "email", f"{'a' * 10_000}@example.com", "invalid_email"),
     (44, "email", f"{'a' * 60}@{'b' * 60}.{'c' * 60}.{'d' * 60}.{'e' * 60}.example.com", "invalid_email"),
-    (44, "email", "ada@example.com,eve@example.com", "invalid_email"),
-    *[(44, "email", value, "invalid_email") for value in ("ada@example.com eve@example.com", "ada@bücher.example")],
-    *[(44, "email", value, "invalid_email") for value in ("ädä@example.com", "ada@example.com\n", " ada@example.com")],
-    (44, "email", "ada@example.com\r\nBcc: eve@example.com", "invalid_email"),
-    *[(44, "email", value, "invalid_email") for value in ("Ada <ada@example.com>", "ada", "@", "ada@", "@example.com")],
-    *[(44, "email", value, "invalid_email") for value in ("ada@@example.com", "ada@exa_mple.com", '"ada"@example.com')],
-    *[(44, "email", value, "invalid_email") for value in ('"ada@example.com,eve"@example.com', '"\b"@example.com')],
-    *[(44, "email", value, "invalid_email") for value in ("ada@[127.0.0.1]", "ada@[IPv6:::1]", 5, None)],
-    *[(44, "email", value, "invalid_email") for value in (["ada@example.com"], {}, True)],
-    *[(45, "phone", value, "invalid_phone") for value in ("0113 496 0000", "01134960000", "+0113496000", "+44")],
-    *[(45, "phone", value, "invalid_phone") for value in ("+44 113 496 0000", "+44-113-4960000", "+1234567890123456")],
-    *[(45, "phone", value, "invalid_phone") for value in ("+441134960000\n", "＋441134960000", "+٤٤١١٣٤٩٦٠٠٠٠")],
-    *[(45, "phone", value, "invalid_phone") for value in ("tel:+441134960000", 441134960000, None, [])],
-    *[(49, "currency", value, "currency_mismatch") for value in ("usd", "XXX", "gbp", "GBP ", "", "£", 826, None, [])],
-    *[(50, "expected_total", value, "invalid_amount") for value in (0.1, 9_000.0)],
-    *[
-        (50, "expected_total", Literal(text), "invalid_amount")
-        for text in ("9e3", "-0", "1e999999", "-1", "1e400", "9000.00")
-    ],
-    *[(50, "expected_total", value, "invalid_amount") for value in (-(2**63), 2**63, 10**20, "1_000", "9000", "90.00")],
-    *[(50, "expected_total", value, "invalid_amount") for value in ("", True, None, [], {"amount": 9_000}, ...)],
-    *[
-        (42, "payment_method", value, "invalid_payment_method")
-        for value in ("", "t" * 65, "  ", 5, None, [], {}, True, ...)
-    ],
-    *[(42, "note", value, "invalid_note") for value in ("n" * 501, "😀" * 501, 5, None, [], {}, False)],
+    (44, "email", one_of("ada@example.com,eve@example.com", "ada@example.com eve@example.com"), "invalid_email"),
+    (44, "email", one_of("ada@bücher.example", "ädä@example.com", "ada@example.com\n"), "invalid_email"),
+    (44, "email", one_of(" ada@example.com", "ada@example.com\r\nBcc: eve@example.com"), "invalid_email"),
+    (44, "email", one_of("Ada <ada@example.com>", "ada", "@", "ada@", "@example.com"), "invalid_email"),
+    (44, "email", one_of("ada@@example.com", "ada@exa_mple.com", '"ada"@example.com'), "invalid_email"),
+    (44, "email", one_of('"ada@example.com,eve"@example.com', '"\b"@example.com'), "invalid_email"),
+    (44, "email", one_of("ada@[127.0.0.1]", "ada@[IPv6:::1]"), "invalid_email"),
+    (44, "email", one_of(5, None, ["ada@example.com"], {}, True), "invalid_email"),
+    (45, "phone", one_of("0113 496 0000", "01134960000", "+0113496000", "+44"), "invalid_phone"),
+    (45, "phone", one_of("+44 113 496 0000", "+44-113-4960000", "+1234567890123456"), "invalid_phone"),
+    (45, "phone", one_of("+441134960000\n", "＋441134960000", "+٤٤١١٣٤٩٦٠٠٠٠", "tel:+441134960000"), "invalid_phone"),
+    (45, "phone", one_of(441134960000, None, []), "invalid_phone"),
+    (49, "currency", one_of("usd", "XXX", "gbp", "GBP ", "", "£", 826, None, []), "currency_mismatch"),
+    (50, "expected_total", one_of(0.1, 9_000.0, -(2**63), 2**63, 10**20), "invalid_amount"),
+    (50, "expected_total", one_of(*map(Literal, ("9e3", "-0", "1e999999", "-1", "1e400"))), "invalid_amount"),
+    (50, "expected_total", Literal("9000.00"), "invalid_amount"),
+    (50, "expected_total", one_of("1_000", "9000", "90.00", ""), "invalid_amount"),
+    (50, "expected_total", one_of(True, None, [], {"amount": 9_000}, ...), "invalid_amount"),
+    (42, "payment_method", one_of("", "t" * 65, "  ", 5, None, [], {}, True, ...), "invalid_payment_method"),
+    (42, "note", one_of("n" * 501, "😀" * 501, 5, None, [], {}, False), "invalid_note"),
 )
 def test_rejects(api, name, value, code):
     problem = refused(api, "POST", ORDERS, order_body(**{name: value}))
@@ -72,14 +63,13 @@ def test_rejects(api, name, value, code):
     assert_fault(problem, code, f"#/{name}")
 
 
-FORBIDDEN = {
-    46: ("price", "unit_price", "total", "discount", "Expected_Total", "line", "amount"),
-    47: ("status", "paid", "user", "id", "created_at", "customer_id", "is_staff", "__proto__", "refunded", "history"),
-    80: ("callback_url", "webhook", "return_url"),
-}
-
-
-@rows("name", *[(row, name) for row, names in FORBIDDEN.items() for name in names])
+@rows(
+    "name",
+    (46, one_of("price", "unit_price", "total", "discount", "Expected_Total", "line", "amount")),
+    (47, one_of("status", "paid", "user", "id", "created_at", "customer_id", "is_staff", "__proto__", "refunded")),
+    (47, "history"),
+    (80, one_of("callback_url", "webhook", "return_url")),
+)
 def test_rejects_the_unknown_field(api, name):
     places = [
         (ORDERS, order_body, "#/"),
@@ -97,12 +87,7 @@ def test_rejects_the_unknown_field(api, name):
     (46, "a/b", "#/a~1b"),
     (46, "a~b", "#/a~0b"),
     (46, "~1", "#/~01"),
-    (46, "", "#/"),
-    (46, "#", "#/#"),
-    (46, "0", "#/0"),
-    (46, "prix\xe9", "#/prix\xe9"),
-    (46, "non_field_errors", "#/non_field_errors"),
-    (46, "constructor", "#/constructor"),
+    *[(46, name, f"#/{name}") for name in ("", "#", "0", "prix\xe9", "non_field_errors", "constructor")],
 )
 def test_points_to(api, name, pointer):
     assert_fault(refused(api, "POST", ORDERS, order_body(**{name: 1})), "unknown_field", pointer)
@@ -115,17 +100,7 @@ def test_row_46_names_at_most_a_hundred_fields(api):
     assert problem["detail"].endswith("And 4999 more.")
 
 
-@rows(
-    "url",
-    *[(80, url) for url in ("http://127.0.0.1/", "http://169.254.169.254/latest/meta-data")],
-    *[(80, url) for url in ("http://[::ffff:10.0.0.1]/", "file:///etc/passwd", "http://shop@10.0.0.1/")],
-    (80, "https://example.com/"),
-)
-def test_calls_no_url(api, url):
-    assert_fault(refused(api, "POST", ORDERS, order_body(callback_url=url)), "unknown_field", "#/callback_url")
-
-
-@rows("total", (48, 0), (48, 8_999), (48, 9_001), (48, 2**53), (48, 10**18 - 1))
+@rows("total", (48, one_of(0, 8_999, 9_001, 2**53, 10**18 - 1)))
 def test_rejects_the_total(api, total):
     assert_fault(refused(api, "POST", ORDERS, order_body(expected_total=total)), "price_changed", "#/expected_total")
 

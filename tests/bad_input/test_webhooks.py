@@ -15,7 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from shop.accounts.services import create_key
-from tests.bad_input.rows import rows
+from tests.bad_input.rows import one_of, rows
 from tests.refusals import JSON, refused
 from tests.signing import signer_of
 from tests.webhooks import SECRET, WEBHOOKS, event, refusal, signed
@@ -26,20 +26,15 @@ OTHER_SECRET = "whsec_" + b64encode(b"another gateway's secret").decode()
 
 @rows(
     "name, value",
-    *[("C4", name, value) for name in signed(b"") for value in (None, "", " ", "\xe9", "\0", "x" * 8_000)],
-    *[("C4", "webhook-id", value) for value in ("evt_2", "EVT_1", "evt_1 ", "evt_1,evt_1", "evt_1\0")],
-    *[
-        ("C4", "webhook-timestamp", value)
-        for value in ("{later}", "{now} ", "+{now}", "{now}.0", "0{now}", "{now},{now}")
-    ],
-    *[("C4", "webhook-signature", value) for value in ("{code}", "v1", "v1,", ",", "v1,{flipped}", "v1,{code}x")],
-    *[("C4", "webhook-signature", value) for value in ("v1,{code}\xe9", "v1, {code}", "v1,{bare}", "v1,{upper}")],
-    *[("C4", "webhook-signature", value) for value in ("V1,{code}", "v0,{code}", "v2,{code}", "v1a,{code}")],
-    *[("C4", "webhook-signature", value) for value in ("v1={code}", "sha256={code}", "t={now},v1={code}")],
-    *[("C4", "webhook-signature", value) for value in ("v1,{flipped} v1,{flipped}", "v1,{flipped},v1,{code}")],
-    *[("C4", "webhook-signature", value) for value in ("v1,{flipped}\tv1,{code}", SECRET, f"v1,{SECRET}")],
-    *[("C4", "webhook-signature", value) for value in ("v1," + SECRET.removeprefix("whsec_"), "whsec_{code}")],
-    *[("C4", "webhook-signature", value) for value in ("v1," * 2_600, "v1, " * 2_000)],
+    ("C4", one_of(*signed(b"")), one_of(None, "", " ", "\xe9", "\0", "x" * 8_000)),
+    ("C4", "webhook-id", one_of("evt_2", "EVT_1", "evt_1 ", "evt_1,evt_1", "evt_1\0")),
+    ("C4", "webhook-timestamp", one_of("{later}", "{now} ", "+{now}", "{now}.0", "0{now}", "{now},{now}")),
+    ("C4", "webhook-signature", one_of("{code}", "v1", "v1,", ",", "v1,{flipped}", "v1,{code}x", "v1,{code}\xe9")),
+    ("C4", "webhook-signature", one_of("v1, {code}", "v1,{bare}", "v1,{upper}", "V1,{code}", "v0,{code}", "v2,{code}")),
+    ("C4", "webhook-signature", one_of("v1a,{code}", "v1={code}", "sha256={code}", "t={now},v1={code}")),
+    ("C4", "webhook-signature", one_of("v1,{flipped} v1,{flipped}", "v1,{flipped},v1,{code}")),
+    ("C4", "webhook-signature", one_of("v1,{flipped}\tv1,{code}", SECRET, f"v1,{SECRET}", "whsec_{code}")),
+    ("C4", "webhook-signature", one_of("v1," + SECRET.removeprefix("whsec_"), "v1," * 2_600, "v1, " * 2_000)),
 )
 def test_rejects_the_header(gateway, name, value):
     headers = signed(event())
@@ -51,9 +46,7 @@ def test_rejects_the_header(gateway, name, value):
     assert refusal(gateway, event(), {other: headers[other] for other in headers if other != name} | changed) == INVALID
 
 
-@rows(
-    "event_id", *[("C4", name) for name in ("", " ", "evt 1", "evt_1\n", "evt.1", "évt_1", "e" * 256, "evt\0", "\x7f")]
-)
+@rows("event_id", ("C4", one_of("", " ", "evt 1", "evt_1\n", "evt.1", "évt_1", "e" * 256, "evt\0", "\x7f")))
 def test_rejects_the_event_id(gateway, event_id):
     headers = signed(event(), event_id=event_id)
 
@@ -62,11 +55,8 @@ def test_rejects_the_event_id(gateway, event_id):
 
 @rows(
     "timestamp",
-    *[
-        ("C4", text)
-        for text in ("{now}.0", "1e9", "1_795339800", "-{now}", "+{now}", "{now}000", " {now}", "0x6b", "NaN")
-    ],
-    *[("C4", text) for text in ("１７９５３３９８００", "٠١٢٣٤٥٦٧٨٩", "2026-11-22T09:30:00Z", "9" * 5_000, "0")],
+    ("C4", one_of("{now}.0", "1e9", "1_795339800", "-{now}", "+{now}", "{now}000", " {now}", "0x6b", "NaN", "0")),
+    ("C4", one_of("１７９５３３９８００", "٠١٢٣٤٥٦٧٨٩", "2026-11-22T09:30:00Z", "9" * 5_000)),
 )
 def test_rejects_the_timestamp(gateway, timestamp):
     headers = signed(event(), timestamp=timestamp.format(now=int(timezone.now().timestamp())))
@@ -77,16 +67,9 @@ def test_rejects_the_timestamp(gateway, timestamp):
 
 @rows(
     "body",
-    ("C4", event()[:-1] + b"]"),
-    ("C4", event().replace(b"4500", b"4501")),
-    ("C4", event() + b"\n"),
-    ("C4", event().replace(b": ", b":")),
-    ("C4", json.dumps(json.loads(event()), sort_keys=True).encode()),
-    ("C4", b"\xef\xbb\xbf" + event()),
-    ("C4", event() + b"\xff"),
-    ("C4", b"{}"),
-    ("C4", b"not even JSON"),
-    ("C4", b""),
+    ("C4", one_of(event()[:-1] + b"]", event() + b"\n", b"\xef\xbb\xbf" + event(), event() + b"\xff")),
+    ("C4", one_of(event().replace(b"4500", b"4501"), event().replace(b": ", b":"))),
+    ("C4", one_of(json.dumps(json.loads(event()), sort_keys=True).encode(), b"{}", b"not even JSON", b"")),
 )
 def test_rejects_the_changed_body(gateway, body):
     assert refusal(gateway, body, signed(event()), Content_Type=JSON) == INVALID
@@ -102,12 +85,8 @@ def test_row_c4_rejects_every_flipped_bit(gateway):
 
 @rows(
     "secret",
-    ("C4", OTHER_SECRET),
-    ("C4", shop.INSECURE_WEBHOOK_SECRET),
-    ("C4", b64encode(SECRET.encode()).decode()),
-    ("C4", b64encode(SECRET.removeprefix("whsec_").encode()).decode()),
-    ("C4", b64encode(shop.SECRET_KEY.encode()).decode()),
-    ("C4", ""),
+    ("C4", one_of(OTHER_SECRET, shop.INSECURE_WEBHOOK_SECRET, "")),
+    ("C4", one_of(*[b64encode(text.encode()).decode() for text in (SECRET, SECRET[6:], shop.SECRET_KEY)])),
 )
 def test_rejects_the_secret(gateway, secret):
     assert refusal(gateway, event(), signed(event(), secret=secret)) == INVALID
@@ -129,7 +108,7 @@ def test_row_c4_rejects_all_for_a_gateway_without_webhooks(gateway, settings):
     assert refusal(gateway, event(), signed(event())) == INVALID
 
 
-@rows("seconds", *[("C5", seconds) for seconds in (-302, 302, -86_400, 86_400, -700_000_000)])
+@rows("seconds", ("C5", one_of(-302, 302, -86_400, 86_400, -700_000_000)))
 def test_rejects_the_time_of_signing(gateway, seconds):
     headers = signed(event(), at=timezone.now() + timedelta(seconds=seconds))
 
@@ -138,7 +117,7 @@ def test_rejects_the_time_of_signing(gateway, seconds):
 
 @rows(
     "size, code",
-    *[("C12", size, "body_too_large") for size in (20_001, 64 * 1024, 64 * 1024 + 1, 3_000_000)],
+    ("C12", one_of(20_001, 64 * 1024, 64 * 1024 + 1, 3_000_000), "body_too_large"),
     ("C12", 20_000, "malformed_event"),
 )
 def test_limits_the_size_to(gateway, size, code):
@@ -147,23 +126,16 @@ def test_limits_the_size_to(gateway, size, code):
     assert refusal(gateway, body, signed(body))[0] == code
 
 
-@rows("method", *[("C17", method) for method in ("GET", "PUT", "PATCH", "DELETE", "TRACE", "BREW")])
+@rows("method", ("C17", one_of("GET", "PUT", "PATCH", "DELETE", "TRACE", "BREW")))
 def test_allows_no_other_method(gateway, method):
     assert refused(gateway, method, WEBHOOKS, event())["code"] == "method_not_allowed"
 
 
 @rows(
     "content_type, code",
-    ("C17", "application/x-www-form-urlencoded", "unsupported_media_type"),
-    ("C17", "multipart/form-data; boundary=x", "unsupported_media_type"),
-    *[
-        ("C17", kind, "unsupported_media_type")
-        for kind in ("text/plain", "", "*/*", "json", "application/cloudevents+json")
-    ],
-    *[
-        ("C17", f"application/json; charset={name}", "unsupported_charset")
-        for name in ("utf-16", "utf-7", "zlib_codec")
-    ],
+    ("C17", one_of("application/x-www-form-urlencoded", "multipart/form-data; boundary=x"), "unsupported_media_type"),
+    ("C17", one_of("text/plain", "", "*/*", "json", "application/cloudevents+json"), "unsupported_media_type"),
+    ("C17", one_of(*[JSON + f"; charset={name}" for name in ("utf-16", "utf-7", "zlib_codec")]), "unsupported_charset"),
 )
 def test_rejects_the_content_type(gateway, content_type, code):
     assert refusal(gateway, event(), signed(event()), content_type=content_type)[0] == code
