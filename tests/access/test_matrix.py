@@ -5,7 +5,8 @@ Bob and Ada are customers; ids are of Ada's resources. Carl is staff without per
 is a superuser.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +17,8 @@ from django.test import RequestFactory
 
 from tests.access.callers import CSRF, OUR_PAGE, Caller, Things, ask, undone
 from tests.access.routes import METHODS, Route, every_route
+from tests.refusals import problem_of
+from tests.snapshot import snapshot
 
 MATRIX = """\
                                                                guest     bob     ada    carl     sue    olga
@@ -103,7 +106,15 @@ BY_HAND = {
 }
 """What a superuser may do in the admin beyond viewing and actions. All other changes are made by services."""
 
-ALL_METHODS = (*METHODS, "TRACE", "BREW")
+ALL_METHODS = {*METHODS, "TRACE", "CONNECT", "PROPFIND", "BREW"}
+SPELLINGS: Sequence[Callable[[str], str]] = (
+    str,
+    str.upper,
+    lambda text: text.replace("-", ""),
+    "{}%00".format,
+    "urn:uuid:{}".format,
+)
+"""An id as it is, and in forms that some parsers accept too."""
 
 
 def matrix(people: Mapping[str, Caller], things: Things, ask: Callable[..., Any], *, only: str = "/") -> Iterator[str]:
@@ -156,14 +167,17 @@ class TestEveryRoute:
             by_token = ask(route, things, cookies={"csrftoken": CSRF}, headers=OUR_PAGE | people["olga"].token)
             assert by_token.status_code == people["guest"].by_session(route, things).status_code, route
 
-    def test_is_a_405_for_every_other_method(self, people, things, api_routes):
-        known = set(api_routes)
-        others = [Route(method, pattern) for pattern in {route.pattern for route in known} for method in ALL_METHODS]
+    def test_allows_no_other_method(self, people, things, api_routes):
+        before = snapshot()
 
-        for route in set(others) - known:
-            answer = people["olga"].by_token(route, things)
-            assert answer.status_code == 405, route
-            assert "GET" in answer.headers["Allow"] or Route("GET", route.pattern) not in known
+        for pattern in {route.pattern for route in api_routes}:
+            allowed = {route.method for route in api_routes if route.pattern == pattern}
+            for method in ALL_METHODS - allowed:
+                answer = people["olga"].by_token(Route(method, pattern), things)
+                assert problem_of(answer)["code"] == "method_not_allowed", (method, pattern)
+                assert set(answer.headers["Allow"].split(", ")) - {"HEAD", "OPTIONS"} == allowed, pattern
+
+        assert snapshot() == before
 
     def test_has_the_same_status_for_head(self, people, things, api_routes):
         for caller in people.values():
@@ -180,10 +194,14 @@ class TestOtherUser:
     def test_cannot_distinguish_adas_resources_from_none(self, people, things, api_routes, name, by):
         hers = [route for route in api_routes if "<" in route.pattern and route.resource not in {"products", "stock"}]
         unknown = dict.fromkeys(things, str(uuid4()))
+        before = snapshot()
 
-        for route in hers:
-            assert content_of(by(people[name], route, things)) == content_of(by(people[name], route, unknown)), route
-            assert by(people[name], route, things).status_code == 404
+        for route, spell in product(hers, SPELLINGS):
+            spelt = {name: spell(text) for name, text in things.items()}
+            assert content_of(by(people[name], route, spelt)) == content_of(by(people[name], route, unknown)), route
+            assert by(people[name], route, spelt).status_code == 404
+
+        assert snapshot() == before
 
     def test_needs_to_be_staff_to_view_the_stock(self, people, things):
         customer = people["bob"].user

@@ -97,7 +97,8 @@ class TestInvalidTokens:
         limits(failures_per_minute=30)
         ada, guesser = api_of("ada"), APIClient()
 
-        answers = [guesser.get(ORDERS, headers={"Authorization": authorization}).status_code for _ in range(40)]
+        forged = [{"Authorization": authorization, "X-Forwarded-For": f"192.0.2.{number}"} for number in range(40)]
+        answers = [guesser.get(ORDERS, headers=headers).status_code for headers in forged]
 
         assert answers == [401] * 30 + [429] * 10
         assert throttled(ada.get(ORDERS)) == 60

@@ -36,7 +36,8 @@ class TestRequestThrottle:
         limits(address_per_minute=2)
         stranger, ada = APIClient(), api_of("ada")
 
-        assert [throttled(stranger.get(PRODUCTS)) for _ in range(3)] == [0, 0, 60]
+        forged = [{"X-Forwarded-For": f"{ADDRESS}{number}"} for number in range(3)]
+        assert [throttled(stranger.get(PRODUCTS, headers=headers)) for headers in forged] == [0, 0, 60]
         assert throttled(stranger.get(PRODUCTS, REMOTE_ADDR=ADDRESS)) == 0
         assert throttled(ada.get(PRODUCTS)) == 0
 
