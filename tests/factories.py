@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import factory
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractUser
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -12,7 +13,8 @@ from inventory.services import open_stock_items
 from orders import placing
 from orders.drafts import Draft, DraftLine
 from orders.models import Order, Product
-from shop.accounts.models import Token
+from shop.accounts.models import SigningKey, Token
+from shop.accounts.services import create_key
 
 BASE_URL = "http://testserver"
 PASSWORD = "three red chairs"
@@ -56,6 +58,12 @@ def make_draft(quantities: Mapping[str, int] | None = None, **fields: object) ->
 def place_order(quantities: Mapping[str, int] | None = None, **fields: object) -> Order:
     """Place that order. Its events are delivered by `drain()`."""
     return placing.place_order(make_draft(quantities, **fields), now=timezone.now(), base_url=BASE_URL).order
+
+
+def make_signing_key(owner: AbstractUser | None = None) -> SigningKey:
+    """Create a signing key of Ada, or of this customer."""
+    owner = owner or CustomerFactory()
+    return create_key(owner=owner, name="till", algorithm="hmac-sha256", now=timezone.now())[0]
 
 
 def api_of(username: str) -> APIClient:

@@ -4,12 +4,10 @@ from uuid import UUID
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
-from django.utils import timezone
 
 from shop.accounts.models import SigningKey, Token
-from shop.accounts.services import create_key
 from tests.bad_input.scene import offer_products, place_orders
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, make_signing_key
 from tests.webhooks import SECRET, SIMULATED
 
 
@@ -44,8 +42,7 @@ def signing_key(orders) -> SigningKey:
     """
     A signing key of Ada's.
     """
-    ada = get_user_model().objects.get(username="ada")
-    return create_key(owner=ada, name="till", algorithm="hmac-sha256", now=timezone.now())[0]
+    return make_signing_key()
 
 
 @pytest.fixture

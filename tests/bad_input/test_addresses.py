@@ -2,7 +2,6 @@
 Rows 71 and 72: URLs of nothing, and orders that cannot be cancelled.
 """
 
-
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from shop.accounts import services
 from shop.accounts.models import Account, SigningKey, Token
-from tests.factories import CustomerFactory
+from tests.factories import CustomerFactory, make_signing_key
 from tests.operators import act, open_every_page_of, operator_who_may, page
 
 pytestmark = pytest.mark.django_db
@@ -18,7 +18,7 @@ def token() -> Token:
 
 @pytest.fixture
 def key() -> SigningKey:
-    return services.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=timezone.now())[0]
+    return make_signing_key()
 
 
 def test_every_page_opens(admin_client, token, key):

@@ -1,29 +1,14 @@
-import json
 from datetime import timedelta
-from io import StringIO
 
 import pytest
-from django.core.management import call_command
 from django.utils import timezone
 from django_q.models import Schedule
 
-from shop.accounts import services
 from shop.accounts.models import Nonce, SigningKey, Token
-from tests.factories import CustomerFactory
+from tests.commands import run, run_json
+from tests.factories import CustomerFactory, make_signing_key
 
 pytestmark = pytest.mark.django_db
-
-
-def run(**options: object) -> str:
-    output = StringIO()
-    call_command("prune_credentials", stdout=output, **options)
-    return output.getvalue()
-
-
-def make_key(**fields: object) -> SigningKey:
-    key, _ = services.create_key(owner=CustomerFactory(), name="till", algorithm="hmac-sha256", now=timezone.now())
-    SigningKey.objects.filter(pk=key.pk).update(**fields)
-    return key
 
 
 @pytest.fixture
@@ -31,10 +16,9 @@ def _a_month_of_use():
     now = timezone.now()
     for days in (-1, 1):
         Token.objects.create(CustomerFactory(), timedelta(days=days), name=f"{days} d")
-    key = make_key()
-    make_key(revoked_at=now - timedelta(days=29))
-    make_key(revoked_at=now - timedelta(days=31))
-    make_key(expires_at=now - timedelta(days=31))
+    key = make_signing_key()
+    for end, days in [("revoked_at", 29), ("revoked_at", 31), ("expires_at", 31)]:
+        SigningKey.objects.filter(pk=make_signing_key().pk).update(**{end: now - timedelta(days=days)})
     for minutes in (1, 9, 11):
         Nonce.objects.consume(key=key, nonce=f"{minutes}", now=now - timedelta(minutes=minutes))
 
@@ -42,23 +26,24 @@ def _a_month_of_use():
 @pytest.mark.usefixtures("_a_month_of_use")
 class TestPruneCredentials:
     def test_deletes_what_is_expired(self):
-        assert run() == "Pruned 1 nonces, 1 tokens, 2 signing keys; re-encrypted 0 secrets.\n"
+        assert run("prune_credentials") == "Pruned 1 nonces, 1 tokens, 2 signing keys; re-encrypted 0 secrets.\n"
 
         assert Token.objects.get().name == "1 d"
         assert set(Nonce.objects.values_list("nonce", flat=True)) == {"1", "9"}
         assert SigningKey.objects.count() == 2
 
     def test_deletes_nothing_the_second_time(self):
-        run()
+        run("prune_credentials")
 
-        assert json.loads(run(json=True)) == {"nonces": 0, "tokens": 0, "signing_keys": 0, "resealed": 0}
+        assert run_json("prune_credentials") == {"nonces": 0, "tokens": 0, "signing_keys": 0, "resealed": 0}
 
     def test_re_encrypts_secrets_for_a_new_secret_key(self, settings):
         key = SigningKey.objects.usable(timezone.now()).get()
         secret = key.verifier()
         settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "s" * 50, [settings.SECRET_KEY]
 
-        assert json.loads(run(json=True))["resealed"] == 2
+        assert key.verifier() == secret
+        assert run_json("prune_credentials")["resealed"] == 2
 
         settings.SECRET_KEY_FALLBACKS = []
         key.refresh_from_db()

@@ -10,14 +10,12 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
-from django.utils import timezone
 
 from orders.api import OrderViewSet
 from orders.models import Order, Product
 from shop.accounts.models import SigningKey
-from shop.accounts.services import create_key
 from shop.http import outcome
-from tests.factories import ProductFactory
+from tests.factories import ProductFactory, make_signing_key
 from tests.refusals import problem_of
 from tests.signing import ORDERS, SENT, send
 
@@ -144,7 +142,7 @@ class TestOfAnOrder:
 
 class TestOfOtherRequests:
     def test_is_unknown_when_the_reply_to_a_single_statement_is_lost(self, ada, api):
-        key, _ = create_key(owner=ada, name="till", algorithm="hmac-sha256", now=timezone.now())
+        key = make_signing_key()
 
         with failing_statement("UPDATE"):
             lost = api.delete(f"/api/v1/signing-keys/{key.pk}/")

@@ -12,40 +12,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shop.accounts.models import SigningKey
-from tests.bad_input.rows import rows
+from tests.bad_input.rows import one_of, rows
 from tests.factories import api_of
 from tests.signing import ORDER_BODY, ORDERS, SENT, code, is_rejected, send, signer_of
 
 pytestmark = pytest.mark.django_db
 
 CHANGES = (
-    lambda value: "",
-    lambda value: " ",
     lambda value: value[:-10],
     lambda value: value[:-1],
     lambda value: value[:20],
     lambda value: value.upper(),
     lambda value: value.replace("=", ""),
     lambda value: value.replace("sig1=", "sig2="),
-    lambda value: f"{value}, {value}",
-    lambda value: f"{value}, {value.replace('sig1', 'sig2')}",
     lambda value: value.replace("sig1=", "sig1 = "),
-    lambda value: f" {value} x",
-    lambda value: value + "é",
-    lambda value: value + "\x00",
-    lambda value: value + "\xff" * 50,
-    lambda value: value + "a" * 8_000,
-    lambda value: "sig1=" + "(" * 4_000,
-    lambda value: "(" * 2_000,
-    lambda value: ", ".join(f"s{number}=1" for number in range(200)),
-    lambda value: "sig1=?1",
-    lambda value: "sig1=:" + "A" * 1_000 + ":",
-    lambda value: "sig1=:" + "AB" * 32 + ":",
-    lambda value: "sig1=::",
-    lambda value: "sig1=()",
-    lambda value: "sha1=0123456789abcdef",
-    lambda value: "keyId=x,algorithm=hs2019",
-    lambda value: "9" * 1_000,
+    lambda value: f"{value}, {value.replace('sig1', 'sig2')}",
 )
 
 
@@ -66,12 +47,28 @@ class Careless(HTTPMessageSigner):
 
 
 class TestRejects:
-    @rows("change", *[(64, change) for change in CHANGES])
+    @rows("change", (64, one_of(*CHANGES)))
     @pytest.mark.parametrize("name", ["Signature", "Signature-Input"])
     def test_a_changed_header(self, api, signer, name, change):
         headers = signer.sign("POST", ORDERS, ORDER_BODY)
 
         assert is_rejected(send(api, headers | {name: change(headers[name])}))
+
+    @rows(
+        "text",
+        (64, one_of("{value}, {value}", " {value} x", "{value}é", "{value}\x00", "{value}" + "\xff" * 50)),
+        (64, one_of("{value}" + "a" * 8_000, "sig1=" + "(" * 4_000, "(" * 2_000, "", " ", "sig1=?1", "9" * 1_000)),
+        (64, one_of("sig1=::", "sig1=()", "sha1=0123456789abcdef", "keyId=x,algorithm=hs2019")),
+        (
+            64,
+            one_of(f"sig1=:{'A' * 1_000}:", f"sig1=:{'AB' * 32}:", ", ".join(f"s{number}=1" for number in range(200))),
+        ),
+    )
+    @pytest.mark.parametrize("name", ["Signature", "Signature-Input"])
+    def test_a_header_with_this_text(self, api, signer, name, text):
+        headers = signer.sign("POST", ORDERS, ORDER_BODY)
+
+        assert is_rejected(send(api, headers | {name: text.replace("{value}", headers[name])}))
 
     def test_two_signatures(self, api, signer):
         first, second = signer.sign("POST", ORDERS, ORDER_BODY), signer.sign("POST", ORDERS, ORDER_BODY, label="sig2")
@@ -86,7 +83,7 @@ class TestRejects:
 
         assert is_rejected(send(api, headers))
 
-    @rows("bit", (64, 0), (64, 7), (64, 100), (64, 255))
+    @rows("bit", (64, one_of(0, 7, 100, 255)))
     def test_a_flipped_bit(self, api, signer, bit):
         headers = signer.sign("POST", ORDERS, ORDER_BODY)
         raw = bytearray(b64decode(headers["Signature"][6:-1]))
@@ -94,31 +91,20 @@ class TestRejects:
 
         assert is_rejected(send(api, headers | {"Signature": f"sig1=:{b64encode(raw).decode()}:"}))
 
-    @pytest.mark.parametrize(
-        "digest",
-        [
-            "",
-            "x",
-            "sha-256=:AAAA:",
-            "sha-256=AAAA",
-            "md5=:AAAA:",
-            "sha-256=?1",
-            "sha-256=:{good}:, sha-256=:{good}:",
-        ],
+    @rows(
+        "digest", (64, one_of("", "x", "sha-256=:AAAA:", "sha-256=AAAA", "md5=:AAAA:", "sha-256=?1", "{good}, {good}"))
     )
     def test_a_signed_digest_of_another_body(self, api, signer, digest):
-        good = b64encode(b"x" * 32).decode()
+        good = f"sha-256=:{b64encode(b'x' * 32).decode()}:"
         headers = SENT | {"Content-Digest": digest.format(good=good)}
         careless = replace(signer, library=Careless, headers=headers)
 
         assert is_rejected(send(api, careless.sign("POST", ORDERS)))
 
-    @pytest.mark.parametrize(
+    @rows(
         "parameter",
-        [
-            *('alg="rsa-pss-sha512"', 'alg="none"', "alg=1", "keyid=1", "keyid", "nonce=1", "tag", "expires=x"),
-            *("expires", "x=1"),
-        ],
+        (64, one_of('alg="rsa-pss-sha512"', 'alg="none"', "alg=1", "keyid=1", "keyid", "nonce=1", "tag", "expires=x")),
+        (64, one_of("expires", "x=1")),
     )
     def test_a_parameter(self, api, signer, parameter):
         headers = signer.sign("POST", ORDERS, ORDER_BODY)
