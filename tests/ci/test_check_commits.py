@@ -109,12 +109,10 @@ class TestMessage:
         [
             ("A" + "d" * 58 + " x", "The subject has 61 characters"),
             ("Add a line.", "The subject ends in a period"),
-            ("Adds a line", "does not begin with a capitalised verb"),
-            ("Adding a line", "does not begin with a capitalised verb"),
-            ("add a line", "does not begin with a capitalised verb"),
-            ("fix: add a line", "does not begin with a capitalised verb"),
-            ("The line", "does not begin with a capitalised verb"),
-            ("", "does not begin with a capitalised verb"),
+            *[
+                (subject, "does not begin with a capitalised verb")
+                for subject in ("Adds a line", "Adding a line", "add a line", "fix: add a line", "The line", "")
+            ],
         ],
     )
     def test_fails(self, repository, subject, problem):
