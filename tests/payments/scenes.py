@@ -27,12 +27,20 @@ def payment_requested(**changes: object) -> PaymentRequested:
     return PaymentRequested(order_id=str(uuid4()), **fields | {"customer_id": "17"} | changes)
 
 
+def collected(payment_method: str = "tok_visa", *, now: datetime = NOON, **changes: object) -> PaymentRequested:
+    """
+    Collect a payment for a new order, and return its request.
+    """
+    request = payment_requested(payment_method=payment_method, **changes)
+    services.collect([request], now=now)
+    return request
+
+
 def collect(payment_method: str = "tok_visa", *, now: datetime = NOON, **changes: object) -> PaymentIntent:
     """
     Collect a payment for a new order, and return it as the gateway's answer left it.
     """
-    request = payment_requested(payment_method=payment_method, **changes)
-    services.collect([request], now=now)
+    request = collected(payment_method, now=now, **changes)
     return PaymentIntent.objects.get(order_id=request.order_id)
 
 

@@ -1,46 +1,27 @@
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import transaction
 
 from messaging.backoff import PAYMENT_QUERY_DELAYS
 from messaging.contracts import PaymentRefunded, PaymentRequested, PaymentUnsettled
 from messaging.models import Delivery
-from messaging.outbox import publish
 from messaging.subscribers import NotReady, PartlyUnavailable
 from payments.charges import services
 from payments.gateway.protocol import Answer, Outcome, TimedOut, Unreachable
 from tests.outbox import announced, published
-from tests.payments.scenes import NOON, dues_of, payment_requested, status_of
+from tests.payments.scenes import NOON, collected, dues_of, status_of
 
 pytestmark = pytest.mark.django_db
 
-SOON = timedelta(minutes=2)
-
 
 @pytest.fixture
-def collect(ledger) -> Callable[[str], PaymentRequested]:
-    """
-    Collect a payment with this payment method.
-    """
-
-    def collect(payment_method: str) -> PaymentRequested:
-        request = payment_requested(payment_method=payment_method)
-        services.collect([request], now=NOON)
-        return request
-
-    return collect
-
-
-@pytest.fixture
-def lost(collect) -> PaymentRequested:
+def lost(ledger) -> PaymentRequested:
     """
     A payment that was captured, but whose answer was lost.
     """
-    return collect("tok_timeout")
+    return collected("tok_timeout")
 
 
 def query_times() -> list[datetime]:
@@ -83,8 +64,8 @@ class TestAskAgain:
         assert ledger.calls == {"charge": 1, "look_up": 1}
         assert len(query_times()) == 2
 
-    def test_defers_the_payment_for_which_the_gateway_is_unreachable(self, collect, ledger):
-        requests = [collect("tok_timeout"), collect("tok_timeout")]
+    def test_defers_the_payment_for_which_the_gateway_is_unreachable(self, ledger):
+        requests = [collected("tok_timeout"), collected("tok_timeout")]
         ledger.script.append(Unreachable("Connection refused."))
 
         with pytest.raises(PartlyUnavailable):
@@ -93,8 +74,8 @@ class TestAskAgain:
         assert sorted(map(status_of, requests)) == ["succeeded", "unknown"]
         assert len(query_times()) == 2
 
-    def test_withdraws_a_payment_that_its_order_no_longer_wants(self, collect, ledger):
-        request = collect("tok_pending")
+    def test_withdraws_a_payment_that_its_order_no_longer_wants(self, ledger):
+        request = collected("tok_pending")
         services.stop(dues_of(request), now=NOON)
         services.collect([request], now=NOON)  # repeated, and left to the query
         assert ledger.calls == {"charge": 1}
@@ -110,8 +91,8 @@ class TestGatewayThatCannotCancelYet:
     def _undecided(self, ledger, monkeypatch):
         monkeypatch.setattr(ledger, "cancel", lambda _: Answer(outcome=Outcome.PROCESSING))
 
-    def test_is_queried_again_about_an_overdue_payment(self, collect):
-        request = collect("tok_pending")
+    def test_is_queried_again_about_an_overdue_payment(self):
+        request = collected("tok_pending")
 
         with pytest.raises(NotReady) as not_ready:
             services.settle_overdue(dues_of(request), now=NOON)
@@ -119,8 +100,8 @@ class TestGatewayThatCannotCancelYet:
         assert list(not_ready.value.keys) == [request.order_id]
         assert status_of(request) == "processing"
 
-    def test_is_queried_again_about_a_withdrawn_payment(self, collect):
-        request = collect("tok_pending")
+    def test_is_queried_again_about_a_withdrawn_payment(self):
+        request = collected("tok_pending")
         services.stop(dues_of(request), now=NOON)
 
         services.ask_again({request.order_id: 1}, now=NOON)
@@ -130,11 +111,11 @@ class TestGatewayThatCannotCancelYet:
 
 
 class TestGatewayWithoutRecordOfACharge:
-    def test_is_queried_again_about_the_charge_and_its_cancellation(self, collect, ledger, monkeypatch):
+    def test_is_queried_again_about_the_charge_and_its_cancellation(self, ledger, monkeypatch):
         for call in ("charge", "cancel"):
             monkeypatch.setattr(ledger, call, lambda _: Answer(outcome=Outcome.ABSENT))
 
-        request = collect("tok_visa")
+        request = collected("tok_visa")
         assert (status_of(request), query_times()) == ("unknown", [NOON + PAYMENT_QUERY_DELAYS[0]])
 
         with pytest.raises(NotReady):
@@ -143,8 +124,8 @@ class TestGatewayWithoutRecordOfACharge:
 
 
 class TestGatewayThatIsDown:
-    def test_makes_no_dead_letters(self, collect, ledger):
-        requests = [collect("tok_timeout") for _ in range(3)]
+    def test_makes_no_dead_letters(self, ledger):
+        requests = [collected("tok_timeout") for _ in range(3)]
         for request in requests:
             exhaust_queries(request, ledger)
         ledger.script.extend([TimedOut()] * 3)
@@ -154,12 +135,12 @@ class TestGatewayThatIsDown:
 
         assert sorted(outage.value.keys) == sorted(request.order_id for request in requests)
 
-    def test_does_not_hold_a_worker_by_an_endless_answer(self, collect, ledger, settings, monkeypatch):
+    def test_does_not_hold_a_worker_by_an_endless_answer(self, ledger, settings, monkeypatch):
         settings.MESSAGING = replace(settings.MESSAGING, handler_limit_seconds=0.4)
         end = threading.Event()
         monkeypatch.setattr(ledger, "charge", lambda _: end.wait(20))
 
-        request = collect("tok_visa")
+        request = collected("tok_visa")
         end.set()
 
         assert status_of(request) == "unknown"
@@ -182,24 +163,11 @@ class TestThroughTheRelay:
         assert status_of(lost) == "succeeded"
         assert not Delivery.objects.dead().exists()
 
-    def test_an_unreachable_gateway_uses_up_no_attempts(self, ledger, drain):
-        request = payment_requested()
-        ledger.script.extend([Unreachable()] * 3)
-        with transaction.atomic():
-            publish(request)
-
-        outcomes = [drain(after=SOON * step) for step in range(4)]
-
-        delivery = Delivery.objects.get(subscriber="payments.take_payment")
-        assert [dict(outcome) for outcome in outcomes[:3]] == [{("payments.take_payment", "deferred"): 1}] * 3
-        assert (delivery.status, delivery.deferrals, delivery.attempts) == ("delivered", 3, 1)
-        assert status_of(request) == "succeeded"
-
     def test_the_latest_of_two_queries_that_are_due_together_is_made(self, lost, drain):
         services.stop(dues_of(lost), now=NOON)
         Delivery.objects.filter(delayed=True).update(due_at=NOON + timedelta(seconds=5))
 
-        drain(after=NOON + SOON - datetime.now(UTC))
+        drain(after=NOON + timedelta(minutes=2) - datetime.now(UTC))
 
         assert status_of(lost) == "succeeded"
         assert len(published(PaymentRefunded)) == 1

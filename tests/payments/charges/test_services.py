@@ -7,16 +7,14 @@ from payments.gateway.protocol import TimedOut, Unreachable
 from payments.models import PaymentIntent, Refund
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
 from tests.payments.books import RefundRow, refund_rows
-from tests.payments.scenes import NOON, dues_of, payment_requested, status_of
+from tests.payments.scenes import NOON, collected, dues_of, payment_requested, status_of
 
 pytestmark = pytest.mark.django_db
 
 
 class TestCollect:
     def test_charges_the_amount_and_publishes_the_success(self, ledger):
-        request = payment_requested()
-
-        services.collect([request], now=NOON)
+        request = collected()
 
         (charge,) = ledger.captured.values()
         intent = PaymentIntent.objects.get()
@@ -37,32 +35,17 @@ class TestCollect:
         ids=["declined", "still to be authorized", "nothing to pay"],
     )
     def test_leaves_a_payment_as_the_gateway_answers(self, ledger, changes, status, events, calls):
-        request = payment_requested(**changes)
-
-        services.collect([request], now=NOON)
+        request = collected(**changes)
 
         assert (status_of(request), announced(), ledger.calls) == (status, events, calls)
 
     def test_charges_once_when_the_request_is_repeated(self, ledger):
-        request = payment_requested()
+        request = collected()
 
-        services.collect([request], now=NOON)
         services.collect([request], now=NOON)
 
         assert ledger.calls == {"charge": 1}
         assert announced() == {"payments.payment_succeeded": 1}
-
-    def test_repeats_a_charge_with_the_same_key_after_a_crash(self, ledger):
-        request = payment_requested()
-        ledger.script.append(KeyboardInterrupt())
-        with pytest.raises(KeyboardInterrupt):
-            services.collect([request], now=NOON)
-
-        services.collect([request], now=NOON)
-
-        assert ledger.calls == {"charge": 2}
-        assert list(ledger.captured) == [str(PaymentIntent.objects.get().pk)]
-        assert status_of(request) == "succeeded"
 
     def test_charges_the_others_when_the_gateway_is_unreachable_for_one(self, ledger):
         ledger.script.append(Unreachable("Connection refused."))
@@ -96,8 +79,7 @@ class TestCollect:
 
 class TestSettleOverdue:
     def test_withdraws_an_unpaid_payment_and_fails_it_as_expired(self, ledger):
-        request = payment_requested(payment_method="tok_pending")
-        services.collect([request], now=NOON)
+        request = collected("tok_pending")
 
         services.settle_overdue(dues_of(request), now=NOON)
 
@@ -106,8 +88,7 @@ class TestSettleOverdue:
         assert published(PaymentFailed) == [PaymentFailed(order_id=request.order_id, reason="expired")]
 
     def test_lets_a_payment_succeed_that_was_captured_after_all(self, ledger):
-        request = payment_requested(payment_method="tok_timeout")
-        services.collect([request], now=NOON)
+        request = collected("tok_timeout")
 
         services.settle_overdue(dues_of(request), now=NOON)
 
@@ -139,8 +120,7 @@ class TestSettleOverdue:
         assert announced() == {"payments.payment_failed": 2}
 
     def test_leaves_ended_payments_alone(self, ledger):
-        paid, declined = payment_requested(), payment_requested(payment_method="tok_declined")
-        services.collect([paid, declined], now=NOON)
+        paid, declined = collected(), collected("tok_declined")
         before = announced()
 
         services.settle_overdue(dues_of(paid, declined), now=NOON)
@@ -152,8 +132,7 @@ class TestSettleOverdue:
 
 class TestStop:
     def test_refunds_once_what_was_captured(self, ledger):
-        request = payment_requested()
-        services.collect([request], now=NOON)
+        request = collected()
 
         services.stop(dues_of(request), now=NOON)
         services.stop(dues_of(request), now=NOON)
@@ -162,31 +141,8 @@ class TestStop:
         assert refund_rows() == [RefundRow(4_500, "pending", "order cancelled")]
         assert published(RefundRequested) == [RefundRequested(order_id=request.order_id, refund_id=str(refund.pk))]
 
-    def test_has_an_open_payment_withdrawn(self, ledger, drain):
-        request = payment_requested(payment_method="tok_pending")
-        services.collect([request], now=NOON)
-
-        services.stop(dues_of(request), now=NOON)
-        drain()
-
-        assert status_of(request) == "cancelled"
-        assert ledger.calls == {"charge": 1, "cancel": 1}
-        assert published(PaymentFailed) == []
-
-    def test_refunds_money_that_was_captured_after_all(self, ledger, drain):
-        request = payment_requested(payment_method="tok_timeout")
-        services.collect([request], now=NOON)
-
-        services.stop(dues_of(request), now=NOON)
-        drain()
-
-        assert status_of(request) == "succeeded"
-        assert [refund.amount for refund in ledger.refunded.values()] == [4_500]
-        assert refund_rows() == [RefundRow(4_500, "succeeded", "paid after the order was cancelled")]
-
     def test_refunds_nothing_of_a_payment_of_nothing(self, ledger, drain):
-        request = payment_requested(amount=0)
-        services.collect([request], now=NOON)
+        request = collected(amount=0)
 
         services.stop(dues_of(request), now=NOON)
         drain()
