@@ -1,6 +1,6 @@
 import pytest
 
-from messaging.contracts import WebhookReceived
+from messaging.contracts import PaymentAnomalyFound, WebhookReceived
 from messaging.subscribers import NotReady, PartlyUnavailable
 from payments.charges import services
 from payments.gateway.protocol import Answer, Money, Outcome, TimedOut, Unreachable
@@ -45,24 +45,15 @@ def process(*, parking_is_over: bool = False) -> list[str]:
 
 
 class TestProcess:
-    def test_applies_the_gateways_answer_and_not_the_claim(self, ledger):
+    def test_applies_the_gateways_answer_once_and_not_the_claim(self, ledger):
         (intent,) = collect("tok_pending")
-        deliver(ledger, payload_of(intent))
-
-        assert process() == ["applied"]
-
-        intent.refresh_from_db()
-        assert (intent.status, capture_rows(), webhook_statuses()) == ("processing", [], ["settled"])
-        assert ledger.calls == {"charge": 1, "look_up": 1}
-
-    def test_applies_an_answer_once(self, ledger):
-        (intent,) = collect("tok_pending")
-        ledger.approve(str(intent.pk))
         deliver(ledger, payload_of(intent))
 
         assert [process(), process()] == [["applied"], []]
 
-        assert (capture_rows(), webhook_statuses(), ledger.calls["look_up"]) == ([KEPT], ["settled"], 1)
+        intent.refresh_from_db()
+        assert (intent.status, capture_rows(), webhook_statuses()) == ("processing", [], ["settled"])
+        assert ledger.calls == {"charge": 1, "look_up": 1}
 
     @pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.DECLINED, Outcome.CANCELLED])
     def test_makes_no_query_when_the_books_have_the_claim(self, ledger, outcome):
@@ -98,24 +89,32 @@ class TestProcess:
         assert sorted(deferral.value.keys) == sorted([str(silent.order_id), str(disputed.order_id)])
         assert webhook_statuses() == ["received", "received"]
 
-    def test_leaves_a_disputed_one_to_an_operator_and_processes_the_others(self, ledger):
+    @pytest.mark.parametrize("claimed", [Money(4_499, "GBP"), Money(4_500, "USD")])
+    def test_leaves_a_disputed_one_to_an_operator_once_and_processes_the_others(self, ledger, claimed):
         disputed, other = collect("tok_pending", "tok_pending")
-        deliver(ledger, payload_of(disputed, claimed=Money(1, "GBP")), payload_of(other))
+        deliver(ledger, payload_of(disputed, event_id="evt_1", claimed=claimed), payload_of(other))
 
-        with pytest.raises(WebhookDisputed):
-            process()
+        for _ in range(2):
+            with pytest.raises(WebhookDisputed):
+                process()
 
-        assert webhook_statuses() == ["disputed", "settled"]
+        assert (webhook_statuses(), ledger.calls["look_up"]) == (["disputed", "settled"], 1)
+        anomaly = {"anomaly": "disputed_webhook", "amount": claimed.amount, "currency": claimed.currency}
+        assert published(PaymentAnomalyFound) == [
+            PaymentAnomalyFound(order_id=str(disputed.order_id), detail="evt_1", **anomaly)
+        ]
 
-    def test_withdraws_a_payment_that_its_order_no_longer_wants(self, ledger):
+    @pytest.mark.parametrize("end", [services.stop, services.settle_overdue])
+    def test_withdraws_a_payment_that_its_order_no_longer_wants(self, ledger, end):
         (intent,) = collect("tok_pending")
-        services.stop(dues_of(intent), now=NOON)
+        end(dues_of(intent), now=NOON)
+        ledger.calls.clear()
         deliver(ledger, payload_of(intent, Outcome.PROCESSING))
 
         assert process() == ["applied"]
 
         intent.refresh_from_db()
-        assert (intent.status, ledger.cancelled) == ("cancelled", {str(intent.pk)})
+        assert (intent.status, ledger.cancelled, ledger.calls) == ("cancelled", {str(intent.pk)}, {"cancel": 1})
 
     def test_defers_a_withdrawal_that_the_gateway_has_not_decided(self, ledger, monkeypatch):
         (intent,) = collect("tok_pending")
@@ -127,12 +126,13 @@ class TestProcess:
             process()
 
     def test_looks_up_another_charge_for_the_order_by_its_own_key(self, ledger):
-        (intent,) = collect("tok_visa")
+        (intent,) = collect("tok_pending")
         deliver(ledger, charge_elsewhere(ledger, intent))
 
         assert process() == ["applied"]
 
-        assert capture_rows() == [KEPT, CaptureRow(4_500, surplus=True, returned=4_500)]
+        intent.refresh_from_db()
+        assert (intent.status, capture_rows()) == ("processing", [CaptureRow(4_500, surplus=True, returned=4_500)])
         assert refund_rows() == [RefundRow(4_500, "pending", "paid twice")]
 
     def test_parks_one_about_no_payment_of_ours_until_its_parking_is_over(self, ledger):
