@@ -1,20 +1,19 @@
+import logging
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
+from django.utils import timezone
+from django_q.models import Schedule
 
 from messaging.contracts import PaymentAnomalyFound, PaymentFailed, PaymentRefunded, PaymentSucceeded
 from payments import reconciliation, refunds
 from payments.charges import services
-from payments.differences import REPAIRABLE, DifferenceKind
-from payments.gateway.protocol import (
-    Answer,
-    Money,
-    Outcome,
-    RefundRequest,
-)
+from payments.differences import DifferenceKind
+from payments.gateway.protocol import Answer, Money, Outcome, RefundRequest, TimedOut, Unreachable
 from payments.models import Capture, PaymentIntent
 from payments.reconciliation import ReconciliationReport
+from payments.simulator.ledger import Ledger
 from tests.gateways import RecordingGateway
 from tests.outbox import announced, published
 from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
@@ -33,6 +32,7 @@ pytestmark = pytest.mark.django_db
 
 LATER = NOON + timedelta(hours=1)
 NOTHING = ReconciliationReport(entries=0, captures=0, repaired=[], left=[])
+AGREEING = ReconciliationReport(entries=1, captures=1, repaired=[], left=[])
 KEPT = CaptureRow(4_500)
 
 
@@ -56,8 +56,8 @@ def refund_at_the_gateway(ledger: RecordingGateway, intent: PaymentIntent, *, ke
     ledger.refund(request)
 
 
-def reconcile() -> ReconciliationReport:
-    return reconciliation.reconcile(since=None, now=LATER)
+def reconcile(since: datetime | None = None) -> ReconciliationReport:
+    return reconciliation.reconcile(since=since, now=LATER)
 
 
 def differences(report: ReconciliationReport) -> list[tuple[str, str, str]]:
@@ -72,7 +72,7 @@ class TestReconcile:
     def test_finds_nothing_where_the_books_agree(self, paid, ledger):
         before = announced()
 
-        assert reconcile() == ReconciliationReport(entries=1, captures=1, repaired=[], left=[])
+        assert reconcile() == AGREEING
         assert announced() == before
 
     def test_finds_nothing_where_no_money_was_captured(self, ledger):
@@ -207,5 +207,73 @@ class TestDifferencesLeftToAnOperator:
 
         self.assert_left(DifferenceKind.STRANGE, "instant-strange")
 
-    def test_every_kind_that_is_not_repaired(self):
-        assert {DifferenceKind.UNBOOKED, DifferenceKind.REFUND_UNSETTLED} == REPAIRABLE
+
+class TestReconcileSince:
+    @pytest.fixture(autouse=True)
+    def dated(self, monkeypatch) -> RecordingGateway:
+        """
+        A gateway that captures every charge a month before noon.
+        """
+        ledger = RecordingGateway(Ledger(clock=lambda: NOON - timedelta(days=30)))
+        monkeypatch.setattr("payments.gateway.protocol.current", lambda: ledger)
+        return ledger
+
+    def test_leaves_out_what_both_books_had_before(self):
+        collect(now=NOON - timedelta(days=30))
+
+        assert reconcile(since=NOON) == NOTHING
+
+    def test_reads_older_entries_for_captures_that_were_recorded_lately(self):
+        collect("tok_timeout", now=NOON - timedelta(days=30))
+        reconcile()
+
+        assert reconcile(since=NOON - timedelta(days=2)) == AGREEING
+
+    def test_finds_captures_that_only_our_books_have_since_then(self, dated):
+        collect()
+        dated.edit_statement = lambda _: None
+
+        assert [kind for kind, _, _ in differences(reconcile(since=NOON - timedelta(days=2)))] == ["missing"]
+        assert reconcile(since=NOON + timedelta(minutes=1)).left == []
+
+
+class TestReconcileLately:
+    def test_repairs_the_last_two_days(self, ledger):
+        intent = collect("tok_timeout", now=timezone.now())
+        now = timezone.now()
+
+        reconciliation.reconcile_lately()
+
+        assert abs(now - ledger.statements[0] - timedelta(days=3)) < timedelta(seconds=5)
+        intent.refresh_from_db()
+        assert intent.status == "succeeded"
+
+    def test_logs_what_is_left_to_an_operator(self, ledger, caplog):
+        intent = collect(now=timezone.now())
+        ledger.edit_statement = lambda _: None
+
+        reconciliation.reconcile_lately()
+
+        (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+        assert f"reference='instant-{intent.pk}'" in record.getMessage()
+
+    @pytest.mark.parametrize("problem", [TimedOut("no answer"), Unreachable("no route")], ids=["silent", "away"])
+    def test_waits_for_the_next_hour_when_the_gateway_cannot_be_queried(self, ledger, problem, caplog):
+        intent = collect("tok_timeout")
+        ledger.statement_error = problem
+
+        reconciliation.reconcile_lately()
+
+        intent.refresh_from_db()
+        assert (intent.status, capture_rows()) == ("unknown", [])
+        assert f"Payments were not reconciled: {problem}" in caplog.text
+
+    def test_logs_no_error_where_the_gateway_keeps_no_books(self, caplog):
+        reconciliation.reconcile_lately()
+
+        assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+    def test_is_scheduled_every_hour(self):
+        schedule = Schedule.objects.get(func="payments.reconciliation.reconcile_lately")
+
+        assert (schedule.schedule_type, schedule.name) == ("H", "Reconcile payments with the gateway")
