@@ -1,6 +1,4 @@
-"""
-What our books hold, as the tests of payments compare it.
-"""
+"""What our books hold, as the tests of payments compare it."""
 
 from dataclasses import dataclass
 
@@ -23,22 +21,16 @@ class RefundRow:
 
 
 def capture_rows() -> list[CaptureRow]:
-    """
-    Return the recorded captures, oldest first.
-    """
+    """Return the recorded captures, oldest first."""
     captures = Capture.objects.order_by("pk")
     return [CaptureRow(**row) for row in captures.values("amount", "currency", "surplus", "returned")]
 
 
 def refund_rows() -> list[RefundRow]:
-    """
-    Return the recorded refunds, oldest first.
-    """
+    """Return the recorded refunds, oldest first."""
     return [RefundRow(refund.amount, refund.status, refund.reason) for refund in Refund.objects.order_by("pk")]
 
 
 def webhook_statuses() -> list[str]:
-    """
-    Return the statuses of the stored webhooks, oldest first.
-    """
+    """Return the statuses of the stored webhooks, oldest first."""
     return list(WebhookEvent.objects.order_by("pk").values_list("status", flat=True))

@@ -1,6 +1,4 @@
-"""
-Requests, webhooks and charges for the tests of payments.
-"""
+"""Requests, webhooks and charges for the tests of payments."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,26 +18,20 @@ NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
 
 def payment_requested(**changes: object) -> PaymentRequested:
-    """
-    Return a request of 45.00 GBP by customer 17 for a new order.
-    """
+    """Return a request of 45.00 GBP by customer 17 for a new order."""
     fields = {"amount": 4_500, "currency": "GBP", "payment_method": "tok_visa", "email": "ada@example.com"}
     return PaymentRequested(order_id=str(uuid4()), **fields | {"customer_id": "17"} | changes)
 
 
 def collected(payment_method: str = "tok_visa", *, now: datetime = NOON, **changes: object) -> PaymentRequested:
-    """
-    Collect a payment for a new order, and return its request.
-    """
+    """Collect a payment for a new order, and return its request."""
     request = payment_requested(payment_method=payment_method, **changes)
     services.collect([request], now=now)
     return request
 
 
 def collect(payment_method: str = "tok_visa", *, now: datetime = NOON, **changes: object) -> PaymentIntent:
-    """
-    Collect a payment for a new order, and return it as the gateway's answer left it.
-    """
+    """Collect a payment for a new order, and return it as the gateway's answer left it."""
     request = collected(payment_method, now=now, **changes)
     return PaymentIntent.objects.get(order_id=request.order_id)
 
@@ -58,16 +50,12 @@ def request_refund(order_id: object, amount: int) -> Refund:
 
 
 def unopened_intent(**fields: object) -> PaymentIntent:
-    """
-    Return a payment of 45.00 GBP that is not stored.
-    """
+    """Return a payment of 45.00 GBP that is not stored."""
     return PaymentIntent(**{"order_id": uuid4(), "amount": 4_500, "currency": "GBP", "created_at": NOON} | fields)
 
 
 def payload_of(intent: PaymentIntent, outcome: Outcome = Outcome.SUCCEEDED, **changes: object) -> WebhookPayload:
-    """
-    Return a webhook that claims this outcome of an intent's own charge.
-    """
+    """Return a webhook that claims this outcome of an intent's own charge."""
     event_id = f"evt_{uuid4().hex}"
     payload = WebhookPayload(
         event_id=event_id,
@@ -82,25 +70,19 @@ def payload_of(intent: PaymentIntent, outcome: Outcome = Outcome.SUCCEEDED, **ch
 
 
 def deliver(ledger: RecordingGateway, *payloads: WebhookPayload, now: datetime = NOON) -> None:
-    """
-    Deliver these webhooks of the gateway, one after the other.
-    """
+    """Deliver these webhooks of the gateway, one after the other."""
     for payload in payloads:
         ledger.payloads[payload.event_id.encode()] = payload
         inbox.receive(payload.event_id.encode(), {}, now=now)
 
 
 def charge_elsewhere(ledger: RecordingGateway, intent: PaymentIntent, *, key: str = "second") -> WebhookPayload:
-    """
-    Charge an order at the gateway with a key that is not ours, and return the webhook about that charge.
-    """
+    """Charge an order at the gateway with a key that is not ours, and return the webhook about that charge."""
     charge = replace(charge_request(intent), idempotency_key=key, payment_method="tok_visa", reference="")
     ledger.charge(charge)
     return payload_of(intent, charge_key=key, reference=f"instant-{key}")
 
 
 def capture_other_amount(ledger: RecordingGateway, intent: PaymentIntent, amount: int, currency: str = "GBP") -> None:
-    """
-    Capture another amount at the gateway than an intent requests.
-    """
+    """Capture another amount at the gateway than an intent requests."""
     ledger.approve(str(intent.pk), amount=amount, currency=currency)

@@ -38,9 +38,7 @@ KEPT = CaptureRow(4_500)
 
 @pytest.fixture
 def paid(ledger) -> PaymentIntent:
-    """
-    45.00 GBP, of which 20.00 GBP are refunded, in both books.
-    """
+    """45.00 GBP, of which 20.00 GBP are refunded, in both books."""
     intent = collect()
     refund = request_refund(intent.order_id, 2_000)
     refunds.send([str(refund.pk)], now=NOON)
@@ -48,9 +46,7 @@ def paid(ledger) -> PaymentIntent:
 
 
 def refund_at_the_gateway(ledger: RecordingGateway, intent: PaymentIntent, *, key: str = "by-hand") -> None:
-    """
-    Refund 20.00 GBP of an intent's charge in the gateway's books only.
-    """
+    """Refund 20.00 GBP of an intent's charge in the gateway's books only."""
     reference = f"instant-{intent.pk}"
     request = RefundRequest(idempotency_key=key, charge_reference=reference, amount=2_000, currency="GBP")
     ledger.refund(request)
@@ -61,9 +57,7 @@ def reconcile(since: datetime | None = None) -> ReconciliationReport:
 
 
 def differences(report: ReconciliationReport) -> list[tuple[str, str, str]]:
-    """
-    Return of each difference its kind, the gateway's reference, and whether it is repaired or left.
-    """
+    """Return of each difference its kind, the gateway's reference, and whether it is repaired or left."""
     states = [(report.repaired, "repaired"), (report.left, "left")]
     return sorted((difference.kind, difference.reference, state) for group, state in states for difference in group)
 
@@ -163,9 +157,7 @@ class TestRepair:
 
 class TestDifferencesLeftToAnOperator:
     def assert_left(self, kind: DifferenceKind, reference: str) -> None:
-        """
-        Assert that the difference is found twice, and that nothing is changed.
-        """
+        """Assert that the difference is found twice, and that nothing is changed."""
         before = (capture_rows(), refund_rows(), announced())
         assert [differences(reconcile()), differences(reconcile())] == [[(kind, reference, "left")]] * 2
         assert (capture_rows(), refund_rows(), announced()) == before
@@ -211,9 +203,7 @@ class TestDifferencesLeftToAnOperator:
 class TestReconcileSince:
     @pytest.fixture(autouse=True)
     def dated(self, monkeypatch) -> RecordingGateway:
-        """
-        A gateway that captures every charge a month before noon.
-        """
+        """A gateway that captures every charge a month before noon."""
         ledger = RecordingGateway(Ledger(clock=lambda: NOON - timedelta(days=30)))
         monkeypatch.setattr("payments.gateway.protocol.current", lambda: ledger)
         return ledger

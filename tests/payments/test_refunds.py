@@ -14,9 +14,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def paid(ledger) -> str:
-    """
-    The id of an order that paid 100.00 GBP.
-    """
+    """The id of an order that paid 100.00 GBP."""
     return str(collect(amount=10_000).order_id)
 
 

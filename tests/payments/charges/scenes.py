@@ -1,6 +1,4 @@
-"""
-Payments of 45.00 GBP, and the replies of a gateway about them.
-"""
+"""Payments of 45.00 GBP, and the replies of a gateway about them."""
 
 from payments.charges.outcomes import apply_replies
 from payments.gateway.protocol import Answer, Money, Outcome, Reply, TimedOut, Undecided, Unreachable
@@ -33,9 +31,7 @@ def paid_in(amount: int, currency: str, *, reference: str = "ch_1") -> Answer:
 
 
 def apply_to(intent: PaymentIntent, *replies: Reply) -> PaymentIntent:
-    """
-    Apply these replies about a payment, one after the other, and return it as it is stored then.
-    """
+    """Apply these replies about a payment, one after the other, and return it as it is stored then."""
     for reply in replies:
         apply_replies({str(intent.order_id): reply}, now=NOON)
     intent.refresh_from_db()

@@ -18,9 +18,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def lost(ledger) -> PaymentRequested:
-    """
-    A payment that was captured, but whose answer was lost.
-    """
+    """A payment that was captured, but whose answer was lost."""
     return collected("tok_timeout")
 
 
@@ -30,9 +28,7 @@ def query_times() -> list[datetime]:
 
 
 def exhaust_queries(request: PaymentRequested, ledger) -> None:
-    """
-    Leave every query but the last without an answer.
-    """
+    """Leave every query but the last without an answer."""
     for ask in range(1, len(PAYMENT_QUERY_DELAYS)):
         ledger.script.append(TimedOut())
         services.ask_again({request.order_id: ask}, now=NOON)

@@ -1,6 +1,4 @@
-"""
-Captures that are late, unknown, or of another amount than requested, numbered as in the list of failures.
-"""
+"""Captures that are late, unknown, or of another amount than requested, numbered as in the list of failures."""
 
 from datetime import timedelta
 
@@ -25,9 +23,7 @@ KEPT, RETURNED = CaptureRow(4_500), CaptureRow(4_500, returned=4_500)
 
 @pytest.fixture
 def pending(api, drain, ledger) -> tuple[str, PaymentIntent]:
-    """
-    An order of the last red chair, whose customer still has to authorize the payment, and the payment.
-    """
+    """An order of the last red chair, whose customer still has to authorize the payment, and the payment."""
     make_stock(1)
     order = place(api, payment_method="tok_pending")
     drain()
@@ -37,9 +33,7 @@ def pending(api, drain, ledger) -> tuple[str, PaymentIntent]:
 class TestF3PaidAfterItExpired:
     @pytest.fixture
     def late(self, api, drain, ledger, pending) -> tuple[str, PaymentIntent]:
-        """
-        The order has expired, its chair is sold to another customer, and now the first one pays.
-        """
+        """The order has expired, its chair is sold to another customer, and now the first one pays."""
         order, intent = pending
         drain(after=DUE)
         assert story(api, order)[-1] == "expired"
@@ -113,9 +107,7 @@ class TestF4ExpiryOfAPaidOrder:
 class TestF17ChargedByAProcessThatDied:
     @pytest.fixture
     def crashed(self, api, drain, ledger) -> str:
-        """
-        An order whose payment was captured, but whose worker died then.
-        """
+        """An order whose payment was captured, but whose worker died then."""
         ledger.lost_answers.append(KeyboardInterrupt())
         make_stock(1)
         order = place(api)

@@ -1,6 +1,4 @@
-"""
-Money that was captured twice, or is refunded only in our books, numbered as in the list of failures.
-"""
+"""Money that was captured twice, or is refunded only in our books, numbered as in the list of failures."""
 
 import pytest
 from django.utils import timezone

@@ -1,6 +1,4 @@
-"""
-Webhooks that are duplicated, early or out of order, numbered as in the list of failures.
-"""
+"""Webhooks that are duplicated, early or out of order, numbered as in the list of failures."""
 
 from datetime import timedelta
 from itertools import permutations
@@ -38,9 +36,7 @@ A_MOMENT = timedelta(seconds=1)
 
 @pytest.fixture
 def waiting(ledger) -> PaymentIntent:
-    """
-    A payment that waits for its customer.
-    """
+    """A payment that waits for its customer."""
     return collect("tok_pending")
 
 

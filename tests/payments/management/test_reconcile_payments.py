@@ -17,9 +17,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def unbooked(ledger) -> PaymentIntent:
-    """
-    A payment that is captured in the gateway's books only.
-    """
+    """A payment that is captured in the gateway's books only."""
     return collect("tok_timeout", now=timezone.now())
 
 

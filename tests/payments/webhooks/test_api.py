@@ -1,6 +1,4 @@
-"""
-Accepted webhooks. Rejected ones are tested in tests/bad_input.
-"""
+"""Accepted webhooks. Rejected ones are tested in tests/bad_input."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -43,9 +41,7 @@ def gateway() -> Client:
 
 
 def send_webhook(gateway: Client, body: bytes, **options: object) -> tuple[int, bytes]:
-    """
-    Send a body, signed now unless the options say otherwise, and return the status and the body of the response.
-    """
+    """Send a body, signed now unless the options say otherwise, and return the status and the body of the response."""
     headers = {name.replace("-", "_"): value for name, value in signed(body, **options).items()}
     response = send(gateway, "POST", WEBHOOKS, body, **headers)
     return response.status_code, response.content
@@ -226,9 +222,7 @@ class TestCommit:
 
     @pytest.fixture
     def outage(self, monkeypatch) -> Iterator[ThreadPoolExecutor]:
-        """
-        Put the database out of reach of new connections, and return a pool with a thread of its own.
-        """
+        """Put the database out of reach of new connections, and return a pool with a thread of its own."""
         unreachable = (
             {"NAME": "/no/such/folder/shop.sqlite3"} if connection.vendor == "sqlite" else {"PORT": CLOSED_PORT}
         )

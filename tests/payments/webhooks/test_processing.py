@@ -25,9 +25,7 @@ KEPT = CaptureRow(4_500)
 
 
 def collect(*payment_methods: str) -> list[PaymentIntent]:
-    """
-    Collect a payment by each of these methods, and return all payments as they are then, oldest first.
-    """
+    """Collect a payment by each of these methods, and return all payments as they are then, oldest first."""
     services.collect([payment_requested(payment_method=method) for method in payment_methods], now=NOON)
     return list(PaymentIntent.objects.order_by("pk"))
 
@@ -37,9 +35,7 @@ def webhook_ids() -> list[str]:
 
 
 def process(*, parking_is_over: bool = False) -> list[str]:
-    """
-    Process the stored webhooks, and return the result of each, oldest first.
-    """
+    """Process the stored webhooks, and return the result of each, oldest first."""
     processed = processing.process(webhook_ids(), now=NOON, parking_is_over=parking_is_over)
     return [webhook.result for webhook in sorted(processed, key=lambda webhook: webhook.webhook.pk)]
 
