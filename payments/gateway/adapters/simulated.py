@@ -103,21 +103,8 @@ class SimulatedGateway:
 
     checkout = InstantGateway.checkout
 
-    def __init__(self, url: str = "") -> None:
-        self._url = url
-
-    @property
-    def url(self) -> str:
-        address: str = self._url or settings.PAYMENTS.simulator_url
-        return address.rstrip("/")
-
     def charge(self, charge: ChargeRequest) -> Answer:
-        body = {
-            "amount": charge.amount,
-            "currency": charge.currency,
-            "payment_method": charge.payment_method,
-            "order_id": charge.order_id,
-        }
+        body = {name: getattr(charge, name) for name in ("amount", "currency", "payment_method", "order_id")}
         return _answer(self._call("POST", "charges", key=charge.idempotency_key, body=body))
 
     def look_up(self, charge: ChargeRequest) -> Answer:
@@ -145,11 +132,12 @@ class SimulatedGateway:
         """
         Make a request and return the status and the body of its response.
 
+        :param path: a resource, with its query, then names that are quoted.
         :raises Unreachable: if the request was not executed.
         :raises TimedOut: if there was no response.
         """
         first, *rest = path
-        url = "/".join([f"{self.url}/v1/{first}", *map(_path_segment, rest)])
+        url = "/".join([settings.PAYMENTS.simulator_url.rstrip("/"), "v1", first, *map(_path_segment, rest)])
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
         try:
             response = self._connections.request(

@@ -19,5 +19,7 @@ def gateway(server, settings) -> SimulatedGateway:
     """
     The adapter that calls the scripted server.
     """
-    settings.PAYMENTS = replace(settings.PAYMENTS, timeout_seconds=5, webhook_secrets=(SECRET,))
-    return SimulatedGateway(f"{server.url}/")
+    settings.PAYMENTS = replace(
+        settings.PAYMENTS, simulator_url=f"{server.url}/", timeout_seconds=5, webhook_secrets=(SECRET,)
+    )
+    return SimulatedGateway()

@@ -49,11 +49,11 @@ class TestCall:
 
     @pytest.mark.parametrize("sent", [b"", b"HTTP/1.", HEAD + b'{"status": "succ'])
     def test_times_out_when_the_answer_takes_too_long(self, server, settings, sent):
-        settings.PAYMENTS = replace(settings.PAYMENTS, timeout_seconds=0.05)
+        settings.PAYMENTS = replace(settings.PAYMENTS, simulator_url=server.url, timeout_seconds=0.05)
         server.script.append(hanging(after=sent))
 
         with pytest.raises(TimedOut, match="did not answer"):
-            SimulatedGateway(server.url).charge(CHARGE)
+            SimulatedGateway().charge(CHARGE)
         assert len(server.requests) == 1
 
     @pytest.mark.parametrize(
