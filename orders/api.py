@@ -92,7 +92,7 @@ class Quote(ShopView, generics.GenericAPIView[Order]):
 
     serializer_class = QuoteOutput
     pages = {"get": "orders/quote.html"}
-    error_links = {"get": "orders/ways_on_from_quote.html"}
+    error_links = {"get": "orders/quote_error_links.html"}
     error_codes = {"get": (*BASKET_ERRORS, "invalid_parameter")}
     # The form of the products page sends its search along.
     extra_parameters = re.compile(f"{QUANTITY_OF_SKU.pattern}|search|sold_out", re.DOTALL)
@@ -117,13 +117,13 @@ class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, v
     serializer_class = OrderOutput
     filterset_class = OrderFilter
     pages = {"list": "orders/orders.html", "retrieve": "orders/order.html"}
-    error_links = {"create": "orders/ways_on_from_order.html"}
+    error_links = {"create": "orders/order_error_links.html"}
     error_codes = {"create": (*BASKET_ERRORS, "price_changed", "too_many_open_orders"), "cancel": ("invalid_state",)}
     headers_read = {"create": ("Idempotency-Key", "traceparent"), "retrieve": ("If-None-Match", "Prefer")}
     headers_sent = {"create": ("Idempotent-Replayed", "Location"), "retrieve": ("ETag", "Preference-Applied")}
 
     def get_queryset(self) -> QuerySet[Order]:
-        return Order.objects.filter(customer=self.request.user.pk).whole()
+        return Order.objects.filter(customer=self.request.user.pk).with_lines_and_history()
 
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
         return OrderInput if self.action == "create" else self.serializer_class

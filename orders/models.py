@@ -69,7 +69,7 @@ class OrderQuerySet(models.QuerySet["Order"]):
         """
         self.bulk_create(sorted(orders, key=lambda order: order.identity), ignore_conflicts=True)
 
-    def whole(self) -> "OrderQuerySet":
+    def with_lines_and_history(self) -> "OrderQuerySet":
         """
         Prefetch lines and history as `all_lines` and `steps`.
         """
@@ -131,7 +131,7 @@ class Order(models.Model):
     placed_at = models.DateTimeField()
 
     all_lines: Sequence["OrderLine"]
-    """Set on a new order, or by `whole`."""
+    """Set on a new order, or by `with_lines_and_history`."""
     steps: Sequence["HistoryEntry"]
     """The history, set likewise."""
 

@@ -123,7 +123,9 @@ def _validated(draft: Draft, now: datetime) -> Order:
 
 
 def _placed_before(draft: Draft, base_url: str) -> PlacedOrder:
-    order = Order.objects.whole().get(customer=draft.customer_id, idempotency_key=draft.idempotency_key)
+    order = Order.objects.with_lines_and_history().get(
+        customer=draft.customer_id, idempotency_key=draft.idempotency_key
+    )
     if order.fingerprint != draft.fingerprint():
         raise IdempotencyKeyReused("This idempotency key was used for a different order: send a new key.")
     stored = StoredResponse.objects.filter(order=order).first()
