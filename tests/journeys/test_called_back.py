@@ -16,7 +16,7 @@ from payments.models import PaymentIntent, WebhookEvent
 from payments.webhooks import processing
 from tests.factories import make_stock
 from tests.gateways import RecordingGateway
-from tests.journeys.story import CONFIRMED, letters, place, story
+from tests.journeys.orders import CONFIRMED, history_of, mail_subjects, place
 from tests.outbox import published
 from tests.payments.books import CaptureRow, capture_rows, refund_rows
 from tests.webhooks import SECRET, WEBHOOKS, event, signed
@@ -80,9 +80,9 @@ class TestWebhook:
         deliver(*[webhook_of(intent)] * 3)
         drain()
 
-        assert story(api, order) == CONFIRMED
+        assert history_of(api, order) == CONFIRMED
         assert capture_rows() == [CaptureRow(4_500)]
-        assert letters() == ["Your order is confirmed"]
+        assert mail_subjects() == ["Your order is confirmed"]
         assert statuses() == ["settled"] * 3
 
     def test_continues_the_trace_of_its_order(self, drain, ledger, order):
@@ -100,7 +100,7 @@ class TestWebhook:
         deliver(webhook_of(PaymentIntent.objects.get()))
         drain()
 
-        assert story(api, order) == AWAITING_PAYMENT
+        assert history_of(api, order) == AWAITING_PAYMENT
         assert capture_rows() == []
 
     def test_of_another_amount_becomes_a_dead_letter_and_an_anomaly(self, api, drain, ledger, order):
@@ -110,7 +110,7 @@ class TestWebhook:
         deliver(webhook_of(intent, amount=4_501))
         drain()
 
-        assert story(api, order) == AWAITING_PAYMENT
+        assert history_of(api, order) == AWAITING_PAYMENT
         assert statuses() == ["disputed"]
         assert Delivery.objects.dead().count() == 1
         assert published(PaymentAnomalyFound) == [
@@ -129,7 +129,7 @@ class TestWebhook:
 
         drain()
 
-        assert story(api, order) == CONFIRMED
+        assert history_of(api, order) == CONFIRMED
         assert (statuses(), Delivery.objects.dead().count()) == (["settled"], 0)
 
     def test_of_an_unknown_payment_is_parked_then_a_dead_letter(self, drain, ledger, settings):
@@ -150,7 +150,7 @@ class TestWebhook:
         deliver(webhook_of(intent, "declined"), webhook_of(intent, "cancelled"), webhook_of(intent, "processing"))
         drain()
 
-        assert story(api, order) == CONFIRMED
+        assert history_of(api, order) == CONFIRMED
         assert capture_rows() == [CaptureRow(4_500)]
         assert statuses() == ["settled"] * 4
 
@@ -165,7 +165,7 @@ class TestWebhook:
         deliver(webhook_of(intent))
         drain()
 
-        assert story(api, order)[-1] == "by_customer"
+        assert history_of(api, order)[-1] == "by_customer"
         assert capture_rows() == [CaptureRow(4_500, returned=4_500)]
         assert [(refund.amount, refund.status) for refund in refund_rows()] == [(4_500, "succeeded")]
         assert [refund.amount for refund in ledger.refunded.values()] == [4_500]

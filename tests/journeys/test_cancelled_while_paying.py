@@ -8,7 +8,7 @@ from messaging.models import Delivery
 from messaging.relay import Relay
 from payments.models import PaymentIntent
 from tests.factories import make_stock
-from tests.journeys.story import CONFIRMED, Shelf, letters, place, shelf, story
+from tests.journeys.orders import CONFIRMED, Stock, history_of, mail_subjects, place, stock
 
 LATER = timedelta(hours=2)
 
@@ -34,10 +34,10 @@ class TestCancelledWhilePaying:
         assert api.post(f"{order}cancel/").status_code == 200
         drain(after=LATER)
 
-        assert story(api, order) == ["placed", "cancelled", "by_customer"]
-        assert shelf() == Shelf(on_hand=1)
+        assert history_of(api, order) == ["placed", "cancelled", "by_customer"]
+        assert stock() == Stock(on_hand=1)
         assert ledger.calls == {}
-        assert letters() == ["Your order is cancelled"]
+        assert mail_subjects() == ["Your order is cancelled"]
 
     def test_while_the_payment_is_pending(self, api, drain, ledger):
         order = place(api, payment_method="tok_pending")
@@ -46,11 +46,11 @@ class TestCancelledWhilePaying:
         assert api.post(f"{order}cancel/").status_code == 200
         drain(after=LATER)
 
-        assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "by_customer"]
-        assert shelf() == Shelf(on_hand=1)
+        assert history_of(api, order) == ["placed", "awaiting_payment", "cancelled", "by_customer"]
+        assert stock() == Stock(on_hand=1)
         assert len(ledger.cancelled) == 1
         assert ledger.captured == {}
-        assert letters() == ["Your order is cancelled"]
+        assert mail_subjects() == ["Your order is cancelled"]
 
     def test_while_the_result_of_the_capture_is_unknown(self, api, drain, ledger):
         order = place(api, payment_method="tok_timeout")
@@ -59,24 +59,24 @@ class TestCancelledWhilePaying:
         assert api.post(f"{order}cancel/").status_code == 200
         drain(after=LATER)
 
-        assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "by_customer"]
+        assert history_of(api, order) == ["placed", "awaiting_payment", "cancelled", "by_customer"]
         assert api.get(order).json()["refunded"] == 4_500
-        assert shelf() == Shelf(on_hand=1)
+        assert stock() == Stock(on_hand=1)
         assert [refund.amount for refund in ledger.refunded.values()] == [4_500]
-        assert letters() == ["Your order is cancelled", "A refund for your order"]
+        assert mail_subjects() == ["Your order is cancelled", "A refund for your order"]
 
     def test_before_the_gateway_is_called(self, api, drain, ledger):
         order = place(api)
-        deliver_until(lambda: story(api, order)[-1] == "awaiting_payment")
+        deliver_until(lambda: history_of(api, order)[-1] == "awaiting_payment")
         Delivery.objects.filter(subscriber="payments.take_payment").update(due_at=timezone.now() + LATER / 2)
 
         assert api.post(f"{order}cancel/").status_code == 200
         drain()
         drain(after=LATER)
 
-        assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "by_customer"]
+        assert history_of(api, order) == ["placed", "awaiting_payment", "cancelled", "by_customer"]
         assert ledger.calls == {}
-        assert shelf() == Shelf(on_hand=1)
+        assert stock() == Stock(on_hand=1)
 
     def test_after_the_capture_and_before_the_order_is_confirmed(self, api, drain, ledger):
         order = place(api)
@@ -85,9 +85,9 @@ class TestCancelledWhilePaying:
         assert api.post(f"{order}cancel/").status_code == 200
         drain(after=LATER)
 
-        assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "by_customer"]
+        assert history_of(api, order) == ["placed", "awaiting_payment", "cancelled", "by_customer"]
         assert [refund.amount for refund in ledger.refunded.values()] == [4_500]
-        assert shelf() == Shelf(on_hand=1)
+        assert stock() == Stock(on_hand=1)
 
     def test_is_rejected_after_the_order_is_confirmed(self, api, drain, ledger):
         order = place(api)
@@ -96,6 +96,6 @@ class TestCancelledWhilePaying:
         assert api.post(f"{order}cancel/").status_code == 409
         drain(after=LATER)
 
-        assert story(api, order) == CONFIRMED
+        assert history_of(api, order) == CONFIRMED
         assert len(ledger.captured) == 1
         assert ledger.refunded == {}

@@ -6,7 +6,7 @@ from django.core import mail
 from messaging.models import Delivery
 from orders.models import Product
 from tests.factories import make_stock
-from tests.journeys.story import CONFIRMED, Shelf, letters, place, shelf, story
+from tests.journeys.orders import CONFIRMED, Stock, history_of, mail_subjects, place, stock
 
 pytestmark = pytest.mark.django_db
 
@@ -16,13 +16,13 @@ class TestCheckout:
         make_stock(10)
 
         order = place(api, quantity=2)
-        assert story(api, order) == ["placed"]
+        assert history_of(api, order) == ["placed"]
         drain()
 
-        assert story(api, order) == CONFIRMED
-        assert shelf() == Shelf(on_hand=8)
+        assert history_of(api, order) == CONFIRMED
+        assert stock() == Stock(on_hand=8)
         assert [charge.amount for charge in ledger.captured.values()] == [9_000]
-        assert letters() == ["Your order is confirmed"]
+        assert mail_subjects() == ["Your order is confirmed"]
         assert [message.to for message in mail.outbox] == [["ada@example.com"]]
         assert not Delivery.objects.dead().exists()
 
@@ -33,9 +33,9 @@ class TestCheckout:
 
         drain(after=timedelta(hours=1))
 
-        assert story(api, order) == CONFIRMED
+        assert history_of(api, order) == CONFIRMED
         assert ledger.calls == {"charge": 1}
-        assert letters() == ["Your order is confirmed"]
+        assert mail_subjects() == ["Your order is confirmed"]
         assert not Delivery.objects.exclude(status="delivered").exists()
 
     def test_confirms_a_free_order_without_calling_the_gateway(self, api, drain, ledger):
@@ -44,7 +44,7 @@ class TestCheckout:
         order = place(api, price=0)
         drain()
 
-        assert story(api, order) == CONFIRMED
+        assert history_of(api, order) == CONFIRMED
         assert ledger.calls == {}
 
     def test_shows_a_product_as_sold_out_after_the_last_sale(self, api, drain):

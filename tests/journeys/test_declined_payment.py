@@ -2,7 +2,7 @@ import pytest
 
 from messaging.models import Delivery
 from tests.factories import make_stock
-from tests.journeys.story import CONFIRMED, Shelf, letters, place, shelf, story
+from tests.journeys.orders import CONFIRMED, Stock, history_of, mail_subjects, place, stock
 
 
 @pytest.mark.django_db
@@ -13,10 +13,10 @@ class TestDeclinedPayment:
         order = place(api, payment_method="tok_declined")
         drain()
 
-        assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "payment_failed"]
-        assert shelf() == Shelf(on_hand=1)
+        assert history_of(api, order) == ["placed", "awaiting_payment", "cancelled", "payment_failed"]
+        assert stock() == Stock(on_hand=1)
         assert ledger.captured == ledger.refunded == {}
-        assert letters() == ["Your order is cancelled"]
+        assert mail_subjects() == ["Your order is cancelled"]
         assert not Delivery.objects.dead().exists()
 
     def test_leaves_the_stock_to_the_next_order(self, api, drain, ledger):
@@ -27,5 +27,5 @@ class TestDeclinedPayment:
         order = place(api)
         drain()
 
-        assert story(api, order) == CONFIRMED
-        assert shelf() == Shelf(on_hand=0)
+        assert history_of(api, order) == CONFIRMED
+        assert stock() == Stock(on_hand=0)

@@ -6,7 +6,7 @@ import pytest
 from messaging.models import Delivery
 from payments.gateway.protocol import TimedOut, Unreachable
 from tests.factories import make_stock
-from tests.journeys.story import CONFIRMED, Shelf, letters, place, shelf, story
+from tests.journeys.orders import CONFIRMED, Stock, history_of, mail_subjects, place, stock
 
 REMINDER, DUE = timedelta(minutes=15), timedelta(minutes=30)
 SECOND = timedelta(seconds=1)
@@ -26,19 +26,19 @@ class TestExpiredOrder:
         order = place(api, payment_method="tok_pending")
 
         drain(after=REMINDER - SECOND)
-        assert story(api, order) == ["placed", "awaiting_payment"]
-        assert shelf() == Shelf(on_hand=1, reserved=1)
-        assert letters() == []
+        assert history_of(api, order) == ["placed", "awaiting_payment"]
+        assert stock() == Stock(on_hand=1, reserved=1)
+        assert mail_subjects() == []
 
         drain(after=REMINDER + SECOND)
-        assert letters() == ["Your order is awaiting payment"]
+        assert mail_subjects() == ["Your order is awaiting payment"]
 
         drain(after=DUE + SECOND)
-        assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "expired"]
-        assert shelf() == Shelf(on_hand=1)
+        assert history_of(api, order) == ["placed", "awaiting_payment", "cancelled", "expired"]
+        assert stock() == Stock(on_hand=1)
         assert len(ledger.cancelled) == 1
         assert ledger.captured == {}
-        assert letters() == ["Your order is awaiting payment", "Your order is cancelled"]
+        assert mail_subjects() == ["Your order is awaiting payment", "Your order is cancelled"]
 
     @pytest.mark.parametrize("failure", [Unreachable(), TimedOut()], ids=["unreachable", "timed out"])
     def test_is_kept_while_the_gateway_does_not_answer(self, api, drain, ledger, failure):
@@ -48,12 +48,12 @@ class TestExpiredOrder:
         ledger.script.append(failure)
 
         drain(after=DUE + SECOND)
-        assert story(api, order) == ["placed", "awaiting_payment"]
-        assert shelf() == Shelf(on_hand=1, reserved=1)
+        assert history_of(api, order) == ["placed", "awaiting_payment"]
+        assert stock() == Stock(on_hand=1, reserved=1)
 
         drain(after=DUE + timedelta(minutes=5))
-        assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "expired"]
-        assert shelf() == Shelf(on_hand=1)
+        assert history_of(api, order) == ["placed", "awaiting_payment", "cancelled", "expired"]
+        assert stock() == Stock(on_hand=1)
 
     def test_is_confirmed_if_the_gateway_reports_a_capture(self, api, drain, ledger):
         make_stock(1)
@@ -63,7 +63,7 @@ class TestExpiredOrder:
 
         drain(after=DUE + SECOND)
 
-        assert story(api, order) == CONFIRMED
-        assert shelf() == Shelf(on_hand=0)
+        assert history_of(api, order) == CONFIRMED
+        assert stock() == Stock(on_hand=0)
         assert ledger.cancelled == set()
         assert ledger.refunded == {}

@@ -6,7 +6,7 @@ from messaging.models import Delivery
 from payments.gateway.protocol import TimedOut
 from payments.models import PaymentIntent
 from tests.factories import make_stock
-from tests.journeys.story import CONFIRMED, Shelf, letters, place, shelf, story
+from tests.journeys.orders import CONFIRMED, Stock, history_of, mail_subjects, place, stock
 
 
 @pytest.mark.django_db
@@ -16,14 +16,14 @@ class TestLostAnswer:
         order = place(api, payment_method="tok_timeout")
 
         drain()
-        assert story(api, order) == ["placed", "awaiting_payment"]
+        assert history_of(api, order) == ["placed", "awaiting_payment"]
         assert PaymentIntent.objects.get().status == "unknown"
 
         drain(after=timedelta(seconds=6))
-        assert story(api, order) == CONFIRMED
+        assert history_of(api, order) == CONFIRMED
         assert ledger.calls == {"charge": 1, "look_up": 1}
-        assert shelf() == Shelf(on_hand=0)
-        assert letters() == ["Your order is confirmed"]
+        assert stock() == Stock(on_hand=0)
+        assert mail_subjects() == ["Your order is confirmed"]
 
     def test_captures_once_however_many_answers_are_lost(self, api, drain, ledger):
         make_stock(1)
@@ -34,7 +34,7 @@ class TestLostAnswer:
         for seconds in (6, 31, 121, 601):
             drain(after=timedelta(seconds=seconds))
 
-        assert story(api, order) == CONFIRMED
+        assert history_of(api, order) == CONFIRMED
         assert ledger.calls == {"charge": 1, "look_up": 4}
         assert len(ledger.captured) == 1
         assert not Delivery.objects.dead().exists()

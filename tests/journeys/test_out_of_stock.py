@@ -4,7 +4,7 @@ from django.utils import timezone
 from inventory.services import receive
 from orders.models import Product
 from tests.factories import make_stock
-from tests.journeys.story import CONFIRMED, Shelf, letters, place, shelf, story
+from tests.journeys.orders import CONFIRMED, Stock, history_of, mail_subjects, place, stock
 
 
 @pytest.mark.django_db
@@ -15,10 +15,10 @@ class TestOutOfStock:
         order = place(api, quantity=2)
         drain()
 
-        assert story(api, order) == ["placed", "cancelled", "out_of_stock"]
-        assert shelf() == Shelf(on_hand=1)
+        assert history_of(api, order) == ["placed", "cancelled", "out_of_stock"]
+        assert stock() == Stock(on_hand=1)
         assert ledger.calls == {}
-        assert letters() == ["Your order is cancelled"]
+        assert mail_subjects() == ["Your order is cancelled"]
 
     def test_cancels_the_second_order_for_the_last_chair(self, api, drain, ledger):
         make_stock(1)
@@ -26,9 +26,9 @@ class TestOutOfStock:
         first, second = place(api), place(api)
         drain()
 
-        assert story(api, first) == CONFIRMED
-        assert story(api, second) == ["placed", "cancelled", "out_of_stock"]
-        assert shelf() == Shelf(on_hand=0)
+        assert history_of(api, first) == CONFIRMED
+        assert history_of(api, second) == ["placed", "cancelled", "out_of_stock"]
+        assert stock() == Stock(on_hand=0)
         assert ledger.calls == {"charge": 1}
 
     def test_sells_received_goods_again(self, api, drain):
@@ -40,5 +40,5 @@ class TestOutOfStock:
         order = place(api)
         drain()
 
-        assert story(api, order)[-1] == "confirmed"
+        assert history_of(api, order)[-1] == "confirmed"
         assert not Product.objects.get().sold_out

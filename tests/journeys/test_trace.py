@@ -14,7 +14,7 @@ from django.http import HttpResponse
 from rest_framework.test import APIClient
 
 from tests.factories import make_stock
-from tests.journeys.story import letters
+from tests.journeys.orders import mail_subjects
 
 pytestmark = pytest.mark.django_db
 
@@ -57,4 +57,4 @@ class TestTrace:
             f"The provider accepted the mail order_confirmed of order {order}.": id_
             for order, id_ in zip(orders, ids, strict=True)
         }
-        assert len(letters()) == 2
+        assert len(mail_subjects()) == 2

@@ -10,7 +10,7 @@ from messaging.models import Delivery
 from payments.gateway.protocol import Money, TimedOut, Unreachable
 from payments.models import PaymentIntent, WebhookEvent
 from tests.factories import make_stock
-from tests.journeys.story import letters, place, shelf, story
+from tests.journeys.orders import history_of, mail_subjects, place, stock
 from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
 from tests.payments.scenes import capture_other_amount, deliver, payload_of
 
@@ -36,16 +36,16 @@ class TestF3PaidAfterItExpired:
         """The order has expired, its chair is sold to another customer, and now the first one pays."""
         order, intent = pending
         drain(after=DUE)
-        assert story(api, order)[-1] == "expired"
-        assert story(api, place(api)) == ["placed"]
+        assert history_of(api, order)[-1] == "expired"
+        assert history_of(api, place(api)) == ["placed"]
         drain()
         ledger.approve(str(intent.pk))
         return order, intent
 
     def assert_refunded_once(self, api, ledger, order: str) -> None:
-        assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "expired"]
+        assert history_of(api, order) == ["placed", "awaiting_payment", "cancelled", "expired"]
         assert api.get(order).json()["refunded"] == 4_500
-        assert shelf() == (0, 0)
+        assert stock() == (0, 0)
         assert capture_rows() == [KEPT, RETURNED]
         assert refund_rows() == [RefundRow(4_500, "succeeded", "paid when the order was over")]
         assert len(ledger.refunded) == 1
@@ -61,7 +61,7 @@ class TestF3PaidAfterItExpired:
 
         self.assert_refunded_once(api, ledger, order)
         assert [refund.charge for refund in ledger.refunded.values()] == [str(intent.pk)]
-        assert sorted(letters()) == [
+        assert sorted(mail_subjects()) == [
             "A payment arrived after its order had ended:",
             "A refund for your order",
             "Your order is awaiting payment",
@@ -91,17 +91,17 @@ class TestF4ExpiryOfAPaidOrder:
         drain(after=DUE)
         expiry = Delivery.objects.filter(subscriber="payments.settle_overdue")
         assert expiry.values_list("status", "deferrals").get() == ("pending", 1)
-        assert story(api, order) == ["placed", "awaiting_payment"]
+        assert history_of(api, order) == ["placed", "awaiting_payment"]
 
         expiry.update(deferrals=MAX_DEFERRALS)
         drain(after=2 * DUE)
 
         assert expiry.values_list("status", "error_class").get() == ("dead", "PartlyUnavailable")
-        assert (story(api, order), shelf()) == (["placed", "awaiting_payment"], (1, 1))
+        assert (history_of(api, order), stock()) == (["placed", "awaiting_payment"], (1, 1))
         ledger.approve(str(intent.pk))
         Delivery.objects.replay(timezone.now())
         drain()
-        assert story(api, order)[-1] == "confirmed"
+        assert history_of(api, order)[-1] == "confirmed"
 
 
 class TestF17ChargedByAProcessThatDied:
@@ -119,7 +119,7 @@ class TestF17ChargedByAProcessThatDied:
     def test_is_charged_again_with_the_key_that_was_stored_before(self, api, drain, ledger, crashed):
         drain(after=LEASE_OVER)
 
-        assert story(api, crashed) == ["placed", "awaiting_payment", "confirmed"]
+        assert history_of(api, crashed) == ["placed", "awaiting_payment", "confirmed"]
         assert ledger.calls["charge"] == 2
         assert list(ledger.captured) == [str(PaymentIntent.objects.get().pk)]
         assert capture_rows() == [KEPT]
@@ -129,7 +129,7 @@ class TestF17ChargedByAProcessThatDied:
         drain()
         drain(after=LEASE_OVER)
 
-        assert story(api, crashed) == ["placed", "awaiting_payment", "confirmed"]
+        assert history_of(api, crashed) == ["placed", "awaiting_payment", "confirmed"]
         assert (ledger.calls["charge"], capture_rows()) == (1, [KEPT])
 
 
@@ -141,12 +141,12 @@ class TestF19AnotherAmountCaptured:
 
         drain()
 
-        assert story(api, order) == ["placed", "awaiting_payment", "cancelled", "payment_failed"]
-        assert (api.get(order).json()["refunded"], shelf()) == (0, (1, 0))
+        assert history_of(api, order) == ["placed", "awaiting_payment", "cancelled", "payment_failed"]
+        assert (api.get(order).json()["refunded"], stock()) == (0, (1, 0))
         assert capture_rows() == [CaptureRow(4_499, "USD", surplus=True, returned=4_499)]
         assert [(refund.amount, refund.currency) for refund in ledger.refunded.values()] == [(4_499, "USD")]
-        assert "A payment differs from the total of its order:" in letters()
-        assert letters().count("A refund for your order") == 1
+        assert "A payment differs from the total of its order:" in mail_subjects()
+        assert mail_subjects().count("A refund for your order") == 1
 
     def test_waits_for_the_deadline_when_a_webhook_claims_it(self, api, drain, ledger, pending):
         order, intent = pending
@@ -156,14 +156,14 @@ class TestF19AnotherAmountCaptured:
         drain()
         disputed = Delivery.objects.dead().values_list("subscriber", "error_class").get()
         assert disputed == ("payments.settle_webhook", "WebhookDisputed")
-        assert (story(api, order), capture_rows()) == (["placed", "awaiting_payment"], [])
-        assert letters() == ["A webhook reports an amount that differs from its order:"]
+        assert (history_of(api, order), capture_rows()) == (["placed", "awaiting_payment"], [])
+        assert mail_subjects() == ["A webhook reports an amount that differs from its order:"]
 
         drain(after=DUE)
         Delivery.objects.replay(timezone.now())
         drain()
-        assert story(api, order)[-2:] == ["cancelled", "payment_failed"]
+        assert history_of(api, order)[-2:] == ["cancelled", "payment_failed"]
         assert capture_rows() == [CaptureRow(4_000, surplus=True, returned=4_000)]
         assert len(ledger.refunded) == 1
         assert WebhookEvent.objects.get().status == "settled"
-        assert letters().count("A webhook reports an amount that differs from its order:") == 1
+        assert mail_subjects().count("A webhook reports an amount that differs from its order:") == 1

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from payments.models import PaymentIntent
 from tests.factories import make_stock
-from tests.journeys.story import letters, place, shelf, story
+from tests.journeys.orders import history_of, mail_subjects, place, stock
 from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
 from tests.payments.scenes import charge_elsewhere, deliver, request_refund
 
@@ -24,14 +24,14 @@ class TestF14UnfinishedRefunds:
         request_refund(order_id, 4_500)
 
         drain()
-        assert (story(api, order)[-1], api.get(order).json()["refunded"]) == ("confirmed", 0)
-        assert letters() == ["Your order is confirmed", "The gateway rejected a refund:"]
+        assert (history_of(api, order)[-1], api.get(order).json()["refunded"]) == ("confirmed", 0)
+        assert mail_subjects() == ["Your order is confirmed", "The gateway rejected a refund:"]
 
         request_refund(order_id, 4_500)
         drain()
-        assert (story(api, order)[-1], api.get(order).json()["refunded"]) == ("refunded", 4_500)
+        assert (history_of(api, order)[-1], api.get(order).json()["refunded"]) == ("refunded", 4_500)
         assert refund_rows() == [RefundRow(4_500, "failed"), RefundRow(4_500, "succeeded")]
-        assert letters()[2:] == ["A refund for your order"]
+        assert mail_subjects()[2:] == ["A refund for your order"]
 
 
 class TestF16PaidTwice:
@@ -47,9 +47,9 @@ class TestF16PaidTwice:
         assert capture_rows() == [KEPT, SURPLUS, SURPLUS]
         assert refund_rows() == [TWICE, TWICE]
         assert [refund.charge for refund in ledger.refunded.values()] == ["second", "third"]
-        assert story(api, order) == ["placed", "awaiting_payment", "confirmed"]
-        assert (api.get(order).json()["refunded"], shelf()) == (0, (0, 0))
-        assert sorted(letters()) == [
+        assert history_of(api, order) == ["placed", "awaiting_payment", "confirmed"]
+        assert (api.get(order).json()["refunded"], stock()) == (0, (0, 0))
+        assert sorted(mail_subjects()) == [
             *["A refund for your order"] * 2,
             *["An order was paid twice:"] * 2,
             "Your order is confirmed",

@@ -13,7 +13,7 @@ from inventory.models import StockItem
 CONFIRMED = ["placed", "awaiting_payment", "confirmed"]
 
 
-class Shelf(NamedTuple):
+class Stock(NamedTuple):
     on_hand: int
     reserved: int = 0
 
@@ -32,7 +32,7 @@ def place(api: APIClient, *, quantity: int = 1, payment_method: str = "tok_visa"
     return f"/api/v1/orders/{response.json()['id']}/"
 
 
-def story(api: APIClient, order: str) -> list[str]:
+def history_of(api: APIClient, order: str) -> list[str]:
     """
     Return the statuses in the history of an order, oldest first, then the reason if it was cancelled.
     """
@@ -41,14 +41,14 @@ def story(api: APIClient, order: str) -> list[str]:
     return statuses + [response_body["cancel_reason"]] * bool(response_body["cancel_reason"])
 
 
-def shelf() -> Shelf:
+def stock() -> Stock:
     """
     Return how many red chairs are on hand and how many of them are reserved.
     """
-    return Shelf(**StockItem.objects.values("on_hand", "reserved").get(sku="RED-CHAIR"))
+    return Stock(**StockItem.objects.values("on_hand", "reserved").get(sku="RED-CHAIR"))
 
 
-def letters() -> list[str]:
+def mail_subjects() -> list[str]:
     """
     Return the subjects of the sent mails without the ids of orders.
     """
