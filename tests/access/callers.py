@@ -19,7 +19,7 @@ CSRF = "c" * 32
 OUR_PAGE = {"X-CSRFToken": CSRF}
 """The headers of a request of the shop's own pages."""
 
-Things = Mapping[str, str]
+ResourceIds = Mapping[str, str]
 """Ids by resource."""
 
 
@@ -35,11 +35,11 @@ class Caller:
         self.token = _get_token(user)
         """The headers of a program with a token."""
 
-    def by_session(self, route: Route, things: Things) -> Any:
-        return ask(route, things, cookies=self.session, headers=OUR_PAGE)
+    def by_session(self, route: Route, ids: ResourceIds) -> Any:
+        return send(route, ids, cookies=self.session, headers=OUR_PAGE)
 
-    def by_token(self, route: Route, things: Things) -> Any:
-        return ask(route, things, headers=self.token)
+    def by_token(self, route: Route, ids: ResourceIds) -> Any:
+        return send(route, ids, headers=self.token)
 
 
 def _log_in(user: AbstractBaseUser | None) -> dict[str, str]:
@@ -53,7 +53,9 @@ def _get_token(user: AbstractBaseUser | None) -> dict[str, str]:
     return {"Authorization": f"Token {Token.objects.create(user=user, name='a program')[1]}"} if user else {}
 
 
-def ask(route: Route, things: Things, *, headers: Mapping[str, str], cookies: Mapping[str, str] | None = None) -> Any:
+def send(
+    route: Route, ids: ResourceIds, *, headers: Mapping[str, str], cookies: Mapping[str, str] | None = None
+) -> Any:
     """
     Send a request that the route accepts: JSON to the API, a form elsewhere.
     """
@@ -64,7 +66,7 @@ def ask(route: Route, things: Things, *, headers: Mapping[str, str], cookies: Ma
     else:
         body, kind = urlencode(FORMS.get(str(route), {})), "application/x-www-form-urlencoded"
     sent = {"Idempotency-Key": "basket-1", "Accept": "*/*", **headers}
-    return client.generic(route.method, route.address(things), body if route.is_unsafe else "", kind, headers=sent)
+    return client.generic(route.method, route.address(ids), body if route.is_unsafe else "", kind, headers=sent)
 
 
 @contextmanager

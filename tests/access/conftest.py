@@ -29,7 +29,7 @@ def people(db) -> Mapping[str, Caller]:
 
 
 @pytest.fixture
-def things(people, drain) -> Mapping[str, str]:
+def ids(people, drain) -> Mapping[str, str]:
     """
     Ids of Ada's resources, by collection, among them a confirmed order and a newer open one; and of a row of each model
     by its name.

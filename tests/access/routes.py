@@ -68,16 +68,16 @@ class Route(NamedTuple):
     @property
     def resource(self) -> str:
         """
-        The key of the route's id in `things`.
+        The key of the route's id in `ids`.
         """
         return self.model or self.pattern.removeprefix("/api/v1/").partition("/")[0]
 
-    def address(self, things: Mapping[str, str]) -> str:
+    def address(self, ids: Mapping[str, str]) -> str:
         """
         Return the URL of the route, with an id of these where it has a parameter.
         """
         pattern = self.pattern.replace("<app_label>", "orders")
-        return re.sub(r"<[^>]+>", things.get(self.resource, "1"), pattern) + QUERIES.get(self.pattern, "")
+        return re.sub(r"<[^>]+>", ids.get(self.resource, "1"), pattern) + QUERIES.get(self.pattern, "")
 
 
 def every_route() -> Iterator[Route]:

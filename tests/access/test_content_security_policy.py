@@ -9,7 +9,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client
 
-from tests.access.callers import Things
+from tests.access.callers import ResourceIds
 from tests.access.routes import every_route
 from tests.shop.http.readers import PERSON
 
@@ -53,11 +53,11 @@ def directives_of(response: HttpResponse) -> dict[str, list[str]]:
     return {name: sources for name, *sources in directives}
 
 
-def pages(client: Client, things: Things) -> Iterator[tuple[str, HttpResponse]]:
+def pages(client: Client, ids: ResourceIds) -> Iterator[tuple[str, HttpResponse]]:
     """
     Open every page that a browser can.
     """
-    routes = [route.address(things) for route in every_route() if route.method == "GET"]
+    routes = [route.address(ids) for route in every_route() if route.method == "GET"]
     for url in [*routes, *OTHER_PAGES]:
         response = client.get(url, headers=PERSON)
         if response.headers.get("Content-Type", "").startswith("text/html"):
@@ -66,12 +66,12 @@ def pages(client: Client, things: Things) -> Iterator[tuple[str, HttpResponse]]:
 
 class TestPolicy:
     @pytest.mark.parametrize("name", ["guest", "ada", "olga"])
-    def test_is_strict_on_every_page_and_breaks_none(self, people, things, name):
+    def test_is_strict_on_every_page_and_breaks_none(self, people, ids, name):
         browser = Client(raise_request_exception=False)
         if user := people[name].user:
             browser.force_login(user)
 
-        opened = dict(pages(browser, things))
+        opened = dict(pages(browser, ids))
 
         assert len(opened) > 20
         unsafe = {}

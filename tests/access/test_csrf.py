@@ -6,7 +6,7 @@ import pytest
 
 from orders.models import Order
 from shop.accounts.models import Token
-from tests.access.callers import CSRF, OUR_PAGE, ask
+from tests.access.callers import CSRF, OUR_PAGE, send
 from tests.access.routes import Route, every_route
 from tests.refusals import problem_of
 from tests.snapshot import snapshot
@@ -37,44 +37,44 @@ class TestOtherSite:
             pytest.param(OUR_PAGE | {"Origin": "null"}, CSRF, id="right token, null origin"),
         ],
     )
-    def test_changes_nothing(self, people, things, headers, cookie):
+    def test_changes_nothing(self, people, ids, headers, cookie):
         for route in unsafe_routes():
             person = people["ada" if route.is_api else "olga"]
             before = snapshot()
 
-            answer = ask(route, things, cookies=person.session | {"csrftoken": cookie}, headers=headers)
+            answer = send(route, ids, cookies=person.session | {"csrftoken": cookie}, headers=headers)
 
             expected = (401, "invalid_signature") if route == CALL_BACK else (403, "csrf_failed")
             assert (answer.status_code, problem_of(answer)["code"]) == expected, route
             assert snapshot() == before, route
 
-    def test_is_anonymous_without_a_session(self, people, things):
+    def test_is_anonymous_without_a_session(self, people, ids):
         for route in unsafe_routes():
             if route.is_api and route != ISSUE:
-                assert ask(route, things, headers=EVIL).status_code == 401, route
+                assert send(route, ids, headers=EVIL).status_code == 401, route
 
 
 class TestProgram:
-    def test_is_authenticated_by_its_token_before_a_cookie_and_needs_no_csrf_token(self, people, things):
+    def test_is_authenticated_by_its_token_before_a_cookie_and_needs_no_csrf_token(self, people, ids):
         ada, bob = people["ada"], people["bob"]
 
-        listed = ask(ORDERS, things, cookies=bob.session, headers=ada.token)
-        placed = ask(PLACE, things, cookies=bob.session, headers=ada.token | EVIL)
+        listed = send(ORDERS, ids, cookies=bob.session, headers=ada.token)
+        placed = send(PLACE, ids, cookies=bob.session, headers=ada.token | EVIL)
 
-        assert things["orders"] in [order["id"] for order in listed.json()["results"]]
+        assert ids["orders"] in [order["id"] for order in listed.json()["results"]]
         assert placed.status_code == 201
         assert Order.objects.get(pk=placed.json()["id"]).customer == ada.user
 
     @pytest.mark.parametrize("header", ["Token wrong", "Token", "Basic YWRhOnRocmVl", "Bearer x", ""])
-    def test_is_not_authenticated_by_a_cookie_if_its_token_is_invalid(self, people, things, header):
+    def test_is_not_authenticated_by_a_cookie_if_its_token_is_invalid(self, people, ids, header):
         for route in every_route():
             if route.is_api and route != ISSUE and route.pattern not in UNAUTHENTICATED:
                 headers = OUR_PAGE | {"Authorization": header}
-                answer = ask(route, things, cookies=people["ada"].session, headers=headers)
+                answer = send(route, ids, cookies=people["ada"].session, headers=headers)
                 assert answer.status_code == 401, route
 
-    def test_gets_a_token_by_its_password_only(self, people, things):
-        answer = ask(ISSUE, things, cookies=people["bob"].session, headers={"Authorization": "Token wrong"})
+    def test_gets_a_token_by_its_password_only(self, people, ids):
+        answer = send(ISSUE, ids, cookies=people["bob"].session, headers={"Authorization": "Token wrong"})
 
         assert answer.status_code == 201
         assert Token.objects.get(pk=answer.json()["id"]).user == people["ada"].user

@@ -15,7 +15,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.test import RequestFactory
 
-from tests.access.callers import CSRF, OUR_PAGE, Caller, Things, ask, undone
+from tests.access.callers import CSRF, OUR_PAGE, Caller, ResourceIds, send, undone
 from tests.access.routes import METHODS, Route, every_route
 from tests.refusals import problem_of
 from tests.snapshot import snapshot
@@ -117,28 +117,28 @@ SPELLINGS: Sequence[Callable[[str], str]] = (
 """An id as it is, and in forms that some parsers accept too."""
 
 
-def matrix(people: Mapping[str, Caller], things: Things, ask: Callable[..., Any], *, only: str = "/") -> Iterator[str]:
+def matrix(people: Mapping[str, Caller], ids: ResourceIds, by: Callable[..., Any], *, only: str = "/") -> Iterator[str]:
     """
     Yield a line per route with its status for each caller; one line for the same page of all models.
     """
     statuses: dict[Route, dict[str, set[int]]] = {}
     for route in [route for route in every_route() if route.pattern.startswith(only)]:
         row = statuses.setdefault(route.family, {name: set() for name in people})
-        for name, caller in people.items() if is_tested(route, things) else ():
+        for name, caller in people.items() if is_tested(route, ids) else ():
             with undone():
-                row[name].add(ask(caller, route, things).status_code)
+                row[name].add(by(caller, route, ids).status_code)
     yield line("", "", *people)
     for route, row in statuses.items():
         yield line(route.method, route.pattern, *("/".join(map(str, sorted(answers))) for answers in row.values()))
 
 
-def is_tested(route: Route, things: Things) -> bool:
+def is_tested(route: Route, ids: ResourceIds) -> bool:
     """
     Return whether to request a route: each page of each model that has a row, but forms of one model only.
     """
     if route.is_unsafe:
         return route.model in {"", "product", "user"}
-    return "<" not in route.pattern or not route.model or route.model in things
+    return "<" not in route.pattern or not route.model or route.model in ids
 
 
 def line(method: str, pattern: str, *cells: str) -> str:
@@ -151,63 +151,63 @@ def api_routes() -> list[Route]:
 
 
 class TestEveryRoute:
-    def test_has_these_statuses_by_session(self, people, things):
-        assert list(matrix(people, things, Caller.by_session)) == MATRIX.splitlines()
+    def test_has_these_statuses_by_session(self, people, ids):
+        assert list(matrix(people, ids, Caller.by_session)) == MATRIX.splitlines()
 
-    def test_has_the_same_statuses_by_token(self, people, things):
+    def test_has_the_same_statuses_by_token(self, people, ids):
         head, *rows = MATRIX.splitlines()
         of_the_api = [row for row in rows if " /api/v1/" in row]
 
-        assert list(matrix(people, things, Caller.by_token, only="/api/v1/")) == [head, *of_the_api]
+        assert list(matrix(people, ids, Caller.by_token, only="/api/v1/")) == [head, *of_the_api]
 
-    def test_is_anonymous_in_the_admin_by_token(self, people, things):
-        routes = [route for route in every_route() if route.pattern.startswith("/admin/") and is_tested(route, things)]
+    def test_is_anonymous_in_the_admin_by_token(self, people, ids):
+        routes = [route for route in every_route() if route.pattern.startswith("/admin/") and is_tested(route, ids)]
 
         for route in routes:
-            by_token = ask(route, things, cookies={"csrftoken": CSRF}, headers=OUR_PAGE | people["olga"].token)
-            assert by_token.status_code == people["guest"].by_session(route, things).status_code, route
+            by_token = send(route, ids, cookies={"csrftoken": CSRF}, headers=OUR_PAGE | people["olga"].token)
+            assert by_token.status_code == people["guest"].by_session(route, ids).status_code, route
 
-    def test_allows_no_other_method(self, people, things, api_routes):
+    def test_allows_no_other_method(self, people, ids, api_routes):
         before = snapshot()
 
         for pattern in {route.pattern for route in api_routes}:
             allowed = {route.method for route in api_routes if route.pattern == pattern}
             for method in ALL_METHODS - allowed:
-                answer = people["olga"].by_token(Route(method, pattern), things)
+                answer = people["olga"].by_token(Route(method, pattern), ids)
                 assert problem_of(answer)["code"] == "method_not_allowed", (method, pattern)
                 assert set(answer.headers["Allow"].split(", ")) - {"HEAD", "OPTIONS"} == allowed, pattern
 
         assert snapshot() == before
 
-    def test_has_the_same_status_for_head(self, people, things, api_routes):
+    def test_has_the_same_status_for_head(self, people, ids, api_routes):
         for caller in people.values():
             for route in api_routes:
                 if route.method == "GET":
-                    head = caller.by_token(route._replace(method="HEAD"), things)
-                    assert head.status_code == caller.by_token(route, things).status_code, route
+                    head = caller.by_token(route._replace(method="HEAD"), ids)
+                    assert head.status_code == caller.by_token(route, ids).status_code, route
                     assert head.content == b""
 
 
 class TestOtherUser:
     @pytest.mark.parametrize("by", [Caller.by_session, Caller.by_token])
     @pytest.mark.parametrize("name", ["bob", "olga"])
-    def test_cannot_distinguish_adas_resources_from_none(self, people, things, api_routes, name, by):
+    def test_cannot_distinguish_adas_resources_from_none(self, people, ids, api_routes, name, by):
         hers = [route for route in api_routes if "<" in route.pattern and route.resource not in {"products", "stock"}]
-        unknown = dict.fromkeys(things, str(uuid4()))
+        unknown = dict.fromkeys(ids, str(uuid4()))
         before = snapshot()
 
         for route, spell in product(hers, SPELLINGS):
-            spelt = {name: spell(text) for name, text in things.items()}
+            spelt = {name: spell(text) for name, text in ids.items()}
             assert content_of(by(people[name], route, spelt)) == content_of(by(people[name], route, unknown)), route
             assert by(people[name], route, spelt).status_code == 404
 
         assert snapshot() == before
 
-    def test_needs_to_be_staff_to_view_the_stock(self, people, things):
+    def test_needs_to_be_staff_to_view_the_stock(self, people, ids):
         customer = people["bob"].user
         customer.user_permissions.set(Permission.objects.filter(codename="view_stockitem"))
 
-        assert people["bob"].by_token(Route("GET", "/api/v1/stock/"), things).status_code == 403
+        assert people["bob"].by_token(Route("GET", "/api/v1/stock/"), ids).status_code == 403
 
 
 class TestSuperuser:
