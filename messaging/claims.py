@@ -166,7 +166,7 @@ def subscribers_with_work(now: datetime) -> list[Subscriber]:
 
 def batch_size(subscriber: Subscriber) -> int:
     """
-    Return the maximum batch of a subscriber: for one that calls the outside, the number of concurrent calls.
+    Return the maximum batch of a subscriber: for one that calls an external service, the number of concurrent calls.
     """
     limits = settings.MESSAGING
     return limits.batch_size if subscriber.transactional else limits.outside_calls_at_once

@@ -1,8 +1,8 @@
 """
-Outages: a worker pauses subscribers whose other side is down.
+Outages: a worker pauses subscribers whose external service is down.
 
 During a pause their deliveries use up no attempts and delay no other subscriber. After it, one delivery probes whether
-the other side is back; if not, a longer pause follows (`backoff.outage_pause`). Each worker has pauses of its own.
+the service is back; if not, a longer pause follows (`backoff.outage_pause`). Each worker has pauses of its own.
 """
 
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class Outages:
 
 def _is_outage(error: BaseException | None, size: int, took: timedelta) -> bool:
     """
-    Return whether the error of a batch shows that the other side is down.
+    Return whether the error of a batch shows that the external service is down.
     """
     match error:
         case Unavailable():

@@ -25,13 +25,13 @@ class _ByKey(Exception):
 
 class Unavailable(Exception):
     """
-    The other side is down and nothing of the batch took effect: all of it is deferred, and the subscriber is paused.
+    The external service is down and nothing of the batch took effect: the batch is deferred, and the subscriber paused.
     """
 
 
 class PartlyUnavailable(_ByKey):
     """
-    The other side is down for the events of these keys, which are deferred; the others took effect.
+    The external service is down for the events of these keys, which are deferred; the others took effect.
 
     The subscriber is paused if that is every key, or most of them after a long wait.
     """
@@ -39,21 +39,22 @@ class PartlyUnavailable(_ByKey):
 
 class NotReady(_ByKey):
     """
-    The other side is up and has no result yet for the events of these keys, which are deferred; the others took effect.
+    The external service has no result yet for the events of these keys, which are deferred; the others took effect.
     """
 
 
 class OutageObserved(Exception):
     """
-    The whole batch took effect, yet the other side was seen to be down: the subscriber is paused after a long wait.
+    The whole batch took effect, but a call showed that the external service is down: the subscriber is paused if the
+    batch took long.
     """
 
 
 Deferral = Unavailable | PartlyUnavailable | NotReady | OutageObserved
 """
-How a subscriber that calls the outside (`transactional=False`) reports an outage or a missing result. A deferral uses
-up no attempt; the number of deferrals is bounded. A transactional subscriber is rolled back whatever it raises: its
-batch is delivered one by one, and each delivery that raises a deferral again is deferred.
+How a subscriber that calls an external service (`transactional=False`) reports an outage or a missing result. A
+deferral uses up no attempt; the number of deferrals is bounded. A transactional subscriber is rolled back whatever it
+raises: its batch is delivered one by one, and each delivery that raises a deferral again is deferred.
 """
 
 
@@ -79,8 +80,8 @@ def subscriber(*events: type[Event], transactional: bool = True) -> Callable[[Re
     Subscribe the decorated function to these events.
 
     The function gets batches of events with different keys; events with the same key follow one another, in order.
-    A transactional subscriber runs inside the transaction that records its deliveries. One that calls the outside
-    (`transactional=False`) runs outside of any, opens its own, and may be called again for the same event.
+    A transactional subscriber runs inside the transaction that records its deliveries. One that calls an external
+    service (`transactional=False`) opens its own transactions, and may be called again for the same event.
     """
 
     def register(react: Reaction) -> Reaction:

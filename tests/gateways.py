@@ -1,7 +1,7 @@
 """
 The simulated provider in the test's process, whose calls are counted and can be made to fail.
 
-It is the outside world: it survives a crash of our processes and a rollback of our database.
+As a program of another company it survives a crash of our processes and a rollback of our database.
 """
 
 import threading

@@ -23,7 +23,7 @@ SCREENS = {
     "phone": {"width": 390, "height": 800, "mobile": True},
 }
 
-# Headless, in a container, as root, without connections to the outside.
+# Headless, in a container, as root, without connections to other hosts.
 SWITCHES = (
     "--headless=new",
     "--no-sandbox",

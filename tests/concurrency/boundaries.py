@@ -1,4 +1,4 @@
-"""Boundaries: the moments at which a process commits or calls the outside, whose effects outlive the process."""
+"""Boundaries: the moments at which a process commits, or calls a service whose effects outlive the process."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -53,7 +53,7 @@ class Boundaries:
 
 
 class ObservedGateway(RecordingGateway):
-    """The outside world: each call to it crosses a boundary."""
+    """A gateway each call to which crosses a boundary."""
 
     def __init__(self, boundaries: Boundaries, during_charge: Callable[[str], None] | None) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class ObservedGateway(RecordingGateway):
 
 
 @contextmanager
-def watched(boundaries: Boundaries, outside: ObservedGateway) -> Iterator[None]:
+def watched(boundaries: Boundaries, gateway: ObservedGateway) -> Iterator[None]:
     """Make every commit, call to the gateway and mail inside the block cross a boundary."""
     commit, send = BaseDatabaseWrapper._commit, EmailMessage.send
 
@@ -88,7 +88,7 @@ def watched(boundaries: Boundaries, outside: ObservedGateway) -> Iterator[None]:
             return send(message)
 
     with pytest.MonkeyPatch.context() as patch, connection.execute_wrapper(boundaries.execute):
-        patch.setattr(protocol, "current", lambda: outside)
+        patch.setattr(protocol, "current", lambda: gateway)
         patch.setattr(BaseDatabaseWrapper, "_commit", commit_across)
         patch.setattr(EmailMessage, "send", send_across)
         yield

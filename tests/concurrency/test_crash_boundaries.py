@@ -1,5 +1,5 @@
 """
-Every commit and every call to the outside is a boundary. Each journey of an order runs once without a crash, and then
+Every commit and every external call is a boundary. Each journey of an order runs once without a crash, and then
 with a crash before and after each of its boundaries; it must always end the same.
 
 A crash loses the memory of a process: its relay, its connection, its `on_commit` hooks. What the database committed

@@ -21,7 +21,7 @@ def clock() -> StoppedClock:
 @pytest.fixture
 def batches(subscribe) -> Callable[..., list[list[str]]]:
     """
-    Subscribe a caller of the outside that ends by what `error_of` returns, and return the batches that it gets.
+    Subscribe a caller of an external service that ends by what `error_of` returns, and return the batches that it gets.
     """
 
     def subscribe_caller(error_of: Callable[[list[str]], Exception | None] = lambda skus: None) -> list[list[str]]:

@@ -1,7 +1,7 @@
 """
 The payment provider of a simulation: the simulator's core in this process, with scripted faults and false webhooks.
 
-It is the outside world: it survives a crash of our processes and a rollback of our database.
+As a program of another company it survives a crash of our processes and a rollback of our database.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

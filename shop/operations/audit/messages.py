@@ -78,12 +78,12 @@ ONE_OF = """
     SELECT '{name}' AS name, replace(CAST(order_id AS text), '-', '') AS order_key, at FROM ({rows}) AS source
 """
 
-COUNT = "SELECT count(*) FROM ({happened}) AS happened"
+COUNT = "SELECT count(*) FROM ({changes}) AS changes"
 
 MISSING_OR_REPEATED_EVENTS = """
     SELECT order_key FROM (
         SELECT name, order_key, 0 AS announced, CASE WHEN at >= %s THEN 1 ELSE 0 END AS due, 1 AS allowed
-        FROM ({happened}) AS happened
+        FROM ({changes}) AS changes
         UNION ALL
         SELECT type, replace(key, '-', ''), 1, 0, 0 FROM messaging_outboxmessage WHERE type IN ({types})
     ) AS compared
@@ -92,22 +92,22 @@ MISSING_OR_REPEATED_EVENTS = """
 
 EFFECTS_WITHOUT_DELIVERY = """
     SELECT order_key FROM (
-        SELECT name, order_key FROM ({happened}) AS happened WHERE at >= %s
+        SELECT name, order_key FROM ({changes}) AS changes WHERE at >= %s
         EXCEPT
         SELECT subscriber, replace(key, '-', '') FROM messaging_delivery
-        WHERE status = 'delivered' OR subscriber IN ({outside})
+        WHERE status = 'delivered' OR subscriber IN ({untransactional})
     ) AS unexplained
 """
 
 MISSING_DELIVERIES = """
-    WITH demanded (type, subscriber) AS (VALUES {demanded}),
+    WITH expected (type, subscriber) AS (VALUES {expected}),
     subscribed AS MATERIALIZED (
         SELECT type, subscriber, (
             SELECT published_at FROM messaging_delivery AS delivery
             JOIN messaging_outboxmessage AS message ON message.id = delivery.message_id
-            WHERE delivery.subscriber = demanded.subscriber AND message.type = demanded.type
+            WHERE delivery.subscriber = expected.subscriber AND message.type = expected.type
             ORDER BY delivery.id LIMIT 1
-        ) AS since FROM demanded
+        ) AS since FROM expected
     )
     SELECT DISTINCT message.id FROM subscribed
     JOIN messaging_outboxmessage AS message
@@ -119,9 +119,9 @@ MISSING_DELIVERIES = """
 
 
 def every_change_is_announced(now: datetime) -> Finding:
-    happened = _union({event.type: rows for event, rows in ANNOUNCED_CHANGES.items()}.items())
-    sql = MISSING_OR_REPEATED_EVENTS.format(happened=happened, types=_quoted(event.type for event in ANNOUNCED_CHANGES))
-    return Finding(_count(happened), _order_ids(sql, [_moment(retained_since(now))]))
+    changes = _union({event.type: rows for event, rows in ANNOUNCED_CHANGES.items()}.items())
+    sql = MISSING_OR_REPEATED_EVENTS.format(changes=changes, types=_quoted(event.type for event in ANNOUNCED_CHANGES))
+    return Finding(_count(changes), _order_ids(sql, [_moment(retained_since(now))]))
 
 
 def every_message_is_fanned_out(now: datetime) -> Finding:
@@ -130,8 +130,8 @@ def every_message_is_fanned_out(now: datetime) -> Finding:
     """
     subscribers = all_subscribers()
     pairs = [(event.type, subscriber.name) for subscriber in subscribers.values() for event in subscriber.events]
-    demanded = ", ".join(f"({_quoted(pair)})" for pair in pairs)
-    missing = _ids(MISSING_DELIVERIES.format(demanded=demanded))
+    expected = ", ".join(f"({_quoted(pair)})" for pair in pairs)
+    missing = _ids(MISSING_DELIVERIES.format(expected=expected))
     stray = Delivery.objects.filter(
         Q(status=Delivery.Status.PENDING) & ~Q(subscriber__in=subscribers) | ~Q(status__in=Delivery.Status.values)
     )
@@ -139,10 +139,10 @@ def every_message_is_fanned_out(now: datetime) -> Finding:
 
 
 def no_effect_without_delivery(now: datetime) -> Finding:
-    happened = _union(EFFECTS_OF.items())
-    outside = [subscriber.name for subscriber in all_subscribers().values() if not subscriber.transactional]
-    sql = EFFECTS_WITHOUT_DELIVERY.format(happened=happened, outside=_quoted(outside))
-    return Finding(_count(happened), _order_ids(sql, [_moment(retained_since(now))]))
+    changes = _union(EFFECTS_OF.items())
+    untransactional = [subscriber.name for subscriber in all_subscribers().values() if not subscriber.transactional]
+    sql = EFFECTS_WITHOUT_DELIVERY.format(changes=changes, untransactional=_quoted(untransactional))
+    return Finding(_count(changes), _order_ids(sql, [_moment(retained_since(now))]))
 
 
 def no_delivery_is_overdue(now: datetime) -> Finding:
@@ -176,8 +176,8 @@ def _moment(moment: datetime) -> Any:
     return connection.ops.adapt_datetimefield_value(moment)
 
 
-def _count(happened: str) -> int:
-    (count,) = _ids(COUNT.format(happened=happened))
+def _count(changes: str) -> int:
+    (count,) = _ids(COUNT.format(changes=changes))
     return int(count)
 
 

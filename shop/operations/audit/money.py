@@ -26,7 +26,7 @@ REFUND_DEADLINE = timedelta(days=2)
 RECONCILED_WITHIN = timedelta(hours=2)
 
 captures = Capture.objects.all()
-kept = captures.filter(surplus=False)
+kept_captures = captures.filter(surplus=False)
 refunded = Refund.objects.filter(status=Refund.Status.SUCCEEDED)
 sold = Order.objects.filter(status__in=SOLD)
 
@@ -47,13 +47,13 @@ def captures_belong_to_sold_orders(now: datetime) -> Finding:
     given_back = back.filter(back__gte=F("amount")).values("pk")
     staying = captures.exclude(pk__in=given_back)
     undecided = awaiting_delivery("orders.confirm_order", "payments.stop_payment")
-    wanted = Q(surplus=False, intent__order_id__in=sold.values("pk")) | Q(intent__order_id__in=undecided)
-    return Finding(captures.count(), set(staying.exclude(wanted).values_list("intent__order_id", flat=True)))
+    rightful = Q(surplus=False, intent__order_id__in=sold.values("pk")) | Q(intent__order_id__in=undecided)
+    return Finding(captures.count(), set(staying.exclude(rightful).values_list("intent__order_id", flat=True)))
 
 
 def sold_orders_are_captured(now: datetime) -> Finding:
     due = sold.filter(total__gt=0).values_list("pk", "total", "currency")
-    unpaid = due.difference(kept.values_list("intent__order_id", "amount", "currency"))
+    unpaid = due.difference(kept_captures.values_list("intent__order_id", "amount", "currency"))
     return Finding(sold.count(), {order_id for order_id, *_ in unpaid})
 
 
