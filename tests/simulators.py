@@ -83,7 +83,7 @@ class WebhookReceiver:
         self.received: list[ReceivedWebhook] = []
         self.statuses = deque([204])
         self._lock = threading.Lock()
-        self._server = make_server("127.0.0.1", 0, self._respond, threaded=True, request_handler=_QuietHandler)
+        self._server = make_server("127.0.0.1", 0, self._respond, threaded=True, request_handler=QuietHandler)
         self.url = f"http://127.0.0.1:{self._server.port}/webhooks/"
 
     def __enter__(self) -> Self:
@@ -106,5 +106,5 @@ class WebhookReceiver:
         return Response(status=self.receive(ReceivedWebhook(request)))
 
 
-class _QuietHandler(WSGIRequestHandler):
+class QuietHandler(WSGIRequestHandler):
     def log(self, *_: object) -> None: ...

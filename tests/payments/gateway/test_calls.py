@@ -28,15 +28,13 @@ class TestRaiseUnavailable:
             ([Undecided(), ANSWER], NotReady),
         ],
     )
-    def test_is_an_outage_only_if_the_gateway_was_silent(self, replies, case):
+    def test_defers_what_is_unanswered_as_an_outage_only_if_the_gateway_was_silent(self, replies, case):
         unanswered = {f"order-{number}": reply for number, reply in enumerate(replies)}
 
         with pytest.raises(case) as deferral:
             raise_unavailable(unanswered, deferred_along=["order-9"])
 
         assert list(deferral.value.keys) == [*unanswered, "order-9"]
-
-    def test_raises_nothing_when_all_is_answered(self):
         raise_unavailable({}, deferred_along=["order-9"])
 
 

@@ -89,29 +89,18 @@ def responding(code: int = 200, *, raw: bytes | None = None, location: str = "",
     return respond
 
 
-def disconnecting(after: bytes = b"") -> ScriptedResponse:
+def disconnecting(after: bytes = b"", *, late: bool = False) -> ScriptedResponse:
     """
-    Close the connection after these bytes.
+    Close the connection after these bytes, late: not before the server is stopped.
     """
 
     def respond(handler: _Handler) -> None:
         handler.wfile.write(after)
         handler.wfile.flush()
         handler.close_connection = True
-        handler.connection.shutdown(socket.SHUT_RDWR)
-
-    return respond
-
-
-def hanging(after: bytes = b"") -> ScriptedResponse:
-    """
-    Send these bytes, and nothing more until the server is stopped.
-    """
-
-    def respond(handler: _Handler) -> None:
-        handler.wfile.write(after)
-        handler.wfile.flush()
-        handler.server.closed.wait()
-        handler.close_connection = True
+        if late:
+            handler.server.closed.wait()
+        else:
+            handler.connection.shutdown(socket.SHUT_RDWR)
 
     return respond

@@ -14,8 +14,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
+
+from tests.simulators import QuietHandler
 
 EXAMPLES = {path.stem: json.loads(path.read_text()) for path in (Path(__file__).parent / "hand_written").glob("*.json")}
 DECLINES = {
@@ -70,7 +72,7 @@ class StripeServer:
         self.refund_status = "succeeded"
         self._ids = count(1)
         self._lock = threading.RLock()
-        self._http = make_server("127.0.0.1", 0, self._respond, threaded=True, request_handler=_QuietHandler)
+        self._http = make_server("127.0.0.1", 0, self._respond, threaded=True, request_handler=QuietHandler)
         self.address = f"http://127.0.0.1:{self._http.port}"
 
     def __enter__(self) -> Self:
@@ -83,9 +85,6 @@ class StripeServer:
 
     def captured(self) -> int:
         return sum(charge["amount_captured"] for charge in self.charges.values())
-
-    def forget_keys(self) -> None:
-        self.keys.clear()
 
     def capture(self, intent: Fields) -> None:
         charge = example_of("charge") | {
@@ -260,7 +259,3 @@ def _fail(request: Request, fault: Fault) -> Response:
 def _response(status: int, body: Any, *, replayed: bool = False) -> Response:
     headers = {"Request-Id": "req_stub"} | ({"Idempotent-Replayed": "true"} if replayed else {})
     return Response(json.dumps(body), status, headers)
-
-
-class _QuietHandler(WSGIRequestHandler):
-    def log(self, *_: object) -> None: ...

@@ -1,7 +1,3 @@
-"""
-Cancellations and refunds at Stripe, and the meaning of its errors.
-"""
-
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -42,15 +38,17 @@ class TestCancel:
         monkeypatch.setattr(gateway, "_find", lambda charge: before)
         assert gateway.cancel(chair()).captured == Money(2500, "EUR")
 
-    def test_times_out_when_stripe_refuses(self, gateway, server):
-        server.faults.append(Fault("/cancel", 400, {"type": "invalid_request_error"}))
-
-        with pytest.raises(TimedOut, match="did not cancel"):
-            gateway.cancel(chair())
-
-    def test_times_out_when_the_answer_is_lost(self, gateway, server):
-        server.faults.append(Fault("/cancel", after=True))
-        with pytest.raises(TimedOut):
+    @pytest.mark.parametrize(
+        ("fault", "error"),
+        [
+            (Fault("/cancel", 400, {"type": "invalid_request_error"}), "did not cancel"),
+            (Fault("/cancel", after=True), None),
+        ],
+        ids=["Stripe refuses", "the answer is lost"],
+    )
+    def test_times_out_and_can_be_repeated_when(self, gateway, server, fault, error):
+        server.faults.append(fault)
+        with pytest.raises(TimedOut, match=error):
             gateway.cancel(chair())
 
         assert gateway.cancel(chair()).outcome is Outcome.CANCELLED
@@ -65,7 +63,7 @@ class TestRefund:
         server.faults.append(Fault("POST /v1/refunds", after=True))
         with pytest.raises(TimedOut):
             gateway.refund(refund_request(reference, amount=1000))
-        server.forget_keys()
+        server.keys.clear()
 
         answer = gateway.refund(refund_request(reference, amount=1000))
         assert answer == Answer(outcome=Outcome.SUCCEEDED, reference=only(server.refunds)["id"])
@@ -80,7 +78,7 @@ class TestRefund:
         server.page_size = 2
         keys = [f"refund-{number}" for number in range(5)]
         first = [gateway.refund(refund_request(reference, idempotency_key=key, amount=100)) for key in keys]
-        server.forget_keys()
+        server.keys.clear()
 
         assert [gateway.refund(refund_request(reference, idempotency_key=key, amount=100)) for key in keys] == first
         assert len(server.refunds) == 5

@@ -1,7 +1,3 @@
-"""
-Stripe's webhooks: genuine, forged, stale, malformed, and about other things.
-"""
-
 import json
 from typing import Any
 
@@ -52,9 +48,7 @@ class TestReadWebhook:
         [
             ("payment_failed", Outcome.DECLINED),
             ("canceled", Outcome.CANCELLED),
-            ("processing", Outcome.PROCESSING),
-            ("requires_action", Outcome.PROCESSING),
-            ("amount_capturable_updated", Outcome.PROCESSING),
+            *((kind, Outcome.PROCESSING) for kind in ("processing", "requires_action", "amount_capturable_updated")),
         ],
     )
     def test_maps_the_type_to_an_outcome(self, gateway, kind, outcome):
@@ -112,14 +106,12 @@ class TestReadWebhook:
             with pytest.raises(TimestampOutOfTolerance):
                 gateway.read_webhook(body.encode(), {"stripe-signature": header}, now=NOW)
 
-    @pytest.mark.parametrize("late", [301, -301, 10**9])
-    def test_rejects_a_signature_from_the_past_or_the_future(self, gateway, late):
-        with pytest.raises(TimestampOutOfTolerance):
-            self.read(gateway, self.webhook(), late=late)
-
-    @pytest.mark.parametrize("late", [300, -300])
-    def test_accepts_a_signature_up_to_five_minutes_old_or_ahead(self, gateway, late):
-        assert self.read(gateway, self.webhook(), late=late)
+    @pytest.mark.parametrize("sign", [-1, 1])
+    def test_accepts_a_signature_up_to_five_minutes_old_or_ahead(self, gateway, sign):
+        assert self.read(gateway, self.webhook(), late=sign * 300)
+        for late in (301, 10**9):
+            with pytest.raises(TimestampOutOfTolerance):
+                self.read(gateway, self.webhook(), late=sign * late)
 
     @pytest.mark.parametrize(
         "event",
