@@ -1,16 +1,10 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from payments.simulator.server import Simulator
 from tests.payments.simulator.bench import Bench
 from tests.simulators import ApiClient, WebhookReceiver, running
-
-
-@pytest.fixture
-def ledger_path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite3"
 
 
 @pytest.fixture

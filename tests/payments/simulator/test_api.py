@@ -75,11 +75,6 @@ class TestCharge:
 
         assert result(response) == (400, {"error": "malformed_json", "detail": "The body is not valid JSON."})
 
-    def test_rejects_a_body_that_is_too_long(self, client: ApiClient) -> None:
-        response = client.post("/v1/charges", data=b" " * 65_537, headers={"Idempotency-Key": "charge-1"})
-
-        assert error(response) == (413, "body_too_large")
-
     def test_is_made_once_by_concurrent_requests_with_one_key(self, bench: Bench, client: ApiClient) -> None:
         with ThreadPoolExecutor(20) as pool:
             responses = list(pool.map(lambda _: client.charge(), range(20)))

@@ -14,8 +14,16 @@ EARLIER_RELEASE = Path(__file__).parent / "ledger_of_an_earlier_release.sql"
 
 
 @pytest.fixture
-def ledger(ledger_path: Path) -> Ledger:
-    return Ledger(ledger_path, clock=lambda: NOON)
+def ledger() -> Ledger:
+    return Ledger(clock=lambda: NOON)
+
+
+@pytest.fixture
+def earlier_path(tmp_path: Path) -> Path:
+    path = tmp_path / "ledger.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(EARLIER_RELEASE.read_text())
+    return path
 
 
 class TestLedger:
@@ -28,15 +36,14 @@ class TestLedger:
         assert ledger.entries_of("charge-1") == [entry]
 
     @pytest.mark.parametrize("change", ["UPDATE entries SET amount = 1", "DELETE FROM entries"])
-    def test_is_append_only(self, ledger: Ledger, ledger_path: Path, change: str) -> None:
-        with ledger.transaction():
-            ledger.append(EntryKind.CAPTURED, "charge-1", amount=4_500, currency="GBP")
+    def test_is_append_only(self, earlier_path: Path, change: str) -> None:
+        for ledger in (Ledger(), Ledger(earlier_path)):
+            with ledger.transaction():
+                ledger.append(EntryKind.CAPTURED, "charge-1", amount=4_500, currency="GBP")
 
-        with (
-            closing(sqlite3.connect(ledger_path)) as connection,
-            pytest.raises(sqlite3.IntegrityError, match="append-only"),
-        ):
-            connection.execute(change)
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                ledger.select(change)
+            ledger.close()
 
     @pytest.mark.parametrize("kind", [EntryKind.CHARGED, EntryKind.CAPTURED, EntryKind.REFUNDED])
     def test_moves_no_money_twice(self, ledger: Ledger, kind: EntryKind) -> None:
@@ -85,38 +92,17 @@ class TestLedger:
 
 
 class TestLedgerOfAnEarlierRelease:
-    @pytest.fixture
-    def path(self, ledger_path: Path) -> Path:
-        with closing(sqlite3.connect(ledger_path)) as connection:
-            connection.executescript(EARLIER_RELEASE.read_text())
-        return ledger_path
-
-    def test_is_continued(self, path: Path, shop: WebhookReceiver) -> None:
-        with running(ledger=path, callback_url=shop.url) as simulator:
+    def test_is_continued(self, earlier_path: Path, shop: WebhookReceiver) -> None:
+        with running(ledger=earlier_path, callback_url=shop.url) as simulator:
             client = ApiClient(simulator.address)
             eventually(lambda: len(shop.received) == 3)
 
-            statuses = {key: client.status(key) for key in ("paid", "declined", "pending", "early", "open")}
+            statuses = [client.status(key) for key in ("paid", "declined", "pending", "early", "open")]
             captures = client.get("/v1/statement").json()["captures"]
             refund = client.get("/v1/charges/paid/refunds/refund").json()
 
-        assert statuses == {
-            "paid": "succeeded",
-            "declined": "declined",
-            "pending": "processing",
-            "early": "cancelled",
-            "open": "succeeded",
-        }
-        assert [(capture["charge_key"], capture["amount"]) for capture in captures] == [
-            ("paid", 4_500),
-            ("open", 4_500),
-        ]
+        assert statuses == ["succeeded", "declined", "processing", "cancelled", "succeeded"]
+        captured = [(capture["charge_key"], capture["amount"]) for capture in captures]
+        assert captured == [("paid", 4_500), ("open", 4_500)]
         assert (refund["status"], refund["reference"]) == ("succeeded", "sim_49f965124d2546e4ad759addaac08a7a")
         assert {webhook.data["key"] for webhook in shop.received} == {"paid", "declined", "open"}
-
-    def test_stays_append_only(self, path: Path) -> None:
-        ledger = Ledger(path)
-
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            ledger.select("DELETE FROM entries")
-        ledger.close()

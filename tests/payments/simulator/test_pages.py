@@ -62,10 +62,11 @@ class TestPayment:
             assert words in page
         assert [action for action in ACTIONS if f'/{action}"' not in page] == []
 
-    def test_shows_a_charge_that_was_cancelled_before_it_arrived(self, client: ApiClient) -> None:
+    def test_is_shown_without_actions_when_it_was_cancelled_before_it_arrived(self, client: ApiClient) -> None:
         client.post("/v1/charges/charge-1/cancel")
 
         assert "Cancelled before it was requested" in client.get("/payments/charge-1").text
+        assert "no action is possible" in act(client, "pay_late")
 
     def test_is_404_for_an_unknown_payment(self, client: ApiClient) -> None:
         responses = [client.get("/payments/unknown"), client.post("/payments/unknown/approve")]
@@ -150,11 +151,6 @@ class TestActions:
 
         assert act(client, action) == f"Not possible: this payment is succeeded; it must be {needed}."
         assert act(client, "refund") == "There is no such action."
-
-    def test_are_not_possible_before_a_charge_arrived(self, client: ApiClient) -> None:
-        client.post("/v1/charges/charge-2/cancel")
-
-        assert "no action is possible" in act(client, "pay_late", "charge-2")
 
 
 class TestMoney:

@@ -2,8 +2,6 @@ import signal
 import socket
 import time
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,55 +25,40 @@ class Running(Process):
     `manage.py payment_simulator` as a process, without a database.
     """
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        options = ["--port=0", f"--ledger={folder / 'ledger.sqlite3'}", f"--callback-url={CLOSED_PORT}", *arguments]
-        super().__init__(folder / "output.txt", manage("payment_simulator", *options), environment=ENVIRONMENT)
+    def __init__(self, log: Path, *arguments: str) -> None:
+        options = ["--port=0", f"--ledger={log.parent / 'ledger'}", f"--callback-url={CLOSED_PORT}", *arguments]
+        super().__init__(log, manage("payment_simulator", *options), environment=ENVIRONMENT)
 
     def client(self) -> ApiClient:
         return ApiClient(self.wait_for(r"serves at (http://[\d.:]+)")[1])
 
 
-Run = Callable[..., Running]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    with ExitStack() as stack:
-
-        def run(*arguments: str) -> Running:
-            (tmp_path / "output.txt").unlink(missing_ok=True)
-            return stack.enter_context(Running(tmp_path, *arguments))
-
-        yield run
-
-
 class TestPaymentSimulator:
     @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-    def test_stops_on_a_signal_despite_open_requests(self, run: Run, stop: signal.Signals) -> None:
-        running = run("--latency", "60")
-        host, port = running.client().address.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port))) as waiting:
-            waiting.sendall(b"GET /v1/faults HTTP/1.0\r\nHost: localhost\r\n\r\n")
-            began = time.monotonic()
+    def test_stops_on_a_signal_despite_open_requests(self, tmp_path: Path, stop: signal.Signals) -> None:
+        with Running(tmp_path / "output", "--latency", "60") as running:
+            host, port = running.client().address.removeprefix("http://").split(":")
+            with socket.create_connection((host, int(port))) as waiting:
+                waiting.sendall(b"GET /v1/faults HTTP/1.0\r\nHost: localhost\r\n\r\n")
+                began = time.monotonic()
 
-            running.send(stop)
+                running.send(stop)
 
-            assert running.wait() == 0
-            assert time.monotonic() - began < 2
+                assert running.wait() == 0
+                assert time.monotonic() - began < 2
         assert running.output == f"The payment simulator serves at http://{host}:{port}/\n"
 
-    def test_continues_after_it_was_killed(self, run: Run) -> None:
-        running = run("--delay", "0.2")
-        client = running.client()
-        before = [client.charge(f"charge-{n}").json() for n in range(5)]
-        running.kill()
-
-        client = run().client()
-
-        for accepted in before:
-            eventually(lambda key=accepted["key"]: client.status(key) == "succeeded")
-            assert client.charge(accepted["key"]).json()["reference"] == accepted["reference"]
-        assert len(client.get("/v1/statement").json()["captures"]) == 5
+    def test_continues_after_it_was_killed(self, tmp_path: Path) -> None:
+        with Running(tmp_path / "first", "--delay", "0.2") as running:
+            client = running.client()
+            before = [client.charge(f"charge-{n}").json() for n in range(5)]
+            running.kill()
+        with Running(tmp_path / "second") as running:
+            client = running.client()
+            for accepted in before:
+                eventually(lambda key=accepted["key"]: client.status(key) == "succeeded")
+                assert client.charge(accepted["key"]).json()["reference"] == accepted["reference"]
+            assert len(client.get("/v1/statement").json()["captures"]) == 5
 
     def test_rejects_an_address_in_use(self) -> None:
         with (

@@ -10,9 +10,7 @@ class TestCharge:
         ("token", "reason"),
         [
             ("tok_declined", "card_declined"),
-            ("tok_insufficient_funds", "insufficient_funds"),
-            ("tok_expired_card", "expired_card"),
-            ("tok_fraud", "fraud"),
+            *((f"tok_{reason}", reason) for reason in ("insufficient_funds", "expired_card", "fraud")),
         ],
     )
     def test_is_declined_for_the_reason_of_its_token(self, bench: Bench, token: str, reason: str) -> None:

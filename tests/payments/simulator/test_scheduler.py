@@ -17,10 +17,8 @@ class Processed(list[str]):
 
 
 @pytest.fixture
-def ledger() -> Iterator[Ledger]:
-    ledger = Ledger()
-    yield ledger
-    ledger.close()
+def ledger() -> Ledger:
+    return Ledger()
 
 
 @pytest.fixture
@@ -43,9 +41,8 @@ def schedule(ledger: Ledger, *names: str, after: float = 0) -> None:
 class TestScheduler:
     def test_processes_entries_in_the_order_of_their_due_times(self, ledger: Ledger, processed: Processed) -> None:
         with ledger.transaction():
-            now = datetime.now(UTC)
             for name, seconds in [("third", 0.1), ("first", -60), ("second", 0.05)]:
-                ledger.append(EntryKind.CHARGED, name, due=now + timedelta(seconds=seconds))
+                schedule(ledger, name, after=seconds)
 
         eventually(lambda: len(processed) == 3)
         assert processed == ["first", "second", "third"]

@@ -46,22 +46,18 @@ class TestWebhookSender:
         webhook.headers["webhook-signature"] = first
         assert Webhook(SECRET).verify(webhook.body, webhook.headers)
 
-    @pytest.mark.parametrize(
-        ("token", "error"),
-        [("tok_bad_signature", "No matching signature found"), ("tok_old_timestamp", "Message timestamp too old")],
-    )
-    def test_sends_invalid_and_expired_signatures(
-        self, sending: Bench, shop: WebhookReceiver, token: str, error: str
-    ) -> None:
-        sending.paid(token)
+    def test_sends_an_invalid_signature(self, sending: Bench, shop: WebhookReceiver) -> None:
+        sending.paid("tok_bad_signature")
 
-        with pytest.raises(WebhookVerificationError, match=error):
+        with pytest.raises(WebhookVerificationError, match="No matching signature found"):
             shop.received[0].verified()
 
-    def test_signs_expired_webhooks_with_the_right_secret(self, sending: Bench, shop: WebhookReceiver) -> None:
+    def test_sends_an_expired_signature_by_the_right_secret(self, sending: Bench, shop: WebhookReceiver) -> None:
         sending.paid("tok_old_timestamp")
 
         [webhook] = shop.received
+        with pytest.raises(WebhookVerificationError, match="Message timestamp too old"):
+            webhook.verified()
         signed_at = datetime.fromtimestamp(int(webhook.headers["webhook-timestamp"]), UTC)
         signature = Webhook(SECRET).sign(webhook.id, signed_at, webhook.body.decode())
         assert webhook.headers["webhook-signature"] == signature
