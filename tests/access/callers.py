@@ -3,7 +3,7 @@ Callers with their credentials.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -12,8 +12,11 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.test import Client
 
+from notifications.models import Notification
+from payments.models import PaymentIntent
 from shop.accounts.models import Token
 from tests.access.routes import BODIES, FORMS, Route
+from tests.factories import make_signing_key, make_stock, place_order
 
 CSRF = "c" * 32
 OUR_PAGE = {"X-CSRFToken": CSRF}
@@ -67,6 +70,23 @@ def send(
         body, kind = urlencode(FORMS.get(str(route), {})), "application/x-www-form-urlencoded"
     sent = {"Idempotency-Key": "basket-1", "Accept": "*/*", **headers}
     return client.generic(route.method, route.address(ids), body if route.is_unsafe else "", kind, headers=sent)
+
+
+def create_resources(owner: AbstractBaseUser, deliver: Callable[[], object]) -> dict[str, str]:
+    """
+    Create a resource of this customer in each collection, with a confirmed order; return their ids.
+    """
+    make_stock(100)
+    order = place_order(customer_id=owner.pk)
+    deliver()
+    rows = {
+        "orders": order,
+        "payments": PaymentIntent.objects.get(),
+        "notifications": Notification.objects.get(),
+        "signing-keys": make_signing_key(owner),
+        "tokens": Token.objects.create(user=owner, name="nightly")[0],
+    }
+    return {name: str(row.pk) for name, row in rows.items()} | {"products": "RED-CHAIR", "stock": "RED-CHAIR"}
 
 
 @contextmanager

@@ -4,14 +4,9 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
-from django.utils import timezone
 
-from notifications.models import Notification
-from payments.models import PaymentIntent
-from shop.accounts import services
-from shop.accounts.models import Token
-from tests.access.callers import Caller
-from tests.factories import PASSWORD, make_stock, place_order
+from tests.access.callers import Caller, create_resources
+from tests.factories import PASSWORD, place_order
 
 
 @pytest.fixture
@@ -35,18 +30,6 @@ def ids(people, drain) -> Mapping[str, str]:
     by its name.
     """
     ada = people["ada"].user
-    make_stock(100)
-    place_order(customer_id=ada.pk)
-    drain()
-    key, _ = services.create_key(owner=ada, name="nightly", algorithm="hmac-sha256", now=timezone.now())
-    token, _ = Token.objects.create(user=ada, name="nightly")
-    hers = {
-        "orders": place_order(customer_id=ada.pk),
-        "payments": PaymentIntent.objects.get(),
-        "notifications": Notification.objects.get(),
-        "signing-keys": key,
-        "tokens": token,
-    }
+    hers = create_resources(ada, drain) | {"orders": str(place_order(customer_id=ada.pk).pk)}
     rows = {model._meta.model_name: model.objects.first() for model in admin.site._registry}
-    ids = {name: str(row.pk) for name, row in (rows | hers).items() if row}
-    return ids | {"products": "RED-CHAIR", "stock": "RED-CHAIR"}
+    return {name: str(row.pk) for name, row in rows.items() if row} | hers

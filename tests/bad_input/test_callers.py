@@ -18,8 +18,6 @@ from tests.refusals import refused, send
 
 FOR_CUSTOMERS = ["GET orders", "POST orders", "GET payments", "GET notifications", "GET tokens", "POST signing-keys"]
 
-EndToken = Callable[[Token], object]
-
 
 def program(authorization: str | None) -> Client:
     headers = {} if authorization is None else {"Authorization": authorization}
@@ -48,17 +46,18 @@ def test_row_60_names_the_authentication_scheme(authorization):
     assert answer.headers["WWW-Authenticate"] == "Token"
 
 
-ENDS: dict[str, EndToken] = {
-    "revoked": lambda token: token.delete(),
-    "expired": lambda token: Token.objects.filter(pk=token.pk).update(expiry=timezone.now() - timedelta(seconds=1)),
-    "of an inactive user": lambda token: get_user_model().objects.filter(pk=token.user_id).update(is_active=False),
-    "unknown": lambda token: Token.objects.filter(pk=token.pk).update(digest="0" * 128),
-}
+ENDS: list[Callable[[Token], object]] = [
+    lambda token: token.delete(),
+    lambda token: Token.objects.filter(pk=token.pk).update(expiry=timezone.now() - timedelta(seconds=1)),
+    lambda token: get_user_model().objects.filter(pk=token.user_id).update(is_active=False),
+    lambda token: Token.objects.filter(pk=token.pk).update(digest="0" * 128),
+]
+"""Revoked, expired, of an inactive user, unknown."""
 
 
 def test_row_61_gives_the_same_response_to_every_invalid_token(token):
     problems = [refused(program("Token x"), "POST", ORDERS, order_body())]
-    for end in ENDS.values():
+    for end in ENDS:
         ended, text = Token.objects.create(user=get_user_model().objects.get(username="ada"), name="till")
         end(ended)
         problems.append(refused(program(f"Token {text}"), "POST", ORDERS, order_body()))

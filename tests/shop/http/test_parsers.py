@@ -3,8 +3,6 @@ from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
 from django.test import RequestFactory
 
 from shop.http.parsers import rejected_body
@@ -16,19 +14,15 @@ EVERYWHERE = ["/", "/nothing/", "/healthz", "/admin/login/", "/api/v1/products/"
 
 
 @pytest.fixture
-def shop(settings):
+def shop(settings, connection_stays_open):
     """
-    Return the WSGI application, within the test's own transaction.
+    Return the WSGI application.
     """
     settings.MESSAGING = replace(settings.MESSAGING, relay_in_web=False)
     settings.PAYMENTS = replace(settings.PAYMENTS, simulator_in_web=False)
     from shop import wsgi
 
-    for signal in (request_started, request_finished):
-        signal.disconnect(close_old_connections)
-    yield wsgi.application
-    for signal in (request_started, request_finished):
-        signal.connect(close_old_connections)
+    return wsgi.application
 
 
 def ask(shop, address, **environ) -> tuple[int, bytes]:

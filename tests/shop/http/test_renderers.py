@@ -2,6 +2,8 @@ import pytest
 from django.test import Client
 
 from shop.templatetags.shop_tags import prose
+from tests.callers import ask_for_a_token
+from tests.factories import PASSWORD
 
 pytestmark = pytest.mark.django_db
 
@@ -15,7 +17,7 @@ def log_in(client: Client, password: str, **fields: str):
 
 class TestLogin:
     def test_redirects_to_the_next_page(self, ada, client):
-        answer = log_in(client, "three red chairs", next="/api/v1/orders/")
+        answer = log_in(client, PASSWORD, next="/api/v1/orders/")
 
         assert (answer.status_code, answer.headers["Location"]) == (302, "/api/v1/orders/")
 
@@ -27,7 +29,7 @@ class TestLogin:
         assert "three green chairs" not in text
 
     def test_ends_with_a_logout(self, ada, client):
-        log_in(client, "three red chairs")
+        log_in(client, PASSWORD)
 
         inside = client.get("/").content.decode()
         answer = client.post("/api/auth/logout/")
@@ -40,10 +42,8 @@ class TestLogin:
 
 class TestProblems:
     @pytest.mark.parametrize("parameter", ["cursor", "status"])
-    def test_name_the_invalid_parameter(self, ada, client, parameter):
-        log_in(client, "three red chairs")
-
-        answer = client.get("/api/v1/payments/", {parameter: "x"}, headers=HTML)
+    def test_name_the_invalid_parameter(self, browser, parameter):
+        answer = browser.get("/api/v1/payments/", {parameter: "x"})
 
         assert answer.status_code == 400
         assert f"<code>{parameter}</code>: invalid_parameter" in answer.content.decode()
@@ -67,21 +67,17 @@ class TestProblems:
 
 
 class TestShopPages:
-    def test_show_any_response_and_its_json(self, ada, client):
-        log_in(client, "three red chairs")
-
-        text = client.get("/api/v1/tokens/", headers=HTML).content.decode()
+    def test_show_any_response_and_its_json(self, browser):
+        text = browser.get("/api/v1/tokens/").content.decode()
 
         assert "There is nothing here yet." in text
         assert "<b>GET /api/v1/tokens/</b>" in text
         assert "&quot;results&quot;: []" in text
 
-    def test_have_delete_buttons_in_a_list(self, ada, client):
-        log_in(client, "three red chairs")
-        body = {"username": "ada", "password": "three red chairs", "name": "my kettle"}
-        token = client.post("/api/v1/tokens/", body, content_type="application/json").json()
+    def test_have_delete_buttons_in_a_list(self, browser):
+        token = ask_for_a_token().json()
 
-        text = client.get("/api/v1/tokens/", headers=HTML).content.decode()
+        text = browser.get("/api/v1/tokens/").content.decode()
 
         assert f'data-method="DELETE" action="/api/v1/tokens/{token["id"]}/"' in text
         assert token["token"] not in text

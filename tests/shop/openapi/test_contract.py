@@ -14,22 +14,15 @@ import schemathesis
 import yaml
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
-from django.utils import timezone
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
-from notifications.models import Notification
-from payments.models import PaymentIntent
-from shop.accounts import services
-from shop.accounts.models import Token
-from tests.access.callers import undone
-from tests.factories import CustomerFactory, make_stock, place_order
+from tests.access.callers import Caller, create_resources, undone
+from tests.factories import CustomerFactory, make_stock
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("connection_stays_open")]
 
 DESCRIPTION = settings.BASE_DIR / "docs" / "openapi.yaml"
 SEED = int(os.environ.get("CONTRACT_SEED", "9457"))
@@ -91,18 +84,6 @@ CHECKS = [
 
 
 @pytest.fixture(autouse=True)
-def _connection_stays_open():
-    """
-    Serve within the test's own transaction, as Django's test client does.
-    """
-    for signal in (request_started, request_finished):
-        signal.disconnect(close_old_connections)
-    yield
-    for signal in (request_started, request_finished):
-        signal.connect(close_old_connections)
-
-
-@pytest.fixture(autouse=True)
 def _has_node_id(request) -> None:
     """
     Set the attribute that schemathesis reads and changes; pytest has had it under another name since 9.2.
@@ -116,8 +97,7 @@ def olga() -> dict[str, str]:
     The headers of Olga, a customer who may view the stock.
     """
     olga = CustomerFactory(username="olga", is_staff=True, is_superuser=True)
-    _, token = Token.objects.create(user=olga, name="a program")
-    return {"Authorization": f"Token {token}"}
+    return Caller(olga).token
 
 
 @pytest.fixture
@@ -125,16 +105,7 @@ def hers(olga, drain) -> Mapping[str, str]:
     """
     Ids of Olga's resources, by collection.
     """
-    owner = CustomerFactory(username="olga")
-    make_stock(100)
-    order = place_order(customer_id=owner.pk)
-    drain()
-    key, _ = services.create_key(owner=owner, name="nightly", algorithm="hmac-sha256", now=timezone.now())
-    token, _ = Token.objects.create(user=owner, name="nightly")
-    things = [order, PaymentIntent.objects.get(), Notification.objects.get(), key, token]
-    resources = ["orders", "payments", "notifications", "signing-keys", "tokens"]
-    ids = {resource: str(thing.pk) for resource, thing in zip(resources, things, strict=True)}
-    return ids | {"products": "RED-CHAIR", "stock": "RED-CHAIR"}
+    return create_resources(CustomerFactory(username="olga"), drain)
 
 
 def call(case: Any, headers: Mapping[str, str]) -> None:

@@ -2,11 +2,11 @@
 The settings that the worker refuses; how it buffers requests is tested with bad input, by a real server.
 """
 
-import subprocess
 import sys
 
 import pytest
-from django.conf import settings
+
+from tests.processes import run
 
 WORKER = "shop.server.gunicorn_worker.BufferingThreadWorker"
 COMMAND = (sys.executable, "-m", "gunicorn", "shop.wsgi", "--worker-class", WORKER, "--bind", "127.0.0.1:0")
@@ -22,9 +22,7 @@ COMMAND = (sys.executable, "-m", "gunicorn", "shop.wsgi", "--worker-class", WORK
     ],
 )
 def test_refuses_to_start_with_a_protocol_it_does_not_read(options, hint):
-    done = subprocess.run(
-        [*COMMAND, *options], cwd=settings.BASE_DIR, capture_output=True, text=True, check=False, timeout=60
-    )
+    finished = run([*COMMAND, *options])
 
-    assert done.returncode == 1
-    assert done.stderr.strip().endswith(f"This worker reads plain HTTP/1.1: {hint}.")
+    assert finished.status == 1
+    assert finished.errors.strip().endswith(f"This worker reads plain HTTP/1.1: {hint}.")
