@@ -8,7 +8,7 @@ from messaging.models import Delivery
 from messaging.relay import Relay
 from payments.models import PaymentIntent
 from tests.factories import make_stock
-from tests.journeys.orders import CONFIRMED, Stock, history_of, mail_subjects, place, stock
+from tests.journeys.orders import Stock, history_of, mail_subjects, place, stock
 
 LATER = timedelta(hours=2)
 
@@ -88,14 +88,3 @@ class TestCancelledWhilePaying:
         assert history_of(api, order) == ["placed", "awaiting_payment", "cancelled", "by_customer"]
         assert [refund.amount for refund in ledger.refunded.values()] == [4_500]
         assert stock() == Stock(on_hand=1)
-
-    def test_is_rejected_after_the_order_is_confirmed(self, api, drain, ledger):
-        order = place(api)
-        drain()
-
-        assert api.post(f"{order}cancel/").status_code == 409
-        drain(after=LATER)
-
-        assert history_of(api, order) == CONFIRMED
-        assert len(ledger.captured) == 1
-        assert ledger.refunded == {}

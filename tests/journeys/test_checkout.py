@@ -1,18 +1,25 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.core import mail
+from django.utils import timezone
 
+from inventory.services import receive
 from messaging.models import Delivery
 from orders.models import Product
+from payments.models import PaymentIntent
 from tests.factories import make_stock
 from tests.journeys.orders import CONFIRMED, Stock, history_of, mail_subjects, place, stock
 
 pytestmark = pytest.mark.django_db
 
+REMINDER, DUE = timedelta(minutes=15), timedelta(minutes=30)
+SECOND = timedelta(seconds=1)
 
-class TestCheckout:
-    def test_reserves_charges_ships_and_confirms_by_mail(self, api, drain, ledger):
+
+class TestConfirmedOrder:
+    def test_is_reserved_charged_shipped_and_confirmed_by_mail(self, api, drain, ledger):
         make_stock(10)
 
         order = place(api, quantity=2)
@@ -26,7 +33,7 @@ class TestCheckout:
         assert [message.to for message in mail.outbox] == [["ada@example.com"]]
         assert not Delivery.objects.dead().exists()
 
-    def test_does_nothing_more_when_the_payment_deadline_passes(self, api, drain, ledger):
+    def test_does_not_change_when_the_payment_deadline_passes(self, api, drain, ledger):
         make_stock(10)
         order = place(api)
         drain()
@@ -38,19 +45,76 @@ class TestCheckout:
         assert mail_subjects() == ["Your order is confirmed"]
         assert not Delivery.objects.exclude(status="delivered").exists()
 
-    def test_confirms_a_free_order_without_calling_the_gateway(self, api, drain, ledger):
-        make_stock(10, price=0)
+    def test_of_the_last_item_shows_the_product_as_sold_out_until_goods_are_received(self, api, drain):
+        make_stock(1)
+        place(api)
+        drain()
+        assert Product.objects.get().sold_out
 
-        order = place(api, price=0)
+        receive({"RED-CHAIR": 5}, now=timezone.now())
+        order = place(api)
         drain()
 
         assert history_of(api, order) == CONFIRMED
-        assert ledger.calls == {}
+        assert not Product.objects.get().sold_out
 
-    def test_shows_a_product_as_sold_out_after_the_last_sale(self, api, drain):
+    def test_is_confirmed_by_a_query_if_the_answer_of_the_gateway_was_lost(self, api, drain, ledger):
+        make_stock(1)
+        order = place(api, payment_method="tok_timeout")
+
+        drain()
+        assert history_of(api, order) == ["placed", "awaiting_payment"]
+        assert PaymentIntent.objects.get().status == "unknown"
+
+        drain(after=timedelta(seconds=6))
+        assert history_of(api, order) == CONFIRMED
+        assert ledger.calls == {"charge": 1, "look_up": 1}
+        assert stock() == Stock(on_hand=0)
+        assert mail_subjects() == ["Your order is confirmed"]
+
+
+class TestCancelledOrder:
+    def test_is_not_charged_if_it_is_out_of_stock(self, api, drain, ledger):
         make_stock(1)
 
-        place(api)
+        order = place(api, quantity=2)
         drain()
 
-        assert Product.objects.get().sold_out
+        assert history_of(api, order) == ["placed", "cancelled", "out_of_stock"]
+        assert stock() == Stock(on_hand=1)
+        assert ledger.calls == {}
+        assert mail_subjects() == ["Your order is cancelled"]
+
+    def test_releases_its_stock_if_its_payment_is_declined(self, api, drain, ledger):
+        make_stock(1)
+
+        order = place(api, payment_method="tok_declined")
+        drain()
+
+        assert history_of(api, order) == ["placed", "awaiting_payment", "cancelled", "payment_failed"]
+        assert stock() == Stock(on_hand=1)
+        assert ledger.captured == ledger.refunded == {}
+        assert mail_subjects() == ["Your order is cancelled"]
+        assert not Delivery.objects.dead().exists()
+
+    def test_is_reminded_of_and_expires_when_the_payment_deadline_passes(self, api, drain, ledger, settings):
+        settings.ORDERS = replace(
+            settings.ORDERS, reminder_seconds=REMINDER.total_seconds(), payment_due_seconds=DUE.total_seconds()
+        )
+        make_stock(1)
+        order = place(api, payment_method="tok_pending")
+
+        drain(after=REMINDER - SECOND)
+        assert history_of(api, order) == ["placed", "awaiting_payment"]
+        assert stock() == Stock(on_hand=1, reserved=1)
+        assert mail_subjects() == []
+
+        drain(after=REMINDER + SECOND)
+        assert mail_subjects() == ["Your order is awaiting payment"]
+
+        drain(after=DUE + SECOND)
+        assert history_of(api, order) == ["placed", "awaiting_payment", "cancelled", "expired"]
+        assert stock() == Stock(on_hand=1)
+        assert len(ledger.cancelled) == 1
+        assert ledger.captured == {}
+        assert mail_subjects() == ["Your order is awaiting payment", "Your order is cancelled"]

@@ -2,23 +2,27 @@
 One id leads from the request that places an order to its mail.
 """
 
-import json
 import logging
 from contextvars import Context
-from io import StringIO
 from uuid import uuid4
 
 import pytest
-from django.core.management import call_command
 from django.http import HttpResponse
+from django.utils import timezone
 from rest_framework.test import APIClient
 
-from tests.factories import make_stock
+from messaging.kernel.tracing import tracing
+from messaging.models import OutboxMessage
+from payments.models import PaymentIntent
+from tests.commands import run_json
+from tests.factories import make_stock, place_order
 from tests.journeys.orders import mail_subjects
+from tests.payments.scenes import deliver, payload_of
 
 pytestmark = pytest.mark.django_db
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACEPARENT = f"00-{TRACE_ID}-{'b' * 16}-01"
 
 
 def place(api: APIClient, **headers: str) -> HttpResponse:
@@ -31,17 +35,13 @@ def trace_ids_of(order_id: str) -> set[str]:
     """
     Return the trace ids that `trace_order` prints for an order and its messages.
     """
-    output = StringIO()
-    call_command("trace_order", order_id, "--json", stdout=output)
-    order_trace = json.loads(output.getvalue())
+    order_trace = run_json("trace_order", order_id)
     entries = [entry["trace_id"] for entry in order_trace["timeline"] if entry["context"] == "messaging"]
     return {order_trace["trace_id"], *entries}
 
 
 class TestTrace:
-    @pytest.mark.parametrize(
-        ("headers", "trace_id"), [({}, None), ({"traceparent": f"00-{TRACE_ID}-{'b' * 16}-01"}, TRACE_ID)]
-    )
+    @pytest.mark.parametrize(("headers", "trace_id"), [({}, None), ({"traceparent": TRACEPARENT}, TRACE_ID)])
     def test_leads_from_the_request_to_the_mail(self, api, drain, caplog, *, headers, trace_id):
         caplog.set_level(logging.INFO, logger="notifications")
         make_stock(10)
@@ -58,3 +58,18 @@ class TestTrace:
             for order, id_ in zip(orders, ids, strict=True)
         }
         assert len(mail_subjects()) == 2
+
+    def test_of_an_order_continues_when_a_webhook_arrives(self, drain, ledger):
+        make_stock()
+        order = place_order(payment_method="tok_pending")
+        drain()
+        [trace_id] = trace_ids_of(str(order.pk))
+        intent = PaymentIntent.objects.get()
+        ledger.approve(str(intent.pk))
+
+        with tracing(TRACEPARENT):
+            deliver(ledger, payload_of(intent), now=timezone.now())
+        drain()
+
+        assert OutboxMessage.objects.filter(type="orders.order_confirmed").exists()
+        assert trace_ids_of(str(order.pk)) == {trace_id}
