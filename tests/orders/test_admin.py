@@ -23,18 +23,6 @@ def test_opens_every_page(admin_client):
     assert statuses == dict.fromkeys(["Product", "Order", "OrderLine", "HistoryEntry"], 200)
 
 
-@pytest.mark.parametrize("kind", ["add", "change", "delete"])
-def test_rejects_an_edit_of_an_order(admin_client, kind):
-    make_stock()
-    order = place_order()
-    arguments = [] if kind == "add" else [order.pk]
-
-    response = admin_client.post(page(Order, kind, *arguments), {"status": "confirmed", "post": "yes"})
-
-    assert response.status_code == 403
-    assert Order.objects.get().status == "placed"
-
-
 class TestProducts:
     def test_adds_a_product_and_publishes_it(self, admin_client):
         response = admin_client.post(page(Product, "add"), {"sku": "RED-CHAIR", "name": "Red chair", "price": "45.00"})
@@ -97,11 +85,6 @@ class TestProducts:
 
         assert re.findall(r"icon-(yes|no)\.svg", products) == ["yes", "no", "yes", "yes"]  # active, in stock
         assert "45.00 GBP" in products
-
-    def test_deletes_no_product(self, admin_client):
-        product = ProductFactory(sku="RED-CHAIR")
-
-        assert admin_client.post(page(Product, "delete", product.pk), {"post": "yes"}).status_code == 403
 
 
 class TestOrderPage:
@@ -171,20 +154,17 @@ class TestCancel:
 
 
 class TestSearch:
-    @pytest.mark.parametrize("term", ["{0.pk}", "{0.pk.hex}", "ada@example.com", "ada", "basket-1", " basket-1 "])
-    def test_finds_an_order(self, admin_client, term):
+    @pytest.mark.parametrize(
+        ("term", "finds"),
+        [
+            *[(term, True) for term in ("{0.pk}", "{0.pk.hex}", "ada@example.com", "ada", "basket-1", " basket-1 ")],
+            *[(term, False) for term in ("basket", "00000000-0000-7000-8000-000000000000", "' OR 1=1")],
+        ],
+    )
+    def test_finds_an_order_by_a_whole_value(self, admin_client, term, finds):
         make_stock()
         order = place_order(idempotency_key="basket-1")
 
         response = admin_client.get(page(Order), {"q": term.format(order)})
 
-        assert list(response.context["cl"].queryset) == [order]
-
-    @pytest.mark.parametrize("term", ["basket", "00000000-0000-7000-8000-000000000000", "' OR 1=1"])
-    def test_finds_nothing(self, admin_client, term):
-        make_stock()
-        place_order(idempotency_key="basket-1")
-
-        response = admin_client.get(page(Order), {"q": term})
-
-        assert list(response.context["cl"].queryset) == []
+        assert list(response.context["cl"].queryset) == [order] * finds

@@ -1,6 +1,5 @@
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import pytest
@@ -42,17 +41,6 @@ def timed_get(api: APIClient, order: Order, prefer: str) -> Timed:
     began = time.monotonic()
     response = get(api, order, If_None_Match=PLACED, Prefer=prefer)
     return Timed(time.monotonic() - began, response)
-
-
-@contextmanager
-def all_waiters_busy(number: int) -> Iterator[None]:
-    for _ in range(number):
-        long_polling._waiters.acquire()
-    try:
-        yield
-    finally:
-        for _ in range(number):
-            long_polling._waiters.release()
 
 
 class TestETag:
@@ -117,7 +105,9 @@ class TestNoWait:
         assert (response.status_code, "Preference-Applied" in response.headers) == (304, False)
 
     def test_if_every_waiter_is_busy(self, api, order, settings):
-        with all_waiters_busy(settings.ORDERS.followers):
+        with ExitStack() as busy:
+            for _ in range(settings.ORDERS.followers):
+                busy.enter_context(long_polling._waiters)
             response = get(api, order, If_None_Match=PLACED, Prefer="wait=20")
 
         assert (response.status_code, "Preference-Applied" in response.headers) == (304, False)
