@@ -41,11 +41,11 @@ def history_of(api: APIClient, order: str) -> list[str]:
     return statuses + [response_body["cancel_reason"]] * bool(response_body["cancel_reason"])
 
 
-def stock() -> Stock:
+def stock(sku: str = "RED-CHAIR") -> Stock:
     """
-    Return how many red chairs are on hand and how many of them are reserved.
+    Return how many of a product are on hand and how many of them are reserved.
     """
-    return Stock(**StockItem.objects.values("on_hand", "reserved").get(sku="RED-CHAIR"))
+    return Stock(**StockItem.objects.values("on_hand", "reserved").get(sku=sku))
 
 
 def mail_subjects() -> list[str]:

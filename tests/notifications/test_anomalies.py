@@ -1,5 +1,4 @@
 from dataclasses import replace
-from uuid import UUID
 
 import pytest
 from django.core import mail
@@ -40,17 +39,6 @@ class TestMailToTheOperator:
         assert message.body == (
             f"{sentence}\n\nOrder {ORDER}: run manage.py trace_order for its history.\n\nAda's Chairs\n"
         )
-
-    def test_belongs_to_no_customer(self):
-        notify(anomaly("paid_twice"))
-
-        assert Notification.objects.values("order_id", "customer_id", "kind", "recipient", "status").get() == {
-            "order_id": UUID(ORDER),
-            "customer_id": "",
-            "kind": "payment_anomaly",
-            "recipient": "olga@example.com",
-            "status": "accepted",
-        }
 
     def test_is_stored_but_not_sent_without_an_operator_address(self, settings):
         settings.SHOP = replace(settings.SHOP, operator_email="")

@@ -3,7 +3,6 @@ from uuid import uuid4
 import pytest
 from rest_framework.test import APIClient
 
-from tests.factories import make_stock, place_order
 from tests.notifications.events import ORDER, confirmed, confirmed_to, make_notification, notify
 from tests.outbox import counting_statements
 
@@ -54,17 +53,6 @@ class TestList:
         notify(confirmed_to("bob"), confirmed(customer_id=""))
 
         assert listed(api) == [str(second.pk), str(first.pk)]
-
-    def test_shows_the_confirmation_of_a_placed_order(self, api, drain):
-        make_stock()
-        order = place_order()
-        drain()
-
-        (notification,) = api.get(NOTIFICATIONS).json()["results"]
-
-        expected = {"order_id": str(order.pk), "kind": "order_confirmed", "status": "accepted"}
-        assert notification.items() >= expected.items()
-        assert api.get(notification["url"]).json() == notification
 
     def test_filters_by_order_kind_and_status(self, api):
         sent = make_notification(confirmed_to("ada"))

@@ -54,9 +54,10 @@ def test_defers_without_counting_an_attempt_while_the_provider_is_down(drain, se
     delivery.refresh_from_db()
     assert (delivery.status, delivery.error_class) == ("pending", "PartlyUnavailable")
     assert (delivery.attempts, delivery.deferrals) == (0, 1)
+    assert (Notification.objects.get().status, mail.outbox) == ("sending", [])
     settings.EMAIL_BACKEND = "anymail.backends.test.EmailBackend"
     drain(after=timedelta(minutes=5))
-    assert Notification.objects.get().status == "accepted"
+    assert (Notification.objects.get().status, len(mail.outbox)) == ("accepted", 1)
 
 
 def test_makes_a_dead_letter_of_a_refused_address_only(drain, settings):

@@ -102,19 +102,6 @@ class TestNotify:
         assert mail.outbox == []
         assert Notification.objects.get(kind="payment_due_soon").status == "suppressed"
 
-    def test_sends_when_the_provider_is_up_again(self, settings):
-        events = {uuid4(): confirmed()}
-        settings.EMAIL_BACKEND = f"{PROVIDERS}.Down"
-        with pytest.raises(PartlyUnavailable, match="connection refused"):
-            services.notify(events, now=NOON)
-        assert statuses() == {"ada@example.com": "sending"}
-
-        settings.EMAIL_BACKEND = "anymail.backends.test.EmailBackend"
-        services.notify(events, now=NOON)
-
-        assert statuses() == {"ada@example.com": "accepted"}
-        assert len(mail.outbox) == 1
-
     @pytest.mark.parametrize(
         ("provider", "error"),
         [("RefusesBob", Permanent), ("DownForBob", PartlyUnavailable), ("BreaksOnBob", ValueError)],
