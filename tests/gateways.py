@@ -6,81 +6,66 @@ As a program of another company it survives a crash of our processes and a rollb
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 
 from payments.gateway.adapters.in_process import InProcessGateway
-from payments.gateway.protocol import Answer, ChargeRequest, StatementEntry, WebhookPayload
+from payments.gateway.adapters.simulated import read_payload
+from payments.gateway.protocol import StatementEntry, WebhookPayload
 from payments.simulator.ledger import EntryKind, Ledger, LedgerEntry
 
 INSTANT = "payments.gateway.adapters.instant.InstantGateway"
 
 
+def entries(kind: EntryKind, *, by: str) -> property:
+    """
+    Return a property with the entries of this kind in the gateway's ledger, oldest first, by this field.
+    """
+
+    def read(gateway: "RecordingGateway") -> Mapping[object, LedgerEntry]:
+        return {getattr(entry, by): entry for entry in gateway.ledger.entries("kind = ? ORDER BY seq", kind)}
+
+    return property(read)
+
+
 class RecordingGateway(InProcessGateway):
+    charges = entries(EntryKind.CHARGED, by="charge")
+    captured = entries(EntryKind.CAPTURED, by="charge")
+    cancelled = entries(EntryKind.CANCELLED, by="charge")
+    refunded = entries(EntryKind.REFUNDED, by="key")
+    webhooks = entries(EntryKind.WEBHOOK, by="seq")
+
     def __init__(self, ledger: Ledger | None = None) -> None:
         super().__init__(ledger)
         self.calls: Counter[str] = Counter()
         self.script: deque[BaseException] = deque()
         """Each is raised by one call, instead of the call."""
-        self.lost_answers: deque[BaseException] = deque()
-        """Each is raised by one call, after the call."""
-        self.distortion: Mapping[str, object] = {}
-        """Fields in which the provider mistakes every charge."""
+        self.crossing: Callable[[str], AbstractContextManager[None]] = nullcontext
+        """Returns a context for each call, which is left when the provider has executed the call."""
         self.payloads: dict[bytes, WebhookPayload] = {}
         """The webhooks it is known to have sent, by their bodies."""
         self.edit_statement: Callable[[StatementEntry], StatementEntry | None] = lambda entry: entry
         """Returns what the statement says instead of an entry; None omits it."""
-        self.statement_error: BaseException | None = None
         self.statements: list[datetime | None] = []
         """Since when each statement was requested."""
         self._lock = threading.RLock()
 
     @contextmanager
     def calling(self, name: str) -> Iterator[None]:
-        with self._lock:
+        with self._lock, self.crossing(name):
             self.calls[name] += 1
             if self.script:
                 raise self.script.popleft()
             yield
-            if self.lost_answers:
-                raise self.lost_answers.popleft()
 
-    def charge(self, charge: ChargeRequest) -> Answer:
-        return super().charge(replace(charge, **self.distortion))
-
-    def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload | None:
-        return self.payloads.get(body) or super().read_webhook(body, headers, now=now)
+    def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload:
+        return self.payloads.get(body) or read_payload(headers["webhook-id"], body)
 
     def statement(self, since: datetime | None) -> Iterable[StatementEntry]:
         self.statements.append(since)
-        if self.statement_error:
-            raise self.statement_error
-        return [edited for entry in super().statement(since) if (edited := self.edit_statement(entry))]
-
-    @property
-    def charges(self) -> dict[str, LedgerEntry]:
-        return {entry.charge: entry for entry in self._entries(EntryKind.CHARGED)}
-
-    @property
-    def captured(self) -> dict[str, LedgerEntry]:
-        return {entry.charge: entry for entry in self._entries(EntryKind.CAPTURED)}
-
-    @property
-    def cancelled(self) -> set[str]:
-        return {entry.charge for entry in self._entries(EntryKind.CANCELLED)}
-
-    @property
-    def refunded(self) -> dict[str, LedgerEntry]:
-        """
-        Return the refunds by their keys; `charge` is the key of the refunded charge.
-        """
-        return {entry.key: entry for entry in self._entries(EntryKind.REFUNDED)}
-
-    @property
-    def webhooks(self) -> Sequence[LedgerEntry]:
-        return self._entries(EntryKind.WEBHOOK)
+        with self.calling("statement"):
+            return [edited for entry in super().statement(since) if (edited := self.edit_statement(entry))]
 
     def approve(self, key: str, **money: object) -> None:
         """
@@ -92,6 +77,3 @@ class RecordingGateway(InProcessGateway):
     def decline(self, key: str) -> None:
         with self.ledger.transaction():
             self.processor.decline(self.processor.find(key), reason="card_declined")
-
-    def _entries(self, kind: EntryKind) -> Sequence[LedgerEntry]:
-        return self.ledger.entries("kind = ? ORDER BY seq", kind)

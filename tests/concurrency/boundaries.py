@@ -1,9 +1,8 @@
 """Boundaries: the moments at which a process commits, or calls a service whose effects outlive the process."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import pytest
 from django.core.mail import EmailMessage
@@ -11,9 +10,7 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from payments.gateway import protocol
-from payments.gateway.adapters.simulated import read_payload
-from payments.gateway.protocol import WebhookPayload
-from tests.gateways import RecordingGateway
+from payments.gateway.protocol import Gateway
 
 
 class Crash(BaseException):
@@ -52,27 +49,9 @@ class Boundaries:
             raise Crash
 
 
-class ObservedGateway(RecordingGateway):
-    """A gateway each call to which crosses a boundary."""
-
-    def __init__(self, boundaries: Boundaries, during_charge: Callable[[str], None] | None) -> None:
-        super().__init__()
-        self.crossing, self.during_charge = boundaries.crossing, during_charge
-
-    @contextmanager
-    def calling(self, name: str) -> Iterator[None]:
-        with self.crossing(name):
-            yield
-            if name == "charge" and self.during_charge:
-                self.during_charge([*self.charges][-1])
-
-    def read_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> WebhookPayload:
-        return read_payload(headers["webhook-id"], body)
-
-
 @contextmanager
-def watched(boundaries: Boundaries, gateway: ObservedGateway) -> Iterator[None]:
-    """Make every commit, call to the gateway and mail inside the block cross a boundary."""
+def watched(boundaries: Boundaries, gateway: Gateway) -> Iterator[None]:
+    """Pay through this gateway, and make every commit and mail inside the block cross a boundary."""
     commit, send = BaseDatabaseWrapper._commit, EmailMessage.send
 
     def commit_across(database: BaseDatabaseWrapper) -> None:

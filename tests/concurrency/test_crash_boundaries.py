@@ -7,8 +7,8 @@ stays, and so do the gateway's ledger and the mails that were sent. The caller o
 """
 
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -27,8 +27,9 @@ from orders.models import Order
 from payments.models import PaymentIntent, Refund
 from payments.webhooks import inbox
 from shop.operations import audit
-from tests.concurrency.boundaries import Boundaries, Crash, ObservedGateway, watched
+from tests.concurrency.boundaries import Boundaries, Crash, watched
 from tests.factories import BASE_URL, make_draft, make_stock
+from tests.gateways import RecordingGateway
 
 MOMENTS = [timedelta(), timedelta(minutes=1), timedelta(minutes=12), timedelta(hours=1)]
 """When the relay runs: at once, when a lost answer is queried, when the reminder is due, after the expiry."""
@@ -161,7 +162,8 @@ class JourneyRun:
 
     def __init__(self, journey: Journey, boundaries: Boundaries, number: int) -> None:
         self.journey, self.boundaries, self.sku = journey, boundaries, f"RED-CHAIR-{number}"
-        self.gateway = ObservedGateway(boundaries, journey.during_charge)
+        self.gateway = RecordingGateway()
+        self.gateway.crossing = self._call
         self.down_for = timedelta()
 
     def run(self) -> JourneyEnd:
@@ -188,12 +190,19 @@ class JourneyRun:
             self.down_for = lease() + timedelta(seconds=1)
             step()
 
+    @contextmanager
+    def _call(self, name: str) -> Iterator[None]:
+        with self.boundaries.crossing(name):
+            yield
+            if name == "charge" and self.journey.during_charge:
+                self.journey.during_charge([*self.gateway.charges][-1])
+
     def _call_back(self) -> None:
         """Capture the money, and call back until the callback is acknowledged."""
         [key] = self.gateway.charges
         if key not in self.gateway.captured:
             self.gateway.approve(key)
-        [*_, webhook] = self.gateway.webhooks
+        [*_, webhook] = self.gateway.webhooks.values()
         inbox.receive(webhook.detail["body"].encode(), {"webhook-id": webhook.key}, now=timezone.now())
 
     def _deliver(self, moment: timedelta) -> None:

@@ -250,7 +250,7 @@ class TestReconcileLately:
     @pytest.mark.parametrize("problem", [TimedOut("no answer"), Unreachable("no route")], ids=["silent", "away"])
     def test_waits_for_the_next_hour_when_the_gateway_cannot_be_queried(self, ledger, problem, caplog):
         intent = collect("tok_timeout")
-        ledger.statement_error = problem
+        ledger.script.append(problem)
 
         reconciliation.reconcile_lately()
 

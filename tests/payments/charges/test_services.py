@@ -84,7 +84,7 @@ class TestSettleOverdue:
         services.settle_overdue(dues_of(request), now=NOON)
 
         assert status_of(request) == "cancelled"
-        assert ledger.cancelled == {str(PaymentIntent.objects.get().pk)}
+        assert ledger.cancelled.keys() == {str(PaymentIntent.objects.get().pk)}
         assert published(PaymentFailed) == [PaymentFailed(order_id=request.order_id, reason="expired")]
 
     def test_lets_a_payment_succeed_that_was_captured_after_all(self, ledger):

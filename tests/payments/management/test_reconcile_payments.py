@@ -72,7 +72,7 @@ class TestExitStatus:
 
     @pytest.mark.parametrize("problem", [TimedOut("no answer"), Unreachable("no route")], ids=["silent", "away"])
     def test_is_3_when_the_gateway_could_not_be_queried(self, ledger, problem):
-        ledger.statement_error = problem
+        ledger.script.append(problem)
 
         with pytest.raises(CommandError, match=f"The gateway could not be queried: {problem}") as error:
             run("reconcile_payments")

@@ -50,7 +50,7 @@ class TestStatement:
 
     @pytest.mark.parametrize("error", [TimedOut("No answer after 5 s."), Unreachable("Connection refused.")])
     def test_is_unknown_with_the_reason_if_the_gateway_does_not_answer(self, day, ledger, error):
-        ledger.statement_error = error
+        ledger.script.append(error)
 
         [result] = [result for result in audit.run(now=timezone.now()).results if result.id == "O8"]
 
