@@ -9,7 +9,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import transaction
 
-from messaging.kernel.databases import bulk_copy_instances, exclusive_transaction
+from messaging.kernel.databases import bulk_copy_instances, exclusive_transaction, pipelined
 from messaging.kernel.ids import new_id
 from messaging.outbox import publish_all
 
@@ -70,10 +70,11 @@ def place_order(draft: Draft, *, base_url: str, now: datetime) -> PlacedOrder:
         if quota.open_orders >= settings.ORDERS.max_open_orders:
             raise TooManyOpenOrders(f"{quota.open_orders} orders are still open: wait for them, or cancel some.")
         order = _validated(draft, now)
-        bulk_copy_instances([order])
-        _record_and_publish([order])
         response_body = render_response(order, base_url=base_url)
-        bulk_copy_instances([StoredResponse(order=order, body=response_body)])
+        with pipelined():
+            bulk_copy_instances([order])
+            _record_and_publish([order])
+            bulk_copy_instances([StoredResponse(order=order, body=response_body)])
         return PlacedOrder(order=order, is_new=True, response_body=response_body)
 
 
@@ -116,7 +117,7 @@ def _result(candidate: Order | InvalidOrder, stored: Order | None) -> PlacedOrde
 
 def _validated(draft: Draft, now: datetime) -> Order:
     limits = Limits(lines=settings.ORDERS.max_lines, quantity=settings.ORDERS.max_quantity)
-    candidate = _candidate(draft, Product.objects.in_bulk({line.sku for line in draft.lines}), limits, now)
+    candidate = _candidate(draft, Product.objects.on_offer({line.sku for line in draft.lines}), limits, now)
     if isinstance(candidate, InvalidOrder):
         raise candidate
     return candidate

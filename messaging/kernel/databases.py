@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
+import psycopg
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.db.models import AutoField, Model
 
 Row = Sequence[Any]
@@ -17,7 +19,7 @@ Row = Sequence[Any]
 
 def bulk_copy(model: type[Model], fields: Sequence[str], rows: Iterable[Row]) -> None:
     """
-    Insert rows by COPY FROM STDIN on PostgreSQL, and by `executemany` of one INSERT on SQLite.
+    Insert rows by COPY FROM STDIN on PostgreSQL, and by one prepared INSERT on SQLite and in `pipelined`.
 
     `bulk_create` takes 45 µs of Python for a row of the outbox, this 5 to 10 µs. COPY returns no generated keys, and
     fields convert no values: these are to be what the driver adapts, such as UUIDs and datetimes.
@@ -26,7 +28,7 @@ def bulk_copy(model: type[Model], fields: Sequence[str], rows: Iterable[Row]) ->
     """
     table = connection.ops.quote_name(model._meta.db_table)
     columns = ", ".join(map(connection.ops.quote_name, fields))
-    write = _copy if connection.vendor == "postgresql" else _insert
+    write = _copy if connection.vendor == "postgresql" and not _is_pipelined() else _insert
     write(f"{table} ({columns})", len(fields), rows)
 
 
@@ -38,6 +40,21 @@ def bulk_copy_instances(instances: Sequence[Model]) -> None:
         fields = [field for field in instances[0]._meta.concrete_fields if not isinstance(field, AutoField)]
         rows = ([getattr(instance, field.attname) for field in fields] for instance in instances)
         bulk_copy(type(instances[0]), [str(field.column) for field in fields], rows)
+
+
+@contextmanager
+def pipelined() -> Iterator[None]:
+    """
+    Send the statements of this block of a transaction without waiting for the result of each: libpq's pipeline mode. An
+    error is raised at the end of the block. SQLite has no round trips to save.
+
+    Six inserts of a row or two take 60 % of the time that COPY takes for them, with two round trips each.
+    """
+    if connection.vendor == "postgresql":
+        with connection.wrap_database_errors, connection.connection.pipeline():
+            yield
+    else:
+        yield
 
 
 @contextmanager
@@ -138,7 +155,8 @@ def read_uuid(value: UUID | str) -> UUID:
 
 
 def _lock_until_commit(name: str) -> bool:
-    with connection.cursor() as cursor:
+    # The driver sends BEGIN before the first statement: together with it in a pipeline.
+    with pipelined(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
         return bool(cursor.fetchone()[0])
 
@@ -159,6 +177,10 @@ def _named(name: str) -> Iterator[None]:
         _names.discard(name)
 
 
+def _is_pipelined() -> bool:
+    return connection.in_atomic_block and bool(connection.connection.pgconn.pipeline_status)
+
+
 def _copy(target: str, _: int, rows: Iterable[Row]) -> None:
     with (
         connection.wrap_database_errors,
@@ -170,8 +192,19 @@ def _copy(target: str, _: int, rows: Iterable[Row]) -> None:
 
 
 def _insert(target: str, width: int, rows: Iterable[Row]) -> None:
-    with connection.cursor() as cursor:
+    with _preparing_cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO {target} VALUES ({', '.join(['%s'] * width)})",  # noqa: S608  (names of our own models)
             [[adapt(value) for value in row] for row in rows],
         )
+
+
+def _preparing_cursor() -> CursorWrapper:
+    """
+    Return a cursor that prepares its statement on the server: one of Django's own on PostgreSQL prepares none, and
+    binds parameters in the client.
+    """
+    if connection.vendor == "sqlite":
+        return connection.cursor()
+    own = psycopg.Cursor(connection.connection)
+    return cast("CursorWrapper", connection._prepare_cursor(own))  # type: ignore[attr-defined]  # noqa: SLF001

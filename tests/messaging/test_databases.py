@@ -1,9 +1,11 @@
+from contextlib import nullcontext
+
 import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from inventory.models import StockMovement
-from messaging.kernel.databases import bulk_copy_instances
+from messaging.kernel.databases import bulk_copy_instances, pipelined
 from tests.outbox import counting_statements
 
 pytestmark = pytest.mark.django_db
@@ -16,10 +18,12 @@ def movements(*quantities: int) -> list[StockMovement]:
 
 
 class TestBulkCopyInstances:
-    def test_writes_the_same_as_save(self):
+    @pytest.mark.parametrize("around", [nullcontext, pipelined])
+    def test_writes_the_same_as_save(self, around):
         instances = movements(1, 2)
 
-        bulk_copy_instances(instances)
+        with transaction.atomic(), around():
+            bulk_copy_instances(instances)
 
         rows = [(movement.sku, movement.quantity, movement.at, movement.order_id) for movement in instances]
         assert list(StockMovement.objects.order_by("id").values_list("sku", "quantity", "at", "order_id")) == rows
@@ -30,8 +34,9 @@ class TestBulkCopyInstances:
 
         assert not len(statements)
 
-    def test_respects_constraints(self):
-        with pytest.raises(IntegrityError), transaction.atomic():
+    @pytest.mark.parametrize("around", [nullcontext, pipelined])
+    def test_respects_constraints(self, around):
+        with pytest.raises(IntegrityError), transaction.atomic(), around():
             bulk_copy_instances(movements(1, -1))
 
         assert not StockMovement.objects.exists()
