@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 from django.core.mail import EmailMessage
@@ -11,6 +12,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from payments.gateway import protocol
 from payments.gateway.protocol import Gateway
+
+Moment = tuple[int, str]
+"""The number of a boundary, and "before" or "after"."""
 
 
 class Crash(BaseException):
@@ -21,8 +25,18 @@ class Crash(BaseException):
 class Boundaries:
     """Record every boundary that is crossed, and crash before or after one of them."""
 
-    crash_at: tuple[int, str] | None = None
+    crash_at: Moment | None = None
     crossed: list[str] = field(default_factory=list)
+    moments: list[Moment] = field(default_factory=list)
+
+    def distinct_moments(self) -> list[Moment]:
+        """
+        Return the moments whose crashes leave different states. A crash before a boundary is left out if one after
+        the previous boundary leaves the same, since nothing between the two outlives the process.
+        """
+        pairs = pairwise(self.moments)
+        repeated = {later for earlier, later in pairs if (earlier[1], later[1]) == ("after", "before")}
+        return [moment for moment in self.moments if moment not in repeated]
 
     @contextmanager
     def crossing(self, name: str) -> Iterator[None]:
@@ -42,9 +56,10 @@ class Boundaries:
     def crashed_after_mail(self) -> bool:
         """Return whether the crash fell between a mail and its record, so that the mail is sent twice."""
         here, moment = self.crash_at or (0, "before")
-        return self.crossed[here if moment == "after" else here - 1] == "mail"
+        return (self.crossed[here], moment) == ("mail", "after")
 
     def _crash_if_at(self, here: int, moment: str) -> None:
+        self.moments.append((here, moment))
         if (here, moment) == self.crash_at:
             raise Crash
 
