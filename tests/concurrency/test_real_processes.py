@@ -22,7 +22,7 @@ from tests.concurrency.report import recoveries, report_on
 from tests.concurrency.running_shop import SEED, Plan, running_shop
 from tests.concurrency.scripted.requests import Outcome, outcome, pids_of_scripts, request
 from tests.concurrency.torture import Torture, inject_cluster_faults
-from tests.processes import freeze, kill, thaw
+from tests.processes import freeze, thaw
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -130,13 +130,6 @@ class TestWorker:
         summarize(f"a cluster whose handler took 1.5 s stopped after {seconds:.1f} s")
         assert outcome(long) == Outcome("delivered", attempts=1)
         assert cluster.status == 0
-
-    def test_ends_itself_when_its_supervisor_is_gone(self, cluster, summarize):
-        kill(*cluster.pids("sentinel"))
-
-        seconds = eventually(lambda: not cluster.pids("worker"), within=3)
-
-        summarize(f"orphaned workers ended themselves after {seconds:.1f} s")
 
     def test_is_ended_by_a_handler_that_hangs_or_crashes_until_the_message_is_dead(self, cluster, summarize):
         hanging, crashing, *good = request({"sleep": 60}, {"die": True}, *[{}] * 200)

@@ -1,6 +1,4 @@
-"""
-Oversell and release of stock. Deadlocks are too rare to provoke, so the order of row locks is checked instead.
-"""
+"""Oversell and release of stock. Deadlocks are too rare to provoke, so the order of row locks is checked instead."""
 
 import random
 from collections import Counter
@@ -16,7 +14,7 @@ from inventory.models import Reservation, StockItem, StockMovement
 from messaging.contracts import OrderCancelled
 from messaging.models import Attempt
 from orders import placing, services
-from orders.drafts import Draft, DraftLine
+from orders.drafts import Draft
 from orders.models import Order
 from orders.services import AlreadyCancelled
 from tests.factories import BASE_URL, make_draft, make_stock, place_order
@@ -55,19 +53,9 @@ def ends() -> Counter:
 
 @pytest.mark.django_db(transaction=True)
 class TestOversell:
-    def test_sells_the_last_chair_to_one_of_fifty_orders(self, ledger):
-        make_stock(1)
-
-        place_all([make_draft() for _ in range(50)])
-
-        assert ends() == {("confirmed", ""): 1, ("cancelled", "out_of_stock"): 49}
-        assert StockItem.objects.values_list("on_hand", "reserved").get() == (0, 0)
-        assert len(ledger.captured) == 1
-
-    @pytest.mark.parametrize("seed", [5])
-    def test_sells_ten_chairs_among_a_hundred_orders(self, ledger, seed):
+    def test_sells_ten_chairs_among_a_hundred_orders(self, ledger):
         make_stock(10)
-        choose = random.Random(seed)
+        choose = random.Random(5)
 
         place_all([make_draft({"RED-CHAIR": choose.randint(1, 3)}) for _ in range(100)])
 
@@ -108,18 +96,6 @@ def test_an_order_cancelled_expired_and_unpaid_at_once_releases_its_stock_once(d
     assert {event.order_id for event in published(OrderCancelled)} == {str(order.pk) for order in orders}
     assert len(published(OrderCancelled)) == 8
     assert all(order.history.filter(status="cancelled").count() == 1 for order in orders)
-    assert ledger.captured == {}
-
-
-@pytest.mark.django_db
-def test_one_product_on_two_lines_is_counted_together(drain, ledger):
-    make_stock(3)
-    lines = [DraftLine(sku="RED-CHAIR", quantity=2), DraftLine(sku="RED-CHAIR", quantity=2, unit_price=4_000)]
-
-    place_order(lines=lines)
-    drain()
-
-    assert ends() == {("cancelled", "out_of_stock"): 1}
     assert ledger.captured == {}
 
 

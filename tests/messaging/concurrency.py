@@ -1,6 +1,4 @@
-"""
-Functions run in forked processes and in threads.
-"""
+"""Functions run in forked processes and in threads."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,9 +28,7 @@ def in_processes(*functions: Callable[[], None]) -> list[int | None]:
 
 @contextmanager
 def in_thread(function: Callable[[], object]) -> Iterator[Future]:
-    """
-    Run a function in a thread, with a database connection of its own, during the block.
-    """
+    """Run a function in a thread, with a database connection of its own, during the block."""
 
     def run() -> object:
         try:

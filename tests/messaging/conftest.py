@@ -13,9 +13,7 @@ from tests.messaging.products import Clock, added, announce, record
 
 @pytest.fixture
 def subscribe(monkeypatch) -> Callable:
-    """
-    The decorator `subscriber`, without any subscribers of the product.
-    """
+    """The decorator `subscriber`, without any subscribers of the product."""
     monkeypatch.setattr(subscribers, "_registry", {})
     return subscribers.subscriber
 
@@ -32,9 +30,7 @@ def relay(clock) -> Relay:
 
 @pytest.fixture
 def messaging_settings(settings) -> Callable[..., None]:
-    """
-    Change settings of messaging during the test.
-    """
+    """Change settings of messaging during the test."""
 
     def change(**changes: int) -> None:
         settings.MESSAGING = replace(settings.MESSAGING, **changes)
@@ -44,9 +40,7 @@ def messaging_settings(settings) -> Callable[..., None]:
 
 @pytest.fixture
 def paint(subscribe) -> None:
-    """
-    A subscriber that records products.
-    """
+    """A subscriber that records products."""
 
     @subscribe(ProductAdded)
     def paint(events):
@@ -55,9 +49,7 @@ def paint(subscribe) -> None:
 
 @pytest.fixture
 def dead_letters(subscribe, relay) -> dict[str, int]:
-    """
-    Dead letters of two subscribers, their ids by key.
-    """
+    """Dead letters of two subscribers, their ids by key."""
 
     @subscribe(ProductAdded)
     def paint(events):

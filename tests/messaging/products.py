@@ -1,6 +1,4 @@
-"""
-Events about products, and subscribers that record them as stock movements.
-"""
+"""Events about products, and subscribers that record them as stock movements."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,9 +13,7 @@ from messaging.outbox import publish_all
 
 
 class Clock:
-    """
-    A clock that can be advanced.
-    """
+    """A clock that can be advanced."""
 
     def __init__(self) -> None:
         self._ahead = timedelta()
@@ -30,9 +26,7 @@ class Clock:
 
 
 class StoppedClock(Clock):
-    """
-    A clock that only moves when it is advanced. It is ahead of the real time, so that what is published is due.
-    """
+    """A clock that only moves when it is advanced. It is ahead of the real time, so that what is published is due."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,17 +41,13 @@ def added(sku: str, name: str = "") -> ProductAdded:
 
 
 def announce(*events: Event, at: datetime | None = None) -> None:
-    """
-    Publish events in a transaction of their own.
-    """
+    """Publish events in a transaction of their own."""
     with transaction.atomic():
         publish_all(events, at=at)
 
 
 def record(events: Sequence[ProductAdded]) -> None:
-    """
-    Record each event, in a table whose constraints allow doubles.
-    """
+    """Record each event, in a table whose constraints allow doubles."""
     StockMovement.objects.bulk_create(
         [
             StockMovement(sku=f"{event.sku} {event.name}".strip(), kind="received", quantity=1, at=timezone.now())
@@ -67,14 +57,10 @@ def record(events: Sequence[ProductAdded]) -> None:
 
 
 def recorded() -> list[str]:
-    """
-    Return the recorded events, each as its SKU and name, in order.
-    """
+    """Return the recorded events, each as its SKU and name, in order."""
     return list(StockMovement.objects.order_by("id").values_list("sku", flat=True))
 
 
 def statuses() -> dict[str, str]:
-    """
-    Return the status of each delivery by its key.
-    """
+    """Return the status of each delivery by its key."""
     return dict(Delivery.objects.order_by("id").values_list("key", "status"))

@@ -109,14 +109,6 @@ class TestDeadLetters:
             ("olga", str(red.pk), "Replayed as a dead letter.")
         ]
 
-    def test_are_discarded(self, client, dead_letters):
-
-        content = act(client, "discard", *Delivery.objects.filter(key__endswith="CHAIR"))
-
-        assert "Discarded 2 dead letters." in content
-        assert statuses() == {"RED-CHAIR": "discarded", "BLUE-CHAIR": "discarded", "OLD-TABLE": "dead"}
-        assert LogEntry.objects.count() == 2
-
     def test_actions_leave_other_deliveries_unchanged(self, client, dead_letters):
         announce(added("GREEN-CHAIR"))
 

@@ -39,23 +39,6 @@ class TestClaim:
         assert (delivery.status, delivery.attempts, delivery.claim_token) == ("pending", 1, claim.token)
         assert delivery.due_at == now + timedelta(seconds=30)
 
-    def test_skips_a_claimed_delivery(self, painter, clock):
-        announce(added("RED-CHAIR"))
-        claim_batch(painter, now=clock())
-
-        assert claim_batch(painter, now=clock()) is None
-
-    def test_claims_again_after_the_lease(self, painter, clock):
-        announce(added("RED-CHAIR"))
-        first = claim_batch(painter, now=clock())
-
-        clock.advance(seconds=31)
-        second = claim_batch(painter, now=clock())
-
-        assert keys(second) == ["RED-CHAIR"]
-        assert second.token != first.token
-        assert Delivery.objects.get().attempts == 2
-
     def test_skips_a_delivery_that_is_not_due(self, painter, clock):
         announce(added("RED-CHAIR"), at=clock() + timedelta(minutes=1))
 
@@ -101,17 +84,6 @@ class TestClaim:
 
         assert keys(claim_batch(painter, now=clock())) == ["HEALTHY-CHAIR"]
         assert keys(claim_batch(painter, now=clock())) == ["SUSPECT-CHAIR"]
-
-    def test_takes_a_constant_number_of_statements(self, painter, clock):
-        statements = {}
-        for size in (2, 200):
-            announce(*[added(f"CHAIR-{number}-OF-{size}") for number in range(size)])
-            with counting_statements() as counted:
-                claim = claim_batch(painter, now=clock())
-                claim.mark_delivered(clock())
-            statements[len(claim.deliveries)] = len(counted)
-
-        assert statements[200] == statements[2]
 
 
 @pytest.mark.django_db

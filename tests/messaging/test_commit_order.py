@@ -13,9 +13,7 @@ from tests.messaging.products import added, announce, recorded
 @pytest.mark.django_db(transaction=True)
 class TestCommitsOutOfOrder:
     def test_hide_no_message_from_the_relay(self, paint, relay):
-        """
-        SQLite has one writer at a time: there the row with the lower id is deleted, and inserted again later.
-        """
+        """SQLite has one writer at a time: there the row with the lower id is deleted, and inserted again later."""
         publish_out_of_order = on_two_connections if connection.vendor == "postgresql" else with_a_gap_that_fills
 
         publish_out_of_order(after_the_first_commit=relay.drain)

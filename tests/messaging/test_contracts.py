@@ -1,17 +1,8 @@
 import pytest
 
-from messaging.contracts import Line, OrderPlaced, StockDepleted, StockReserved, Undecodable, decode, encode
+from messaging.contracts import Line, OrderPlaced, Undecodable, decode, encode
 
 PLACED = OrderPlaced(order_id="order-1", lines=(Line(sku="RED-CHAIR", quantity=2),))
-
-
-class TestKey:
-    @pytest.mark.parametrize(
-        ("event", "key"),
-        [(StockReserved(order_id="order-1"), "order-1"), (StockDepleted(sku="RED-CHAIR"), "RED-CHAIR")],
-    )
-    def test_is_the_id_of_the_order_or_the_sku(self, event, key):
-        assert event.key == key
 
 
 class TestDecode:

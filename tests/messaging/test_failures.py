@@ -111,17 +111,6 @@ class TestPoisonMessage:
         assert Attempt.objects.get(error_class="WorkerDied").error == "3 workers died with this delivery."
         assert set(Delivery.objects.dead().values_list("key", flat=True)) == {"INVALID-CHAIR", "KILLER-CHAIR"}
 
-    def test_of_a_newer_release_is_replayed_after_the_deployment(self, paint, relay, clock):
-        announce(added("RED-CHAIR"))
-        OutboxMessage.objects.update(type="orders.product_archived")
-
-        assert relay.drain() == {("tests.paint", "dead"): 1}
-
-        OutboxMessage.objects.update(type="orders.product_added")  # the new release
-        Delivery.objects.replay(clock())
-        relay.drain()
-        assert recorded() == ["RED-CHAIR"]
-
 
 class TestFrozenWorker:
     def test_is_rolled_back_after_another_delivered(self, paint, relay, clock):

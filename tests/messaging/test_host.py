@@ -1,4 +1,3 @@
-import signal
 import threading
 import time
 
@@ -7,7 +6,6 @@ from django.core.checks import Error
 
 from messaging import host, relay
 from messaging.contracts import ProductAdded
-from messaging.models import Delivery
 from tests.messaging.concurrency import PATIENCE_SECONDS, in_processes
 from tests.messaging.products import added, announce, record, recorded, statuses
 from tests.waiting import eventually
@@ -34,16 +32,6 @@ class TestCheckLease:
 
 @pytest.mark.django_db(transaction=True)
 class TestStartInThread:
-    def test_delivers_until_its_process_exits(self, paint):
-        def serve() -> None:
-            host.start_in_thread()
-            announce(added("RED-CHAIR"))
-            eventually(recorded)
-
-        assert in_processes(serve) == [0]
-
-        assert recorded() == ["RED-CHAIR"]
-
     def test_restarts_after_an_error(self, paint, monkeypatch):
         errors = iter([MemoryError("not now")])
         claim_batch = relay.claim_batch
@@ -85,29 +73,3 @@ class TestStartInWorker:
 
         assert recorded() == ["RED-CHAIR"]
         assert statuses() == {"RED-CHAIR": "delivered"}
-
-    def test_kills_its_process_when_a_handler_exceeds_its_limit(
-        self, subscribe, messaging_settings, monkeypatch, clock, relay
-    ):
-        messaging_settings(handler_limit_seconds=0.05)
-        monkeypatch.setattr(host, "WATCH_SECONDS", 0.05)
-        hangs = [True]
-
-        @subscribe(ProductAdded)
-        def paint(events):
-            if hangs:
-                threading.Event().wait(PATIENCE_SECONDS)
-            record(events)
-
-        def work() -> None:
-            host.start_in_worker()
-            threading.Event().wait(PATIENCE_SECONDS)
-
-        announce(added("RED-CHAIR"))
-
-        assert in_processes(work) == [-signal.SIGKILL]
-
-        assert (statuses(), Delivery.objects.get().attempts) == ({"RED-CHAIR": "pending"}, 1)
-        hangs.clear()
-        clock.advance(seconds=31)
-        assert relay.drain() == {("tests.paint", "delivered"): 1}

@@ -23,9 +23,7 @@ WITHDRAWN_SINCE = {"BGN"}
 
 
 class TestMinorUnitDigits:
-    """
-    CLDR is an independent source: each difference from it is listed.
-    """
+    """CLDR is an independent source: each difference from it is listed."""
 
     def test_are_those_of_cldr_except_for_thirteen_currencies(self):
         different = {

@@ -40,9 +40,7 @@ def batches(subscribe) -> Callable[..., list[list[str]]]:
 
 @pytest.fixture
 def calls_take(monkeypatch) -> Callable[[float], None]:
-    """
-    Let so many seconds pass, for the relay's measure of a call.
-    """
+    """Let so many seconds pass, for the relay's measure of a call."""
     seconds = [0.0]
     monkeypatch.setattr("messaging.relay.time.monotonic", lambda: seconds[0])
 
@@ -73,13 +71,6 @@ class TestUnavailable:
         assert relay.drain() == {("tests.call_painter", "dead"): 1}
         assert Delivery.objects.get().error_class == "Unavailable"
 
-    def test_defers_the_whole_batch_without_another_call(self, batches, relay):
-        calls = batches(lambda skus: Unavailable("Connection refused."))
-        announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
-
-        assert relay.drain() == {("tests.call_painter", "deferred"): 2}
-        assert calls == [["RED-CHAIR", "BLUE-CHAIR"]]
-
 
 class TestDeferralByKey:
     @pytest.mark.parametrize("case", [PartlyUnavailable, NotReady])
@@ -108,17 +99,6 @@ class TestTransactionalSubscriber:
 
         assert statuses() == {"RED-CHAIR": "delivered", "BLUE-CHAIR": "pending"}
         assert recorded() == ["RED-CHAIR"]
-
-
-class TestBatches:
-    def test_are_no_larger_than_the_number_of_concurrent_calls(self, batches, relay, messaging_settings):
-        messaging_settings(outside_calls_at_once=2)
-        calls = batches()
-        announce(*map(added, CHAIRS[:5]))
-
-        relay.drain()
-
-        assert list(map(len, calls)) == [2, 2, 1]
 
 
 class TestPause:

@@ -48,16 +48,6 @@ class TestFailure:
         assert "in paint" in last.traceback
         assert recorded() == []
 
-    def test_becomes_a_dead_letter_at_once_if_permanent(self, subscribe, relay):
-        @subscribe(ProductAdded)
-        def paint(events):
-            raise Permanent("glass")
-
-        announce(added("GLASS-CHAIR"))
-
-        assert relay.drain() == {("tests.paint", "dead"): 1}
-        assert Delivery.objects.get().error_class == "Permanent"
-
     def test_shares_its_fingerprint_with_errors_of_the_same_class_and_function(self, subscribe, relay):
         @subscribe(ProductAdded)
         def paint(events):
@@ -119,13 +109,6 @@ class TestReplay:
         assert recorded().index("RED-CHAIR first") < recorded().index("RED-CHAIR second")
         assert relay.drain() == {}
 
-    def test_resets_the_attempts(self, clock, fixed):
-        Delivery.objects.replay(clock())
-
-        assert set(Delivery.objects.values_list("status", "attempts", "deferrals", "claim_token")) == {
-            ("pending", 0, 0, None)
-        }
-
     def test_delivers_before_events_published_since(self, relay, clock, fixed):
         announce(added("BLUE-CHAIR", "since"))
         fixed.append(True)
@@ -134,8 +117,3 @@ class TestReplay:
         relay.drain()
 
         assert recorded().index("BLUE-CHAIR") < recorded().index("BLUE-CHAIR since")
-
-    def test_skips_what_was_discarded(self, relay, clock, fixed):
-        Delivery.objects.filter(key="BLUE-CHAIR").discard()
-
-        assert Delivery.objects.replay(clock()) == 2
