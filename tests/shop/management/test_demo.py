@@ -1,15 +1,15 @@
 import json
 import shlex
-from io import StringIO
 from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth import authenticate
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 
 from inventory.models import StockItem
 from orders.models import Order, Product
 from shop.management.commands import demo
+from tests.commands import run
 from tests.shop.management.feeds import row, write
 
 pytestmark = pytest.mark.django_db
@@ -22,19 +22,13 @@ def _small_log_and_cheap_passwords(settings, monkeypatch, tmp_path):
     monkeypatch.setattr(demo, "SAMPLE", write(tmp_path / "log.csv", row("536365"), row("C536366")))
 
 
-def run(**options: object) -> str:
-    output = StringIO()
-    call_command("demo", stdout=output, **options)
-    return output.getvalue()
-
-
 def printed_command(output: str) -> list[str]:
     return shlex.split(next(line for line in output.splitlines() if "curl" in line))
 
 
 class TestDemo:
     def test_prints_logins_that_work(self):
-        output = run()
+        output = run("demo")
 
         logins = [line.split()[:2] for line in output.splitlines() if line.startswith(("  ada", "  olga"))]
         users = [authenticate(username=name, password=password) for name, password in logins]
@@ -42,7 +36,7 @@ class TestDemo:
         assert rights == [("ada", False, False), ("olga", True, True)]
 
     def test_places_an_order_for_each_outcome(self, drain):
-        run()
+        run("demo")
 
         drain()
 
@@ -57,23 +51,23 @@ class TestDemo:
         ]
 
     def test_imports_the_log(self):
-        output = run()
+        output = run("demo")
 
         assert "1 orders; 1 invoices rejected" in output
         assert list(Order.objects.filter(customer__username="order-feed").values_list("total", flat=True)) == [4_500]
 
     def test_changes_nothing_if_run_again(self, drain):
-        run()
+        run("demo")
         drain()
         before = [list(model.objects.order_by("pk").values()) for model in (Product, Order, StockItem)]
 
-        run()
+        run("demo")
         drain()
 
         assert [list(model.objects.order_by("pk").values()) for model in (Product, Order, StockItem)] == before
 
     def test_prints_a_command_that_places_an_order(self, client, drain):
-        program, address, *options = printed_command(run(address="http://127.0.0.1:8765"))
+        program, address, *options = printed_command(run("demo", "--address=http://127.0.0.1:8765"))
         values = dict(zip(options[1::2], options[::2], strict=True))
         [body] = [value for value, option in values.items() if option == "-d"]
         headers = dict(value.split(": ") for value, option in values.items() if option == "-H")
@@ -93,6 +87,6 @@ class TestDemo:
         settings.DEBUG = False
 
         with pytest.raises(CommandError, match="refused if DEBUG is off"):
-            run()
+            run("demo")
 
         assert not Product.objects.exists()

@@ -13,6 +13,14 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
+def chairs() -> None:
+    """
+    Enough chairs, at another price than in the feeds.
+    """
+    make_stock(5_000, price=9_999)
+
+
+@pytest.fixture
 def path(tmp_path) -> Path:
     return tmp_path / "feed.csv"
 
@@ -22,9 +30,9 @@ def imported_lines() -> list[tuple[str, str, int, int]]:
     return list(lines.values_list("order__idempotency_key", "sku", "quantity", "unit_price"))
 
 
+@pytest.mark.usefixtures("chairs")
 class TestAcceptedInvoices:
     def test_become_orders_at_the_prices_of_the_feed(self, path):
-        make_stock(10, sku="RED-CHAIR", price=9_999)
         write(path, row("536365", quantity="6", price="2.5"), row("536366", price="0"))
 
         outcome = run(path)
@@ -34,7 +42,6 @@ class TestAcceptedInvoices:
         assert list(Order.objects.order_by("id").values_list("total", flat=True)) == [1_500, 0]
 
     def test_keep_exact_prices(self, path):
-        make_stock(10)
         prices = ["0.01", "0.29", "1.1", "4.35", "8.95", "123456789.99"]
         write(path, *(row(f"53636{at}", price=price) for at, price in enumerate(prices)))
 
@@ -43,7 +50,6 @@ class TestAcceptedInvoices:
         assert [price for *_, price in imported_lines()] == [1, 29, 110, 435, 895, 12_345_678_999]
 
     def test_merge_rows_of_equal_sku_and_price_that_need_not_be_adjacent(self, path):
-        make_stock(10)
         write(path, row(quantity="2"), row("536366"), row(quantity="4", price="40"), row(quantity="3"))
 
         outcome = run(path)
@@ -56,24 +62,20 @@ class TestAcceptedInvoices:
         ]
 
     def test_may_have_more_rows_than_an_order_has_lines(self, path):
-        make_stock(5_000)
         write(path, *[row()] * 2_001)
 
         assert run(path) == outcome_of(accepted=1, lines=1)
 
     def test_are_paid_and_shipped_without_notifications(self, path, drain):
-        make_stock(10)
         run(write(path, row(quantity="2")))
 
         drain()
 
         assert Order.objects.get().status == Order.Status.CONFIRMED
-        assert StockItem.objects.get().on_hand == 8
+        assert StockItem.objects.get().on_hand == 4_998
         assert [notification.status for notification in Notification.objects.all()] == ["suppressed"]
 
     def test_belong_to_an_account_without_password(self, path):
-        make_stock(10)
-
         run(write(path, row()))
 
         account = Order.objects.get().customer
@@ -81,7 +83,6 @@ class TestAcceptedInvoices:
         assert not account.has_usable_password()
 
     def test_are_imported_once(self, path):
-        make_stock(10)
         write(path, row("536365"), row("536366"))
         run(path)
         write(path, row("536365"), row("536366"), row("536367"), row("C536368"))
@@ -94,12 +95,12 @@ class TestAcceptedInvoices:
     @pytest.mark.parametrize("size", [1, 2, 3])
     def test_do_not_depend_on_the_batch_size(self, path, monkeypatch, size):
         monkeypatch.setattr(import_orders, "BATCH_INVOICES", size)
-        make_stock(10)
         write(path, *(row(f"53636{at}") for at in range(5)))
 
         assert run(path) == outcome_of(accepted=5, lines=5)
 
 
+@pytest.mark.usefixtures("chairs")
 class TestRejectedInvoices:
     @pytest.mark.parametrize(
         ("line", "reason"),
@@ -122,7 +123,6 @@ class TestRejectedInvoices:
         ],
     )
     def test_have_a_reason(self, path, line, reason):
-        make_stock(10)
         write(path, line, row("536999"))
 
         outcome = run(path)
@@ -136,7 +136,6 @@ class TestRejectedInvoices:
         assert run(path) == outcome_of(rejected=1, too_many_lines=1)
 
     def test_are_rejected_whole_and_count_each_reason_once(self, path):
-        make_stock(10)
         write(path, row(), row(quantity="-1"), row(quantity="0", price="-1"), row("536366", quantity="0"))
 
         outcome = run(path)
@@ -145,7 +144,6 @@ class TestRejectedInvoices:
         assert not Order.objects.exists()
 
     def test_differ_from_the_order_imported_under_their_number(self, path):
-        make_stock(10)
         run(write(path, row(quantity="1")))
 
         outcome = run(write(path, row(quantity="2")))
@@ -153,16 +151,7 @@ class TestRejectedInvoices:
         assert outcome == outcome_of(rejected=1, differs_from_import=1)
         assert imported_lines() == [("536365", "RED-CHAIR", 1, 4_500)]
 
-    def test_add_no_products_or_stock(self, path):
-        write(path, row(sku="RED-CHAIR", quantity="0"), row("C536366", sku="BLUE-CHAIR"))
-
-        run(path, create_products=True, opening_stock=5)
-
-        assert not Product.objects.exists()
-        assert not StockItem.objects.exists()
-
     def test_are_written_unchanged_beside_the_input_with_their_reasons(self, path):
-        make_stock(10)
         good, bad, cancelled = row("536364"), row(quantity="0", description='"Chair, red"'), row("C536366")
         write(path, good, row(), bad, cancelled)
 
@@ -185,7 +174,6 @@ class TestRejectedInvoices:
         assert columns == [("536365", "malformed_line", None), ("536366", "malformed_line", ["h"])]
 
     def test_keep_an_input_that_is_named_like_their_temporary_file(self, path):
-        make_stock(10)
         part = write(path.with_name("rejects.csv.part"), row(), row("C536366"))
         before = part.read_text()
 
@@ -194,7 +182,6 @@ class TestRejectedInvoices:
         assert part.read_text() == before
 
     def test_replace_those_of_the_previous_run(self, path):
-        make_stock(10)
         run(write(path, row("C536366")))
 
         run(write(path, row("536366")))
@@ -216,6 +203,14 @@ class TestCreateProducts:
         assert outcome == outcome_of(accepted=2, lines=3)
         products = Product.objects.order_by("sku").values_list("sku", "name", "price")
         assert list(products) == [("POST", "POST", 1_800), ("RED-CHAIR", "Red chair", 4_500)]
+
+    def test_adds_nothing_for_rejected_invoices(self, path):
+        write(path, row(sku="RED-CHAIR", quantity="0"), row("C536366", sku="BLUE-CHAIR"))
+
+        run(path, create_products=True, opening_stock=5)
+
+        assert not Product.objects.exists()
+        assert not StockItem.objects.exists()
 
     def test_keeps_existing_products_and_stock(self, path):
         make_stock(10, price=1)

@@ -1,8 +1,5 @@
-import json
-from io import StringIO
-
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.utils import timezone
 
 from messaging.kernel.tracing import trace_id_of, tracing
@@ -10,25 +7,15 @@ from messaging.models import Delivery, OutboxMessage
 from orders.models import Order
 from orders.services import cancel_order
 from payments.gateway.protocol import Unreachable
+from tests.commands import Terminal, run, run_json
 from tests.factories import CustomerFactory, make_stock, place_order
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 
 
-class Terminal(StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def trace(reference: object, *arguments: str, to: StringIO | None = None) -> str:
-    output = to or StringIO()
-    call_command("trace_order", str(reference), *arguments, stdout=output)
-    return output.getvalue()
-
-
-def json_of(reference: object) -> dict:
-    return json.loads(trace(reference, "--json"))
+def trace(order: Order) -> dict:
+    return run_json("trace_order", str(order.pk))
 
 
 def what(order_trace: dict, *contexts: str) -> list[str]:
@@ -45,7 +32,7 @@ class TestTraceOrder:
         order = place_order({"RED-CHAIR": 2}, idempotency_key="536365")
         drain()
 
-        order_trace = json_of(order.pk)
+        order_trace = trace(order)
 
         assert {name: order_trace[name] for name in ("order", "idempotency_key", "status", "total")} == {
             "order": str(order.pk),
@@ -70,7 +57,7 @@ class TestTraceOrder:
         order = place_order()
         drain()
 
-        timeline = json_of(order.pk)["timeline"]
+        timeline = trace(order)["timeline"]
 
         assert {entry["what"]: entry["because"] for entry in timeline if entry["context"] == "messaging"} == {
             "orders.order_placed": "",
@@ -87,7 +74,7 @@ class TestTraceOrder:
         order = place_order()
         drain()
 
-        [request] = [entry for entry in json_of(order.pk)["timeline"] if entry["what"] == "orders.payment_requested"]
+        [request] = [entry for entry in trace(order)["timeline"] if entry["what"] == "orders.payment_requested"]
 
         [delivery] = request["deliveries"]
         due_at = delivery.pop("at")
@@ -105,7 +92,7 @@ class TestTraceOrder:
         cancel_order(str(order.pk), reason=Order.CancelReason.BY_CUSTOMER, now=timezone.now())
         drain()
 
-        order_trace = json_of(order.pk)
+        order_trace = trace(order)
 
         assert what(order_trace, "orders") == ["placed", "awaiting_payment", "cancelled: by_customer"]
         assert what(order_trace, "inventory") == ["stock held: 1 x RED-CHAIR", "stock released"]
@@ -122,12 +109,12 @@ class TestTraceOrder:
             order = place_order()
         cancel_order(str(order.pk), reason=Order.CancelReason.BY_CUSTOMER, now=timezone.now())
 
-        order_trace = json_of(order.pk)
+        order_trace = trace(order)
 
         traces = {entry["what"]: entry["trace_id"] for entry in order_trace["timeline"] if entry["trace_id"]}
         assert order_trace["trace_id"] == TRACE_ID
         assert {what for what, trace_id in traces.items() if trace_id != TRACE_ID} == {"orders.order_cancelled"}
-        first, *lines = trace(order.pk).splitlines()
+        first, *lines = run("trace_order", str(order.pk)).splitlines()
         assert first.endswith(f", trace {TRACE_ID}")
         assert [line.split()[3] for line in lines if "  trace " in line] == ["orders.order_cancelled"]
 
@@ -135,7 +122,7 @@ class TestTraceOrder:
         order = place_order({"RED-CHAIR": 11})
         drain()
 
-        assert what(json_of(order.pk), "orders", "inventory") == [
+        assert what(trace(order), "orders", "inventory") == [
             "placed",
             "cancelled: out_of_stock",
             "no stock will be held",
@@ -146,7 +133,7 @@ class TestTraceOrder:
         order = place_order(idempotency_key="536365")
         drain()
 
-        first, *lines = trace(order.pk).splitlines()
+        first, *lines = run("trace_order", str(order.pk)).splitlines()
 
         trace_id = trace_id_of(OutboxMessage.objects.get(type="orders.order_placed").traceparent)
         assert first == f"Order {order.pk} (536365): awaiting_payment, 45.00 GBP, trace {trace_id}"
@@ -164,7 +151,7 @@ class TestTraceOrder:
             status="dead", delivered_at=None
         )
 
-        output = trace(order.pk, to=Terminal())
+        output = run("trace_order", str(order.pk), out=Terminal())
 
         assert "notifications.send_confirmation: \x1b[1;31mdead\x1b[0m" in output
 
@@ -172,15 +159,15 @@ class TestTraceOrder:
     def test_finds_an_order_by_its_idempotency_key(self, key):
         order = place_order(idempotency_key=key)
 
-        assert json_of(key)["order"] == str(order.pk)
+        assert run_json("trace_order", key)["order"] == str(order.pk)
 
     def test_names_the_orders_that_share_a_key(self):
         customers = [CustomerFactory(username=name).pk for name in ("ada", "bob")]
         adas, bobs = [place_order(idempotency_key="once", customer_id=customer).pk for customer in customers]
 
         with pytest.raises(CommandError, match=f"2 customers used the key 'once'.*: {adas}, {bobs}"):
-            trace("once")
+            run("trace_order", "once")
 
     def test_rejects_an_unknown_order(self):
         with pytest.raises(CommandError, match="No order has the id or idempotency key 'C536365'"):
-            trace("C536365")
+            run("trace_order", "C536365")

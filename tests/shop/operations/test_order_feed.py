@@ -1,12 +1,12 @@
 from dataclasses import replace
-from io import StringIO
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 
 from orders.models import Order
 from shop.management.commands import import_orders
+from tests import commands
 from tests.factories import make_stock
 from tests.shop.management.feeds import HEADER, SAMPLE, outcome_of, rejects, row, run, write
 
@@ -106,12 +106,10 @@ class TestSample:
 
 class TestOutput:
     def test_is_a_summary(self, path):
-        output = StringIO()
         write(path, row(), row("C536366"))
 
-        call_command("import_orders", path, create_products=True, stdout=output)
+        first, *others = commands.run("import_orders", str(path), "--create-products").splitlines()
 
-        first, *others = output.getvalue().splitlines()
         assert first.startswith("Accepted 1 invoices with 1 order lines in ")
         assert others == [
             "0 had been imported before.",

@@ -3,13 +3,12 @@ The audit finds no violation after any single delivery, and does not block write
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.utils import timezone
 
 from inventory.models import StockItem
@@ -20,6 +19,7 @@ from shop.operations import audit
 from shop.operations.audit.report import snapshot
 from tests.factories import make_stock, place_order
 from tests.shop.operations.audit.day import HOUR, cancel, give_back, violated
+from tests.threads import at_once
 
 
 class AuditedRelay(Relay):
@@ -123,7 +123,7 @@ class TestSnapshot:
 
         with snapshot():
             before = StockItem.objects.get().on_hand
-            on_another_connection(lambda: StockItem.objects.update(on_hand=11))
+            assert at_once(lambda: StockItem.objects.update(on_hand=11)) == [1]
             after = StockItem.objects.get().on_hand
 
         assert (before, after) == (10, 10)
@@ -136,18 +136,3 @@ class TestSnapshot:
             StockItem.objects.update(on_hand=11)
 
         assert StockItem.objects.get().on_hand == 10
-
-
-def on_another_connection(write: Callable[[], object]) -> None:
-    """
-    Run a write on another connection, and return when it is committed.
-    """
-
-    def commit() -> None:
-        try:
-            write()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(commit).result(timeout=10)
