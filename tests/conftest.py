@@ -4,13 +4,15 @@ Fixtures for every test. No worker, no sleep, no network: `drain()` delivers eve
 
 import os
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import AbstractUser
 from django.core.cache import cache
+from django.db import connection
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 from django.test import Client
@@ -114,6 +116,16 @@ def drain() -> Callable[..., Counter]:
         return relay.drain(clock=lambda: timezone.now() + after, timeout=60)
 
     return deliver
+
+
+@pytest.fixture
+def outage(monkeypatch) -> Iterator[ThreadPoolExecutor]:
+    """Put the database out of reach of new connections, and return a pool with a thread of its own."""
+    unreachable = {"NAME": "/no/such/folder/shop.sqlite3"} if connection.vendor == "sqlite" else {"PORT": 1}
+    for name, value in unreachable.items():
+        monkeypatch.setitem(connection.settings_dict, name, value)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        yield pool
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """Accepted webhooks. Rejected ones are tested in tests/bad_input."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 from django.utils import timezone
@@ -26,7 +24,6 @@ pytestmark = pytest.mark.django_db
 NEW_SECRET = "whsec_YSBuZXdlciBzZWNyZXQgb2YgdGhlIGdhdGV3YXkncw=="
 REUSED = ("event_id_conflict", "This event id was already used with different content.")
 STORED = (200, b'{"received":true}')
-CLOSED_PORT = 1
 COUNTING_TABLES = frozenset(model._meta.db_table for model in (WebhookEvent, OutboxMessage, Delivery))
 
 
@@ -219,17 +216,6 @@ class TestCommit:
 
         assert send_webhook(gateway, event()) == STORED
         assert (WebhookEvent.objects.count(), len(published(WebhookReceived))) == (1, 1)
-
-    @pytest.fixture
-    def outage(self, monkeypatch) -> Iterator[ThreadPoolExecutor]:
-        """Put the database out of reach of new connections, and return a pool with a thread of its own."""
-        unreachable = (
-            {"NAME": "/no/such/folder/shop.sqlite3"} if connection.vendor == "sqlite" else {"PORT": CLOSED_PORT}
-        )
-        for name, value in unreachable.items():
-            monkeypatch.setitem(connection.settings_dict, name, value)
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            yield pool
 
     def test_fails_with_the_database_and_tells_the_gateway_to_retry(self, gateway, outage):
         headers = signed(event())

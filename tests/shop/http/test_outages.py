@@ -1,8 +1,4 @@
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
-from django.db import connection
 from django.test import Client
 
 from shop import index
@@ -12,7 +8,6 @@ from tests.refusals import problem_of
 pytestmark = pytest.mark.django_db
 
 SECRET = "the password is swordfish"
-CLOSED_PORT = 1
 
 
 class TestInternalError:
@@ -50,19 +45,6 @@ class TestInternalError:
 
 
 class TestOutage:
-    @pytest.fixture
-    def outage(self, monkeypatch) -> Iterator[ThreadPoolExecutor]:
-        """
-        Make the database unreachable for new connections: those of another thread.
-        """
-        unreachable = (
-            {"NAME": "/no/such/folder/shop.sqlite3"} if connection.vendor == "sqlite" else {"PORT": CLOSED_PORT}
-        )
-        for name, value in unreachable.items():
-            monkeypatch.setitem(connection.settings_dict, name, value)
-        with ThreadPoolExecutor(max_workers=1) as thread:
-            yield thread
-
     @pytest.mark.parametrize("path", ["/api/v1/products/", "/api/v1/orders/", "/api/v1/quote/", "/", "/admin/"])
     def test_is_a_503_everywhere(self, ask, outage, path):
         visitor = Client(raise_request_exception=False)
