@@ -45,7 +45,7 @@ class TestPaymentSimulator:
                 running.send(stop)
 
                 assert running.wait() == 0
-                assert time.monotonic() - began < 2
+                assert time.monotonic() - began < 10
         assert running.output == f"The payment simulator serves at http://{host}:{port}/\n"
 
     def test_continues_after_it_was_killed(self, tmp_path: Path) -> None:
