@@ -68,6 +68,17 @@ class TestDetail:
 
         assert operator.get(f"{STOCK}{sku}/").json()["sku"] == sku
 
+    @pytest.mark.parametrize("sku", ["red-chair", "A" * 65])
+    def test_answers_404_for_another_sku(self, operator, sku):
+        create_items("RED-CHAIR")
+
+        assert operator.get(f"{STOCK}{sku}/").status_code == 404
+
+    def test_does_not_disclose_without_permission_whether_a_sku_exists(self):
+        response = operator_who_may().get(f"{STOCK}NO-CHAIR/")
+
+        assert (response.status_code, response.json()["code"]) == (403, "permission_denied")
+
 
 class TestList:
     def test_shows_the_items_by_sku(self, operator):
