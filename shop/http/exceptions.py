@@ -101,7 +101,7 @@ def as_api_exception(error: Exception) -> Exception:
         return exceptions.PermissionDenied()
     if isinstance(error, OperationalError | InterfaceError):
         logger.error("The database failed.", exc_info=error)
-        return OutcomeUnknown() if outcome.is_unknown(error) else DatabaseUnavailable()
+        return OutcomeUnknown() if outcome.is_unknown() else DatabaseUnavailable()
     if isinstance(error, DataError):
         logger.warning("A value of the request passed validation, but no column can hold it.", exc_info=error)
         return exceptions.ParseError(CATALOGUE["bad_request"].advice, code="bad_request")

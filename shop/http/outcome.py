@@ -5,12 +5,12 @@ A connection that is lost in COMMIT, or after it, leaves the outcome unknown to 
 transaction, it rolls the transaction back. The error response says which of the two it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 
 # Statements that change no row outside of a transaction; any other counts as a write.
 READS = ("SELECT", "BEGIN", "SET", "PRAGMA")
@@ -18,44 +18,22 @@ READS = ("SELECT", "BEGIN", "SET", "PRAGMA")
 
 class Writes:
     """
-    The writes of one request, as an execute wrapper of its connection.
-
-    In a transaction each statement counts as a write, since COPY passes no wrapper. One callback per transaction
-    reports its commit.
+    The writes of one request: a wrapper of each statement and of each COMMIT on its connection.
     """
 
-    def __init__(self) -> None:
-        self._is_committed = False
-        self._is_pending = False
-        self._failure: BaseException | None = None
+    def __init__(self, commit: Callable[[], None]) -> None:
+        self._commit = commit
+        self.may_be_committed = False
 
     def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:  # noqa: FBT001
         if not connection.in_atomic_block:
             # It commits by itself, whether or not its reply arrives.
-            self._is_committed |= not sql.lstrip().startswith(READS)
-            return execute(sql, params, many, context)
-        try:
-            result = execute(sql, params, many, context)
-        except Exception as error:
-            self._failure = error
-            raise
-        self._await_commit()
-        return result
+            self.may_be_committed |= not sql.lstrip().startswith(READS)
+        return execute(sql, params, many, context)
 
-    def are_undone_by(self, error: Exception) -> bool:
-        """
-        Return whether no write is in the database, given the error that ended the request.
-        """
-        return not self._is_committed and (error is self._failure or not self._is_pending)
-
-    def _await_commit(self) -> None:
-        self._is_pending = True
-        # A rollback drops the callback; that of a savepoint does not, since SAVEPOINT itself passes here first.
-        if not any(callback == self._commit for _, callback, *_ in connection.run_on_commit):
-            connection.on_commit(self._commit)
-
-    def _commit(self) -> None:
-        self._is_committed = True
+    def commit(self) -> None:
+        self.may_be_committed = True
+        self._commit()
 
 
 _writes: ContextVar[Writes | None] = ContextVar("writes", default=None)
@@ -66,18 +44,22 @@ def tracking_writes() -> Iterator[None]:
     """
     Track the writes of the request that is processed in this block.
     """
-    writes = Writes()
+    own = connections[DEFAULT_DB_ALIAS]
+    writes = Writes(own.commit)
     token = _writes.set(writes)
+    # Django tells of a commit that succeeds only.
+    own.commit = writes.commit  # type: ignore[method-assign]
     try:
-        with connection.execute_wrapper(writes):
+        with own.execute_wrapper(writes):
             yield
     finally:
+        del own.commit
         _writes.reset(token)
 
 
-def is_unknown(error: Exception) -> bool:
+def is_unknown() -> bool:
     """
-    Return whether the current request may have changed the database before this error of the database.
+    Return whether the current request may have changed the database, given that an error of the database ended it.
     """
     writes = _writes.get()
-    return writes is not None and not writes.are_undone_by(error)
+    return writes is not None and writes.may_be_committed
