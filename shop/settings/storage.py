@@ -25,8 +25,12 @@ def database(parsed: dict[str, Any], *, lease_seconds: int) -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         }
         if is_sqlite(parsed)
-        # Ends the transaction of a frozen worker, and so its row locks, when its lease ends.
-        else {"options": f"-c idle_in_transaction_session_timeout={lease_seconds * 1000}"}
+        else {
+            # Ends the transaction of a frozen worker, and so its row locks, when its lease ends.
+            "options": f"-c idle_in_transaction_session_timeout={lease_seconds * 1000}",
+            # Lets cursors prepare statements that ask for it (`bulk_copy`); Django's own never do.
+            "prepare_threshold": 5,
+        }
     )
     return parsed | {
         "CONN_MAX_AGE": None,

@@ -1,7 +1,7 @@
 from contextlib import nullcontext
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from inventory.models import StockMovement
@@ -40,3 +40,12 @@ class TestBulkCopyInstances:
             bulk_copy_instances(movements(1, -1))
 
         assert not StockMovement.objects.exists()
+
+    @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite prepares each statement")
+    def test_prepares_its_statement_in_a_pipeline(self):
+        with transaction.atomic(), pipelined():
+            bulk_copy_instances(movements(1))
+
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT statement FROM pg_prepared_statements")
+            assert any("inventory_stockmovement" in statement for (statement,) in cursor.fetchall())

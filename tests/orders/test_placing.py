@@ -125,6 +125,7 @@ class TestPlaceOrder:
             placing.place_order(make_draft(), now=NOON, base_url=BASE_URL)
 
         assert is_unchanged()
+        assert placing.place_order(make_draft(), now=NOON, base_url=BASE_URL).is_new
 
 
 class TestPlaceOrders:
