@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from .kernel.databases import adapt, async_commit, read_uuid
+from .kernel.databases import adapt, async_commit, placeholders, read_uuid
 from .models import Delivery
 from .subscribers import Subscriber, all_subscribers
 
@@ -189,7 +189,7 @@ def _lock_claimable(cursor: CursorWrapper, subscriber: Subscriber, limit: int, n
     due = sorted(cursor.fetchall())
     if not due:
         return []
-    cursor.execute(MESSAGES.format(ids=_placeholders(due)), [message_id for _, _, message_id, *_ in due])
+    cursor.execute(MESSAGES.format(ids=placeholders(due)), [message_id for _, _, message_id, *_ in due])
     messages = {message_id: message for message_id, *message in cursor.fetchall()}
     return [_claimed(pk, message_id, state, messages[message_id]) for _, pk, message_id, *state in due]
 
@@ -202,7 +202,7 @@ def _claimed(pk: int, message_id: UUID | str, state: Sequence[Any], message: Seq
 def _take(cursor: CursorWrapper, subscriber: Subscriber, batch: Sequence[Claimed], now: datetime) -> Claim:
     claim = Claim(subscriber=subscriber, token=uuid4(), deliveries=batch)
     cursor.execute(
-        TAKE.format(ids=_placeholders(batch)),
+        TAKE.format(ids=placeholders(batch)),
         [claim.token.hex, adapt(now + lease()), batch[0].is_suspect, *(delivery.pk for delivery in batch)],
     )
     return claim
@@ -221,7 +221,3 @@ def _one_per_key(due: Sequence[Claimed]) -> list[Claimed]:
     """
     earliest = {delivery.key: delivery for delivery in reversed(due)}
     return [delivery for delivery in due if earliest[delivery.key] is delivery]
-
-
-def _placeholders(rows: Sequence[object]) -> str:
-    return ", ".join(["%s"] * len(rows))

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import connection, models
 from django.db.models import F, Prefetch, Q
 
+from messaging.kernel.databases import placeholders
 from messaging.kernel.ids import new_id
 from messaging.kernel.state_machine import InvalidTransition
 
@@ -17,7 +18,7 @@ Identity = tuple[int, str]
 """Customer and idempotency key: equal for requests for the same order."""
 
 OFFER_FIELDS = ("sku", "name", "price", "active")
-ON_OFFER = f"SELECT {', '.join(OFFER_FIELDS)} FROM orders_product WHERE sku IN ({{marks}})"  # noqa: S608
+ON_OFFER = f"SELECT {', '.join(OFFER_FIELDS)} FROM orders_product WHERE sku IN ({{skus}})"  # noqa: S608
 
 QUOTA = """
     SELECT EXISTS (SELECT 1 FROM orders_order WHERE customer_id = %s AND idempotency_key = %s),
@@ -35,7 +36,7 @@ class ProductQuerySet(models.QuerySet["Product"]):
         if not skus:
             return {}
         with connection.cursor() as cursor:
-            cursor.execute(ON_OFFER.format(marks=", ".join(["%s"] * len(skus))), list(skus))
+            cursor.execute(ON_OFFER.format(skus=placeholders(skus)), list(skus))
             return {sku: Product.from_db(self.db, OFFER_FIELDS, [sku, *rest]) for sku, *rest in cursor.fetchall()}
 
 

@@ -2,7 +2,7 @@
 Statements that differ between PostgreSQL and SQLite: bulk inserts, asynchronous commit, advisory locks.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from threading import Lock
@@ -28,8 +28,11 @@ def bulk_copy(model: type[Model], fields: Sequence[str], rows: Iterable[Row]) ->
     """
     table = connection.ops.quote_name(model._meta.db_table)
     columns = ", ".join(map(connection.ops.quote_name, fields))
-    write = _copy if connection.vendor == "postgresql" and not _is_pipelined() else _insert
-    write(f"{table} ({columns})", len(fields), rows)
+    if connection.vendor == "postgresql" and not _is_pipelined():
+        _copy(f"COPY {table} ({columns}) FROM STDIN", rows)
+    else:
+        statement = f"INSERT INTO {table} ({columns}) VALUES ({placeholders(fields)})"  # noqa: S608  (our own names)
+        _execute_prepared(statement, rows)
 
 
 def bulk_copy_instances(instances: Sequence[Model]) -> None:
@@ -86,7 +89,7 @@ def insert_once(table: str, values: Mapping[str, Any]) -> bool:
     """
     Insert a row by INSERT … ON CONFLICT DO NOTHING with asynchronous commit; return whether it was new.
     """
-    marks = ", ".join(["%s"] * len(values))
+    marks = placeholders(values)
     if connection.vendor == "postgresql" and not connection.in_atomic_block:
         # One statement instead of four: BEGIN, SET LOCAL, INSERT, COMMIT.
         marks += " FROM set_config('synchronous_commit', 'off', true)"
@@ -138,6 +141,13 @@ def advisory_lock(name: str, *, shared: bool = False) -> None:
             cursor.execute(f"SELECT {lock}(hashtextextended(%s, 0))", [name])
 
 
+def placeholders(values: Collection[object]) -> str:
+    """
+    Return the list of placeholders in a raw statement for these values.
+    """
+    return ", ".join(["%s"] * len(values))
+
+
 def adapt(value: Any) -> Any:
     """
     Return a value as a parameter of a raw statement: SQLite has no types for UUIDs and datetimes.
@@ -181,22 +191,15 @@ def _is_pipelined() -> bool:
     return connection.in_atomic_block and bool(connection.connection.pgconn.pipeline_status)
 
 
-def _copy(target: str, _: int, rows: Iterable[Row]) -> None:
-    with (
-        connection.wrap_database_errors,
-        connection.cursor() as cursor,
-        cursor.copy(f"COPY {target} FROM STDIN") as copy,
-    ):
+def _copy(statement: str, rows: Iterable[Row]) -> None:
+    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
 
 
-def _insert(target: str, width: int, rows: Iterable[Row]) -> None:
+def _execute_prepared(statement: str, rows: Iterable[Row]) -> None:
     with _preparing_cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {target} VALUES ({', '.join(['%s'] * width)})",  # noqa: S608  (names of our own models)
-            [[adapt(value) for value in row] for row in rows],
-        )
+        cursor.executemany(statement, [[adapt(value) for value in row] for row in rows])
 
 
 def _preparing_cursor() -> CursorWrapper:
