@@ -9,7 +9,6 @@ from threading import Lock
 from typing import Any, cast
 from uuid import UUID
 
-import psycopg
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import AutoField, Model
@@ -209,5 +208,7 @@ def _preparing_cursor() -> CursorWrapper:
     """
     if connection.vendor == "sqlite":
         return connection.cursor()
+    import psycopg  # takes a tenth of a second, which commands on SQLite need not wait
+
     own = psycopg.Cursor(connection.connection)
     return cast("CursorWrapper", connection._prepare_cursor(own))  # type: ignore[attr-defined]  # noqa: SLF001
