@@ -77,8 +77,11 @@ class Bench:
         Send webhooks to this URL during the block, when they are due.
         """
         self._sender = WebhookSender(self.ledger, url=url, signing_secrets=secrets or [SECRET])
-        yield self
-        self._sender.stop()
+        try:
+            yield self
+        finally:
+            self._sender.stop()
+            self._sender = None
 
     def sent_bodies(self) -> list[dict[str, Any]]:
         return [json.loads(webhook.detail["body"]) for webhook in self.sent]

@@ -96,9 +96,11 @@ def connection_ended_by(trigger: str) -> Iterator[None]:
             " AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;"
             f"CREATE {trigger} FOR EACH ROW EXECUTE FUNCTION end_connection()"
         )
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute("DROP FUNCTION end_connection() CASCADE")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION end_connection() CASCADE")
 
 
 class TestOfAnOrder:
