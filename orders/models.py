@@ -31,7 +31,8 @@ class ProductQuerySet(models.QuerySet["Product"]):
         """
         Return the products of one order by sku, with the fields that its validation reads.
 
-        A plain statement, as each order runs it: a fifth of the time that the ORM takes.
+        A plain statement, as each order runs it: two fifths of the processor time that the ORM takes on PostgreSQL, and
+        less on SQLite.
         """
         if not skus:
             return {}
