@@ -43,7 +43,7 @@ from .serializers import (
     order_fields,
 )
 
-IDEMPOTENCY_KEY = re.compile(r'"?([!#-+\--\[\]-~]{1,255})"?', re.ASCII)
+IDEMPOTENCY_KEY = re.compile(r'(?P<quote>"?)(?P<key>[!#-+\--\[\]-~]{1,255})(?P=quote)', re.ASCII)
 
 CHECKOUT = "checkout"
 """The key of the session under which the checkout form keeps what the customer typed."""
@@ -247,7 +247,7 @@ def _idempotency_key(request: Request) -> str:
     if not match:
         detail = "Send one key of 1 to 255 visible ASCII characters other than comma, quote and backslash."
         raise InvalidHeader({"Idempotency-Key": ErrorDetail(detail, code="idempotency_key_invalid")})
-    return match[1]
+    return match["key"]
 
 
 def _accepts_json(request: Request) -> bool:

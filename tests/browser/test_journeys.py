@@ -81,7 +81,7 @@ class TestCustomer:
         browser.wait_for_headline("Your order awaits its payment")
         its_page = browser.address
 
-        browser.press("Payment")
+        browser.press("See the payment")
         browser.press("Pay at the bank")
         browser.press("Approve")
         browser.open(its_page)
@@ -93,7 +93,7 @@ class TestCustomer:
         order(browser, payment="A bank transfer, which leaves you time to pay, or to cancel")
         browser.wait_for_headline("Your order awaits its payment")
         its_page = browser.address
-        browser.press("Payment")
+        browser.press("See the payment")
         browser.press("Pay at the bank")
         at_the_bank = browser.address
         browser.open(its_page)

@@ -81,7 +81,10 @@ class Command(BaseCommand):
             call_command("import_orders", SAMPLE, json=True, stdout=outcome, stderr=self.stderr, **options)
         report = json.loads(outcome.getvalue())
         orders = report["accepted"] + report["already_imported"]
-        self.stdout.write(f"Imported a real retailer's log: {orders} orders; {report['rejected']} invoices rejected.\n")
+        self.stdout.write(
+            f"Imported a real retailer's log: {orders} orders; {report['rejected']} invoices rejected, as "
+            "intended: cancellations, returns and invalid product codes.\n"
+        )
 
     def _print_logins(self, address: str, token: str) -> None:
         self.stdout.write("\nLogins:\n")
