@@ -13,7 +13,7 @@ from django.db.models.functions import Cast, Replace
 from messaging.models import Delivery
 
 LATE_AFTER = timedelta(hours=1)
-"""How long a backlog or an outage of the gateway may delay a step."""
+"""How late a step may be before a check reports it."""
 
 ORDER_ID = Cast(Replace("key", Value("-"), Value("")), UUIDField())
 """The id of the order that a message is about. On PostgreSQL the cast fails for keys that are not UUIDs."""

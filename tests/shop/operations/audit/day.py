@@ -17,8 +17,8 @@ from tests.factories import make_stock, place_order
 HOUR = timedelta(hours=1)
 
 
-def violated() -> list[str]:
-    return audit.run(now=timezone.now()).violated
+def violated(*, after: timedelta = timedelta()) -> list[str]:
+    return audit.run(now=timezone.now() + after).violated
 
 
 def cancel(order: Order) -> None:

@@ -154,9 +154,19 @@ def a_key_belongs_to_two_orders(day: Day) -> None:
     Order.objects.filter(pk__in=[day.ada.pk, day.bob.pk]).update(idempotency_key="once")
 
 
+def wait_too_long(order: Order, **expiry: object) -> None:
+    HistoryEntry.objects.filter(order=order, status="awaiting_payment").update(at=timezone.now() - 3 * HOUR)
+    Delivery.objects.filter(key=str(order.pk), subscriber="payments.settle_overdue").update(**expiry)
+
+
 @breaks("O10")
-def an_order_never_expires(day: Day) -> None:
-    HistoryEntry.objects.filter(order=day.waiting, status="awaiting_payment").update(at=timezone.now() - 3 * HOUR)
+def an_order_expires_far_too_late(day: Day) -> None:
+    wait_too_long(day.waiting, due_at=timezone.now() + 2 * HOUR)
+
+
+@breaks("O10")
+def an_expiry_has_no_effect(day: Day) -> None:
+    wait_too_long(day.waiting, status="delivered", delivered_at=timezone.now())
 
 
 @breaks("M1")

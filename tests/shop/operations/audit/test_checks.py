@@ -15,7 +15,9 @@ from orders.models import HistoryEntry
 from payments.models import PaymentIntent
 from shop.operations import audit
 from shop.operations.audit.messages import EFFECTS_OF
-from tests.shop.operations.audit.day import violated
+from shop.operations.audit.orders import ENDING
+from tests.factories import place_order
+from tests.shop.operations.audit.day import HOUR, violated
 from tests.shop.operations.audit.mutants import MUTANTS, make_overdue
 
 
@@ -52,6 +54,17 @@ class TestEachCheck:
 
         assert violated() == []
 
+    def test_allows_a_late_order_while_its_reservation_is_a_dead_letter(self, day):
+        order = place_order()
+        HistoryEntry.objects.filter(order=order).update(at=timezone.now() - 3 * HOUR)
+        reserving = Delivery.objects.filter(key=str(order.pk), subscriber="inventory.reserve_stock")
+
+        reserving.update(status="dead")
+        assert violated() == []
+
+        reserving.dead().discard()
+        assert violated() == ["O10"]
+
     def test_allows_pruned_messages(self, day):
         month_ago = timezone.now() - timedelta(days=31)
         HistoryEntry.objects.filter(order=day.bob).update(at=month_ago)
@@ -66,4 +79,4 @@ class TestEachCheck:
         assert {check for check, _ in MUTANTS} == {check.id for check in audit.CHECKS}
 
     def test_names_only_subscribers_that_exist(self):
-        assert EFFECTS_OF.keys() <= all_subscribers().keys()
+        assert {*EFFECTS_OF, *ENDING} <= all_subscribers().keys()

@@ -12,7 +12,9 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from inventory.models import StockItem
+from messaging.backoff import MAX_DEFERRALS
 from messaging.claims import Claim
+from messaging.models import Delivery
 from messaging.relay import Relay
 from orders.models import Order
 from shop.operations import audit
@@ -103,6 +105,25 @@ class TestAuditFindsNoViolationWhen:
 
         assert Order.objects.get().status == "cancelled"
         assert len(ledger.refunded) == refunds
+
+    def test_the_gateway_does_not_decide_on_an_overdue_payment_for_a_day(self, drain, ledger, monkeypatch):
+        place_order(payment_method="tok_pending")
+        drain()
+        expiry = Delivery.objects.filter(subscriber="payments.settle_overdue")
+        with monkeypatch.context() as undecided:
+            undecided.setattr(ledger, "cancel", ledger.look_up)
+
+            drain(after=HOUR)
+            drain(after=6 * HOUR)
+            assert (expiry.get().status, violated(after=6 * HOUR)) == ("pending", [])
+
+            expiry.update(deferrals=MAX_DEFERRALS)
+            drain(after=24 * HOUR)
+            assert (expiry.get().status, violated(after=24 * HOUR)) == ("dead", [])
+
+        Delivery.objects.replay(timezone.now())
+        drain(after=24 * HOUR)
+        assert (Order.objects.get().cancel_reason, violated(after=24 * HOUR)) == ("expired", [])
 
     def test_money_is_refunded(self, drain_audited, ledger):
         order = place_order({"RED-CHAIR": 2})
