@@ -22,7 +22,7 @@ run: $(VENV)/installed ## install, migrate, fill in demo data and serve until Ct
 test: $(VENV)/installed ## install and run the tests, on SQLite or the database of DATABASE_URL
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-bench: $(VENV)/installed ## measure throughput and latency, on SQLite or the database of DATABASE_URL
+bench: $(VENV)/installed ## measure throughput, latency and CPU time, on SQLite and the PostgreSQL database of DATABASE_URL
 	$(BIN)/python -m tests.bench
 
 torture: $(VENV)/installed ## place TORTURE_ORDERS (2000) while processes are killed and the gateway fails, and count lost and doubled effects

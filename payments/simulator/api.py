@@ -4,7 +4,7 @@ The JSON API of the provider: each request is one call to a processor.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from werkzeug.wrappers import Request, Response
 from . import refunds
 from .behaviours import ResponseMode
 from .charges import ChargeCommand, ChargeRecord, Json, RefundCommand, refund_as_json, statement
-from .http import ApiError, json_body, json_response
+from .http import ApiError, RequestCounts, json_body, json_response
 from .ledger import EntryKind
 from .processor import Processor
 from .webhooks import BEFORE_RESPONSE_SECONDS, WebhookSender
@@ -34,6 +34,7 @@ class Api:
     address: str
     """The base URL of the pages."""
     wait_slowly: Callable[[], object]
+    counts: RequestCounts = field(default_factory=RequestCounts)
 
     def rules(self) -> list[Rule]:
         return [
@@ -44,6 +45,7 @@ class Api:
             Rule("/v1/charges/<key>/refunds/<refund_key>", methods=["GET"], endpoint=self.look_up_refund),
             Rule("/v1/statement", methods=["GET"], endpoint=self.statement),
             Rule("/v1/faults", methods=["GET"], endpoint=self.faults),
+            Rule("/v1/requests", methods=["GET"], endpoint=self.requests),
         ]
 
     def charge(self, request: Request) -> Response:
@@ -86,6 +88,12 @@ class Api:
 
     def faults(self, request: Request) -> Response:
         return json_response({"counts": self.processor.ledger.faults()})
+
+    def requests(self, request: Request) -> Response:
+        """
+        Report the requests since the start, by the name of their operation, such as "look_up".
+        """
+        return json_response({"counts": self.counts.numbers})
 
     def _state(self, charge: ChargeRecord, *, status: int = 200) -> Response:
         return json_response(charge.as_json(self.address), status=status)

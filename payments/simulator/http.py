@@ -5,8 +5,10 @@ HTTP: the guards and error responses of the simulator, as a WSGI application aro
 import json
 import logging
 import re
+import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BufferedReader
 from typing import Any
 
@@ -56,6 +58,20 @@ def json_body(request: Request) -> dict[str, Any]:
     return body
 
 
+@dataclass(frozen=True)
+class RequestCounts:
+    """
+    Requests to the API since the start, by the name of their endpoint.
+    """
+
+    numbers: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, endpoint: str) -> None:
+        with self._lock:
+            self.numbers[endpoint] += 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Application:
     routes: Map
@@ -64,6 +80,7 @@ class Application:
     """The host names it is served at, besides those of this machine; 0.0.0.0 stands for any address."""
     wait: Callable[[], object]
     """Called before each request to the API."""
+    counts: RequestCounts
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         response = self._response(Request(environ))
@@ -78,6 +95,7 @@ class Application:
             if request.method == "POST":
                 require_same_origin(request)
             if request.path.startswith("/v1/"):
+                self.counts.add(endpoint.__name__)
                 self.wait()
             return endpoint(request, **names)  # type: ignore[no-any-return]
         except (HTTPException, CommandRejected) as error:

@@ -107,7 +107,9 @@ class Simulator:
             wait_slowly=lambda: self._stopping.wait(config.slow_seconds),
         )
         routes = Map([*api.rules(), *Pages(self.processor).rules()], merge_slashes=False)
-        return Application(routes=routes, hosts=hosts, wait=lambda: self._stopping.wait(config.latency))
+        return Application(
+            routes=routes, hosts=hosts, wait=lambda: self._stopping.wait(config.latency), counts=api.counts
+        )
 
 
 def start_in_thread(address: str, ledger: Path | str, config: SimulatorConfig) -> None:

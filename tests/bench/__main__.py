@@ -1,15 +1,15 @@
 """
-Measure this shop: `make bench`, or `python -m tests.bench [--quick | --http | --gateway]`.
+Measure this shop: `make bench`, or `python -m tests.bench [--shop | --http | --workers]`.
 
 Measures on SQLite, and on PostgreSQL if DATABASE_URL names one, in databases of its own. Prints a table and writes
-bench.json. Figures depend on the machine and its load: compare those of one run only.
+bench.json. Ends with an error if the shop did other work than was asked. Figures depend on the machine and its load:
+compare those of one run only.
 """
 
 import argparse
 import json
 import os
 import platform
-import secrets
 import sys
 import tempfile
 from pathlib import Path
@@ -18,19 +18,19 @@ from typing import Any
 from tests.processes import run
 
 from .database import fresh_database
+from .programs import environment
 
 SAMPLE = Path("shop/samples/online_retail_sample.csv")
 RUN_SECONDS = 4 * 3600
+PARTS = {
+    "shop": "orders over HTTP until their mails, by `manage.py up` and a payment simulator",
+    "http": "orders over HTTP, by the web server alone",
+    "workers": "orders placed in sets, delivered by workers alone",
+}
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--quick", action="store_true", help="grow to 2,000 orders instead of 50,000")
-    arguments.add_argument("--http", action="store_true", help="measure only orders placed over HTTP")
-    arguments.add_argument("--gateway", action="store_true", help="measure only payments at a slow gateway")
-    arguments.add_argument("--log", type=Path, default=SAMPLE, help="the order log to import (the shipped sample)")
-    arguments.add_argument("--out", type=Path, default=Path("bench.json"))
-    options = arguments.parse_args()
+    options = _parser().parse_args()
     postgres = os.environ.get("DATABASE_URL", "")
     urls = ["", postgres] if postgres.startswith("postgres") else [""]
     report = {"python": platform.python_version(), "cores": os.cpu_count(), "databases": {}}
@@ -40,29 +40,32 @@ def main() -> None:
     _print(report)
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for part, words in PARTS.items():
+        parser.add_argument(f"--{part}", action="append_const", dest="parts", const=part, help=f"measure {words}")
+    add = parser.add_argument
+    add("--quick", action="store_true", help="grow to 2,000 orders instead of 50,000")
+    add("--orders", type=int, default=1_500, help="orders of a run of --shop (%(default)s)")
+    add("--latency", type=float, nargs="+", default=[0, 0.3], help="seconds of the gateway's answers in --shop (0 0.3)")
+    add("--log", type=Path, default=SAMPLE, help="the order log to import (the shipped sample)")
+    add("--out", type=Path, default=Path("bench.json"))
+    return parser
+
+
 def _measure(url: str, options: argparse.Namespace) -> dict[str, Any]:
     """Measure in a process of its own, since Django knows one database for life."""
+    todo = {
+        "parts": options.parts or list(PARTS),
+        "latencies": options.latency,
+        "orders": options.orders,
+        "log": str(options.log.resolve()),
+        "sizes": [1_000, 2_000] if options.quick else [1_000, 10_000, 50_000],
+    }
     with tempfile.TemporaryDirectory() as scratch:
-        environment = {
-            "DATABASE_URL": fresh_database(url, Path(scratch)),
-            "DJANGO_SETTINGS_MODULE": "tests.bench.settings",
-            "BENCH_FOLDER": scratch,
-            "SECRET_KEY": secrets.token_urlsafe(64),
-            "DEBUG": "0",
-            "ALLOWED_HOSTS": "shop.example,127.0.0.1",
-            "RELAY_IN_WEB": "0",
-            "PAYMENT_GATEWAY": "payments.gateway.adapters.instant.InstantGateway",
-            "PAYMENT_WEBHOOK_SECRETS": f"whsec_{secrets.token_hex(32)}",
-            "LOG_LEVEL": "ERROR",
-            # Limits are not measured.
-            "ORDER_MAX_OPEN_ORDERS": "1000000000",
-            "THROTTLE_ACCOUNT_PER_MINUTE": "0",
-            "THROTTLE_ADDRESS_PER_MINUTE": "0",
-        }
-        parts = ["http"] if options.http else ["gateway"] if options.gateway else ["http", "gateway", "workers"]
-        sizes = ["1000", "2000"] if options.quick else ["1000", "10000", "50000"]
-        measure = [sys.executable, "-m", "tests.bench.measure", str(options.log.resolve()), ",".join(parts), *sizes]
-        finished = run(measure, within=RUN_SECONDS, **environment)
+        variables = environment(Path(scratch), fresh_database(url, Path(scratch)))
+        measure = [sys.executable, "-m", "tests.bench.measure"]
+        finished = run(measure, text=json.dumps(todo), within=RUN_SECONDS, **variables)
         if finished.status:
             sys.exit(finished.output + finished.errors)
         return json.loads(Path(f"{scratch}/figures").read_text())
@@ -73,10 +76,13 @@ def _print(report: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table("figure", *report["databases"], title=f"Python {report['python']}, {report['cores']} cores")
-    figures = list(report["databases"].values())
-    for name in figures[0]:
-        for unit in figures[0][name]:
-            table.add_row(f"{name}: {unit}", *(f"{measured[name][unit]:,.1f}" for measured in figures))
+    columns = list(report["databases"].values())
+    for name in dict.fromkeys(name for figures in columns for name in figures):
+        table.add_section()
+        table.add_row(f"[bold]{name}")
+        for unit in dict.fromkeys(unit for figures in columns for unit in figures[name]):
+            values = [figures[name].get(unit) for figures in columns]
+            table.add_row(f"  {unit}", *("–" if value is None else f"{value:,.2f}" for value in values))
     Console().print(table)
 
 

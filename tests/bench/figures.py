@@ -12,28 +12,19 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
-from inventory.services import open_stock_items
-from messaging.claims import lease, subscribers_with_work
 from messaging.models import Delivery
 from messaging.outbox import publish
-from orders import placing, services
+from orders import placing
 from orders.drafts import Draft, DraftLine
-from orders.models import Order, OrderLine, Product
+from orders.models import Order, OrderLine
 from tests.waiting import eventually
 
-from .handlers import ARRIVALS, Ping
-from .programs import FOLDER, cpu_seconds
+from .handlers import ARRIVALS, FOLDER, Ping
+from .products import SKUS
+from .usage import cpu_seconds
+from .work import wait_until_delivered
 
-SKUS = [f"SKU-{number:03}" for number in range(500)]
-PRICE = 100
 SEED = 20261123
-PATIENCE_SECONDS = 3600
-
-
-def open_shop() -> None:
-    """Add 500 products, with more stock than any run sells."""
-    services.add_products([Product(sku=sku, name=f"Product {sku}", price=PRICE) for sku in SKUS])
-    open_stock_items(SKUS, opening=10**9, now=timezone.now())
 
 
 def place(number: int) -> None:
@@ -42,12 +33,6 @@ def place(number: int) -> None:
     customer, _ = get_user_model().objects.get_or_create(username="bench")
     for _ in range(0, number, 200):
         placing.place_orders([_draft(customer.pk, rng) for _ in range(200)], now=timezone.now())
-
-
-def wait_until_delivered() -> None:
-    """Wait until everything due is delivered."""
-    horizon = 2 * lease()  # a claimed delivery is due when its lease ends
-    eventually(lambda: not subscribers_with_work(timezone.now() + horizon), within=PATIENCE_SECONDS)
 
 
 def grow(size: int) -> None:

@@ -9,7 +9,8 @@ from typing import ClassVar
 from messaging.contracts import Event
 from messaging.subscribers import subscriber
 
-ARRIVALS = Path(os.environ["BENCH_FOLDER"]) / "arrivals"
+FOLDER = Path(os.environ["BENCH_FOLDER"])
+ARRIVALS = FOLDER / "arrivals"
 
 
 class Ping(Event, frozen=True):

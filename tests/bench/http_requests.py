@@ -33,18 +33,20 @@ class SignedMessage:
     headers: dict[str, str]
 
 
-def orders(number: int, callers: Sequence[Caller], skus: Sequence[str], price: int) -> Iterator[bytes]:
+def orders(
+    number: int, callers: Sequence[Caller], skus: Sequence[str], price: int, payment_method: str
+) -> Iterator[bytes]:
     """Return requests for so many orders of one to three lines, by each caller in turn, each with a key of its own."""
     rng = random.Random(number)
     for at in range(number):
         chosen = rng.sample(skus, rng.randint(1, 3))
-        yield _request(callers[at % len(callers)], chosen, price)
+        yield _request(callers[at % len(callers)], chosen, price, payment_method)
 
 
-def _request(caller: Caller, skus: Sequence[str], price: int) -> bytes:
+def _request(caller: Caller, skus: Sequence[str], price: int, payment_method: str) -> bytes:
     order = {
         "lines": [{"sku": sku, "quantity": 1} for sku in skus],
-        "payment_method": "tok_visa",
+        "payment_method": payment_method,
         "expected_total": price * len(skus),
     }
     body = json.dumps(order).encode()

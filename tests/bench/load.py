@@ -2,7 +2,7 @@
 A load generator: places orders over HTTP as fast as they are accepted (closed loop), or at a fixed rate (open loop).
 
 It runs in a process of its own, reads a `LoadPlan` from its input, renders and signs every request before the clock
-starts, and writes the figures to its output. In an open loop latency counts from when a request was due, not from when
+starts, and writes a `Load` to its output. In an open loop latency counts from when a request was due, not from when
 a connection was free, so that it includes waiting for a stalled server (no coordinated omission).
 """
 
@@ -35,12 +35,19 @@ class LoadPlan:
     orders: int
     connections: int
     per_second: float = 0
+    payment_method: str = "tok_visa"
 
 
 class ScheduledRequest(NamedTuple):
     due: float
     """A moment of `time.perf_counter`; in the past for at once."""
     request: bytes
+
+
+class Load(NamedTuple):
+    began: float
+    """When the first request was due, as `time.time`."""
+    figures: Mapping[str, float]
 
 
 class Answer(NamedTuple):
@@ -54,9 +61,9 @@ def main() -> None:
     json.dump(generate_load(LoadPlan(**plan | {"callers": callers})), sys.stdout)
 
 
-def generate_load(plan: LoadPlan) -> Mapping[str, float]:
-    """Place the orders of a plan. Return the accepted orders per second, and percentiles of the latency in ms."""
-    requests = list(orders(plan.orders, plan.callers, plan.skus, plan.price))
+def generate_load(plan: LoadPlan) -> Load:
+    """Place the orders of a plan. The figures are the accepted orders per second, and the latency in ms."""
+    requests = list(orders(plan.orders, plan.callers, plan.skus, plan.price, plan.payment_method))
     cpu, began = time.process_time(), time.perf_counter() + LEAD_SECONDS
     every = 1 / plan.per_second if plan.per_second else 0
     schedule = [ScheduledRequest(began + at * every, request) for at, request in enumerate(requests)]
@@ -64,13 +71,14 @@ def generate_load(plan: LoadPlan) -> Mapping[str, float]:
     seconds = time.perf_counter() - began
     accepted = Counter(answer.status for answer in answers)[ACCEPTED]
     percentiles = quantiles([answer.seconds * 1000 for answer in answers], n=100)
-    return {
+    figures = {
         "orders/s": accepted / seconds,
         "p50 ms": percentiles[49],
         "p99 ms": percentiles[98],
         "not accepted": len(answers) - accepted,
         "load generator, % of a core": 100 * (time.process_time() - cpu) / seconds,
     }
+    return Load(time.time() - (time.perf_counter() - began), figures)
 
 
 def _send_all(schedule: Sequence[ScheduledRequest], plan: LoadPlan) -> list[Answer]:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import django
@@ -11,71 +11,87 @@ django.setup()
 
 from django.core.management import call_command  # noqa: E402
 
-from . import figures  # noqa: E402
-from .gateway import charges  # noqa: E402
-from .programs import FOLDER, cluster, slow_gateway, web_server  # noqa: E402
+from . import figures, shop  # noqa: E402
+from .handlers import FOLDER  # noqa: E402
+from .products import open_shop  # noqa: E402
+from .programs import cluster, web_server, whole_shop  # noqa: E402
 from .web import make_callers, place_over_http  # noqa: E402
+from .work import wait_until_delivered  # noqa: E402
+
+Figures = Iterator[tuple[str, dict[str, float]]]
+
+STEADY_PER_SECOND, STEADY_SECONDS = 50, 15
 
 
-def main(log: str, parts: str, *sizes: str) -> None:
-    """Measure these parts, separated by commas, and the workers at these numbers of orders."""
+def main() -> None:
+    """Read the options of `tests.bench` from the input, and write the figures to the bench's folder."""
+    options = json.load(sys.stdin)
     call_command("migrate", verbosity=0)
-    figures.open_shop()
+    open_shop()
     measure = {
-        "http": lambda: dict(_over_http()),
-        "gateway": lambda: dict(_at_a_slow_gateway()),
-        "workers": lambda: _of_the_workers(log, sizes),
+        "shop": lambda: _of_the_whole_shop(options["latencies"], options["orders"]),
+        "http": _over_http,
+        "workers": lambda: _of_the_workers(options["log"], options["sizes"]),
     }
-    measured = {}
-    for part in parts.split(","):
-        measured |= measure[part]()
+    measured = {name: figure for part in options["parts"] for name, figure in measure[part]()}
     (FOLDER / "figures").write_text(json.dumps(measured))
 
 
-def _over_http():
-    with web_server() as web:
+def _of_the_whole_shop(latencies: Sequence[float], orders: int) -> Figures:
+    callers = make_callers(20, signing=False)
+    for latency in latencies:
+        name = f"shop, gateway {latency * 1000:.0f} ms"
+        with whole_shop(FOLDER, latency=latency) as running:
+            shop.place_to_mail(running, callers, orders=min(200, orders), connections=8)
+            yield f"{name}, 8 connections", shop.place_to_mail(running, callers, orders=orders, connections=8)
+            yield (
+                f"{name}, steady {STEADY_PER_SECOND} orders/s",
+                shop.place_to_mail(
+                    running,
+                    callers,
+                    orders=min(orders, STEADY_PER_SECOND * STEADY_SECONDS),
+                    connections=32,
+                    per_second=STEADY_PER_SECOND,
+                ),
+            )
+            yield name, shop.memory(running)
+
+
+def _over_http() -> Figures:
+    with web_server(FOLDER) as web:
         for name, callers in {
             "token": make_callers(20, signing=False),
             "token and signature": make_callers(20, signing=True),
         }.items():
             place_over_http(web.port, callers, orders=200, connections=8)
-            closed_loop = place_over_http(web.port, callers, orders=3_000, connections=8)
+            closed_loop = place_over_http(web.port, callers, orders=3_000, connections=8).figures
             yield f"POST /orders/, {name}, 8 connections", closed_loop
             half = closed_loop["orders/s"] / 2
             yield (
                 f"POST /orders/, {name}, at half that rate",
-                place_over_http(web.port, callers, orders=int(half * 12), connections=16, per_second=half),
+                place_over_http(web.port, callers, orders=int(half * 12), connections=16, per_second=half).figures,
             )
 
 
-def _at_a_slow_gateway():
-    web = web_server()
-    simulator = slow_gateway(web)
-    with web, simulator, cluster(2, **simulator.environment):
+def _of_the_workers(log: str, sizes: Sequence[int]) -> Figures:
+    with cluster(FOLDER, 2) as processes:
         _warm_up()
-        yield "2 workers, gateway that takes 300 ms and calls back", charges()
-
-
-def _of_the_workers(log: str, sizes: Sequence[str]):
-    measured = {}
-    with cluster(2) as processes:
-        _warm_up()
-        for size in map(int, sizes):
+        for size in sizes:
             figures.grow(size)
-            measured |= {f"{name}, {size:,} orders": figure for name, figure in _at_this_size(processes.pids("worker"))}
-        measured["real order log, 2 workers"] = figures.order_log(Path(log))
-    with cluster(1):
+            for name, figure in _at_this_size(processes.pids("worker")):
+                yield f"{name}, {size:,} orders", figure
+        yield "real order log, 2 workers", figures.order_log(Path(log))
+    with cluster(FOLDER, 1):
         _warm_up()
-        measured["1 worker, most orders"] = figures.throughput()
-    return measured
+        yield "1 worker, most orders", figures.throughput()
 
 
 def _warm_up() -> None:
     figures.place(200)
-    figures.wait_until_delivered()
+    wait_until_delivered()
 
 
-def _at_this_size(workers: list[int]):
+def _at_this_size(workers: list[int]) -> Figures:
     yield "2 workers", figures.throughput()
     yield "commit to handler", figures.commit_to_handler()
     yield "place to confirmed", figures.place_to_confirmed()
@@ -83,4 +99,4 @@ def _at_this_size(workers: list[int]):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

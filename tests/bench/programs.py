@@ -1,43 +1,96 @@
-"""The programs under measurement, on the benchmark's database, each with its log in the benchmark's folder."""
+"""The programs under measurement, each with its log in a folder."""
 
-import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from shop.settings.groups import SIMULATED_GATEWAY
-from tests.programs import Cluster, PaymentSimulator, WebServer
+from shop.settings.groups import INSTANT_GATEWAY, SIMULATED_GATEWAY
+from tests.programs import LOCALHOST, WEBHOOK_PATH, Cluster, PaymentSimulator, Up, WebServer, free_port
 
-FOLDER = Path(os.environ["BENCH_FOLDER"])
 WEB_PROCESSES = 2
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+CALLBACK_SECONDS = 0.1
+"""From a charge until the gateway decides it and sends its webhook."""
 
 
-def web_server(**environment: str) -> WebServer:
-    """Return a web server of two processes."""
-    return WebServer(FOLDER / "web.log", environment={"WEB_CONCURRENCY": str(WEB_PROCESSES)} | environment)
+def environment(folder: Path, database_url: str) -> dict[str, str]:
+    """Return the variables of a measured shop."""
+    return {
+        "DATABASE_URL": database_url,
+        "DJANGO_SETTINGS_MODULE": "tests.bench.settings",
+        "BENCH_FOLDER": str(folder),
+        "SECRET_KEY": secrets.token_urlsafe(64),
+        "DEBUG": "0",
+        "ALLOWED_HOSTS": f"shop.example,{LOCALHOST}",
+        "RELAY_IN_WEB": "0",
+        "PAYMENT_GATEWAY": INSTANT_GATEWAY,
+        "PAYMENT_WEBHOOK_SECRETS": f"whsec_{secrets.token_hex(32)}",
+        "LOG_LEVEL": "ERROR",
+        # Limits are not measured.
+        "ORDER_MAX_OPEN_ORDERS": "1000000000",
+        "THROTTLE_ACCOUNT_PER_MINUTE": "0",
+        "THROTTLE_ADDRESS_PER_MINUTE": "0",
+    }
 
 
-def cluster(workers: int, **environment: str) -> Cluster:
-    return Cluster(FOLDER / "cluster.log", workers=workers, environment=environment)
+def web_server(folder: Path) -> WebServer:
+    """Return a web server of two processes, whose payments are made at once."""
+    return WebServer(folder / "web.log", environment={"WEB_CONCURRENCY": str(WEB_PROCESSES)})
 
 
-def slow_gateway(web: WebServer) -> PaymentSimulator:
+def cluster(folder: Path, workers: int) -> Cluster:
+    return Cluster(folder / "cluster.log", workers=workers, environment={})
+
+
+@dataclass(frozen=True)
+class RunningShop:
+    port: int
+    ledger: Path
+    """The payment simulator's."""
+    simulator: PaymentSimulator
+    roots: Mapping[str, int]
+    """The first process of each part."""
+
+
+@contextmanager
+def whole_shop(
+    folder: Path,
+    *,
+    latency: float,
+    workers: int = 2,
+    web_processes: int = WEB_PROCESSES,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[RunningShop]:
     """
-    Return a payment simulator that takes 300 ms for every answer and calls this web server back. From then on the web
-    server uses the simulator for its payments, too.
+    Run `manage.py up` beside a payment simulator that takes so many seconds for every answer, and sends webhooks.
+
+    :param environment: variables beside those of this process.
     """
+    port, common = free_port(), dict(environment or {})
+    folder = folder / f"shop-{port}"
+    folder.mkdir()
+    ledger = folder / "ledger.sqlite3"
     simulator = PaymentSimulator(
-        FOLDER / "simulator.log",
-        ledger=FOLDER / "ledger.sqlite3",
-        callback_url=web.webhook_url,
-        latency=0.3,
-        delay=0.1,
+        folder / "simulator.log",
+        environment=common,
+        ledger=ledger,
+        callback_url=f"http://{LOCALHOST}:{port}{WEBHOOK_PATH}",
+        latency=latency,
+        delay=CALLBACK_SECONDS,
     )
-    simulator.environment = {"PAYMENT_GATEWAY": SIMULATED_GATEWAY, "PAYMENT_SIMULATOR_URL": simulator.address}
-    web.environment |= simulator.environment
-    return simulator
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return how much processor time a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+    up = Up(
+        folder / "up.log",
+        *(f"--port={port}", f"--workers={workers}", "--without-simulator"),
+        environment=common
+        | {
+            "DEBUG": "0",
+            "WEB_CONCURRENCY": str(web_processes),
+            "PAYMENT_GATEWAY": SIMULATED_GATEWAY,
+            "PAYMENT_SIMULATOR_URL": simulator.address,
+        },
+    )
+    with simulator, up:
+        up.wait_until_open()
+        roots = {"web": up.wait_for_child("gunicorn").pid, "workers": up.wait_for_child("qcluster").pid}
+        yield RunningShop(port, ledger, simulator, roots | {"simulator": simulator.pid})

@@ -1,6 +1,8 @@
 """The settings of a measured shop: mail is rendered and dropped, and no order falls due during a run."""
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 from shop.settings import *  # noqa: F403
 from shop.settings import INSTALLED_APPS, LOGGING, ORDERS
@@ -10,5 +12,6 @@ INSTALLED_APPS = [*INSTALLED_APPS, "tests.bench"]
 LOGGING["loggers"]["django-q"]["level"] = "INFO"
 # The gateway calls back from this machine, with no proxy between.
 SECURE_SSL_REDIRECT = False
+STATIC_ROOT = Path(os.environ["BENCH_FOLDER"], "static")
 EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 ORDERS = replace(ORDERS, payment_due_seconds=7 * 86_400, reminder_seconds=6 * 86_400)

@@ -95,7 +95,7 @@ class Bench:
         """
         api = Api(processor=self.processor, sender=self, address=BenchClient.address, wait_slowly=self._count_slow)
         routes = Map([*api.rules(), *Pages(self.processor).rules()], merge_slashes=False)
-        return BenchClient(Application(routes=routes, hosts=(), wait=lambda: None))
+        return BenchClient(Application(routes=routes, hosts=(), wait=lambda: None, counts=api.counts))
 
     def _count_slow(self) -> None:
         self.slow_responses += 1

@@ -143,6 +143,15 @@ class TestFaults:
         assert result(client.get("/v1/faults")) == (200, {"counts": {"error_once": 2, "slow": 1}})
 
 
+def test_requests_to_the_api_are_counted_by_operation(client: ApiClient) -> None:
+    client.charge()
+    for _ in range(2):
+        client.status()
+    client.get("/")
+
+    assert result(client.get("/v1/requests")) == (200, {"counts": {"charge": 1, "look_up": 2, "requests": 1}})
+
+
 class TestLookUp:
     def test_returns_404_for_an_unknown_key(self, client: ApiClient) -> None:
         detail = "No charge has the key or reference charge-1."

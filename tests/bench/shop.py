@@ -1,0 +1,70 @@
+"""The whole shop as its customers meet it: from the POST of an order to its confirmation mail."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import quantiles
+from urllib.request import urlopen
+
+from django.utils import timezone
+
+from orders.models import HistoryEntry
+
+from .http_requests import Caller
+from .programs import RunningShop
+from .usage import Meter, largest_process
+from .web import place_over_http
+from .work import count_work, require_work, wait_for_mails, wait_until_delivered
+
+
+def place_to_mail(
+    shop: RunningShop, callers: Sequence[Caller], *, orders: int, connections: int, per_second: float = 0, **plan: str
+) -> dict[str, float]:
+    """
+    Place so many orders over HTTP, wait for the last confirmation mail, and return the figures.
+
+    :param plan: further fields of the `LoadPlan`.
+    :raises AssertionError: if anything was not done once for each order.
+    """
+    before, requests, began = count_work(shop.ledger), _requests(shop), timezone.now()
+    with Meter(shop.roots) as meter:
+        load = place_over_http(
+            shop.port, callers, orders=orders, connections=connections, per_second=per_second, **plan
+        )
+        wait_for_mails(before["confirmation mails accepted"] + orders, shop.ledger)
+        ended = time.time()
+        wait_until_delivered()
+    require_work(before, count_work(shop.ledger), orders=orders)
+    steps = HistoryEntry.objects.filter(status="confirmed", order__placed_at__gte=began)
+    placed, confirmed = zip(*steps.values_list("order__placed_at", "at"), strict=True)
+    spans = [(end - start).total_seconds() for start, end in zip(placed, confirmed, strict=True)]
+    return {
+        "orders/s complete": orders / (ended - load.began),
+        "orders/s accepted": load.figures["orders/s"],
+        **{f"POST {name}": load.figures[name] for name in ("p50 ms", "p99 ms")},
+        "placed to confirmed, p50 s": quantiles(spans, n=100)[49],
+        "placed to confirmed, p99 s": quantiles(spans, n=100)[98],
+        **_cpu_per_order(meter.used(), orders),
+        **{f"gateway requests per order: {kind}": n / orders for kind, n in (_requests(shop) - requests).items()},
+    }
+
+
+def memory(shop: RunningShop) -> dict[str, float]:
+    """Return the memory of the largest process of each part."""
+    sizes = {part: largest_process(root) for part, root in shop.roots.items()}
+    return {f"{part} process, {unit}": size for part in sizes for unit, size in sizes[part].items()}
+
+
+def _cpu_per_order(seconds: Mapping[str, float], orders: int) -> dict[str, float]:
+    milliseconds = {part: used * 1000 / orders for part, used in seconds.items()}
+    total = sum(milliseconds.values()) - milliseconds["simulator"]
+    by_part = {f"CPU ms per order: {part}": used for part, used in milliseconds.items()}
+    return {"CPU ms per order, without the simulator": total} | by_part
+
+
+def _requests(shop: RunningShop) -> Counter[str]:
+    """Return the number of requests to the gateway, by kind, without those of this function."""
+    with urlopen(f"{shop.simulator.address}/v1/requests") as response:
+        counts = json.load(response)["counts"]
+    return Counter({kind: number for kind, number in counts.items() if kind != "requests"})

@@ -1,0 +1,101 @@
+"""CPU time and memory of the parts of a running shop, read from /proc."""
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from django.db import connection
+
+from tests.processes import ProcessEntry, living_processes
+
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+SAMPLE_SECONDS = 0.2
+DATABASE = "PostgreSQL"
+
+BACKENDS = """
+SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid NOT IN (pg_backend_pid(), %s)
+"""
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return how much processor time a process and its ended children have used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / CLOCK_TICKS
+
+
+def tree(root: int) -> list[int]:
+    """Return a process and its living descendants."""
+    return _descendants(root, living_processes())
+
+
+def largest_process(root: int) -> dict[str, float]:
+    """
+    Return the memory of the largest process of a tree: resident (RSS), and with its share of common pages (PSS).
+    """
+    sizes = [_memory(pid) for pid in tree(root)]
+    return max(sizes, key=lambda size: size["PSS MB"])
+
+
+class Meter:
+    """
+    CPU seconds by part: of the trees of processes below `roots`, and of the database's own processes on this machine.
+
+    The database's figure is of its client connections and autovacuum workers; the processes that all databases of a
+    server share, such as the WAL writer, are not in it. They are sampled, because their figures end with them.
+    """
+
+    def __init__(self, roots: Mapping[str, int]) -> None:
+        self.roots = roots
+        self._backends: dict[int, float] = {}
+        self._stop = threading.Event()
+
+    def __enter__(self) -> Self:
+        if connection.vendor == "postgresql":
+            connection.ensure_connection()
+            self._own_backend = connection.connection.info.backend_pid
+            self._sample()
+            self._sampler = threading.Thread(target=self._keep_sampling, daemon=True)
+            self._sampler.start()
+        self._start = self._seconds()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if connection.vendor == "postgresql":
+            self._stop.set()
+            self._sampler.join()
+            self._sample()
+
+    def used(self) -> dict[str, float]:
+        """Return the CPU seconds since the beginning, by part."""
+        return {part: seconds - self._start.get(part, 0) for part, seconds in self._seconds().items()}
+
+    def _seconds(self) -> dict[str, float]:
+        processes = living_processes()
+        parts = {part: sum(map(cpu_seconds, _descendants(root, processes))) for part, root in self.roots.items()}
+        return parts | ({DATABASE: sum(self._backends.values())} if connection.vendor == "postgresql" else {})
+
+    def _keep_sampling(self) -> None:
+        while not self._stop.wait(SAMPLE_SECONDS):
+            self._sample()
+        connection.close()
+
+    def _sample(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(BACKENDS, [self._own_backend])
+            pids = [pid for (pid,) in cursor.fetchall()]
+        self._backends |= {pid: cpu_seconds(pid) for pid in pids if Path(f"/proc/{pid}").exists()}
+
+
+def _descendants(root: int, processes: list[ProcessEntry]) -> list[int]:
+    found = [root]
+    for parent in found:  # grows
+        found += [entry.pid for entry in processes if entry.parent == parent]
+    return found
+
+
+def _memory(pid: int) -> dict[str, float]:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    kilobytes = {name: int(size.split()[0]) for name, size in (line.split(":") for line in lines)}
+    return {"PSS MB": kilobytes["Pss"] / 1024, "RSS MB": kilobytes["Rss"] / 1024}

@@ -1,0 +1,87 @@
+"""The work that a shop and its payment gateway have done, so that no figure is published for work that was not done."""
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+from django.utils import timezone
+
+from messaging.claims import lease, subscribers_with_work
+from messaging.models import Delivery
+from notifications.models import Notification
+from orders.models import Order
+from payments.models import PaymentIntent, WebhookEvent
+from tests.waiting import eventually
+
+PATIENCE_SECONDS = 3600
+
+LEDGER_ENTRIES = "SELECT count(*) FROM entries WHERE kind = ? AND reason LIKE ?"
+
+
+def wait_until_delivered() -> None:
+    """Wait until everything due is delivered."""
+    horizon = 2 * lease()  # a claimed delivery is due when its lease ends
+    eventually(lambda: not subscribers_with_work(timezone.now() + horizon), within=PATIENCE_SECONDS)
+
+
+def wait_for_mails(expected: int, ledger: Path) -> None:
+    """
+    Wait until so many confirmation mails were accepted.
+
+    :raises AssertionError: if the shop refuses a webhook, whose payment would only succeed by reconciliation.
+    """
+    refused_before = _refused_webhooks(ledger)
+
+    def are_accepted() -> bool:
+        assert _refused_webhooks(ledger) == refused_before, "The shop refused a webhook."
+        return _accepted_mails() >= expected
+
+    eventually(are_accepted, within=PATIENCE_SECONDS, every=0.05)
+
+
+def count_work(ledger: Path) -> Mapping[str, int]:
+    """
+    Return numbers of what was done, by their names.
+
+    :param ledger: the payment simulator's.
+    """
+    webhooks = WebhookEvent.objects
+    return {
+        "orders placed": Order.objects.count(),
+        "orders confirmed": Order.objects.filter(status="confirmed").count(),
+        "charges at the gateway": _ledger_entries(ledger, "charged"),
+        "captures at the gateway": _ledger_entries(ledger, "captured"),
+        "webhooks stored": webhooks.count(),
+        "webhooks processed": webhooks.filter(status="settled").count(),
+        "payments succeeded": PaymentIntent.objects.filter(status="succeeded").count(),
+        "confirmation mails accepted": _accepted_mails(),
+        "mails of other kinds": Notification.objects.exclude(kind="order_confirmed").count(),
+        "dead letters": Delivery.objects.filter(status="dead").count(),
+    }
+
+
+def require_work(before: Mapping[str, int], after: Mapping[str, int], *, orders: int) -> None:
+    """
+    Require that everything was done once for each order.
+
+    :raises AssertionError: otherwise.
+    """
+    done = {name: after[name] - before[name] for name in after}
+    expected = dict.fromkeys(done, orders) | {"mails of other kinds": 0, "dead letters": 0}
+    wrong = {name: f"{done[name]} instead of {expected[name]}" for name in done if done[name] != expected[name]}
+    assert not wrong, f"The work was not done as measured: {wrong}"
+
+
+def _accepted_mails() -> int:
+    return Notification.objects.filter(kind="order_confirmed", status="accepted").count()
+
+
+def _refused_webhooks(ledger: Path) -> int:
+    return _ledger_entries(ledger, "answered", reason="refused")
+
+
+def _ledger_entries(ledger: Path, kind: str, *, reason: str = "%") -> int:
+    with closing(sqlite3.connect(ledger, timeout=20)) as connection:
+        [(number,)] = connection.execute(LEDGER_ENTRIES, [kind, reason])
+    return number
