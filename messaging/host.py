@@ -7,6 +7,7 @@ when its supervisor is gone.
 """
 
 import atexit
+import gc
 import logging
 import os
 import signal
@@ -39,6 +40,8 @@ def start_in_worker(**_: Any) -> None:
     """
     Run a relay beside django-q2's idle main thread; SIGTERM ends it after the current batch.
     """
+    # Full collections, two in a thousand orders, would examine all loaded code again: a tenth of a worker's time.
+    gc.freeze()
     relay, stop = Relay(), threading.Event()
     thread = threading.Thread(target=relay.run, args=(stop,), name="relay")
     threading.Thread(target=_watch, args=(relay, thread, stop), name="relay-watcher", daemon=True).start()

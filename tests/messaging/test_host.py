@@ -1,3 +1,5 @@
+import gc
+import sys
 import threading
 import time
 
@@ -73,3 +75,10 @@ class TestStartInWorker:
 
         assert recorded() == ["RED-CHAIR"]
         assert statuses() == {"RED-CHAIR": "delivered"}
+
+    def test_exempts_loaded_code_from_garbage_collection(self):
+        def work() -> None:
+            host.start_in_worker()
+            sys.exit(gc.get_freeze_count() == 0)
+
+        assert in_processes(work) == [0]
