@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import transaction
 
 from messaging.contracts import Event, Line, StockDepleted, StockRejected, StockReplenished, StockReserved
+from messaging.kernel.databases import bulk_copy_instances
 from messaging.outbox import publish_all
 from messaging.subscribers import Permanent
 
@@ -66,7 +67,7 @@ def commit(order_ids: Collection[str], *, now: datetime) -> None:
         stock[line.sku].reserved -= line.quantity
         stock[line.sku].on_hand -= line.quantity
     StockItem.objects.write_back(stock.values())
-    StockMovement.objects.bulk_create(
+    bulk_copy_instances(
         [_shipment(reservation, line, now) for reservation in ended for line in reservation.lines.all()]
     )
 
@@ -146,8 +147,8 @@ def _reserve_lines(stock: Stock, lines: Sequence[Line]) -> tuple[str, ...]:
 
 def _write_reservations(lines_by_order: Mapping[str, Sequence[Line]], now: datetime) -> None:
     reservations = {order_id: Reservation(order_id=UUID(order_id), created_at=now) for order_id in lines_by_order}
-    Reservation.objects.bulk_create(reservations.values())
-    ReservationLine.objects.bulk_create(
+    bulk_copy_instances(list(reservations.values()))
+    bulk_copy_instances(
         [
             ReservationLine(reservation=reservations[order_id], sku=line.sku, quantity=line.quantity)
             for order_id, lines in lines_by_order.items()
@@ -161,7 +162,7 @@ def _block(order_ids: Iterable[str], now: datetime) -> None:
     Insert released reservations, so that no stock is reserved for these cancelled orders later.
     """
     released = Reservation.Status.RELEASED
-    Reservation.objects.bulk_create(
+    bulk_copy_instances(
         [
             Reservation(order_id=UUID(order_id), status=released, created_at=now, ended_at=now)
             for order_id in sorted(order_ids)
@@ -203,7 +204,7 @@ def _move(stock: Stock, quantities: Mapping[str, int], kind: str, now: datetime)
     for sku, item in stock.items():
         item.on_hand += quantities[sku]
     changes = _write_back(stock, sold_out)
-    StockMovement.objects.bulk_create(
+    bulk_copy_instances(
         [StockMovement(sku=sku, kind=kind, quantity=quantity, at=now) for sku, quantity in quantities.items()]
     )
     publish_all(changes)

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import connection, models
 from django.db.models import F, Prefetch, Q
 
-from messaging.kernel.databases import placeholders
+from messaging.kernel.databases import bulk_copy_instances, placeholders
 from messaging.kernel.ids import new_id
 from messaging.kernel.state_machine import InvalidTransition
 
@@ -214,7 +214,7 @@ class Order(models.Model):
         moved = cls.objects.filter(pk__in=ids, status__in=sources).update(status=status, cancel_reason=cancel_reason)
         if moved != len(orders):
             raise InvalidTransition(f"{len(orders) - moved} of {len(orders)} orders may not become {status}.")
-        HistoryEntry.objects.bulk_create(steps)
+        bulk_copy_instances(steps)
         for order in orders:
             order.status, order.cancel_reason = status, cancel_reason
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from messaging.contracts import PaymentAnomalyFound
+from messaging.kernel.databases import bulk_copy_instances
 from messaging.outbox import publish_all
 from payments import refunds
 from payments.gateway.protocol import Answer, Money, Outcome
@@ -34,7 +35,7 @@ def record_captures(answers: Mapping[PaymentIntent, Answer], *, now: datetime) -
     )
     if not captures:
         return
-    Capture.objects.bulk_create(captures)
+    bulk_copy_instances(captures)
     anomalies = {capture: _anomaly(capture) for capture in captures}
     for anomaly, reason in REFUND_REASONS.items():
         wrong = [capture for capture in captures if anomalies[capture] == anomaly]
