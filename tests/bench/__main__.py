@@ -1,5 +1,5 @@
 """
-Measure this shop: `make bench`, or `python -m tests.bench [--shop | --http | --workers]`.
+Measure this shop: `make bench`, or `python -m tests.bench [--shop | --http | --workers | --profile]`.
 
 Measures on SQLite, and on PostgreSQL if DATABASE_URL names one, in databases of its own. Prints a table and writes
 bench.json. Ends with an error if the shop did other work than was asked. Figures depend on the machine and its load:
@@ -27,27 +27,32 @@ PARTS = {
     "http": "orders over HTTP, by the web server alone",
     "workers": "orders placed in sets, delivered by workers alone",
 }
+ON_REQUEST = {"profile": "where CPU time goes in --shop"}
+DATABASES = ("SQLite", "PostgreSQL")
 
 
 def main() -> None:
-    options = _parser().parse_args()
+    parser = _parser()
+    options = parser.parse_args()
     postgres = os.environ.get("DATABASE_URL", "")
-    urls = ["", postgres] if postgres.startswith("postgres") else [""]
-    report = {"python": platform.python_version(), "cores": os.cpu_count(), "databases": {}}
-    for url in urls:
-        report["databases"]["PostgreSQL" if url else "SQLite"] = _measure(url, options)
+    urls = {"SQLite": ""} | ({"PostgreSQL": postgres} if postgres.startswith("postgres") else {})
+    if not urls.keys() & options.on:
+        parser.error("DATABASE_URL names no PostgreSQL database.")
+    databases = {name: _measure(url, options) for name, url in urls.items() if name in options.on}
+    report = {"python": platform.python_version(), "cores": os.cpu_count(), "databases": databases}
     options.out.write_text(json.dumps(report, indent=2) + "\n")
     _print(report)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for part, words in PARTS.items():
+    for part, words in (PARTS | ON_REQUEST).items():
         parser.add_argument(f"--{part}", action="append_const", dest="parts", const=part, help=f"measure {words}")
     add = parser.add_argument
     add("--quick", action="store_true", help="grow to 2,000 orders instead of 50,000")
-    add("--orders", type=int, default=1_500, help="orders of a run of --shop (%(default)s)")
+    add("--orders", type=int, default=1_500, help="orders of a run of --shop and --profile (%(default)s)")
     add("--latency", type=float, nargs="+", default=[0, 0.3], help="seconds of the gateway's answers in --shop (0 0.3)")
+    add("--on", nargs="+", choices=DATABASES, default=DATABASES, help="measure only on this database")
     add("--log", type=Path, default=SAMPLE, help="the order log to import (the shipped sample)")
     add("--out", type=Path, default=Path("bench.json"))
     return parser
@@ -80,8 +85,8 @@ def _print(report: dict[str, Any]) -> None:
     for name in dict.fromkeys(name for figures in columns for name in figures):
         table.add_section()
         table.add_row(f"[bold]{name}")
-        for unit in dict.fromkeys(unit for figures in columns for unit in figures[name]):
-            values = [figures[name].get(unit) for figures in columns]
+        for unit in dict.fromkeys(unit for figures in columns for unit in figures.get(name, {})):
+            values = [figures.get(name, {}).get(unit) for figures in columns]
             table.add_row(f"  {unit}", *("–" if value is None else f"{value:,.2f}" for value in values))
     Console().print(table)
 

@@ -21,7 +21,7 @@ from tests.waiting import eventually
 
 from .handlers import ARRIVALS, FOLDER, Ping
 from .products import SKUS
-from .usage import cpu_seconds
+from .usage import cpu_of
 from .work import wait_until_delivered
 
 SEED = 20261123
@@ -99,9 +99,9 @@ def place_to_confirmed(orders: int = 50) -> dict[str, float]:
 def idle_cpu(workers: Sequence[int], seconds: float = 8) -> dict[str, float]:
     """Per cent of one core that an idle worker uses."""
     wait_until_delivered()
-    before = [cpu_seconds(pid) for pid in workers]
+    before = [cpu_of(pid).total for pid in workers]
     time.sleep(seconds)
-    used = [cpu_seconds(pid) - start for pid, start in zip(workers, before, strict=True)]
+    used = [cpu_of(pid).total - start for pid, start in zip(workers, before, strict=True)]
     return {"% of a core": 100 * max(used) / seconds}
 
 

@@ -14,6 +14,7 @@ from django.core.management import call_command  # noqa: E402
 from . import figures, shop  # noqa: E402
 from .handlers import FOLDER  # noqa: E402
 from .products import open_shop  # noqa: E402
+from .profiling import profiled  # noqa: E402
 from .programs import cluster, web_server, whole_shop  # noqa: E402
 from .web import make_callers, place_over_http  # noqa: E402
 from .work import wait_until_delivered  # noqa: E402
@@ -30,6 +31,7 @@ def main() -> None:
     open_shop()
     measure = {
         "shop": lambda: _of_the_whole_shop(options["latencies"], options["orders"]),
+        "profile": lambda: _profiles(options["latencies"], options["orders"]),
         "http": _over_http,
         "workers": lambda: _of_the_workers(options["log"], options["sizes"]),
     }
@@ -55,6 +57,19 @@ def _of_the_whole_shop(latencies: Sequence[float], orders: int) -> Figures:
                 ),
             )
             yield name, shop.memory(running)
+
+
+def _profiles(latencies: Sequence[float], orders: int) -> Figures:
+    callers = make_callers(20, signing=False)
+    for latency in latencies:
+        with whole_shop(FOLDER, latency=latency) as running:
+            shop.place_to_mail(running, callers, orders=min(200, orders), connections=8)
+            with profiled(running.roots, running.ledger.parent) as profiles:
+                figures = shop.place_to_mail(running, callers, orders=orders, connections=8)
+        for part, profile in profiles.items():
+            system = figures[f"of which in system calls: {part}"]
+            for name, table in profile.tables(user=figures[f"CPU ms per order: {part}"] - system, system=system):
+                yield f"CPU ms per order, gateway {latency * 1000:.0f} ms, {part}, {name}", table
 
 
 def _over_http() -> Figures:

@@ -13,7 +13,7 @@ from orders.models import HistoryEntry
 
 from .http_requests import Caller
 from .programs import RunningShop
-from .usage import Meter, largest_process
+from .usage import Cpu, Meter, largest_process
 from .web import place_over_http
 from .work import count_work, require_work, wait_for_mails, wait_until_delivered
 
@@ -56,11 +56,12 @@ def memory(shop: RunningShop) -> dict[str, float]:
     return {f"{part} process, {unit}": size for part in sizes for unit, size in sizes[part].items()}
 
 
-def _cpu_per_order(seconds: Mapping[str, float], orders: int) -> dict[str, float]:
-    milliseconds = {part: used * 1000 / orders for part, used in seconds.items()}
+def _cpu_per_order(used: Mapping[str, Cpu], orders: int) -> dict[str, float]:
+    milliseconds = {part: cpu.total * 1000 / orders for part, cpu in used.items()}
     total = sum(milliseconds.values()) - milliseconds["simulator"]
     by_part = {f"CPU ms per order: {part}": used for part, used in milliseconds.items()}
-    return {"CPU ms per order, without the simulator": total} | by_part
+    in_system = {f"of which in system calls: {part}": cpu.system * 1000 / orders for part, cpu in used.items()}
+    return {"CPU ms per order, without the simulator": total} | by_part | in_system
 
 
 def _requests(shop: RunningShop) -> Counter[str]:

@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from django.db import connection
 
@@ -19,10 +19,28 @@ SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid NOT 
 """
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return how much processor time a process and its ended children have used."""
+class Cpu(NamedTuple):
+    """Seconds of processor time, in programs and in system calls."""
+
+    user: float = 0
+    system: float = 0
+
+    @property
+    def total(self) -> float:
+        return self.user + self.system
+
+    def __add__(self, other: "Cpu") -> "Cpu":
+        return Cpu(self.user + other.user, self.system + other.system)
+
+    def __sub__(self, other: "Cpu") -> "Cpu":
+        return Cpu(self.user - other.user, self.system - other.system)
+
+
+def cpu_of(pid: int) -> Cpu:
+    """Return the processor time of a process and its ended children."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / CLOCK_TICKS
+    user, system, children_user, children_system = (int(ticks) / CLOCK_TICKS for ticks in fields[11:15])
+    return Cpu(user + children_user, system + children_system)
 
 
 def tree(root: int) -> list[int]:
@@ -40,15 +58,15 @@ def largest_process(root: int) -> dict[str, float]:
 
 class Meter:
     """
-    CPU seconds by part: of the trees of processes below `roots`, and of the database's own processes on this machine.
+    Processor time by part: of the trees of processes below `roots`, and of PostgreSQL if it is on this machine.
 
-    The database's figure is of its client connections and autovacuum workers; the processes that all databases of a
-    server share, such as the WAL writer, are not in it. They are sampled, because their figures end with them.
+    The figure of PostgreSQL is of the database's connections and autovacuum, which are sampled because their figures
+    end with them. The processes that all databases of a server share, such as the WAL writer, are not in it.
     """
 
     def __init__(self, roots: Mapping[str, int]) -> None:
         self.roots = roots
-        self._backends: dict[int, float] = {}
+        self._backends: dict[int, Cpu] = {}
         self._stop = threading.Event()
 
     def __enter__(self) -> Self:
@@ -58,7 +76,7 @@ class Meter:
             self._sample()
             self._sampler = threading.Thread(target=self._keep_sampling, daemon=True)
             self._sampler.start()
-        self._start = self._seconds()
+        self._start = self._cpu()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,14 +85,14 @@ class Meter:
             self._sampler.join()
             self._sample()
 
-    def used(self) -> dict[str, float]:
-        """Return the CPU seconds since the beginning, by part."""
-        return {part: seconds - self._start.get(part, 0) for part, seconds in self._seconds().items()}
+    def used(self) -> dict[str, Cpu]:
+        """Return the processor time since the beginning, by part."""
+        return {part: cpu - self._start[part] for part, cpu in self._cpu().items()}
 
-    def _seconds(self) -> dict[str, float]:
+    def _cpu(self) -> dict[str, Cpu]:
         processes = living_processes()
-        parts = {part: sum(map(cpu_seconds, _descendants(root, processes))) for part, root in self.roots.items()}
-        return parts | ({DATABASE: sum(self._backends.values())} if connection.vendor == "postgresql" else {})
+        parts = {part: sum(map(cpu_of, _descendants(root, processes)), Cpu()) for part, root in self.roots.items()}
+        return parts | ({DATABASE: sum(self._backends.values(), Cpu())} if connection.vendor == "postgresql" else {})
 
     def _keep_sampling(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
@@ -85,7 +103,7 @@ class Meter:
         with connection.cursor() as cursor:
             cursor.execute(BACKENDS, [self._own_backend])
             pids = [pid for (pid,) in cursor.fetchall()]
-        self._backends |= {pid: cpu_seconds(pid) for pid in pids if Path(f"/proc/{pid}").exists()}
+        self._backends |= {pid: cpu_of(pid) for pid in pids if Path(f"/proc/{pid}").exists()}
 
 
 def _descendants(root: int, processes: list[ProcessEntry]) -> list[int]:
