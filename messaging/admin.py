@@ -1,5 +1,6 @@
 """
-Admin pages of messages, deliveries and failed attempts. All are read-only; dead letters can be replayed or discarded.
+Admin pages of messages, deliveries, failed attempts and workers. All are read-only; dead letters can be replayed or
+discarded.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,7 +18,7 @@ from django.utils.html import format_html
 
 from .contracts import event_types
 from .kernel.admin import ReadOnly, WholeValueSearch, moment, to_the_second
-from .models import Attempt, Delivery, DeliveryQuerySet, OutboxMessage
+from .models import Attempt, Delivery, DeliveryQuerySet, OutboxMessage, Worker
 from .subscribers import all_subscribers
 
 Lookups = Iterable[tuple[str, str]]
@@ -149,6 +150,12 @@ class AttemptAdmin(ReadOnly, admin.ModelAdmin):
     @admin.display(description="delivery", ordering="delivery")
     def link_to_delivery(self, attempt: Attempt) -> str:
         return _link(attempt.delivery)
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("number", "host", "process", moment("started_at"))
+    ordering = ("number",)
 
 
 def _link(target: OutboxMessage | Delivery) -> str:

@@ -9,18 +9,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import accumulate
+from secrets import randbits
 from typing import Any, NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from .kernel.databases import adapt, async_commit, placeholders, read_uuid
-from .models import Delivery
+from .models import Delivery, DeliveryQuerySet
 from .subscribers import Subscriber, all_subscribers
 
 BATCH_BYTES = 500_000
+
+TOKEN_RANDOM_BITS = 96
+"""A token is the number of its worker in 32 bits, 0 if the worker has none, and then random."""
 
 WITH_WORK = """
     WITH names (name) AS (VALUES {names})
@@ -172,15 +176,27 @@ def batch_size(subscriber: Subscriber) -> int:
     return limits.batch_size if subscriber.transactional else limits.outside_calls_at_once
 
 
-def claim_batch(subscriber: Subscriber, *, at_most: int | None = None, now: datetime) -> Claim | None:
+def claim_batch(subscriber: Subscriber, *, at_most: int | None = None, worker: int = 0, now: datetime) -> Claim | None:
     """
     Claim the next batch of a subscriber, and count the attempt before it is made. Return None if nothing is due.
 
     A delivery whose worker died is claimed alone from then on, so that it harms no other.
+
+    :param worker: the number of the worker that claims, 0 if it has none.
     """
     with async_commit(), connection.cursor() as cursor:
         batch = _next_batch(_lock_claimable(cursor, subscriber, at_most or batch_size(subscriber), now))
-        return _take(cursor, subscriber, batch, now) if batch else None
+        return _take(cursor, subscriber, batch, worker, now) if batch else None
+
+
+def claims_of(worker: int, now: datetime) -> DeliveryQuerySet:
+    """
+    Return the deliveries that a worker has claimed and not finished, and whose lease has not ended.
+    """
+    first, last = worker << TOKEN_RANDOM_BITS, ((worker + 1) << TOKEN_RANDOM_BITS) - 1
+    pending = Delivery.objects.filter(status=Delivery.Status.PENDING, delivered_at=None)
+    leased = pending.filter(due_at__gt=now, due_at__lte=now + lease())  # by `pending_by_due`: tokens have no index
+    return leased.filter(claim_token__range=(UUID(int=first), UUID(int=last)))
 
 
 def _lock_claimable(cursor: CursorWrapper, subscriber: Subscriber, limit: int, now: datetime) -> list[Claimed]:
@@ -199,8 +215,12 @@ def _claimed(pk: int, message_id: UUID | str, state: Sequence[Any], message: Seq
     return Claimed._make([pk, read_uuid(message_id), *state, type_, payload, read_uuid(correlation_id), traceparent])
 
 
-def _take(cursor: CursorWrapper, subscriber: Subscriber, batch: Sequence[Claimed], now: datetime) -> Claim:
-    claim = Claim(subscriber=subscriber, token=uuid4(), deliveries=batch)
+def _new_token(worker: int) -> UUID:
+    return UUID(int=(worker << TOKEN_RANDOM_BITS) + randbits(TOKEN_RANDOM_BITS))
+
+
+def _take(cursor: CursorWrapper, subscriber: Subscriber, batch: Sequence[Claimed], worker: int, now: datetime) -> Claim:
+    claim = Claim(subscriber=subscriber, token=_new_token(worker), deliveries=batch)
     cursor.execute(
         TAKE.format(ids=placeholders(batch)),
         [claim.token.hex, adapt(now + lease()), batch[0].is_suspect, *(delivery.pk for delivery in batch)],

@@ -1,5 +1,6 @@
 """
 The outbox: published events (`OutboxMessage`), one delivery per subscriber (`Delivery`), failed attempts (`Attempt`).
+Beside it: the processes that deliver (`Worker`).
 """
 
 from collections.abc import Collection
@@ -12,7 +13,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from .kernel.ids import new_id
 
-__all__ = ["Attempt", "Delivery", "OutboxMessage", "new_id"]  # migrations refer to `new_id` here
+__all__ = ["Attempt", "Delivery", "OutboxMessage", "Worker", "new_id"]  # migrations refer to `new_id` here
 
 PRUNE_CHUNK = 500
 
@@ -196,3 +197,17 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number}: {self.error_class}"
+
+
+class Worker(models.Model):
+    """
+    A process that runs a relay, from its start until its clean end or until other workers notice its death.
+    """
+
+    number = models.AutoField(primary_key=True)
+    host = models.CharField(max_length=255)
+    process = models.PositiveIntegerField(help_text="The id of the process on its host.")
+    started_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.number}: process {self.process} on {self.host}"

@@ -25,6 +25,7 @@ from .backoff import MAX_DEFERRALS, RELAY_RESTART_SECONDS, retry_delay
 from .claims import Claim, Claimed, LeaseLost, batch_size, claim_batch, subscribers_with_work
 from .contracts import Undecodable, decode
 from .kernel.tracing import tracing
+from .liveness import Liveness
 from .models import Attempt, Delivery
 from .outages import Outages
 from .outbox import handling
@@ -51,18 +52,20 @@ class Relay:
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.reacting_since: float | None = None
         self._outages = Outages()
+        self._liveness = Liveness(clock)
 
     def run(self, stop: threading.Event) -> None:
         """
         Deliver what is due and wait for more until `stop` is set; restart after errors, such as a lost connection.
         """
-        while not stop.is_set():
-            try:
-                self._deliver_and_wait(stop)
-            except Exception:
-                logger.exception("The relay failed and restarts in %s s.", RELAY_RESTART_SECONDS)
-                connection.close()
-                stop.wait(RELAY_RESTART_SECONDS)
+        with self._liveness.maintained():
+            while not stop.is_set():
+                try:
+                    self._deliver_and_wait(stop)
+                except Exception:
+                    logger.exception("The relay failed and restarts in %s s.", RELAY_RESTART_SECONDS)
+                    connection.close()
+                    stop.wait(RELAY_RESTART_SECONDS)
 
     def drain(self, *, timeout: float | None = None) -> Counter[tuple[str, str]]:
         """
@@ -84,7 +87,8 @@ class Relay:
         has_claimed = False
         for subscriber in subscribers_with_work(self.clock()):
             most = self._outages.most_to_claim(subscriber, batch_size(subscriber), now=self.clock())
-            if most and (claim := claim_batch(subscriber, at_most=most, now=self.clock())):
+            worker = self._liveness.number
+            if most and (claim := claim_batch(subscriber, at_most=most, worker=worker, now=self.clock())):
                 has_claimed = True
                 self._deliver(claim)
         return has_claimed

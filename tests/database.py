@@ -1,4 +1,4 @@
-"""The reset of the database after a test with real transactions."""
+"""The reset of the database after a test with real transactions, and the end of other connections."""
 
 from django.db import connection, transaction
 from django.test import TransactionTestCase
@@ -19,3 +19,13 @@ def delete_rows() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         for table in tables:
             cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
+
+
+def drop_other_connections() -> None:
+    """End every other session, as a server does that is restarted; SQLite has none."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )

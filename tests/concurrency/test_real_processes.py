@@ -22,7 +22,8 @@ from tests.concurrency.report import recoveries, report_on
 from tests.concurrency.running_shop import SEED, Plan, running_shop
 from tests.concurrency.scripted.requests import Outcome, outcome, pids_of_scripts, request
 from tests.concurrency.torture import Torture, inject_cluster_faults
-from tests.processes import freeze, thaw
+from tests.database import drop_other_connections
+from tests.processes import freeze, kill, thaw
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -105,6 +106,21 @@ class TestCluster:
         assert "database is locked" not in cluster.output
 
 
+class TestKilledWorker:
+    def test_loses_its_claims_to_another_long_before_its_lease_ends(self, tmp_path, summarize):
+        with make_cluster(tmp_path, MESSAGING_LEASE_SECONDS="60") as cluster:
+            (script,) = request({"sleep": 1})
+            eventually(lambda: pids_of_scripts(cluster))
+
+            kill(*pids_of_scripts(cluster))
+
+            seconds = eventually(lambda: len(pids_of_scripts(cluster)) == 2)
+            eventually(lambda: outcome(script).status == "delivered")
+        summarize(f"the delivery of a killed worker was attempted again after {seconds:.1f} s")
+        assert seconds < 10
+        assert outcome(script) == Outcome("delivered", attempts=2)
+
+
 @pytest.fixture(scope="class")
 def running_cluster(django_db_setup, tmp_path_factory):
     with make_cluster(tmp_path_factory.mktemp("cluster"), MESSAGING_MAX_ATTEMPTS="3") as cluster:
@@ -166,13 +182,3 @@ class TestWorker:
 
         eventually(lambda: outcome(script) == Outcome("delivered", attempts=1))
         assert cluster.pids("worker") == workers
-
-
-def drop_other_connections() -> None:
-    """End every other session, as a server does that is restarted; SQLite has none."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )

@@ -27,6 +27,21 @@ def in_processes(*functions: Callable[[], None]) -> list[int | None]:
 
 
 @contextmanager
+def beside(*functions: Callable[[], None]) -> Iterator[list[int]]:
+    """Run each function in a process of its own during the block, at whose end it is killed; yield their ids."""
+    connections.close_all()
+    children = [get_context("fork").Process(target=function) for function in functions]
+    for child in children:
+        child.start()
+    try:
+        yield [child.pid for child in children]
+    finally:
+        for child in children:
+            child.kill()
+            child.join()
+
+
+@contextmanager
 def in_thread(function: Callable[[], object]) -> Iterator[Future]:
     """Run a function in a thread, with a database connection of its own, during the block."""
 

@@ -2,9 +2,10 @@ import re
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.utils import timezone
 from django.utils.timezone import localtime
 
-from messaging.models import Attempt, Delivery, OutboxMessage
+from messaging.models import Attempt, Delivery, OutboxMessage, Worker
 from tests.messaging.products import added, announce, statuses
 from tests.operators import act, open_every_page_of, operator_who_may, page
 from tests.outbox import counting_statements
@@ -16,12 +17,22 @@ def keys_listed(client, query: str) -> set[str]:
     return {delivery.key for delivery in client.get(page(Delivery) + query).context["cl"].result_list}
 
 
-def test_every_page_opens(admin_client, dead_letters):
-    assert open_every_page_of("messaging", admin_client) == {"OutboxMessage": 200, "Delivery": 200, "Attempt": 200}
+@pytest.fixture
+def worker() -> Worker:
+    return Worker.objects.create(host="shop.example", process=4711, started_at=timezone.now())
 
 
-@pytest.mark.parametrize("model", [OutboxMessage, Delivery, Attempt])
-def test_rows_are_read_only(admin_client, dead_letters, model):
+def test_every_page_opens(admin_client, dead_letters, worker):
+    assert open_every_page_of("messaging", admin_client) == {
+        "OutboxMessage": 200,
+        "Delivery": 200,
+        "Attempt": 200,
+        "Worker": 200,
+    }
+
+
+@pytest.mark.parametrize("model", [OutboxMessage, Delivery, Attempt, Worker])
+def test_rows_are_read_only(admin_client, dead_letters, worker, model):
     row = model.objects.order_by("pk")[0]
 
     responses = [

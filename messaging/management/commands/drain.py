@@ -6,14 +6,16 @@ from django.core.management.base import BaseCommand, CommandError
 
 from messaging.kernel import tables
 from messaging.kernel.argument_types import seconds
+from messaging.liveness import take_over_from_dead_workers
 from messaging.relay import Relay
 
 
 class Command(BaseCommand):
     help = (
         "Deliver in this process until nothing is due, then print the number of deliveries by subscriber and outcome. "
-        "It may run beside workers, be killed at any time and run again. Messages published for later, deliveries that "
-        "wait for a retry and those claimed by other workers are not due. "
+        "It may run beside workers, be killed at any time and run again. Deliveries claimed by workers that died are "
+        "taken over. Messages published for later, deliveries that wait for a retry and those claimed by other workers "
+        "are not due. "
         "Exit status: 0 if nothing is due, 1 after the timeout, 2 for wrong arguments."
     )
 
@@ -23,6 +25,7 @@ class Command(BaseCommand):
 
     def handle(self, *, timeout: float | None, **options: Any) -> None:
         relay = Relay()
+        take_over_from_dead_workers()
         try:
             relay.drain(timeout=timeout)
         except TimeoutError as error:
