@@ -1,5 +1,5 @@
 """
-Measure this shop: `make bench`, or `python -m tests.bench [--shop | --http | --workers | --profile]`.
+Measure this shop: `make bench`, or `python -m tests.bench [--shop | --http | --workers | --takeover | --profile]`.
 
 Measures on SQLite, and on PostgreSQL if DATABASE_URL names one, in databases of its own. Prints a table and writes
 bench.json. Ends with an error if the shop did other work than was asked. Figures depend on the machine and its load:
@@ -26,6 +26,7 @@ PARTS = {
     "shop": "orders over HTTP until their mails, by `manage.py up` and a payment simulator",
     "http": "orders over HTTP, by the web server alone",
     "workers": "orders placed in sets, delivered by workers alone",
+    "takeover": "the takeover from a killed worker",
 }
 ON_REQUEST = {"profile": "where CPU time goes in --shop"}
 DATABASES = ("SQLite", "PostgreSQL")

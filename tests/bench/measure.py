@@ -16,6 +16,7 @@ from .handlers import FOLDER  # noqa: E402
 from .products import open_shop  # noqa: E402
 from .profiling import profiled  # noqa: E402
 from .programs import cluster, web_server, whole_shop  # noqa: E402
+from .takeover import takeover  # noqa: E402
 from .web import make_callers, place_over_http  # noqa: E402
 from .work import wait_until_delivered  # noqa: E402
 
@@ -34,6 +35,7 @@ def main() -> None:
         "profile": lambda: _profiles(options["latencies"], options["orders"]),
         "http": _over_http,
         "workers": lambda: _of_the_workers(options["log"], options["sizes"]),
+        "takeover": _from_a_killed_worker,
     }
     measured = {name: figure for part in options["parts"] for name, figure in measure[part]()}
     (FOLDER / "figures").write_text(json.dumps(measured))
@@ -99,6 +101,12 @@ def _of_the_workers(log: str, sizes: Sequence[int]) -> Figures:
     with cluster(FOLDER, 1):
         _warm_up()
         yield "1 worker, most orders", figures.throughput()
+
+
+def _from_a_killed_worker() -> Figures:
+    with cluster(FOLDER, 2) as processes:
+        _warm_up()
+        yield "kill -9 of one of 2 workers, 2,000 orders", takeover(processes.pids("worker"))
 
 
 def _warm_up() -> None:
