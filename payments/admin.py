@@ -20,7 +20,7 @@ from messaging.kernel.money import minor_units, money
 from shop.http.links import link_to
 
 from . import refunds
-from .models import Capture, PaymentIntent, Refund, WebhookEvent
+from .models import Capture, PaymentIntent, Reconciliation, Refund, WebhookEvent
 
 AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,4})?", re.ASCII)
 
@@ -172,3 +172,9 @@ class WebhookEventAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
 
     def raw_body(self, webhook: Any) -> str:
         return bytes(webhook.body).decode("utf-8", "backslashreplace")
+
+
+@admin.register(Reconciliation)
+class ReconciliationAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("gateway", moment("began_at"), "unconfirmed")
+    show_full_result_count = False

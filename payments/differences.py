@@ -21,6 +21,9 @@ from .models import Capture, PaymentIntent, Refund
 MARGIN = timedelta(days=1)
 """The gateway may have recorded a charge this much earlier than we did."""
 
+RECONCILED_WITHIN = timedelta(hours=2)
+"""Reconciliation runs every hour, and one run may fail because the gateway does not answer."""
+
 LOOKUP_SIZE = 500
 
 
@@ -48,6 +51,8 @@ class DifferenceKind(StrEnum):
 
 
 REPAIRABLE = frozenset({DifferenceKind.UNBOOKED, DifferenceKind.REFUND_UNSETTLED})
+UNCONFIRMED = frozenset({DifferenceKind.MISSING, DifferenceKind.DIFFERENT})
+"""Our books have a capture that the gateway's statement does not confirm."""
 
 
 @dataclass(frozen=True, kw_only=True)

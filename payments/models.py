@@ -221,3 +221,17 @@ class WebhookEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_id}: {self.outcome}, {self.status}"
+
+
+class Reconciliation(models.Model):
+    """
+    The last hourly reconciliation with a gateway. While it is recent and confirmed our captures, webhooks of that
+    gateway are trusted.
+    """
+
+    gateway = models.CharField(max_length=200, primary_key=True, help_text="The dotted path of the adapter.")
+    began_at = models.DateTimeField()
+    unconfirmed = models.PositiveIntegerField(help_text="Recorded captures that its statement does not confirm.")
+
+    def __str__(self) -> str:
+        return f"{self.gateway}: {self.unconfirmed} unconfirmed"

@@ -11,17 +11,33 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+
+from messaging.contracts import PaymentAnomalyFound
+from messaging.outbox import publish_all
 
 from . import refunds
 from .charges.captures import record_captures
 from .charges.outcomes import apply_replies
-from .differences import REPAIRABLE, Difference, DifferenceKind, compare, intents_of, our_captures, statement
+from .differences import (
+    REPAIRABLE,
+    UNCONFIRMED,
+    Difference,
+    DifferenceKind,
+    compare,
+    intents_of,
+    our_captures,
+    statement,
+)
 from .gateway.protocol import Answer, NoStatement, Outcome, StatementEntry, TimedOut, Unreachable
-from .models import PaymentIntent
+from .models import PaymentIntent, Reconciliation
 
 logger = logging.getLogger(__name__)
+
+MAX_ALERTS = 10
+"""Mails of one reconciliation about unconfirmed captures; a statement that is incomplete may lack thousands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +73,8 @@ def reconcile(*, since: datetime | None, now: datetime) -> ReconciliationReport:
 
 def reconcile_lately() -> None:
     """
-    Reconcile the last two days, and log the differences that are left to an operator. The cluster calls it every hour.
+    Reconcile the last two days, and log the differences that are left to an operator; captures that the gateway does
+    not confirm end the trust in its webhooks. The cluster calls it every hour.
     """
     now = timezone.now()
     try:
@@ -69,6 +86,32 @@ def reconcile_lately() -> None:
     else:
         for difference in report.left:
             logger.error("Our books and the gateway's differ: %s", difference)
+        _store_result([difference for difference in report.left if difference.kind in UNCONFIRMED], now)
+
+
+@transaction.atomic
+def _store_result(unconfirmed: Sequence[Difference], now: datetime) -> None:
+    """
+    Store how many captures are unconfirmed, and alert the operator about those that are new.
+    """
+    gateway = settings.PAYMENTS.gateway
+    last = Reconciliation.objects.select_for_update().filter(gateway=gateway, unconfirmed__gt=0).first()
+    new = [difference for difference in unconfirmed if not last or difference.happened_at >= last.began_at]
+    publish_all([_anomaly_event(difference) for difference in new[:MAX_ALERTS]])
+    Reconciliation.objects.update_or_create(
+        gateway=gateway, defaults={"began_at": now, "unconfirmed": len(unconfirmed)}
+    )
+
+
+def _anomaly_event(difference: Difference) -> PaymentAnomalyFound:
+    *_, (amount, currency) = difference.amounts
+    return PaymentAnomalyFound(
+        order_id=difference.order_id,
+        anomaly="unconfirmed_capture",
+        amount=amount,
+        currency=currency,
+        detail=difference.reference,
+    )
 
 
 def _repair(difference: Difference, now: datetime) -> None:

@@ -2,7 +2,7 @@
 The gateway protocol: what an adapter to a payment provider implements. Settings name the adapter in use.
 
 Every call carries an idempotency key that was stored before the call, so a call may be repeated and moves money once.
-A webhook moves no payment: it makes us query the gateway, and only the answers to our own queries count.
+A webhook may be wrong or forged: it is taken as an answer only while the gateway's statement confirms our books.
 """
 
 import re
@@ -154,6 +154,7 @@ class WebhookPayload:
     reference: str
     outcome: Outcome
     claimed: Money
+    """The captured amount if the outcome is SUCCEEDED, otherwise the requested one."""
 
     def __post_init__(self) -> None:
         """

@@ -14,7 +14,7 @@ from messaging.kernel.ids import parse_id
 from messaging.outbox import publish_all
 from payments.charges.gateway_queries import charge_request, withdraw
 from payments.gateway import protocol
-from payments.gateway.protocol import Answer, Outcome
+from payments.gateway.protocol import Answer, Money, Outcome
 from payments.models import PaymentIntent, WebhookEvent
 
 from .inbox import PARKING_LOCK, webhook_received
@@ -41,9 +41,15 @@ class Match:
         """
         Return whether it claims a payment of another amount than its order, which still wants the money, costs.
         """
-        is_awaited = self.intent.is_open and self.intent.is_wanted and self.is_about_our_charge
-        claimed, requested = (self.webhook.amount, self.webhook.currency), (self.intent.amount, self.intent.currency)
-        return is_awaited and self.webhook.outcome == Outcome.SUCCEEDED and claimed != requested
+        return self._claims_success and self._claimed != Money(self.intent.amount, self.intent.currency)
+
+    @property
+    def is_as_requested(self) -> bool:
+        """
+        Return whether it claims the capture that its payment waits for, of the charge that the gateway confirmed to us.
+        """
+        is_its_charge = bool(self.webhook.reference) and self.webhook.reference == self.intent.provider_reference
+        return self._claims_success and is_its_charge and not self.is_disputed
 
     @property
     def is_already_known(self) -> bool:
@@ -55,6 +61,25 @@ class Match:
         claimed = (self.webhook.reference, self.webhook.amount, self.webhook.currency)
         captures = self.intent.captures.all()
         return claimed in {(capture.reference, capture.amount, capture.currency) for capture in captures}
+
+    @property
+    def claim(self) -> Answer:
+        """
+        Return the gateway's answer if what it claims is true.
+        """
+        return Answer(outcome=Outcome(self.webhook.outcome), reference=self.webhook.reference, captured=self._claimed)
+
+    @property
+    def _claims_success(self) -> bool:
+        """
+        Return whether it claims that a payment succeeded which its order still waits for.
+        """
+        is_awaited = self.intent.is_open and self.intent.is_wanted and self.is_about_our_charge
+        return is_awaited and self.webhook.outcome == Outcome.SUCCEEDED
+
+    @property
+    def _claimed(self) -> Money:
+        return Money(self.webhook.amount, self.webhook.currency)
 
     def query(self) -> Answer:
         if self.is_about_our_charge and not self.intent.is_wanted:

@@ -1,7 +1,8 @@
 """
-Processing: a webhook makes us query the gateway, and the gateway's answer is applied.
+Processing: a webhook is taken as the gateway's answer if it can be trusted (`trust`); otherwise it makes us query the
+gateway. The answer is applied in both cases.
 
-A webhook may be duplicated, late, out of order or wrong; the answer is right in each of those cases.
+A webhook may be duplicated, late, out of order or wrong; the answer to a query is right in each of those cases.
 """
 
 import logging
@@ -23,6 +24,7 @@ from payments.models import PaymentIntent, WebhookEvent
 
 from .inbox import webhook_received
 from .matching import Match, match_or_park
+from .trust import trusted_answers
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ class WebhookResult(StrEnum):
     """
 
     APPLIED = "applied"
-    """The gateway answered, and the answer is in our books."""
+    """The gateway's answer is in our books: the answer to a query, or the webhook itself."""
     ALREADY_KNOWN = "already_known"
     """Our books had what it claims; the gateway was not queried."""
     PARKED = "parked"
@@ -78,7 +80,8 @@ class ProcessedWebhook:
 
 def process(webhook_ids: Collection[str], *, now: datetime, parking_is_over: bool = False) -> list[ProcessedWebhook]:
     """
-    Query the gateway about the payments of these webhooks, apply its answers, and return the result for each webhook.
+    Query the gateway about the payments of those webhooks that cannot be trusted, apply the answers, and return the
+    result for each webhook.
     Call it outside a transaction; it may be called again for the same webhook.
 
     :raises PartlyUnavailable: if the gateway did not answer for some of them; the others are processed.
@@ -105,11 +108,12 @@ def process(webhook_ids: Collection[str], *, now: datetime, parking_is_over: boo
 
 def _apply_answers(matches: Sequence[Match], now: datetime) -> list[ProcessedWebhook]:
     """
-    Query the gateway where our books do not have what a webhook claims, and apply what it answers.
+    Apply what webhooks answer, or what the gateway answers to queries about the others, unless our books have it.
     """
-    queried = [match for match in matches if not match.is_already_known]
+    trusted = trusted_answers(matches, now)
+    queried = [match for match in matches if match not in trusted and not match.is_already_known]
     answered = call_all(Match.query, queried, key=lambda match: _key(match.webhook))
-    replies: Mapping[Match, Reply] = dict(zip(queried, answered, strict=True))
+    replies: Mapping[Match, Reply] = {**dict(zip(queried, answered, strict=True)), **trusted}
     answers = group_replies(replies).answers
     with transaction.atomic():
         _apply(answers, now)

@@ -17,6 +17,11 @@ DISPUTED = (
     "It reports 45.00 GBP (ch_1). It was not applied: look the payment up at the gateway. The shop queries the "
     "gateway when the payment is due; then replay the dead letter."
 )
+UNCONFIRMED = (
+    "Our books have 45.00 GBP (ch_1), the gateway's statement does not. Hold the goods back and look the payment up at "
+    "the gateway. If it was not paid, the webhook secret may have leaked: change it. From now on the gateway is "
+    "queried about every webhook again."
+)
 
 
 class TestMailToTheOperator:
@@ -29,6 +34,7 @@ class TestMailToTheOperator:
             ("refund_refused", "ch_1", "The gateway rejected a refund", REFUSED.format(" (ch_1)")),
             ("refund_refused", "", "The gateway rejected a refund", REFUSED.format("")),
             ("disputed_webhook", "ch_1", "A webhook reports an amount that differs from its order", DISPUTED),
+            ("unconfirmed_capture", "ch_1", "The gateway does not confirm a payment", UNCONFIRMED),
         ],
     )
     def test_explains_the_anomaly(self, kind, detail, subject, sentence):

@@ -1,7 +1,8 @@
 import pytest
 from django.contrib.admin.models import LogEntry
 
-from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
+from payments import reconciliation
+from payments.models import Capture, PaymentIntent, Reconciliation, Refund, WebhookEvent
 from tests.operators import act, open_every_page_of, operator_who_may, page
 from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
 from tests.payments.scenes import collect, deliver, payload_of, request_refund
@@ -20,19 +21,20 @@ def paid(ledger) -> PaymentIntent:
 
 
 @pytest.fixture
-def _refund_and_webhook(paid, ledger):
+def _a_row_of_each_model(paid, ledger):
+    reconciliation.reconcile_lately()
     request_refund(paid.order_id, 100)
     deliver(ledger, payload_of(paid))
 
 
-@pytest.mark.usefixtures("_refund_and_webhook")
+@pytest.mark.usefixtures("_a_row_of_each_model")
 def test_every_page_opens(admin_client):
-    models = ["PaymentIntent", "Capture", "Refund", "WebhookEvent"]
+    models = ["PaymentIntent", "Capture", "Refund", "WebhookEvent", "Reconciliation"]
     assert open_every_page_of("payments", admin_client) == dict.fromkeys(models, 200)
 
 
-@pytest.mark.usefixtures("_refund_and_webhook")
-@pytest.mark.parametrize("model", [PaymentIntent, Capture, Refund, WebhookEvent])
+@pytest.mark.usefixtures("_a_row_of_each_model")
+@pytest.mark.parametrize("model", [PaymentIntent, Capture, Refund, WebhookEvent, Reconciliation])
 def test_no_page_changes_a_row(admin_client, model):
     row = model.objects.get()
 

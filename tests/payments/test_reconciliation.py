@@ -11,10 +11,10 @@ from payments import reconciliation, refunds
 from payments.charges import services
 from payments.differences import DifferenceKind
 from payments.gateway.protocol import Answer, Money, Outcome, RefundRequest, TimedOut, Unreachable
-from payments.models import Capture, PaymentIntent
+from payments.models import Capture, PaymentIntent, Reconciliation
 from payments.reconciliation import ReconciliationReport
 from payments.simulator.ledger import Ledger
-from tests.gateways import RecordingGateway
+from tests.gateways import INSTANT, RecordingGateway
 from tests.outbox import announced, published
 from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
 from tests.payments.scenes import (
@@ -247,6 +247,35 @@ class TestReconcileLately:
         (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
         assert f"reference='instant-{intent.pk}'" in record.getMessage()
 
+    def test_alerts_the_operator_once_about_each_capture_that_the_gateway_does_not_confirm(self, ledger):
+        missing = collect(now=timezone.now())
+        ledger.edit_statement = lambda _: None
+        reconciliation.reconcile_lately()
+        short = collect(now=timezone.now())
+        ledger.edit_statement = lambda entry: replace(entry, captured=Money(4_400, "GBP"))
+        reconciliation.reconcile_lately()
+
+        reconciliation.reconcile_lately()
+
+        anomalies = [(event.anomaly, event.order_id) for event in published(PaymentAnomalyFound)]
+        assert anomalies == [("unconfirmed_capture", str(intent.order_id)) for intent in (missing, short)]
+        assert Reconciliation.objects.values_list("gateway", "unconfirmed").get() == (INSTANT, 2)
+
+    def test_alerts_the_operator_about_ten_captures_at_most(self, ledger):
+        services.collect([payment_requested() for _ in range(12)], now=timezone.now())
+        ledger.edit_statement = lambda _: None
+
+        reconciliation.reconcile_lately()
+
+        assert (len(published(PaymentAnomalyFound)), Reconciliation.objects.get().unconfirmed) == (10, 12)
+
+    def test_confirms_our_captures_again_when_the_gateway_does(self, ledger):
+        collect(now=timezone.now())
+        for edited, unconfirmed in ((None, 1), (ledger.edit_statement, 0)):
+            ledger.edit_statement = edited or (lambda _: None)
+            reconciliation.reconcile_lately()
+            assert Reconciliation.objects.get().unconfirmed == unconfirmed
+
     @pytest.mark.parametrize("problem", [TimedOut("no answer"), Unreachable("no route")], ids=["silent", "away"])
     def test_waits_for_the_next_hour_when_the_gateway_cannot_be_queried(self, ledger, problem, caplog):
         intent = collect("tok_timeout")
@@ -257,6 +286,7 @@ class TestReconcileLately:
         intent.refresh_from_db()
         assert (intent.status, capture_rows()) == ("unknown", [])
         assert f"Payments were not reconciled: {problem}" in caplog.text
+        assert not Reconciliation.objects.exists()
 
     def test_logs_no_error_where_the_gateway_keeps_no_books(self, caplog):
         reconciliation.reconcile_lately()

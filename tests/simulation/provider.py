@@ -21,9 +21,10 @@ from .clock import Clock
 from .faults import Fault, Faults
 from .process import Process
 
+FORGED_CAPTURE = "claims a capture that was not"
 FALSE_CLAIMS: Mapping[str, Mapping[str, object]] = {
     "claims another amount": {"status": "succeeded", "amount": 1},
-    "claims a capture that was not": {"status": "succeeded"},
+    FORGED_CAPTURE: {"status": "succeeded"},
     "claims a decline that was not": {"status": "declined"},
 }
 """Changes of a webhook about a charge of the shop, which make it false or outdated."""
@@ -40,6 +41,8 @@ class SimulatedProvider(InProcessGateway):
         self.invalid_requests: list[str] = []
         """Requests that no shop should send."""
         self.false_webhooks = 0
+        self.forged: set[str] = set()
+        """The keys of charges of the shop about which a webhook claimed a capture that was not made."""
         self.delivered: list[LedgerEntry] = []
         self._accepted: dict[str, int] = {}
         """The amounts that the provider accepted instead, by the keys of their charges."""
@@ -96,6 +99,8 @@ class SimulatedProvider(InProcessGateway):
             webhook = webhook.distorted(order_id="")
         elif kind in FALSE_CLAIMS and key:
             webhook = self.webhook_about(key).distorted(**FALSE_CLAIMS[kind])
+            if kind == FORGED_CAPTURE and not self.processor.find(key).captured:
+                self.forged.add(key)
         with self.ledger.transaction():
             self.processor.schedule(webhook, ChargeRecord(unknown, ()))
         return self.undelivered[-1]

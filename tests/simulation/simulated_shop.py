@@ -97,6 +97,7 @@ class SimulatedShop:
         self._contexts.enter_context(watched(self.process))
         patch = self._contexts.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(protocol, "current", lambda: self.provider)
+        self.reconcile()
 
     def close(self) -> None:
         self._contexts.close()
@@ -181,11 +182,14 @@ class SimulatedShop:
 
     def take_over(self) -> None:
         """
-        Let another worker deliver what this one has claimed for longer than its lease.
+        Let other workers deliver what this one has claimed for longer than its lease, one after the crash of another.
         """
         self.clock.advance(lease() + timedelta(seconds=1))
-        with suppress(Crash):
-            Relay(clock=self.clock).drain(timeout=3_600)
+        has_crashed = True
+        while has_crashed:
+            with suppress(Crash):
+                Relay(clock=self.clock).drain(timeout=3_600)
+                has_crashed = False
 
     def reconcile(self) -> None:
         self.retry(reconciliation.reconcile_lately)

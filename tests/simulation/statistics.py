@@ -54,6 +54,7 @@ ENDS = {
     "order cancelled: by_customer",
     "dead letter: WebhookUnmatched",
     "dead letter: WebhookDisputed",
+    "forged capture reported",
 }
 
 

@@ -13,7 +13,7 @@ from django.db.models import Count, F, Q, Sum
 
 from messaging.claims import lease
 from orders.models import Order
-from payments.differences import REPAIRABLE, DifferenceKind, compare, statement
+from payments.differences import RECONCILED_WITHIN, REPAIRABLE, DifferenceKind, compare, statement
 from payments.gateway.protocol import NoStatement, StatementEntry, TimedOut, Unreachable
 from payments.models import Capture, Refund
 
@@ -22,8 +22,6 @@ from .orders import SOLD
 
 REFUND_DEADLINE = timedelta(days=2)
 """Longer than the relay retries while the gateway does not answer."""
-
-RECONCILED_WITHIN = timedelta(hours=2)
 
 captures = Capture.objects.all()
 kept_captures = captures.filter(surplus=False)
