@@ -3,7 +3,7 @@ Hosts of the relay: the worker processes of a django-q2 cluster, or a thread of 
 
 django-q2 spawns, supervises and respawns the worker processes. Its own queue is not used: it stops for ever if a
 certain idle process is killed (docs/decisions/0002). A worker ends itself when a subscriber exceeds its time limit, and
-when its supervisor is gone.
+after its batch when the main process of the cluster ends or is gone.
 """
 
 import atexit
@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from multiprocessing import parent_process
+from functools import partial
 from multiprocessing.util import Finalize
 from typing import Any
 
@@ -21,6 +21,7 @@ from django.conf import settings
 from django.core import checks
 from django_q.signals import post_spawn
 
+from . import process_tree
 from .relay import Relay
 
 logger = logging.getLogger(__name__)
@@ -38,15 +39,17 @@ def attach_to_cluster() -> None:
 
 def start_in_worker(**_: Any) -> None:
     """
-    Run a relay beside django-q2's idle main thread; SIGTERM ends it after the current batch.
+    Run a relay beside django-q2's idle main thread, until the cluster stops.
     """
     # Full collections, two in a thousand orders, would examine all loaded code again: a tenth of a worker's time.
     gc.freeze()
     relay, stop = Relay(), threading.Event()
     thread = threading.Thread(target=relay.run, args=(stop,), name="relay")
-    threading.Thread(target=_watch, args=(relay, thread, stop), name="relay-watcher", daemon=True).start()
+    finish = partial(_finish, thread, stop)
+    process_tree.before_end(finish)  # first, since the cluster may stop at any moment
+    Finalize(None, finish, exitpriority=100)
     thread.start()
-    Finalize(None, _finish, args=(thread, stop), exitpriority=100)
+    threading.Thread(target=_watch, args=(relay, thread), name="relay-watcher", daemon=True).start()
 
 
 def start_in_thread() -> None:
@@ -70,18 +73,18 @@ def check_lease(**_: Any) -> list[checks.CheckMessage]:
     return [checks.Error(problem, hint=hint, id="messaging.E001")]
 
 
-def _watch(relay: Relay, thread: threading.Thread, stop: threading.Event) -> None:
-    limit, supervisor = settings.MESSAGING.handler_limit_seconds, _supervisor()
-    while True:
+def _watch(relay: Relay, thread: threading.Thread) -> None:
+    """
+    End this process when a handler exceeds its limit, and when the relay has ended.
+    """
+    limit = settings.MESSAGING.handler_limit_seconds
+    while thread.is_alive():
         time.sleep(WATCH_SECONDS)
         since = relay.reacting_since
         if since is not None and time.monotonic() - since > limit:
             logger.critical("A handler exceeded its limit of %s s: this worker ends, and another takes over.", limit)
-            _end_process()
-        if os.getppid() != supervisor or not thread.is_alive():
-            stop.set()
-            thread.join(limit)
-            _end_process()
+            break
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _finish(thread: threading.Thread, stop: threading.Event) -> None:
@@ -91,15 +94,3 @@ def _finish(thread: threading.Thread, stop: threading.Event) -> None:
     """
     stop.set()
     thread.join(settings.MESSAGING.handler_limit_seconds)
-
-
-def _supervisor() -> int:
-    """
-    Return the id of the process that forked this one; it may have died since.
-    """
-    parent = parent_process()
-    return parent.pid if parent and parent.pid else os.getppid()
-
-
-def _end_process() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -51,6 +51,7 @@ class Relay:
         self.clock = clock
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.reacting_since: float | None = None
+        self._stop = threading.Event()
         self._outages = Outages()
         self._liveness = Liveness(clock)
 
@@ -58,6 +59,7 @@ class Relay:
         """
         Deliver what is due and wait for more until `stop` is set; restart after errors, such as a lost connection.
         """
+        self._stop = stop
         with self._liveness.maintained():
             while not stop.is_set():
                 try:
@@ -86,6 +88,8 @@ class Relay:
         """
         has_claimed = False
         for subscriber in subscribers_with_work(self.clock()):
+            if self._stop.is_set():
+                break
             most = self._outages.most_to_claim(subscriber, batch_size(subscriber), now=self.clock())
             worker = self._liveness.number
             if most and (claim := claim_batch(subscriber, at_most=most, worker=worker, now=self.clock())):

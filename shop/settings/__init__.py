@@ -113,9 +113,9 @@ INSTALLED_APPS = [
     "knox",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "messaging",  # before django_q, whose command `qcluster` it replaces
     "django_q",
     "anymail",
-    "messaging",
     "orders",
     "inventory",
     "payments",

@@ -9,7 +9,6 @@ from tests.programs import Cluster
 WORKERS = 2
 LEASE_SECONDS = 3
 LIMIT_SECONDS = 2
-STOP_SECONDS = 5
 
 ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "tests.concurrency.settings",
@@ -23,7 +22,7 @@ ENVIRONMENT = {
 }
 
 
-def make_cluster(folder: Path, **changes: str) -> Cluster:
-    """Return a cluster of two workers on the test database, with these changes of its environment."""
+def make_cluster(folder: Path, *, workers: int = WORKERS, **changes: str) -> Cluster:
+    """Return a cluster of workers on the test database, with these changes of its environment."""
     environment = ENVIRONMENT | {"DATABASE_URL": database_url()} | changes
-    return Cluster(folder / "cluster.log", workers=WORKERS, environment=environment)
+    return Cluster(folder / "cluster.log", workers=workers, environment=environment)

@@ -1,6 +1,7 @@
 """Faults of processes: of the cluster of workers, and of the payment gateway and the web server beside it."""
 
 import random
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -10,7 +11,6 @@ from orders.models import Order
 from payments.models import PaymentIntent
 from tests.concurrency.consistency import all_delivered
 from tests.concurrency.customers import Customer
-from tests.concurrency.environment import STOP_SECONDS
 from tests.concurrency.fault_injector import Fault
 from tests.concurrency.running_shop import RunningShop
 from tests.processes import freeze, kill, thaw
@@ -52,9 +52,7 @@ class ClusterFaults:
         return kill(self.rng.choice(self.cluster.pids("worker")))
 
     def kill_all_workers(self) -> float:
-        """
-        Kill the holder of the lock of django-q2's queue, too: the lock is lost, and SIGTERM no longer ends the cluster.
-        """
+        """Kill the holder of the lock of django-q2's queue, too: no chore runs any more."""
         return kill(*self.cluster.pids("worker"))
 
     def kill_pusher(self) -> float:
@@ -64,16 +62,13 @@ class ClusterFaults:
         return kill(*self.cluster.pids("monitor"))
 
     def kill_sentinel(self) -> float:
-        """Kill the parent of the workers, which finish their batch and end when they next look for it."""
         killed_at = kill(*self.cluster.pids("sentinel"))
-        limit = self._seconds("MESSAGING_HANDLER_LIMIT_SECONDS")
-        eventually(lambda: not self.cluster.pids("worker"), within=limit + 2)
-        self.cluster.restart()
+        self._restart_after_end(status=1)
         return killed_at
 
     def kill_master(self) -> float:
         killed_at = kill(self.cluster.pid)
-        self.cluster.restart()
+        self._restart_after_end(status=-signal.SIGKILL)
         return killed_at
 
     def freeze_worker(self) -> float:
@@ -86,9 +81,16 @@ class ClusterFaults:
 
     def terminate(self) -> float:
         terminated_at = time.monotonic()
-        self.cluster.stop(within=STOP_SECONDS)
-        self.cluster.start()
+        self.cluster.send(signal.SIGTERM)
+        self._restart_after_end(status=0)
         return terminated_at
+
+    def _restart_after_end(self, *, status: int) -> None:
+        """Wait until the cluster has ended by itself, and start it as a supervisor does."""
+        within = self._seconds("MESSAGING_HANDLER_LIMIT_SECONDS") + 2
+        assert self.cluster.wait(within) == status
+        eventually(lambda: not self.cluster.members(), within=within)
+        self.cluster.start()
 
     def _seconds(self, variable: str) -> int:
         return int(self.cluster.environment[variable])

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from shop.operations import audit
 from tests.concurrency.consistency import all_delivered
-from tests.concurrency.environment import LEASE_SECONDS, STOP_SECONDS, make_cluster
+from tests.concurrency.environment import LEASE_SECONDS, make_cluster
 from tests.concurrency.report import recoveries, report_on
 from tests.concurrency.running_shop import SEED, Plan, running_shop
 from tests.concurrency.scripted.requests import Outcome, outcome, pids_of_scripts, request
@@ -136,17 +136,6 @@ def cluster(running_cluster):
 
 
 class TestWorker:
-    def test_finishes_its_batch_when_it_is_terminated(self, cluster, summarize):
-        began = len(pids_of_scripts(cluster))
-        (long,) = request({"sleep": 1.5})
-        eventually(lambda: pids_of_scripts(cluster)[began:])
-
-        seconds = cluster.stop(within=STOP_SECONDS)
-
-        summarize(f"a cluster whose handler took 1.5 s stopped after {seconds:.1f} s")
-        assert outcome(long) == Outcome("delivered", attempts=1)
-        assert cluster.status == 0
-
     def test_is_ended_by_a_handler_that_hangs_or_crashes_until_the_message_is_dead(self, cluster, summarize):
         hanging, crashing, *good = request({"sleep": 60}, {"die": True}, *[{}] * 200)
 

@@ -21,7 +21,8 @@ from django.urls import reverse
 from messaging.kernel.argument_types import positive
 from payments.management.commands.payment_simulator import port_number
 
-STOP_SECONDS = 10
+WEB_STOP_SECONDS = 10
+CLUSTER_GRACE_SECONDS = 2  # beyond the limit of a handler
 WATCH_SECONDS = 0.2
 
 # Leads the process group and kills it when its input closes. Only `up` holds the other end, which the system closes
@@ -175,11 +176,11 @@ class ProcessGroup:
 
     def _terminate_members(self) -> None:
         """
-        Send SIGTERM to each member and wait up to STOP_SECONDS.
+        Send SIGTERM to each member and wait as long as the cluster of workers may take to finish its batches.
 
         The signal goes to members only: each stops its own children in order.
         """
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + settings.MESSAGING.handler_limit_seconds + CLUSTER_GRACE_SECONDS
         for process in self.members.values():
             process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -213,5 +214,6 @@ def web_server(listener: socket.socket) -> list[str]:
         *(sys.executable, "-m", "gunicorn", "shop.wsgi", "--pythonpath", str(settings.BASE_DIR)),
         *("--bind", f"fd://{listener.fileno()}", "--worker-class", "shop.server.gunicorn_worker.BufferingThreadWorker"),
         *("--threads", "8", "--worker-connections", "500", "--log-level", "warning", "--no-control-socket"),
+        *("--graceful-timeout", str(WEB_STOP_SECONDS)),
         *no_forwarder_headers,
     ]

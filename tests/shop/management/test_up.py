@@ -13,9 +13,12 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import SystemCheckError
 
 from shop.management.commands.up import listen
-from tests.processes import freeze, kill, manage, run
+from tests.processes import children_of, freeze, kill, manage, run
 from tests.programs import Up
 from tests.waiting import PATIENCE_SECONDS, eventually
+
+LIMIT_SECONDS = 2
+STOP_SECONDS = LIMIT_SECONDS + 2 + 8  # the last for a busy machine
 
 # The guard; gunicorn and its worker; of qcluster the main process, its sentinel, one worker, monitor and pusher; the
 # payment simulator.
@@ -29,6 +32,9 @@ def shop_in(folder: Path, *arguments: str) -> Up:
     environment = {
         "DATABASE_URL": f"sqlite:///{folder}/shop.sqlite3",
         "PAYMENT_SIMULATOR_LEDGER": f"{folder}/ledger.sqlite3",
+        "MESSAGING_HANDLER_LIMIT_SECONDS": str(LIMIT_SECONDS),
+        "EMAIL_TIMEOUT": "1",
+        "PAYMENT_TIMEOUT_SECONDS": "1",
     }
     return Up(folder / "output.txt", *arguments, environment=environment)
 
@@ -60,10 +66,14 @@ def shop(folder: Path) -> Iterator[Up]:
 
 
 class TestUp:
-    def test_stops_on_ctrl_c(self, shop: Up) -> None:
+    def test_stops_on_ctrl_c_although_the_worker_the_monitor_and_the_pusher_were_killed(self, shop: Up) -> None:
+        [sentinel] = children_of(shop.wait_for_child("qcluster").pid)
+        kill(*(process.pid for process in children_of(sentinel.pid)))
+        eventually(lambda: len(shop.survivors()) == PROCESSES)
+
         shop.send(signal.SIGINT)
 
-        assert shop.wait() == 0
+        assert shop.wait(within=STOP_SECONDS) == 0
         assert_stopped(shop)
 
     @pytest.mark.parametrize(
@@ -92,7 +102,7 @@ class TestUp:
 
         shop.send(signal.SIGTERM)
 
-        assert shop.wait() == 0
+        assert shop.wait(within=STOP_SECONDS) == 0
         assert_stopped(shop)
 
     def test_prints_the_variable_by_which_commands_find_the_simulator(self, folder: Path, shop: Up) -> None:

@@ -1,0 +1,62 @@
+import os
+import signal
+import sys
+from multiprocessing import get_context
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django_q.cluster import Sentinel
+
+from messaging.process_tree import ProcessTree
+
+GRACE_SECONDS = 1.5
+"""How long processes may take to end beyond the limit of a handler."""
+
+
+class Command(BaseCommand):
+    help = (
+        "Run the workers, and the periodic chores, until Ctrl-C or SIGTERM. Each worker finishes its batch first, for "
+        "MESSAGING_HANDLER_LIMIT_SECONDS at most. No process is left behind, even if this one is killed. "
+        "Exit status: 0 if stopped, 1 if django-q2's supervisor died."
+    )
+
+    is_stopped = False
+
+    def handle(self, **options: Any) -> None:
+        tree = ProcessTree()
+        self._start_sentinel()
+        self._sentinel.join()
+        if not tree.end(within=settings.MESSAGING.handler_limit_seconds + GRACE_SECONDS):
+            self._kill_group()
+        if not self.is_stopped:
+            raise CommandError("The sentinel of django-q2 died, so the workers were stopped.")
+
+    def _start_sentinel(self) -> None:
+        """
+        Fork django-q2's supervisor, which forks the workers. Until then, a signal ends this process at once.
+        """
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        fork = get_context("fork")
+        self._sentinel = fork.Process(target=Sentinel, args=(fork.Event(), fork.Event(), uuid4()), name="sentinel")
+        self._sentinel.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, *_: object) -> None:
+        """
+        Kill the sentinel, so that no worker is replaced any more. Its own way to stop may wait for ever.
+        """
+        self.is_stopped = True
+        self._sentinel.kill()
+
+    def _kill_group(self) -> None:
+        """
+        Kill the own process group, with this process, if it leads one. Otherwise the group belongs to another program,
+        such as `up`, which kills it.
+        """
+        self.stderr.write("A process did not end in time: it is frozen, or busy in native code.")
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        sys.exit(1)
