@@ -1,5 +1,5 @@
 """
-Measure this shop: `make bench`, or `python -m tests.bench [--shop | --http | --workers | --takeover | --profile]`.
+Measure this shop: `make bench`, or `python -m tests.bench` with one or more parts, such as `--shop`.
 
 Measures on SQLite, and on PostgreSQL if DATABASE_URL names one, in databases of its own. Prints a table and writes
 bench.json. Ends with an error if the shop did other work than was asked. Figures depend on the machine and its load:
@@ -28,7 +28,11 @@ PARTS = {
     "workers": "orders placed in sets, delivered by workers alone",
     "takeover": "the takeover from a killed worker",
 }
-ON_REQUEST = {"profile": "where CPU time goes in --shop"}
+ON_REQUEST = {
+    "profile": "where CPU time goes in --shop",
+    "scale": "--shop with 1 to 4 web processes and workers and 1 to 64 connections, and 1 to 4 workers alone",
+    "memory": "processes after 100,000 orders (4,000 with --quick), most of them placed in sets",
+}
 DATABASES = ("SQLite", "PostgreSQL")
 
 
@@ -51,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{part}", action="append_const", dest="parts", const=part, help=f"measure {words}")
     add = parser.add_argument
     add("--quick", action="store_true", help="grow to 2,000 orders instead of 50,000")
-    add("--orders", type=int, default=1_500, help="orders of a run of --shop and --profile (%(default)s)")
+    add("--orders", type=int, default=1_500, help="orders of a run of --shop, --profile and --scale (%(default)s)")
     add("--latency", type=float, nargs="+", default=[0, 0.3], help="seconds of the gateway's answers in --shop (0 0.3)")
     add("--on", nargs="+", choices=DATABASES, default=DATABASES, help="measure only on this database")
     add("--log", type=Path, default=SAMPLE, help="the order log to import (the shipped sample)")

@@ -1,5 +1,6 @@
 """The figures, each measured while a cluster runs."""
 
+import json
 import random
 import time
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from tests.waiting import eventually
 from .handlers import ARRIVALS, FOLDER, Ping
 from .products import SKUS
 from .usage import cpu_of
-from .work import wait_until_delivered
+from .work import count_work, require_work, wait_until_delivered
 
 SEED = 20261123
 
@@ -45,26 +46,30 @@ def grow(size: int) -> None:
 
 def throughput(orders: int = 1_000, rounds: int = 5) -> dict[str, float]:
     """Orders per second, from the first one placed to the last delivery of all of them: the median of some rounds."""
-    rates, deliveries = [], Delivery.objects.filter(status="delivered").count()
+    before, rates, deliveries = count_work(), [], Delivery.objects.filter(status="delivered").count()
     began = time.perf_counter()
     for _ in range(rounds):
         start = time.perf_counter()
         place(orders)
         wait_until_delivered()
         rates.append(orders / (time.perf_counter() - start))
+    seconds = time.perf_counter() - began
+    require_work(before, count_work(), orders=orders * rounds)
     delivered = Delivery.objects.filter(status="delivered").count() - deliveries
-    return {"orders/s": median(rates), "deliveries/s": delivered / (time.perf_counter() - began)}
+    return {"orders/s": median(rates), "deliveries/s": delivered / seconds}
 
 
 def order_log(path: Path) -> dict[str, float]:
     """Order lines per second of a real retailer's log, from reading the file to the last delivery."""
     start = time.perf_counter()
     options = ["--create-products", "--opening-stock=1000000", f"--rejects={FOLDER / 'rejects.csv'}"]
-    call_command("import_orders", str(path), *options, stdout=StringIO())
+    call_command("import_orders", str(path), *options, "--json", stdout=(output := StringIO()))
     wait_until_delivered()
     seconds = time.perf_counter() - start
-    lines = OrderLine.objects.filter(order__customer__username="order-feed").count()
-    return {"lines": lines, "lines/s": lines / seconds}
+    lines, report = OrderLine.objects.filter(order__customer__username="order-feed"), json.loads(output.getvalue())
+    confirmed = lines.filter(order__status="confirmed").count()
+    assert lines.count() == confirmed == report["lines"], f"{confirmed} lines are of confirmed orders: {report}"
+    return {"lines": confirmed, "lines/s": confirmed / seconds}
 
 
 def commit_to_handler(pings: int = 200) -> dict[str, float]:

@@ -17,12 +17,20 @@ from .products import open_shop  # noqa: E402
 from .profiling import profiled  # noqa: E402
 from .programs import cluster, web_server, whole_shop  # noqa: E402
 from .takeover import takeover  # noqa: E402
+from .usage import memory  # noqa: E402
 from .web import make_callers, place_over_http  # noqa: E402
 from .work import wait_until_delivered  # noqa: E402
 
 Figures = Iterator[tuple[str, dict[str, float]]]
 
 STEADY_PER_SECOND, STEADY_SECONDS = 50, 15
+WORKERS = (1, 2, 4)
+SCALES = [
+    *((2, workers, [8]) for workers in WORKERS if workers != 2),
+    *((web_processes, 2, [8]) for web_processes in (1, 4)),
+    (2, 2, [1, 2, 4, 8, 16, 32, 64]),
+]
+"""Web processes, workers, and connections of the load generator."""
 
 
 def main() -> None:
@@ -33,6 +41,8 @@ def main() -> None:
     measure = {
         "shop": lambda: _of_the_whole_shop(options["latencies"], options["orders"]),
         "profile": lambda: _profiles(options["latencies"], options["orders"]),
+        "scale": lambda: _of_the_scale(options["orders"]),
+        "memory": lambda: _of_the_memory(options["sizes"][-1] * 2),
         "http": _over_http,
         "workers": lambda: _of_the_workers(options["log"], options["sizes"]),
         "takeover": _from_a_killed_worker,
@@ -58,7 +68,7 @@ def _of_the_whole_shop(latencies: Sequence[float], orders: int) -> Figures:
                     per_second=STEADY_PER_SECOND,
                 ),
             )
-            yield name, shop.memory(running)
+            yield name, memory(running.roots)
 
 
 def _profiles(latencies: Sequence[float], orders: int) -> Figures:
@@ -72,6 +82,31 @@ def _profiles(latencies: Sequence[float], orders: int) -> Figures:
             system = figures[f"of which in system calls: {part}"]
             for name, table in profile.tables(user=figures[f"CPU ms per order: {part}"] - system, system=system):
                 yield f"CPU ms per order, gateway {latency * 1000:.0f} ms, {part}, {name}", table
+
+
+def _of_the_scale(orders: int) -> Figures:
+    callers = make_callers(20, signing=False)
+    for web_processes, workers, connections in SCALES:
+        with whole_shop(FOLDER, latency=0, workers=workers, web_processes=web_processes) as running:
+            shop.place_to_mail(running, callers, orders=min(200, orders), connections=8)
+            for number in connections:
+                name = f"{web_processes} web processes, {workers} workers, {number} connections"
+                yield name, shop.place_to_mail(running, callers, orders=orders, connections=number)
+    for workers in WORKERS:
+        with cluster(FOLDER, workers):
+            _warm_up()
+            yield f"{workers} workers alone", figures.throughput()
+
+
+def _of_the_memory(orders: int) -> Figures:
+    callers = make_callers(20, signing=False)
+    with web_server(FOLDER) as web, cluster(FOLDER, 2) as workers:
+        roots = {"web": web.pid, "worker": workers.pid}
+        for name, placed, over_http in [("first", 200, 200), (f"{orders:,}", orders, 3_000)]:
+            figures.place(placed)
+            place_over_http(web.port, callers, orders=over_http, connections=8)
+            wait_until_delivered()
+            yield f"memory after {name} orders, and {over_http:,} over HTTP", memory(roots)
 
 
 def _over_http() -> Figures:

@@ -13,7 +13,7 @@ from orders.models import HistoryEntry
 
 from .http_requests import Caller
 from .programs import RunningShop
-from .usage import Cpu, Meter, largest_process
+from .usage import Cpu, Meter
 from .web import place_over_http
 from .work import count_work, require_work, wait_for_mails, wait_until_delivered
 
@@ -48,12 +48,6 @@ def place_to_mail(
         **_cpu_per_order(meter.used(), orders),
         **{f"gateway requests per order: {kind}": n / orders for kind, n in (_requests(shop) - requests).items()},
     }
-
-
-def memory(shop: RunningShop) -> dict[str, float]:
-    """Return the memory of the largest process of each part."""
-    sizes = {part: largest_process(root) for part, root in shop.roots.items()}
-    return {f"{part} process, {unit}": size for part in sizes for unit, size in sizes[part].items()}
 
 
 def _cpu_per_order(used: Mapping[str, Cpu], orders: int) -> dict[str, float]:

@@ -2,7 +2,8 @@ import pytest
 
 from tests.bench.products import open_shop
 from tests.bench.programs import environment, whole_shop
-from tests.bench.shop import memory, place_to_mail
+from tests.bench.shop import place_to_mail
+from tests.bench.usage import memory
 from tests.bench.web import make_callers
 from tests.processes import database_url
 
@@ -13,7 +14,7 @@ def test_a_run_measures_orders_until_their_mails_and_fails_if_a_webhook_is_refus
     callers = make_callers(2, signing=False)
     variables = environment(tmp_path, database_url())
     with whole_shop(tmp_path, latency=0, workers=1, web_processes=1, environment=variables) as shop:
-        figures = place_to_mail(shop, callers, orders=20, connections=2) | memory(shop)
+        figures = place_to_mail(shop, callers, orders=20, connections=2) | memory(shop.roots)
 
         assert all(figure > 0 for figure in figures.values()), figures
         assert figures["gateway requests per order: charge"] == 1

@@ -19,6 +19,11 @@ SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid NOT 
 """
 
 
+class Memory(NamedTuple):
+    PSS: float
+    RSS: float
+
+
 class Cpu(NamedTuple):
     """Seconds of processor time, in programs and in system calls."""
 
@@ -43,17 +48,16 @@ def cpu_of(pid: int) -> Cpu:
     return Cpu(user + children_user, system + children_system)
 
 
-def tree(root: int) -> list[int]:
-    """Return a process and its living descendants."""
-    return _descendants(root, living_processes())
-
-
-def largest_process(root: int) -> dict[str, float]:
+def memory(roots: Mapping[str, int]) -> dict[str, float]:
     """
-    Return the memory of the largest process of a tree: resident (RSS), and with its share of common pages (PSS).
+    Return the memory of the largest process of each part in MB: resident (RSS), and with its share of common pages
+    (PSS).
+
+    :param roots: the first process of each part.
     """
-    sizes = [_memory(pid) for pid in tree(root)]
-    return max(sizes, key=lambda size: size["PSS MB"])
+    processes = living_processes()
+    sizes = {part: max(map(_memory, _descendants(root, processes))) for part, root in roots.items()}
+    return {f"{part} process, {name} MB": mb for part in sizes for name, mb in sizes[part]._asdict().items()}
 
 
 class Meter:
@@ -113,7 +117,7 @@ def _descendants(root: int, processes: list[ProcessEntry]) -> list[int]:
     return found
 
 
-def _memory(pid: int) -> dict[str, float]:
+def _memory(pid: int) -> Memory:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     kilobytes = {name: int(size.split()[0]) for name, size in (line.split(":") for line in lines)}
-    return {"PSS MB": kilobytes["Pss"] / 1024, "RSS MB": kilobytes["Rss"] / 1024}
+    return Memory(PSS=kilobytes["Pss"] / 1024, RSS=kilobytes["Rss"] / 1024)
