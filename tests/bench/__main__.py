@@ -17,8 +17,7 @@ from typing import Any
 
 from tests.processes import run
 
-from .database import fresh_database
-from .programs import environment
+from .environment import environment, fresh_database
 
 SAMPLE = Path("shop/samples/online_retail_sample.csv")
 RUN_SECONDS = 4 * 3600

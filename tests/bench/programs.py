@@ -1,37 +1,16 @@
 """The programs under measurement, each with its log in a folder."""
 
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from shop.settings.groups import INSTANT_GATEWAY, SIMULATED_GATEWAY
+from shop.settings.groups import SIMULATED_GATEWAY
 from tests.programs import LOCALHOST, WEBHOOK_PATH, Cluster, PaymentSimulator, Up, WebServer, free_port
 
 WEB_PROCESSES = 2
 CALLBACK_SECONDS = 0.1
 """From a charge until the gateway decides it and sends its webhook."""
-
-
-def environment(folder: Path, database_url: str) -> dict[str, str]:
-    """Return the variables of a measured shop."""
-    return {
-        "DATABASE_URL": database_url,
-        "DJANGO_SETTINGS_MODULE": "tests.bench.settings",
-        "BENCH_FOLDER": str(folder),
-        "SECRET_KEY": secrets.token_urlsafe(64),
-        "DEBUG": "0",
-        "ALLOWED_HOSTS": f"shop.example,{LOCALHOST}",
-        "RELAY_IN_WEB": "0",
-        "PAYMENT_GATEWAY": INSTANT_GATEWAY,
-        "PAYMENT_WEBHOOK_SECRETS": f"whsec_{secrets.token_hex(32)}",
-        "LOG_LEVEL": "ERROR",
-        # Limits are not measured.
-        "ORDER_MAX_OPEN_ORDERS": "1000000000",
-        "THROTTLE_ACCOUNT_PER_MINUTE": "0",
-        "THROTTLE_ADDRESS_PER_MINUTE": "0",
-    }
 
 
 def web_server(folder: Path) -> WebServer:

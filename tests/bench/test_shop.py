@@ -1,7 +1,8 @@
 import pytest
 
+from tests.bench.environment import environment
 from tests.bench.products import open_shop
-from tests.bench.programs import environment, whole_shop
+from tests.bench.programs import whole_shop
 from tests.bench.shop import place_to_mail
 from tests.bench.usage import memory
 from tests.bench.web import make_callers
