@@ -77,6 +77,10 @@ class Draft:
     def identity(self) -> Identity:
         return self.customer_id, self.idempotency_key
 
+    @property
+    def skus(self) -> set[str]:
+        return {line.sku for line in self.lines}
+
     def fingerprint(self) -> str:
         """
         Return a digest of the request, to distinguish a repeated request from a different one with the same key.

@@ -15,7 +15,7 @@ from messaging.outbox import publish_all
 
 from . import events
 from .drafts import Draft, Limits, OrderProblem, Products
-from .models import HistoryEntry, Identity, Order, OrderLine, Product, StoredResponse
+from .models import CustomerQuota, HistoryEntry, Identity, Order, OrderLine, Product, StoredResponse
 from .responses import render_response
 
 
@@ -63,13 +63,15 @@ def place_order(draft: Draft, *, base_url: str, now: datetime) -> PlacedOrder:
     :raises IdempotencyKeyReused: if the key belongs to a different order.
     :raises Busy: if the same request is in progress.
     """
-    with exclusive_transaction(f"place order {draft.customer_id} {draft.idempotency_key or new_id()}"):
-        quota = Order.objects.quota_of(draft.identity)
+    reads = Order.objects.quota_statement(draft.identity), Product.objects.offer_statement(draft.skus)
+    name = f"place order {draft.customer_id} {draft.idempotency_key or new_id()}"
+    with exclusive_transaction(name, *reads) as [[quota_row], offer]:
+        quota = CustomerQuota(*quota_row)
         if quota.key_is_used:
             return _placed_before(draft, base_url)
         if quota.open_orders >= settings.ORDERS.max_open_orders:
             raise TooManyOpenOrders(f"{quota.open_orders} orders are still open: wait for them, or cancel some.")
-        order = _validated(draft, now)
+        order = _validated(draft, Product.objects.from_offer(offer), now)
         response_body = render_response(order, base_url=base_url)
         with pipelined():
             bulk_copy_instances([order])
@@ -101,7 +103,7 @@ def preview(draft: Draft, *, now: datetime) -> Order:
 
     :raises InvalidOrder: if the draft has problems.
     """
-    return _validated(draft, now)
+    return _validated(draft, Product.objects.on_offer(draft.skus), now)
 
 
 def _identity(draft: Draft, candidate: Order | InvalidOrder) -> Identity:
@@ -115,9 +117,9 @@ def _result(candidate: Order | InvalidOrder, stored: Order | None) -> PlacedOrde
     return PlacedOrder(order=candidate, is_new=True) if isinstance(candidate, Order) else candidate
 
 
-def _validated(draft: Draft, now: datetime) -> Order:
+def _validated(draft: Draft, products: Products, now: datetime) -> Order:
     limits = Limits(lines=settings.ORDERS.max_lines, quantity=settings.ORDERS.max_quantity)
-    candidate = _candidate(draft, Product.objects.on_offer({line.sku for line in draft.lines}), limits, now)
+    candidate = _candidate(draft, products, limits, now)
     if isinstance(candidate, InvalidOrder):
         raise candidate
     return candidate

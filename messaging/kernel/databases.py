@@ -5,13 +5,17 @@ Statements that differ between PostgreSQL and SQLite: bulk inserts, asynchronous
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from functools import cache
+from operator import attrgetter
 from threading import Lock
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import AutoField, Model
+
+TRY_LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
 
 Row = Sequence[Any]
 
@@ -25,13 +29,11 @@ def bulk_copy(model: type[Model], fields: Sequence[str], rows: Iterable[Row]) ->
 
     :param fields: the columns, in the order of each row's values.
     """
-    table = connection.ops.quote_name(model._meta.db_table)
-    columns = ", ".join(map(connection.ops.quote_name, fields))
+    target = _target_of_insert(model, tuple(fields))
     if connection.vendor == "postgresql" and not _is_pipelined():
-        _copy(f"COPY {table} ({columns}) FROM STDIN", rows)
+        _copy(f"COPY {target} FROM STDIN", rows)
     else:
-        statement = f"INSERT INTO {table} ({columns}) VALUES ({placeholders(fields)})"  # noqa: S608  (our own names)
-        _execute_prepared(statement, rows)
+        _execute_prepared(f"INSERT INTO {target} VALUES ({placeholders(fields)})", rows)  # noqa: S608  (our own names)
 
 
 def bulk_copy_instances(instances: Sequence[Model]) -> None:
@@ -39,9 +41,8 @@ def bulk_copy_instances(instances: Sequence[Model]) -> None:
     Insert new instances of a model by `bulk_copy`. Their generated ids stay unset, and no field converts their values.
     """
     if instances:
-        fields = [field for field in instances[0]._meta.concrete_fields if not isinstance(field, AutoField)]
-        rows = ([getattr(instance, field.attname) for field in fields] for instance in instances)
-        bulk_copy(type(instances[0]), [str(field.column) for field in fields], rows)
+        columns = _stored_columns(type(instances[0]))
+        bulk_copy(type(instances[0]), [*columns.values()], map(attrgetter(*columns), instances))
 
 
 @contextmanager
@@ -107,24 +108,45 @@ class Busy(Exception):
     """
 
 
-@contextmanager
-def exclusive_transaction(name: str) -> Iterator[None]:
+class Statement(NamedTuple):
     """
-    Run a transaction unless another of the same name is running; never wait for it.
+    A plain statement, for what each request runs: the ORM takes several times as long to build one.
+    """
 
-    PostgreSQL: `pg_try_advisory_xact_lock`. SQLite has one writer at a time: another transaction of this process is
-    refused, one of another process is waited for.
+    sql: str
+    parameters: Sequence[Any]
+
+
+@contextmanager
+def exclusive_transaction(name: str, *reads: Statement) -> Iterator[list[list[Row]]]:
+    """
+    Run a transaction unless another of the same name is running; never wait for it. Yield the rows of each read, which
+    sees what an earlier transaction of this name committed.
+
+    PostgreSQL: `pg_try_advisory_xact_lock`, in one round trip with BEGIN and the reads. SQLite has one writer at a
+    time: another transaction of this process is refused, one of another process is waited for.
 
     :raises Busy: if another is running.
     """
     if connection.vendor == "postgresql":
         with transaction.atomic():
-            if not _lock_until_commit(name):
+            with pipelined():
+                cursors = [_execute(statement) for statement in (Statement(TRY_LOCK, [name]), *reads)]
+            [[is_locked]], *rows = [cursor.fetchall() for cursor in cursors]
+            if not is_locked:
                 raise Busy(name)
-            yield
+            yield rows
     else:
         with _named(name), transaction.atomic():
-            yield
+            yield [fetch_all(read) for read in reads]
+
+
+def fetch_all(read: Statement) -> list[Row]:
+    """
+    Return the rows that a statement selects. PostgreSQL prepares it.
+    """
+    with _execute(read) as cursor:
+        return list(cursor.fetchall())
 
 
 def advisory_lock(name: str, *, shared: bool = False) -> None:
@@ -163,13 +185,6 @@ def read_uuid(value: UUID | str) -> UUID:
     return value if isinstance(value, UUID) else UUID(value)
 
 
-def _lock_until_commit(name: str) -> bool:
-    # The driver sends BEGIN before the first statement: together with it in a pipeline.
-    with pipelined(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
-        return bool(cursor.fetchone()[0])
-
-
 _names: set[str] = set()
 _names_guard = Lock()
 
@@ -190,15 +205,34 @@ def _is_pipelined() -> bool:
     return connection.in_atomic_block and bool(connection.connection.pgconn.pipeline_status)
 
 
+@cache
+def _target_of_insert(model: type[Model], fields: tuple[str, ...]) -> str:
+    columns = ", ".join(map(connection.ops.quote_name, fields))
+    return f"{connection.ops.quote_name(model._meta.db_table)} ({columns})"
+
+
+@cache
+def _stored_columns(model: type[Model]) -> Mapping[str, str]:  # by attribute, without a generated id
+    fields = [field for field in model._meta.concrete_fields if not isinstance(field, AutoField)]
+    return {field.attname: str(field.column) for field in fields}
+
+
 def _copy(statement: str, rows: Iterable[Row]) -> None:
     with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
 
 
+def _execute(statement: Statement) -> CursorWrapper:
+    cursor = _preparing_cursor()
+    cursor.execute(statement.sql, [adapt(value) for value in statement.parameters])
+    return cursor
+
+
 def _execute_prepared(statement: str, rows: Iterable[Row]) -> None:
+    adapted = ([adapt(value) for value in row] for row in rows) if connection.vendor == "sqlite" else rows
     with _preparing_cursor() as cursor:
-        cursor.executemany(statement, [[adapt(value) for value in row] for row in rows])
+        cursor.executemany(statement, list(adapted))
 
 
 def _preparing_cursor() -> CursorWrapper:
@@ -210,5 +244,7 @@ def _preparing_cursor() -> CursorWrapper:
         return connection.cursor()
     import psycopg  # takes a tenth of a second, which commands on SQLite need not wait
 
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
     own = psycopg.Cursor(connection.connection)
     return cast("CursorWrapper", connection._prepare_cursor(own))  # type: ignore[attr-defined]  # noqa: SLF001

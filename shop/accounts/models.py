@@ -9,11 +9,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import connection, models
+from django.db import models
 from django.db.models import Q
 from knox.models import AbstractAuthToken, AuthTokenManager
 
-from messaging.kernel.databases import adapt, insert_once, read_uuid
+from messaging.kernel.databases import Statement, fetch_all, insert_once, read_uuid
 from messaging.kernel.ids import new_id
 from shop.accounts.sealing import unseal
 
@@ -61,11 +61,10 @@ class TokenQuerySet(models.QuerySet["Token"]):
 
         :raises Token.DoesNotExist: if there is none.
         """
-        with connection.cursor() as cursor:
-            cursor.execute(FIND_TOKEN, [adapt(key_id), adapt(now), digest, adapt(now)])
-            row = cursor.fetchone()
-        if not row:
+        rows = fetch_all(Statement(FIND_TOKEN, [key_id, now, digest, now]))
+        if not rows:
             raise Token.DoesNotExist
+        [row] = rows
         token_id, must_sign, *key = row[: -len(USER_FIELDS)]
         user = User.from_db(self.db, USER_FIELDS, row[-len(USER_FIELDS) :])
         user.account = Account(must_sign=bool(must_sign))

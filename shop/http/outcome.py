@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 # Statements that change no row outside of a transaction; any other counts as a write.
 READS = ("SELECT", "BEGIN", "SET", "PRAGMA")
@@ -26,7 +26,7 @@ class Writes:
         self.may_be_committed = False
 
     def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:  # noqa: FBT001
-        if not connection.in_atomic_block:
+        if not context["connection"].in_atomic_block:
             # It commits by itself, whether or not its reply arrives.
             self.may_be_committed |= not sql.lstrip().startswith(READS)
         return execute(sql, params, many, context)

@@ -28,7 +28,7 @@ def database(parsed: dict[str, Any], *, lease_seconds: int) -> dict[str, Any]:
         else {
             # Ends the transaction of a frozen worker, and so its row locks, when its lease ends.
             "options": f"-c idle_in_transaction_session_timeout={lease_seconds * 1000}",
-            # Lets cursors prepare statements that ask for it (`bulk_copy`); Django's own never do.
+            # Lets cursors prepare statements that ask for it (`fetch_all`, `bulk_copy`); Django's own never do.
             "prepare_threshold": 5,
         }
     )
