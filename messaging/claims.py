@@ -8,20 +8,18 @@ begins IMMEDIATE), so the same statements are exclusive there without row locks.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import accumulate
 from secrets import randbits
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
+from .batches import Claimed, next_batch
 from .kernel.databases import adapt, async_commit, placeholders, read_uuid
 from .models import Delivery, DeliveryQuerySet
 from .subscribers import Subscriber, all_subscribers
-
-BATCH_BYTES = 500_000
 
 TOKEN_RANDOM_BITS = 96
 """A token is the number of its worker in 32 bits, 0 if the worker has none, and then random."""
@@ -62,46 +60,6 @@ class LeaseLost(Exception):
     """
     The lease ended before the worker did, and another worker may have claimed the deliveries: the work is rolled back.
     """
-
-
-class Claimed(NamedTuple):
-    """
-    A delivery as it was before its claim, with its message.
-    """
-
-    pk: int
-    message_id: UUID
-    key: str
-    earlier_attempts: int
-    deferrals: int
-    suspect: bool
-    abandoned_token: object
-    type: str
-    payload: str
-    correlation_id: UUID
-    traceparent: str
-
-    @property
-    def attempt(self) -> int:
-        return self.earlier_attempts + 1
-
-    @property
-    def is_suspect(self) -> bool:
-        return self.suspect or self.is_abandoned
-
-    @property
-    def is_abandoned(self) -> bool:
-        """
-        Return whether its last worker died: it was claimed and neither delivered nor failed before its lease ended.
-        """
-        return self.abandoned_token is not None
-
-    @property
-    def is_exhausted(self) -> bool:
-        """
-        Return whether its worker died at its last permitted attempt.
-        """
-        return self.is_abandoned and self.earlier_attempts >= settings.MESSAGING.max_attempts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,12 +138,11 @@ def claim_batch(subscriber: Subscriber, *, at_most: int | None = None, worker: i
     """
     Claim the next batch of a subscriber, and count the attempt before it is made. Return None if nothing is due.
 
-    A delivery whose worker died is claimed alone from then on, so that it harms no other.
-
     :param worker: the number of the worker that claims, 0 if it has none.
     """
     with async_commit(), connection.cursor() as cursor:
-        batch = _next_batch(_lock_claimable(cursor, subscriber, at_most or batch_size(subscriber), now))
+        due = _lock_claimable(cursor, subscriber, at_most or batch_size(subscriber), now)
+        batch = next_batch(due, usual_size=batch_size(subscriber))
         return _take(cursor, subscriber, batch, worker, now) if batch else None
 
 
@@ -226,18 +183,3 @@ def _take(cursor: CursorWrapper, subscriber: Subscriber, batch: Sequence[Claimed
         [claim.token.hex, adapt(now + lease()), batch[0].is_suspect, *(delivery.pk for delivery in batch)],
     )
     return claim
-
-
-def _next_batch(due: Sequence[Claimed]) -> Sequence[Claimed]:
-    due = _one_per_key(due)
-    sizes = accumulate(len(delivery.payload) for delivery in due)
-    fits = [size <= BATCH_BYTES and not delivery.is_suspect for delivery, size in zip(due, sizes, strict=True)]
-    return due[: max(1, fits.index(False))] if False in fits else due
-
-
-def _one_per_key(due: Sequence[Claimed]) -> list[Claimed]:
-    """
-    Return the earliest delivery of each key: a delayed one does not keep a later one with its key from being due.
-    """
-    earliest = {delivery.key: delivery for delivery in reversed(due)}
-    return [delivery for delivery in due if earliest[delivery.key] is delivery]

@@ -142,7 +142,10 @@ class Delivery(models.Model):
         default=False,
         help_text="Published for later: it delays no later message with its key before its first attempt.",
     )
-    suspect = models.BooleanField(default=False, help_text="A worker died while handling it: it is delivered alone.")
+    suspect = models.BooleanField(
+        default=False,
+        help_text="A worker died while handling it: it is delivered in a small batch, and alone if another dies.",
+    )
     attempts = models.PositiveSmallIntegerField(default=0)
     deferrals = models.PositiveSmallIntegerField(default=0)
     claim_token = models.UUIDField(null=True)

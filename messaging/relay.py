@@ -22,7 +22,8 @@ from django.utils import timezone
 
 from . import wakeup
 from .backoff import MAX_DEFERRALS, RELAY_RESTART_SECONDS, retry_delay
-from .claims import Claim, Claimed, LeaseLost, batch_size, claim_batch, subscribers_with_work
+from .batches import Claimed
+from .claims import Claim, LeaseLost, batch_size, claim_batch, subscribers_with_work
 from .contracts import Undecodable, decode
 from .kernel.tracing import tracing
 from .liveness import Liveness

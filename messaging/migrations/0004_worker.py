@@ -10,6 +10,11 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterField(
+            model_name='delivery',
+            name='suspect',
+            field=models.BooleanField(default=False, help_text='A worker died while handling it: it is delivered in a small batch, and alone if another dies.'),
+        ),
         migrations.CreateModel(
             name='Worker',
             fields=[

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from messaging import claims
+from messaging import batches
 from messaging.claims import Claim, LeaseLost, claim_batch, subscribers_with_work
 from messaging.contracts import ProductAdded, StockDepleted
 from messaging.models import Delivery
@@ -55,23 +55,36 @@ class TestClaim:
         assert keys(claim_batch(painter, now=clock())) == ["OLD-TABLE"]
 
     def test_limits_the_bytes_of_a_batch_but_claims_at_least_one(self, painter, clock, monkeypatch):
-        monkeypatch.setattr(claims, "BATCH_BYTES", 150)
+        monkeypatch.setattr(batches, "BATCH_BYTES", 150)
         announce(added("SMALL", "s"), added("MEDIUM", "m" * 80), added("HUGE", "h" * 500), added("TINY", "t"))
 
         assert keys(claim_batch(painter, now=clock())) == ["SMALL", "MEDIUM"]
         assert keys(claim_batch(painter, now=clock())) == ["HUGE"]
         assert keys(claim_batch(painter, now=clock())) == ["TINY"]
 
-    @pytest.mark.parametrize("abandoned", [1, 2, 3])
-    def test_claims_a_delivery_whose_worker_died_alone(self, painter, clock, abandoned):
-        announce(*[added(f"CHAIR-{number}") for number in range(abandoned)])
+    def test_claims_deliveries_whose_worker_died_in_small_batches_and_alone_after_another_death(
+        self, painter, clock, messaging_settings
+    ):
+        messaging_settings(batch_size=5)
+        announce(*[added(f"CHAIR-{number}") for number in range(5)])
         claim_batch(painter, now=clock())
+        clock.advance(seconds=31)
         announce(added("HEALTHY-CHAIR"))
+
+        small = [keys(claim_batch(painter, now=clock())) for _ in range(4)]
+        clock.advance(seconds=31)
+        alone = [keys(claim_batch(painter, now=clock())) for _ in range(6)]
+
+        assert small == [["HEALTHY-CHAIR"], ["CHAIR-0", "CHAIR-1"], ["CHAIR-2", "CHAIR-3"], ["CHAIR-4"]]
+        assert sorted(alone) == [*([f"CHAIR-{number}"] for number in range(5)), ["HEALTHY-CHAIR"]]
+
+    def test_claims_a_delivery_whose_worker_died_alone_for_its_last_attempt(self, painter, clock, messaging_settings):
+        messaging_settings(max_attempts=2)
+        announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
+        claim_batch(painter, now=clock())
         clock.advance(seconds=31)
 
-        claims = [claim_batch(painter, now=clock()) for _ in range(abandoned + 1)]
-
-        assert sorted(map(keys, claims)) == [*([f"CHAIR-{number}"] for number in range(abandoned)), ["HEALTHY-CHAIR"]]
+        assert [keys(claim_batch(painter, now=clock())) for _ in range(2)] == [["RED-CHAIR"], ["BLUE-CHAIR"]]
 
     def test_claims_a_suspect_alone_from_then_on(self, painter, clock):
         announce(added("SUSPECT-CHAIR"))
@@ -144,7 +157,7 @@ class TestLeaseLost:
         announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
         late = claim_batch(painter, now=clock())
         clock.advance(seconds=31)
-        claim_batch(painter, now=clock())
+        claim_batch(painter, at_most=1, now=clock())
         return late
 
     @pytest.mark.parametrize("write", [Claim.mark_delivered, Claim.renew])
