@@ -16,7 +16,7 @@ MAX_DEFERRALS = 300
 OUTAGE_PAUSES: Sequence[timedelta] = [timedelta(seconds=seconds) for seconds in (1, 2, 4, 8, 16, 30)]
 
 SLOW_CALL = timedelta(seconds=1)
-"""A batch that takes longer before it reports an outage takes a worker's time from other subscribers."""
+"""A batch that takes longer before it reports an outage keeps a thread and its calls from other deliveries."""
 
 PAUSE_PER_SLOW_CALL = 5
 
@@ -46,7 +46,7 @@ def outage_pause(number: int, *, took: timedelta) -> timedelta:
     Return how long a worker pauses a subscriber at the n-th outage in a row, counted from 1.
 
     1, 2, 4, 8, 16, then 30 seconds. A batch that took longer than a second pauses five times as long as it took, if
-    that is more: an outage costs a worker a sixth of its time at most.
+    that is more: an outage costs a thread a sixth of its time at most.
     """
     pause = OUTAGE_PAUSES[min(number, len(OUTAGE_PAUSES)) - 1]
     return max(pause, PAUSE_PER_SLOW_CALL * took) if took > SLOW_CALL else pause

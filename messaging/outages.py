@@ -1,11 +1,12 @@
 """
 Outages: a worker pauses subscribers whose external service is down.
 
-During a pause their deliveries use up no attempts and delay no other subscriber. After it, one delivery probes whether
-the service is back; if not, a longer pause follows (`backoff.outage_pause`). Each worker has pauses of its own.
+During a pause their deliveries use up no attempts. After it, one delivery probes whether the service is back; if not, a
+longer pause follows (`backoff.outage_pause`). Each worker has pauses of its own, which all of its threads share.
 """
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from .backoff import SLOW_CALL, outage_pause
@@ -16,37 +17,55 @@ from .subscribers import OutageObserved, PartlyUnavailable, Subscriber, Unavaila
 class Pause:
     number: int
     """Pauses in a row, this one included."""
+    began: datetime
     until: datetime
 
 
 class Outages:
     def __init__(self) -> None:
         self._pauses: dict[str, Pause] = {}
+        self._lock = threading.Lock()
 
     def most_to_claim(self, subscriber: Subscriber, limit: int, *, now: datetime) -> int:
         """
         Return how many deliveries may be claimed: none during a pause, one after it, otherwise the limit.
         """
-        pause = self._pauses.get(subscriber.name)
+        with self._lock:
+            pause = self._pauses.get(subscriber.name)
         if not pause:
             return limit
-        return 0 if now < pause.until else 1
+        return 0 if now < pause.until else min(1, limit)
+
+    def note_claim(self, subscriber: Subscriber, *, until: datetime) -> None:
+        """
+        Note that a batch was claimed. If it is a probe, the pause goes on until its result is noted.
+
+        :param until: the end of the pause if there is no result, because the probe lost its lease or its connection.
+        """
+        with self._lock:
+            if pause := self._pauses.get(subscriber.name):
+                self._pauses[subscriber.name] = replace(pause, until=until)
 
     def note(
         self, subscriber: Subscriber, error: BaseException | None, *, size: int, took: timedelta, now: datetime
     ) -> None:
         """
-        Pause the subscriber if the result of its batch shows an outage, otherwise end its pauses.
+        Pause the subscriber if the result of its batch shows an outage, otherwise end its pauses. The result of a batch
+        that began before the present pause changes nothing.
 
         :param size: the number of deliveries in the batch.
         :param took: the time until the error was raised.
         """
         if subscriber.transactional:
             return
-        earlier = self._pauses.pop(subscriber.name, None)
-        if _is_outage(error, size, took):
-            number = earlier.number + 1 if earlier else 1
-            self._pauses[subscriber.name] = Pause(number, now + outage_pause(number, took=took))
+        with self._lock:
+            earlier = self._pauses.get(subscriber.name)
+            if earlier and now - took < earlier.began:
+                return
+            self._pauses.pop(subscriber.name, None)
+            if _is_outage(error, size, took):
+                number = earlier.number + 1 if earlier else 1
+                self._pauses[subscriber.name] = Pause(number, now, now + outage_pause(number, took=took))
 
 
 def _is_outage(error: BaseException | None, size: int, took: timedelta) -> bool:

@@ -9,38 +9,27 @@ retried for ever. `backoff.retry_delay` is the schedule of retries.
 import logging
 import threading
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
-from hashlib import sha1
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from . import wakeup
-from .backoff import MAX_DEFERRALS, RELAY_RESTART_SECONDS, retry_delay
-from .batches import Claimed
-from .claims import Claim, LeaseLost, batch_size, claim_batch, subscribers_with_work
-from .contracts import Undecodable, decode
+from .attempts import WorkerDied, record_failure
+from .backoff import RELAY_RESTART_SECONDS
+from .claims import Claim, LeaseLost, batch_size, claim_batch, lease, subscribers_with_work
+from .contracts import decode
 from .kernel.tracing import tracing
+from .lanes import GATHER_SECONDS, Lanes
 from .liveness import Liveness
-from .models import Attempt, Delivery
 from .outages import Outages
 from .outbox import handling
-from .subscribers import Deferral, NotReady, OutageObserved, PartlyUnavailable, Permanent, Unavailable
+from .subscribers import Deferral, NotReady, OutageObserved, PartlyUnavailable, Subscriber, Unavailable
 
 logger = logging.getLogger(__name__)
-
-TRACEBACK_CHARACTERS = 8_000
-
-
-class WorkerDied(Permanent):
-    """
-    Every worker that claimed this delivery died before finishing it.
-    """
 
 
 class Relay:
@@ -51,20 +40,30 @@ class Relay:
     def __init__(self, *, clock: Callable[[], datetime] = timezone.now) -> None:
         self.clock = clock
         self.outcomes: Counter[tuple[str, str]] = Counter()
-        self.reacting_since: float | None = None
         self._stop = threading.Event()
         self._outages = Outages()
         self._liveness = Liveness(clock)
+        self._reactions: dict[int, float] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def reacting_since(self) -> float | None:
+        """
+        The moment, of `time.monotonic`, at which the subscriber started that runs longest. None if none runs.
+        """
+        with self._lock:
+            return min(self._reactions.values(), default=None)
 
     def run(self, stop: threading.Event) -> None:
         """
-        Deliver what is due and wait for more until `stop` is set; restart after errors, such as a lost connection.
+        Deliver what is due and wait for more until `stop` is set, then finish the batches in flight. Subscribers that
+        call external services run in lanes. Restart after errors, such as a lost connection.
         """
         self._stop = stop
-        with self._liveness.maintained():
+        with self._liveness.maintained(), Lanes(self.deliver) as lanes:
             while not stop.is_set():
                 try:
-                    self._deliver_and_wait(stop)
+                    self._deliver_and_wait(lanes, stop)
                 except Exception:
                     logger.exception("The relay failed and restarts in %s s.", RELAY_RESTART_SECONDS)
                     connection.close()
@@ -72,7 +71,7 @@ class Relay:
 
     def drain(self, *, timeout: float | None = None) -> Counter[tuple[str, str]]:
         """
-        Deliver until nothing is due, and return the number of deliveries by (subscriber, outcome).
+        Deliver in this thread until nothing is due, and return the number of deliveries by (subscriber, outcome).
 
         :raises TimeoutError: if something is still due after `timeout` seconds.
         """
@@ -83,32 +82,53 @@ class Relay:
                 raise TimeoutError(f"Still not drained after {timeout} s.")
         return self.outcomes - before
 
-    def deliver_due(self) -> bool:
+    def deliver_due(self, lanes: Lanes | None = None) -> bool:
         """
         Deliver a batch to each subscriber with due deliveries, and return whether any was claimed.
+
+        :param lanes: deliver in these to subscribers that call external services; without them in this thread.
         """
         has_claimed = False
         for subscriber in subscribers_with_work(self.clock()):
             if self._stop.is_set():
                 break
-            most = self._outages.most_to_claim(subscriber, batch_size(subscriber), now=self.clock())
-            worker = self._liveness.number
-            if most and (claim := claim_batch(subscriber, at_most=most, worker=worker, now=self.clock())):
+            lane = None if subscriber.transactional else lanes
+            if claim := self._claim(subscriber, lane.room(subscriber) if lane else batch_size(subscriber)):
                 has_claimed = True
-                self._deliver(claim)
+                (lane or self).deliver(claim)
         return has_claimed
 
-    def _deliver_and_wait(self, stop: threading.Event) -> None:
-        with wakeup.open_waiter() as waiter:
-            while not stop.is_set():
-                if not self.deliver_due():
-                    with waiter.subscribed():
-                        if not self.deliver_due():  # published just before it subscribed
-                            waiter.wait(stop)
-
-    def _deliver(self, claim: Claim) -> None:
+    def deliver(self, claim: Claim) -> None:
+        """
+        Deliver a claimed batch in this thread.
+        """
         with self._while_leased(claim):
             self._attempt(claim)
+
+    def _deliver_and_wait(self, lanes: Lanes, stop: threading.Event) -> None:
+        with wakeup.open_waiter() as waiter:
+            while not stop.is_set():
+                if not self.deliver_due(lanes):
+                    with waiter.subscribed():
+                        self._wait_and_deliver(waiter, lanes, stop)
+
+    def _wait_and_deliver(self, waiter: wakeup.Waiter, lanes: Lanes, stop: threading.Event) -> None:
+        """
+        Wait until something is due, and deliver it. Look before waiting: it may have been published just before the
+        waiter subscribed.
+        """
+        while not stop.is_set():
+            were_busy = lanes.are_busy()  # as of before the look: a lane that has no room may have some just afterwards
+            if self.deliver_due(lanes):
+                return
+            waiter.wait(stop, GATHER_SECONDS if were_busy else wakeup.POLL_SECONDS)
+
+    def _claim(self, subscriber: Subscriber, limit: int) -> Claim | None:
+        most = self._outages.most_to_claim(subscriber, limit, now=self.clock())
+        claim = claim_batch(subscriber, at_most=most, worker=self._liveness.number, now=self.clock()) if most else None
+        if claim:
+            self._outages.note_claim(subscriber, until=self.clock() + lease())
+        return claim
 
     def _attempt(self, claim: Claim) -> None:
         started = time.monotonic()
@@ -182,22 +202,9 @@ class Relay:
                 self._attempt(single)
 
     def _record_failure(self, claim: Claim, error: BaseException) -> None:
-        """
-        Record a failed attempt, and retry the delivery later or make it a dead letter.
-        """
-        (delivery,) = claim.deliveries
-        outcome, changes = _verdict(delivery, error, self.clock())
-        with transaction.atomic():
-            claim.update(**changes, claim_token=None, error_class=type(error).__name__, fingerprint=_fingerprint(error))
-            Attempt.objects.create(
-                delivery_id=delivery.pk,
-                number=delivery.attempt,
-                failed_at=self.clock(),
-                error_class=type(error).__name__,
-                error=_storable(str(error))[:TRACEBACK_CHARACTERS],
-                traceback=_storable("".join(traceback.format_exception(error)))[-TRACEBACK_CHARACTERS:],
-            )
+        outcome = record_failure(claim, error, self.clock())
         self._count(claim, outcome)
+        (delivery,) = claim.deliveries
         name = claim.subscriber.name
         logger.warning("Delivery %s of %s to %s: %s, %r", delivery.pk, delivery.type, name, outcome, error)
 
@@ -215,14 +222,18 @@ class Relay:
         """
         Record when the subscriber started; the host enforces its time limit.
         """
-        self.reacting_since = time.monotonic()
+        thread = threading.get_ident()
+        with self._lock:
+            self._reactions[thread] = time.monotonic()
         try:
             yield
         finally:
-            self.reacting_since = None
+            with self._lock:
+                del self._reactions[thread]
 
     def _count(self, claim: Claim, outcome: str) -> None:
-        self.outcomes[claim.subscriber.name, outcome] += len(claim.deliveries)
+        with self._lock:
+            self.outcomes[claim.subscriber.name, outcome] += len(claim.deliveries)
 
 
 def drain(*, clock: Callable[[], datetime] = timezone.now, timeout: float | None = None) -> Counter[tuple[str, str]]:
@@ -230,33 +241,6 @@ def drain(*, clock: Callable[[], datetime] = timezone.now, timeout: float | None
     Deliver in this process until nothing is due; see `Relay.drain`.
     """
     return Relay(clock=clock).drain(timeout=timeout)
-
-
-def _verdict(delivery: Claimed, error: BaseException, now: datetime) -> tuple[str, dict[str, object]]:
-    if isinstance(error, Deferral) and delivery.deferrals < MAX_DEFERRALS:
-        deferrals = delivery.deferrals + 1
-        due_at = now + retry_delay(deferrals)
-        return "deferred", {"deferrals": deferrals, "attempts": delivery.earlier_attempts, "due_at": due_at}
-    is_permanent = isinstance(error, Permanent | Undecodable | Deferral)
-    if is_permanent or delivery.attempt >= settings.MESSAGING.max_attempts:
-        return "dead", {"status": Delivery.Status.DEAD}
-    return "failed", {"due_at": now + retry_delay(delivery.attempt)}
-
-
-def _storable(text: str) -> str:
-    """
-    Return a text without characters that a database rejects: an error that cannot be recorded would end each worker.
-    """
-    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
-
-
-def _fingerprint(error: BaseException) -> str:
-    """
-    Return a hash of the error's class and of the function that raised it.
-    """
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{frames[-1].filename}:{frames[-1].name}" if frames else ""
-    return sha1(f"{type(error).__name__}@{place}".encode(), usedforsecurity=False).hexdigest()[:16]
 
 
 def _database_is_gone(error: BaseException) -> bool:

@@ -32,9 +32,9 @@ class Waiter(Protocol):
         Notice what is published inside the block.
         """
 
-    def wait(self, stop: threading.Event) -> None:
+    def wait(self, stop: threading.Event, seconds: float) -> None:
         """
-        Return when something may have been published, after `POLL_SECONDS`, or soon after `stop` is set.
+        Return when something may have been published, after so many seconds, or soon after `stop` is set.
         """
 
 
@@ -76,9 +76,9 @@ class _PostgresWaiter:
         finally:
             self._raw.execute("SELECT pg_advisory_unlock_shared(%s)", [IDLE_LOCK])
 
-    def wait(self, stop: threading.Event) -> None:
+    def wait(self, stop: threading.Event, seconds: float) -> None:
         if not stop.is_set():
-            list(self._raw.notifies(timeout=POLL_SECONDS, stop_after=1))
+            list(self._raw.notifies(timeout=seconds, stop_after=1))
 
 
 class _SqliteWaiter:
@@ -91,10 +91,11 @@ class _SqliteWaiter:
         self._seen_version = self._version()
         yield
 
-    def wait(self, stop: threading.Event) -> None:
-        end = time.monotonic() + POLL_SECONDS
-        while self._version() == self._seen_version and time.monotonic() < end and not stop.is_set():
+    def wait(self, stop: threading.Event, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (version := self._version()) == self._seen_version and time.monotonic() < end and not stop.is_set():
             time.sleep(DATA_VERSION_POLL_SECONDS)
+        self._seen_version = version
 
     def _version(self) -> int:
         version: int = self._raw.execute("PRAGMA data_version").fetchone()[0]

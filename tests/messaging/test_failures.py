@@ -120,7 +120,7 @@ class TestFrozenWorker:
         with in_thread(Relay(clock=clock).drain) as successor:
             successor.result(PATIENCE_SECONDS)
 
-        relay._deliver(frozen)
+        relay.deliver(frozen)
 
         assert relay.outcomes == {("tests.paint", "lease_lost"): 1}
         assert recorded() == ["RED-CHAIR"]

@@ -1,4 +1,5 @@
 import gc
+import signal
 import sys
 import threading
 import time
@@ -82,3 +83,22 @@ class TestStartInWorker:
             sys.exit(gc.get_freeze_count() == 0)
 
         assert in_processes(work) == [0]
+
+    def test_ends_its_process_when_a_handler_in_a_lane_exceeds_its_limit(self, subscribe, messaging_settings):
+        messaging_settings(handler_limit_seconds=1, outside_calls_at_once=1)
+
+        @subscribe(ProductAdded, transactional=False)
+        def call_painter(events):
+            record(events)
+            time.sleep(PATIENCE_SECONDS)
+
+        def work() -> None:
+            host.start_in_worker()
+            time.sleep(PATIENCE_SECONDS)
+
+        announce(added("RED-CHAIR"))
+
+        assert in_processes(work) == [-signal.SIGKILL]
+
+        assert recorded() == ["RED-CHAIR"]
+        assert statuses() == {"RED-CHAIR": "pending"}

@@ -45,7 +45,13 @@ def lock_files() -> list[Path]:
 
 @pytest.fixture(autouse=True)
 def _no_lock_file_remains():
+    """Remove the files of workers that were killed, by earlier tests too."""
+    remove_lock_files()
     yield
+    remove_lock_files()
+
+
+def remove_lock_files() -> None:
     for file in lock_files():
         file.unlink()
 

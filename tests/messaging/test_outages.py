@@ -1,11 +1,20 @@
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
 from messaging.backoff import MAX_DEFERRALS
 from messaging.contracts import ProductAdded
 from messaging.models import Delivery
-from messaging.subscribers import NotReady, OutageObserved, PartlyUnavailable, Unavailable
+from messaging.outages import Outages
+from messaging.subscribers import (
+    NotReady,
+    OutageObserved,
+    PartlyUnavailable,
+    Subscriber,
+    Unavailable,
+    all_subscribers,
+)
 from tests.messaging.products import StoppedClock, added, announce, record, recorded, statuses
 
 pytestmark = pytest.mark.django_db
@@ -102,6 +111,19 @@ class TestTransactionalSubscriber:
 
 
 class TestPause:
+    def test_concerns_one_subscriber_only(self, subscribe, batches, relay, clock):
+        @subscribe(ProductAdded, transactional=False)
+        def call_printer(events):
+            record(events)
+
+        calls = batches(lambda skus: Unavailable("Connection refused."))
+        for sku in ("RED-CHAIR", "BLUE-CHAIR"):
+            announce(added(sku))
+            relay.drain()
+
+        assert calls == [["RED-CHAIR"]]
+        assert recorded() == ["RED-CHAIR", "BLUE-CHAIR"]
+
     def test_ends_when_one_delivery_finds_the_other_side_up(self, subscribe, paint, batches, relay, clock):
         down = [True]
         calls = batches(lambda skus: Unavailable("Connection refused.") if down else None)
@@ -161,3 +183,47 @@ class TestPause:
         relay.drain()
 
         assert list(map(len, calls)) == [64, 6]
+
+
+class TestOutages:
+    """Several threads of a worker share its pauses."""
+
+    @pytest.fixture
+    def painter(self, batches) -> Subscriber:
+        batches()
+        return all_subscribers()["tests.call_painter"]
+
+    @pytest.fixture
+    def outages(self, painter, clock) -> Outages:
+        """The painter is paused for a second."""
+        outages = Outages()
+        outages.note(painter, Unavailable("Connection refused."), size=1, took=timedelta(), now=clock())
+        return outages
+
+    @pytest.mark.parametrize("error", [None, Unavailable("Connection refused.")])
+    def test_ignore_the_result_of_a_batch_that_began_before_the_pause(self, outages, painter, clock, error):
+        clock.advance(seconds=0.9)
+        outages.note(painter, error, size=1, took=timedelta(seconds=2), now=clock())
+
+        assert outages.most_to_claim(painter, 64, now=clock()) == 0
+        clock.advance(seconds=0.2)
+        assert outages.most_to_claim(painter, 64, now=clock()) == 1
+
+    def test_permit_one_probe_at_a_time(self, outages, painter, clock):
+        clock.advance(seconds=1)
+        assert outages.most_to_claim(painter, 64, now=clock()) == 1
+        outages.note_claim(painter, until=clock() + timedelta(seconds=30))
+
+        clock.advance(seconds=5)
+        assert outages.most_to_claim(painter, 64, now=clock()) == 0
+        outages.note(painter, None, size=1, took=timedelta(seconds=5), now=clock())
+        assert outages.most_to_claim(painter, 64, now=clock()) == 64
+
+    def test_permit_another_probe_when_the_lease_of_one_without_a_result_is_over(self, outages, painter, clock):
+        clock.advance(seconds=1)
+        outages.note_claim(painter, until=clock() + timedelta(seconds=30))
+
+        clock.advance(seconds=29)
+        assert outages.most_to_claim(painter, 64, now=clock()) == 0
+        clock.advance(seconds=1)
+        assert outages.most_to_claim(painter, 64, now=clock()) == 1

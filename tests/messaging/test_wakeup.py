@@ -27,14 +27,13 @@ def poll_every(monkeypatch) -> Callable[[float], None]:
 
 
 class TestWaiter:
-    def test_wakes_a_waiting_worker(self, paint, poll_every):
-        poll_every(PATIENCE_SECONDS)
+    def test_wakes_a_waiting_worker(self, paint):
         subscribed = threading.Event()
 
         def idle() -> float:
             with open_waiter() as waiter, waiter.subscribed():
                 subscribed.set()
-                return seconds_of(waiter.wait, threading.Event())
+                return seconds_of(waiter.wait, threading.Event(), PATIENCE_SECONDS)
 
         with in_thread(idle) as worker:
             subscribed.wait(PATIENCE_SECONDS)
@@ -42,29 +41,33 @@ class TestWaiter:
 
         assert worker.result() < PATIENCE_SECONDS / 2
 
-    def test_wakes_for_what_was_published_before_the_wait_began(self, paint, poll_every):
-        poll_every(PATIENCE_SECONDS)
-
+    def test_wakes_for_what_was_published_before_the_wait_began(self, paint):
         with open_waiter() as waiter, waiter.subscribed():
             announce(added("RED-CHAIR"))
 
-            assert seconds_of(waiter.wait, threading.Event()) < PATIENCE_SECONDS / 2
+            assert seconds_of(waiter.wait, threading.Event(), PATIENCE_SECONDS) < PATIENCE_SECONDS / 2
 
-    def test_ignores_what_was_published_before_it_subscribed(self, paint, poll_every):
-        poll_every(0.1)
+    def test_wakes_once_for_each_publication(self, paint):
+        with open_waiter() as waiter, waiter.subscribed():
+            announce(added("RED-CHAIR"))
+            waiter.wait(threading.Event(), PATIENCE_SECONDS)
 
+            assert seconds_of(waiter.wait, threading.Event(), 0.1) >= 0.1
+            announce(added("BLUE-CHAIR"))
+            assert seconds_of(waiter.wait, threading.Event(), PATIENCE_SECONDS) < PATIENCE_SECONDS / 2
+
+    def test_ignores_what_was_published_before_it_subscribed(self, paint):
         with open_waiter() as waiter:
             announce(added("RED-CHAIR"))
             with waiter.subscribed():
-                assert seconds_of(waiter.wait, threading.Event()) >= 0.1
+                assert seconds_of(waiter.wait, threading.Event(), 0.1) >= 0.1
 
-    def test_returns_at_once_if_stopped(self, poll_every):
-        poll_every(PATIENCE_SECONDS)
+    def test_returns_at_once_if_stopped(self):
         stop = threading.Event()
         stop.set()
 
         with open_waiter() as waiter, waiter.subscribed():
-            assert seconds_of(waiter.wait, stop) < PATIENCE_SECONDS / 2
+            assert seconds_of(waiter.wait, stop, PATIENCE_SECONDS) < PATIENCE_SECONDS / 2
 
 
 class TestIdleRelay:
