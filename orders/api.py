@@ -179,20 +179,18 @@ class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, v
         except services.CannotCancel as error:
             raise Conflict(str(error), code="invalid_state") from error
         if not _accepts_json(request):
-            return Response(status=status.HTTP_303_SEE_OTHER, headers={"Location": self._url_of(order)})
+            location = order_url(order, base_url=base_url_of(request))
+            return Response(status=status.HTTP_303_SEE_OTHER, headers={"Location": location})
         return Response(OrderOutput(self.get_object(), context=self.get_serializer_context()).data)
 
     def _placed_response(self, placed: placing.PlacedOrder) -> HttpResponseBase:
-        headers = {"Location": self._url_of(placed.order)}
+        headers = {"Location": placed.url}
         if not placed.is_new:
             headers["Idempotent-Replayed"] = "true"
         if not _accepts_json(self.request):
             self.request.session.pop(CHECKOUT, None)
             return Response(status=status.HTTP_303_SEE_OTHER, headers=headers)
         return HttpResponse(placed.response_body, status=201, headers=headers, content_type="application/json")
-
-    def _url_of(self, order: Order) -> str:
-        return order_url(order, base_url=base_url_of(self.request))
 
 
 def _draft(request: Request) -> Draft:
@@ -236,7 +234,7 @@ def _idempotency_key(request: Request) -> str:
 
     :raises InvalidHeader: if there is none, or it is malformed.
     """
-    key = request.headers.get("Idempotency-Key")
+    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if key is None and _is_form(request):
         key = cast("QueryDict", request.data).get("idempotency_key")
     if key is None:

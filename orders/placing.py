@@ -16,7 +16,7 @@ from messaging.outbox import publish_all
 from . import events
 from .drafts import Draft, Limits, OrderProblem, Products
 from .models import CustomerQuota, HistoryEntry, Identity, Order, OrderLine, Product, StoredResponse
-from .responses import render_response
+from .responses import order_url, render_response
 
 
 class InvalidOrder(Exception):
@@ -49,8 +49,10 @@ class PlacedOrder:
 
     order: Order
     is_new: bool
+    url: str = ""
+    """Empty from `place_orders`, which answers no request."""
     response_body: bytes = b""
-    """The body of the response to the request that placed it; empty from `place_orders`, which answers no request."""
+    """The body of the response to the request that placed it; empty likewise."""
 
 
 def place_order(draft: Draft, *, base_url: str, now: datetime) -> PlacedOrder:
@@ -72,12 +74,13 @@ def place_order(draft: Draft, *, base_url: str, now: datetime) -> PlacedOrder:
         if quota.open_orders >= settings.ORDERS.max_open_orders:
             raise TooManyOpenOrders(f"{quota.open_orders} orders are still open: wait for them, or cancel some.")
         order = _validated(draft, Product.objects.from_offer(offer), now)
-        response_body = render_response(order, base_url=base_url)
+        url = order_url(order, base_url=base_url)
+        response_body = render_response(order, url=url)
         with pipelined():
             bulk_copy_instances([order])
             _record_and_publish([order])
             bulk_copy_instances([StoredResponse(order=order, body=response_body)])
-        return PlacedOrder(order=order, is_new=True, response_body=response_body)
+        return PlacedOrder(order=order, is_new=True, url=url, response_body=response_body)
 
 
 @transaction.atomic
@@ -133,8 +136,9 @@ def _placed_before(draft: Draft, base_url: str) -> PlacedOrder:
         raise IdempotencyKeyReused("This idempotency key was used for a different order: send a new key.")
     stored = StoredResponse.objects.filter(order=order).first()
     # An imported order has no stored response: no request placed it.
-    body = bytes(stored.body) if stored else render_response(order, base_url=base_url)
-    return PlacedOrder(order=order, is_new=False, response_body=body)
+    url = order_url(order, base_url=base_url)
+    body = bytes(stored.body) if stored else render_response(order, url=url)
+    return PlacedOrder(order=order, is_new=False, url=url, response_body=body)
 
 
 def _candidate(draft: Draft, products: Products, limits: Limits, now: datetime) -> Order | InvalidOrder:

@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from shop.http.fields import EmailText, Input, PhoneText, Rows, Text, WholeNumber
 
 from .models import HistoryEntry, Order, OrderLine, Product
-from .responses import LINE_FIELDS, order_document
+from .responses import LINE_FIELDS, order_document, order_url
 
 QUANTITY_OF_SKU = re.compile(r"quantity\[(.*)\]", re.DOTALL)
 NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
@@ -133,7 +133,7 @@ class OrderOutput(serializers.ModelSerializer[Order]):
         )
 
     def to_representation(self, order: Order) -> dict[str, Any]:
-        return order_document(order, base_url=base_url_of(self.context["request"]))
+        return order_document(order, url=order_url(order, base_url=base_url_of(self.context["request"])))
 
 
 def base_url_of(request: Request) -> str:

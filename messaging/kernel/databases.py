@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import AutoField, Model
 
@@ -29,11 +29,15 @@ def bulk_copy(model: type[Model], fields: Sequence[str], rows: Iterable[Row]) ->
 
     :param fields: the columns, in the order of each row's values.
     """
-    target = _target_of_insert(model, tuple(fields))
-    if connection.vendor == "postgresql" and not _is_pipelined():
-        _copy(f"COPY {target} FROM STDIN", rows)
+    own, target = _own_connection(), _target_of_insert(model, tuple(fields))
+    if own.vendor == "postgresql" and not _is_pipelined(own):
+        with own.wrap_database_errors, own.cursor() as cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
     else:
-        _execute_prepared(f"INSERT INTO {target} VALUES ({placeholders(fields)})", rows)  # noqa: S608  (our own names)
+        with _preparing_cursor(own) as cursor:
+            statement = f"INSERT INTO {target} VALUES ({placeholders(fields)})"  # noqa: S608  (our own names)
+            cursor.executemany(statement, list(rows) if own.vendor == "postgresql" else list(map(_adapted, rows)))
 
 
 def bulk_copy_instances(instances: Sequence[Model]) -> None:
@@ -173,9 +177,9 @@ def adapt(value: Any) -> Any:
     """
     Return a value as a parameter of a raw statement: SQLite has no types for UUIDs and datetimes.
     """
-    if isinstance(value, UUID) and connection.vendor == "sqlite":
-        return value.hex
-    return connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value
+    if isinstance(value, UUID | datetime) and connection.vendor == "sqlite":
+        return value.hex if isinstance(value, UUID) else connection.ops.adapt_datetimefield_value(value)
+    return value
 
 
 def read_uuid(value: UUID | str) -> UUID:
@@ -201,8 +205,12 @@ def _named(name: str) -> Iterator[None]:
         _names.discard(name)
 
 
-def _is_pipelined() -> bool:
-    return connection.in_atomic_block and bool(connection.connection.pgconn.pipeline_status)
+def _own_connection() -> Any:  # `django.db.connection` looks it up again for each attribute
+    return connections[DEFAULT_DB_ALIAS]
+
+
+def _is_pipelined(own: Any) -> bool:
+    return own.in_atomic_block and bool(own.connection.pgconn.pipeline_status)
 
 
 @cache
@@ -217,34 +225,25 @@ def _stored_columns(model: type[Model]) -> Mapping[str, str]:  # by attribute, w
     return {field.attname: str(field.column) for field in fields}
 
 
-def _copy(statement: str, rows: Iterable[Row]) -> None:
-    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
-            copy.write_row(row)
-
-
 def _execute(statement: Statement) -> CursorWrapper:
-    cursor = _preparing_cursor()
-    cursor.execute(statement.sql, [adapt(value) for value in statement.parameters])
+    cursor = _preparing_cursor(_own_connection())
+    cursor.execute(statement.sql, _adapted(statement.parameters))
     return cursor
 
 
-def _execute_prepared(statement: str, rows: Iterable[Row]) -> None:
-    adapted = ([adapt(value) for value in row] for row in rows) if connection.vendor == "sqlite" else rows
-    with _preparing_cursor() as cursor:
-        cursor.executemany(statement, list(adapted))
+def _adapted(row: Row) -> Row:
+    return [adapt(value) for value in row]
 
 
-def _preparing_cursor() -> CursorWrapper:
+def _preparing_cursor(own: Any) -> CursorWrapper:
     """
     Return a cursor that prepares its statement on the server: one of Django's own on PostgreSQL prepares none, and
     binds parameters in the client.
     """
-    if connection.vendor == "sqlite":
-        return connection.cursor()
+    if own.vendor == "sqlite":
+        return cast("CursorWrapper", own.cursor())
     import psycopg  # takes a tenth of a second, which commands on SQLite need not wait
 
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    own = psycopg.Cursor(connection.connection)
-    return cast("CursorWrapper", connection._prepare_cursor(own))  # type: ignore[attr-defined]  # noqa: SLF001
+    own.close_if_health_check_failed()
+    own.ensure_connection()
+    return cast("CursorWrapper", own._prepare_cursor(psycopg.Cursor(own.connection)))  # noqa: SLF001

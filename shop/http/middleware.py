@@ -48,7 +48,7 @@ class ProblemsMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        id_ = request_id.begin(request.headers.get("traceparent", ""))
+        id_ = request_id.begin(request.META.get("HTTP_TRACEPARENT", ""))
         drop_invalid_cookies(request)
         code = rejected_body(request) or rejected_query(request)
         if code:

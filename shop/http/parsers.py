@@ -4,6 +4,7 @@ Strict parsing of request bodies: what two parsers could read differently is rej
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -19,6 +20,7 @@ from shop.http.exceptions import BodyTooLarge
 
 MAX_DEPTH = 16
 MAX_DIGITS = 18
+INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")
 
 
 class PlainRequest(WSGIRequest):
@@ -128,7 +130,7 @@ def refuse_encodings(request: HttpRequest) -> None:
     charset = (request.content_params or {}).get("charset", "utf-8")
     if charset.lower() not in {"utf-8", "utf8"}:
         raise UnsupportedMediaType(media_type, "Only UTF-8 is supported.", code="unsupported_charset")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if request.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         detail = "Compressed bodies are not supported."
         raise UnsupportedMediaType(media_type, detail, code="unsupported_encoding")
 
@@ -190,7 +192,7 @@ def _check(value: Any, *, depth: int) -> None:
     Reject deep nesting and invalid characters anywhere in the value.
     """
     if isinstance(value, str):
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        if INVALID_CHARACTERS.search(value):
             raise ParseError("A string has a NUL or an unpaired surrogate.", code="invalid_characters")
     elif isinstance(value, Mapping | list):
         if depth > MAX_DEPTH:

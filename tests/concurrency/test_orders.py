@@ -57,7 +57,7 @@ def test_a_request_in_progress_is_not_started_again(monkeypatch):
     order = {"lines": lines, "payment_method": "tok_visa", "expected_total": 4_500, "email": "ada@example.com"}
     api, working, done = api_of("ada"), Event(), Event()
 
-    def render_slowly(order: Order, *, base_url: str) -> bytes:
+    def render_slowly(order: Order, *, url: str) -> bytes:
         working.set()
         done.wait(20)
         return b"{}"
