@@ -76,7 +76,7 @@ def _profiles(latencies: Sequence[float], orders: int) -> Figures:
     for latency in latencies:
         with whole_shop(FOLDER, latency=latency) as running:
             shop.place_to_mail(running, callers, orders=min(200, orders), connections=8)
-            with profiled(running.roots, running.ledger.parent) as profiles:
+            with profiled(running.roots, FOLDER) as profiles:
                 figures = shop.place_to_mail(running, callers, orders=orders, connections=8)
         for part, profile in profiles.items():
             system = figures[f"of which in system calls: {part}"]

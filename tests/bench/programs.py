@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shop.settings.groups import SIMULATED_GATEWAY
+from tests.processes import manage, run
 from tests.programs import LOCALHOST, WEBHOOK_PATH, Cluster, PaymentSimulator, Up, WebServer, free_port
 
 WEB_PROCESSES = 2
 CALLBACK_SECONDS = 0.1
 """From a charge until the gateway decides it and sends its webhook."""
+
+RECONCILE = "from payments.reconciliation import reconcile_lately; reconcile_lately()"
 
 
 def web_server(folder: Path) -> WebServer:
@@ -44,14 +47,16 @@ def whole_shop(
     """
     Run `manage.py up` beside a payment simulator that takes so many seconds for every answer, and sends webhooks.
 
+    Its payments have been reconciled, as the cluster does every hour: the shop trusts webhooks of reconciled gateways.
+
+    :param folder: has the simulator's ledger, which later shops with the same database continue.
     :param environment: variables beside those of this process.
     """
     port, common = free_port(), dict(environment or {})
-    folder = folder / f"shop-{port}"
-    folder.mkdir()
-    ledger = folder / "ledger.sqlite3"
+    ledger, logs = folder / "ledger.sqlite3", folder / f"shop-{port}"
+    logs.mkdir()
     simulator = PaymentSimulator(
-        folder / "simulator.log",
+        logs / "simulator.log",
         environment=common,
         ledger=ledger,
         callback_url=f"http://{LOCALHOST}:{port}{WEBHOOK_PATH}",
@@ -59,7 +64,7 @@ def whole_shop(
         delay=CALLBACK_SECONDS,
     )
     up = Up(
-        folder / "up.log",
+        logs / "up.log",
         *(f"--port={port}", f"--workers={workers}", "--without-simulator"),
         environment=common
         | {
@@ -71,5 +76,7 @@ def whole_shop(
     )
     with simulator, up:
         up.wait_until_open()
+        reconciled = run(manage("shell", "-c", RECONCILE), **up.environment)
+        assert reconciled.status == 0, reconciled.errors
         roots = {"web": up.wait_for_child("gunicorn").pid, "workers": up.wait_for_child("qcluster").pid}
         yield RunningShop(port, ledger, simulator, roots | {"simulator": simulator.pid})

@@ -17,6 +17,8 @@ from .usage import Cpu, Meter
 from .web import place_over_http
 from .work import count_work, require_work, wait_for_mails, wait_until_delivered
 
+GATEWAY_REQUESTS = ("charge", "look_up")
+
 
 def place_to_mail(
     shop: RunningShop, callers: Sequence[Caller], *, orders: int, connections: int, per_second: float = 0, **plan: str
@@ -46,7 +48,7 @@ def place_to_mail(
         "placed to confirmed, p50 s": quantiles(spans, n=100)[49],
         "placed to confirmed, p99 s": quantiles(spans, n=100)[98],
         **_cpu_per_order(meter.used(), orders),
-        **{f"gateway requests per order: {kind}": n / orders for kind, n in (_requests(shop) - requests).items()},
+        **_requests_per_order(_requests(shop) - requests, orders),
     }
 
 
@@ -56,6 +58,11 @@ def _cpu_per_order(used: Mapping[str, Cpu], orders: int) -> dict[str, float]:
     by_part = {f"CPU ms per order: {part}": used for part, used in milliseconds.items()}
     in_system = {f"of which in system calls: {part}": cpu.system * 1000 / orders for part, cpu in used.items()}
     return {"CPU ms per order, without the simulator": total} | by_part | in_system
+
+
+def _requests_per_order(requests: Counter[str], orders: int) -> dict[str, float]:
+    kinds = dict.fromkeys([*GATEWAY_REQUESTS, *requests])
+    return {f"gateway requests per order: {kind}": requests[kind] / orders for kind in kinds}
 
 
 def _requests(shop: RunningShop) -> Counter[str]:
