@@ -6,7 +6,10 @@ import threading
 import time
 from collections.abc import Sequence
 
-from messaging.models import Delivery
+from django.utils import timezone
+
+from messaging.claims import claims_of
+from messaging.models import Delivery, Worker
 from orders.models import Order
 from payments.models import PaymentIntent
 from tests.concurrency.consistency import all_delivered
@@ -23,6 +26,8 @@ OUTAGE_SECONDS = 6
 class ClusterFaults:
     def __init__(self, cluster: Cluster, rng: random.Random) -> None:
         self.cluster, self.rng = cluster, rng
+        self.takeovers: list[float] = []
+        """The seconds from each death of a worker with claims until they were due again."""
         self._thaws: list[threading.Timer] = []
 
     def every_fault(self) -> Sequence[Fault]:
@@ -45,7 +50,13 @@ class ClusterFaults:
         return self.cluster.is_ready()
 
     def kill_busy_worker(self) -> float:
-        return kill(self.rng.choice(self.cluster.pids("worker")))
+        pid = self.rng.choice(self.cluster.pids("worker"))
+        number = Worker.objects.get(process=pid).number
+        killed_at = kill(pid)
+        if claims_of(number, timezone.now()).exists():
+            eventually(lambda: not claims_of(number, timezone.now()).exists())
+            self.takeovers.append(time.monotonic() - killed_at)
+        return killed_at
 
     def kill_idle_worker(self) -> float:
         eventually(all_delivered)

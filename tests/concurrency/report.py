@@ -15,6 +15,7 @@ from orders.models import Order
 from shop.operations import audit
 from tests.concurrency import consistency, verdict
 from tests.concurrency.fault_injector import FaultInjector
+from tests.concurrency.faults import ClusterFaults
 from tests.concurrency.torture import Torture
 
 Rows = dict[str, object]
@@ -49,6 +50,7 @@ def what_happened(torture: Torture) -> Rows:
         **{" ".join(filter(None, ["ended", status, reason])): count for status, reason, count in ends},
         **{f"gateway fault: {name}": times for name, times in sorted(faults.items())},
         **recoveries(torture.injector),
+        "takeovers from a killed worker": takeovers(torture.cluster_faults),
         "callbacks that failed and were repeated": ledger.failed_callbacks(),
         "refunds granted by the operator": len(torture.operator.granted),
         "refunds by status": listed(verdict.refunds_by_status()),
@@ -97,6 +99,12 @@ def recoveries(injector: FaultInjector) -> Rows:
         f"process fault: {name}": f"{len(seconds)} times, served again after at most {max(seconds):.1f} s"
         for name, seconds in injector.recoveries.items()
     }
+
+
+def takeovers(faults: ClusterFaults) -> str:
+    if not faults.takeovers:
+        return "none"
+    return f"{len(faults.takeovers)} times, its claims were due after at most {max(faults.takeovers):.1f} s"
 
 
 def listed(counts: Mapping[str, int]) -> str:

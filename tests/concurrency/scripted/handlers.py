@@ -33,9 +33,10 @@ class ScriptCompleted(Event, frozen=True):
 @subscriber(ScriptRequested)
 def run_script(events: Sequence[ScriptRequested]) -> None:
     for event in events:
-        logger.info("Script in process %s.", os.getpid())
         list(Delivery.objects.filter(key=event.script).select_for_update())
         publish(ScriptCompleted(script=event.script))
+        # Frozen from here on, a worker is in no statement: PostgreSQL ends only sessions that are idle in transaction.
+        logger.info("Script in process %s.", os.getpid())
         time.sleep(event.sleep)
         if event.die:
             os._exit(1)
