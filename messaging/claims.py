@@ -68,6 +68,13 @@ class Claim:
     token: UUID
     deliveries: Sequence[Claimed]
 
+    @property
+    def is_suspect(self) -> bool:
+        """
+        Return whether a worker died with these deliveries: no batch is suspect in part.
+        """
+        return self.deliveries[0].is_suspect
+
     def only(self, keep: Callable[[Claimed], bool]) -> "Claim":
         """
         Return the claim without the deliveries that `keep` rejects.
@@ -180,6 +187,6 @@ def _take(cursor: CursorWrapper, subscriber: Subscriber, batch: Sequence[Claimed
     claim = Claim(subscriber=subscriber, token=_new_token(worker), deliveries=batch)
     cursor.execute(
         TAKE.format(ids=placeholders(batch)),
-        [claim.token.hex, adapt(now + lease()), batch[0].is_suspect, *(delivery.pk for delivery in batch)],
+        [claim.token.hex, adapt(now + lease()), claim.is_suspect, *(delivery.pk for delivery in batch)],
     )
     return claim

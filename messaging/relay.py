@@ -95,7 +95,8 @@ class Relay:
             lane = None if subscriber.transactional else lanes
             if claim := self._claim(subscriber, lane.room(subscriber) if lane else batch_size(subscriber)):
                 has_claimed = True
-                (lane or self).deliver(claim)
+                # Suspects one after another: one that kills its worker takes no other along time and again.
+                (self if claim.is_suspect else lane or self).deliver(claim)
         return has_claimed
 
     def deliver(self, claim: Claim) -> None:

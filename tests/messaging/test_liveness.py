@@ -132,6 +132,26 @@ class TestDeadWorker:
         assert relay.drain() == {("tests.die", "dead"): 1}
         assert Attempt.objects.get().error == "3 workers died with this delivery."
 
+    def test_takes_no_other_call_along_whenever_a_message_kills_it(self, subscribe, hasty, relay, messaging_settings):
+        messaging_settings(max_attempts=4)
+
+        @subscribe(ProductAdded, transactional=False)
+        def call_painter(events):
+            if added("KILLER-CHAIR") in events:
+                die()
+            time.sleep(0.15)  # longer than until the call that kills
+            record(events)
+
+        good = [f"CHAIR-{number}" for number in range(4)]
+        announce(*map(added, good), added("KILLER-CHAIR"))
+
+        for _ in range(4):
+            assert in_processes(work) == [DIED]
+            take_over_from_dead_workers()
+
+        assert relay.drain() == {("tests.call_painter", "dead"): 1}
+        assert recorded() == good
+
     def test_is_forgotten_if_it_died_before_it_held_its_lock(self, hasty, monkeypatch):
         monkeypatch.setattr(liveness, "process_lock", die)
         assert in_processes(work) == [DIED]
