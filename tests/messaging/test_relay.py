@@ -5,6 +5,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from messaging.contracts import ProductAdded, StockDepleted, StockReplenished
+from messaging.models import Delivery
 from messaging.relay import Relay
 from tests.messaging.concurrency import PATIENCE_SECONDS, in_thread
 from tests.messaging.products import added, announce, record, recorded, statuses
@@ -97,6 +98,24 @@ class TestRun:
 
         assert recorded() == ["RED-CHAIR"]
         assert statuses() == {"RED-CHAIR": "delivered"}
+
+    def test_claims_nothing_for_another_subscriber_after_it_was_stopped(self, subscribe, relay):
+        stop = threading.Event()
+
+        @subscribe(ProductAdded)
+        def paint(events):
+            stop.set()
+
+        @subscribe(StockDepleted)
+        def call_supplier(events):
+            stop.set()
+
+        announce(added("RED-CHAIR"), StockDepleted(sku="OLD-TABLE"))
+        with in_thread(lambda: relay.run(stop)) as running:
+            wait([running], PATIENCE_SECONDS)
+            stop.set()
+
+        assert sorted(Delivery.objects.values_list("status", "attempts")) == [("delivered", 1), ("pending", 0)]
 
 
 def lose_the_database() -> None:

@@ -1,6 +1,7 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from multiprocessing import get_context
 from typing import Any
 from uuid import uuid4
@@ -41,8 +42,7 @@ class Command(BaseCommand):
         fork = get_context("fork")
         self._sentinel = fork.Process(target=Sentinel, args=(fork.Event(), fork.Event(), uuid4()), name="sentinel")
         self._sentinel.start()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        set_handler(self._stop)
 
     def _stop(self, *_: object) -> None:
         """
@@ -50,6 +50,7 @@ class Command(BaseCommand):
         """
         self.is_stopped = True
         self._sentinel.kill()
+        set_handler(signal.SIG_IGN)
 
     def _kill_group(self) -> None:
         """
@@ -60,3 +61,8 @@ class Command(BaseCommand):
         if os.getpgrp() == os.getpid():
             os.killpg(0, signal.SIGKILL)
         sys.exit(1)
+
+
+def set_handler(handler: Callable[..., None] | signal.Handlers) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handler)
