@@ -1,20 +1,13 @@
 """
-The payment simulator in threads of a test, its API as a shop uses it, and a shop's endpoint that receives its webhooks.
+The payment simulator in threads of a test, and its API as a shop uses it.
 """
 
-import json
-import threading
-import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import requests
-from standardwebhooks import Webhook
-from werkzeug.serving import WSGIRequestHandler, make_server
-from werkzeug.wrappers import Request, Response
 
 from payments.simulator.server import Simulator, SimulatorConfig, listen
 
@@ -58,53 +51,3 @@ class ApiClient:
 
     def status(self, key: str = "charge-1") -> str:
         return self.get(f"/v1/charges/{key}").json().get("status", "unknown")
-
-
-class ReceivedWebhook:
-    def __init__(self, request: Request) -> None:
-        self.headers = {name.lower(): value for name, value in request.headers.items()}
-        self.body = request.get_data()
-        self.id, self.at = self.headers["webhook-id"], time.monotonic()
-
-    def verified(self, secret: str = SECRET) -> Any:
-        return Webhook(secret).verify(self.body, self.headers)
-
-    @property
-    def data(self) -> dict[str, Any]:
-        return json.loads(self.body)["data"]
-
-
-class WebhookReceiver:
-    """
-    Receive webhooks, and respond with the next of `statuses`; the last one is repeated.
-    """
-
-    def __init__(self) -> None:
-        self.received: list[ReceivedWebhook] = []
-        self.statuses = deque([204])
-        self._lock = threading.Lock()
-        self._server = make_server("127.0.0.1", 0, self._respond, threaded=True, request_handler=QuietHandler)
-        self.url = f"http://127.0.0.1:{self._server.port}/webhooks/"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-
-    def receive(self, webhook: ReceivedWebhook) -> int:
-        with self._lock:
-            self.received.append(webhook)
-            return self.statuses.popleft() if len(self.statuses) > 1 else self.statuses[0]
-
-    def received_statuses(self) -> list[str]:
-        return [webhook.data["status"] for webhook in self.received]
-
-    @Request.application
-    def _respond(self, request: Request) -> Response:
-        return Response(status=self.receive(ReceivedWebhook(request)))
-
-
-class QuietHandler(WSGIRequestHandler):
-    def log(self, *_: object) -> None: ...

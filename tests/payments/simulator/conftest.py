@@ -3,8 +3,9 @@ from collections.abc import Iterator
 import pytest
 
 from payments.simulator.server import Simulator
+from tests.payments.scripted_server import ScriptedServer
 from tests.payments.simulator.bench import Bench
-from tests.simulators import ApiClient, WebhookReceiver, running
+from tests.simulators import ApiClient, running
 
 
 @pytest.fixture
@@ -18,13 +19,16 @@ def client(bench: Bench) -> ApiClient:
 
 
 @pytest.fixture
-def shop() -> Iterator[WebhookReceiver]:
-    with WebhookReceiver() as shop:
+def shop() -> Iterator[ScriptedServer]:
+    """
+    A shop that receives webhooks.
+    """
+    with ScriptedServer() as shop:
         yield shop
 
 
 @pytest.fixture
-def sending(bench: Bench, shop: WebhookReceiver) -> Iterator[Bench]:
+def sending(bench: Bench, shop: ScriptedServer) -> Iterator[Bench]:
     """
     A provider that sends its webhooks to `shop`.
     """

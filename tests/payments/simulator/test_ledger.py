@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from payments.simulator.ledger import EntryKind, Ledger, LedgerClosed, LedgerEntry
+from tests.payments.scripted_server import ScriptedServer
 from tests.payments.simulator.bench import NOON
-from tests.simulators import ApiClient, WebhookReceiver, running
+from tests.simulators import ApiClient, running
 from tests.waiting import eventually
 
 EARLIER_RELEASE = Path(__file__).parent / "ledger_of_an_earlier_release.sql"
@@ -92,10 +93,10 @@ class TestLedger:
 
 
 class TestLedgerOfAnEarlierRelease:
-    def test_is_continued(self, earlier_path: Path, shop: WebhookReceiver) -> None:
+    def test_is_continued(self, earlier_path: Path, shop: ScriptedServer) -> None:
         with running(ledger=earlier_path, callback_url=shop.url) as simulator:
             client = ApiClient(simulator.address)
-            eventually(lambda: len(shop.received) == 3)
+            eventually(lambda: len(shop.requests) == 3)
 
             statuses = [client.status(key) for key in ("paid", "declined", "pending", "early", "open")]
             captures = client.get("/v1/statement").json()["captures"]
@@ -105,4 +106,4 @@ class TestLedgerOfAnEarlierRelease:
         captured = [(capture["charge_key"], capture["amount"]) for capture in captures]
         assert captured == [("paid", 4_500), ("open", 4_500)]
         assert (refund["status"], refund["reference"]) == ("succeeded", "sim_49f965124d2546e4ad759addaac08a7a")
-        assert {webhook.data["key"] for webhook in shop.received} == {"paid", "declined", "open"}
+        assert {webhook.body["data"]["key"] for webhook in shop.requests} == {"paid", "declined", "open"}

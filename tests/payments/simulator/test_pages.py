@@ -5,8 +5,9 @@ import pytest
 from payments.simulator.behaviours import BEHAVIOURS
 from payments.simulator.pages import ACTIONS, money
 from payments.simulator.webhooks import Signature
+from tests.payments.scripted_server import ScriptedServer
 from tests.payments.simulator.bench import Bench
-from tests.simulators import ApiClient, WebhookReceiver
+from tests.simulators import ApiClient
 
 
 def act(client: ApiClient, action: str, key: str = "charge-1", **form: str) -> str:
@@ -52,13 +53,14 @@ class TestOverview:
 
 class TestPayment:
     def test_shows_webhooks_with_the_responses_of_the_shop(
-        self, sending: Bench, client: ApiClient, shop: WebhookReceiver
+        self, sending: Bench, client: ApiClient, shop: ScriptedServer
     ) -> None:
         sending.paid()
 
         page = client.get(client.charge().json()["page"]).text
 
-        for words in (shop.received[0].id, "<strong>204</strong> acknowledged", "captured", "payment.succeeded"):
+        webhook_id = shop.requests[0].headers["webhook-id"]
+        for words in (webhook_id, "<strong>200</strong> acknowledged", "captured", "payment.succeeded"):
             assert words in page
         assert [action for action in ACTIONS if f'/{action}"' not in page] == []
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from payments.gateway.adapters.simulated import SimulatedGateway
-from tests.payments.gateway.adapters.scripted_server import ScriptedServer
+from tests.payments.scripted_server import ScriptedServer
 from tests.webhooks import SECRET
 
 

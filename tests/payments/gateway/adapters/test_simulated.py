@@ -22,7 +22,7 @@ from payments.gateway.protocol import (
     TimestampOutOfTolerance,
     Unreachable,
 )
-from tests.payments.gateway.adapters.scripted_server import RecordedRequest, disconnecting, responding
+from tests.payments.scripted_server import RecordedRequest, disconnecting, responding
 from tests.webhooks import event, signed
 
 NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)

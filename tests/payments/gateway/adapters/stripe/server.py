@@ -14,10 +14,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
-
-from tests.simulators import QuietHandler
 
 EXAMPLES = {path.stem: json.loads(path.read_text()) for path in (Path(__file__).parent / "hand_written").glob("*.json")}
 DECLINES = {
@@ -32,6 +30,10 @@ Fields = dict[str, Any]
 
 def example_of(name: str) -> Fields:
     return copy.deepcopy(EXAMPLES[name])
+
+
+class QuietHandler(WSGIRequestHandler):
+    def log(self, *_: object) -> None: ...
 
 
 class Rejected(Exception):

@@ -6,16 +6,21 @@ import json
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 
-class RecordedRequest(NamedTuple):
+@dataclass(frozen=True)
+class RecordedRequest:
     method: str
     path: str
     key: str | None = None
     body: dict[str, Any] | None = None
+    content: bytes = field(default=b"", compare=False)
+    headers: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """By names in lower case."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -27,10 +32,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.connections.append(self.client_address)
 
     def do_GET(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        key = self.headers.get("Idempotency-Key")
-        request = RecordedRequest(self.command, self.path, key, json.loads(body) if body else None)
-        self.server.requests.append(request)
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        key, body = headers.get("idempotency-key"), json.loads(content) if content else None
+        self.server.requests.append(RecordedRequest(self.command, self.path, key, body, content, headers))
         script = self.server.script
         (script.popleft() if script else responding(status="succeeded"))(self)
 
