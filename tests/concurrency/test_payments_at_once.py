@@ -56,7 +56,7 @@ def end_of(intent: PaymentIntent) -> tuple[list[tuple[int, bool]], list[str], in
 def pay_and_call_back(ledger: RecordingGateway, intent: PaymentIntent) -> None:
     """Receive a callback, and let the customer approve the charge before we query it."""
     claim = payload_of(intent)
-    deliver(ledger, claim)
+    deliver(claim)
     ledger.approve(str(intent.pk))
     settle(str(WebhookEvent.objects.get(event_id=claim.event_id).pk))
 
@@ -65,7 +65,7 @@ def called_back_too_early(ledger: RecordingGateway) -> contracts.PaymentRequeste
     """Receive a callback for an order whose payment is not open yet."""
     requested = payment_requested()
     unopened = unopened_intent(order_id=requested.order_id)
-    deliver(ledger, charge_elsewhere(ledger, unopened, key=f"second-of-{requested.order_id}"), now=timezone.now())
+    deliver(charge_elsewhere(ledger, unopened, key=f"second-of-{requested.order_id}"), now=timezone.now())
     return requested
 
 
@@ -83,7 +83,7 @@ class TestWebhooks:
         ledger.approve(str(intent.pk))
         claim = payload_of(intent)
 
-        answers = at_once(*[partial(deliver, ledger, claim)] * 20)
+        answers = at_once(*[partial(deliver, claim)] * 20)
         with workers(3):
             pass
 
@@ -97,7 +97,7 @@ class TestWebhooks:
     def test_twenty_different_ones_settle_their_payment_once(self, ledger):
         _, intent = pending()
         ledger.approve(str(intent.pk))
-        deliver(ledger, *[payload_of(intent) for _ in range(20)])
+        deliver(*[payload_of(intent) for _ in range(20)])
 
         ids = map(str, WebhookEvent.objects.values_list("pk", flat=True))
         answers = at_once(*[partial(settle, webhook_id) for webhook_id in ids])
@@ -110,7 +110,7 @@ class TestWebhooks:
         for _ in range(10):
             requested = payment_requested(payment_method="tok_timeout")
             services.collect([requested], now=NOON)
-            deliver(ledger, payload_of(PaymentIntent.objects.get(order_id=requested.order_id)))
+            deliver(payload_of(PaymentIntent.objects.get(order_id=requested.order_id)))
 
             answers = at_once(settle_latest, partial(services.ask_again, {requested.order_id: 1}, now=NOON))
 
@@ -120,9 +120,7 @@ class TestWebhooks:
     def test_two_of_a_second_charge_give_it_back_once(self, ledger):
         services.collect([payment_requested()], now=NOON)
         second = charge_elsewhere(ledger, PaymentIntent.objects.get())
-        deliver(
-            ledger, second, payload_of(PaymentIntent.objects.get(), charge_key="second", reference=second.reference)
-        )
+        deliver(second, payload_of(PaymentIntent.objects.get(), charge_key="second", reference=second.reference))
         ids = [str(pk) for pk in WebhookEvent.objects.values_list("pk", flat=True)]
 
         answers = at_once(*[partial(settle, webhook_id) for webhook_id in ids])

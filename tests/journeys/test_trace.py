@@ -68,7 +68,7 @@ class TestTrace:
         ledger.approve(str(intent.pk))
 
         with tracing(TRACEPARENT):
-            deliver(ledger, payload_of(intent), now=timezone.now())
+            deliver(payload_of(intent), now=timezone.now())
         drain()
 
         assert OutboxMessage.objects.filter(type="orders.order_confirmed").exists()

@@ -13,6 +13,7 @@ from payments.gateway.protocol import Money, Outcome, WebhookPayload
 from payments.models import PaymentIntent, Refund
 from payments.webhooks import inbox
 from tests.gateways import RecordingGateway
+from tests.webhooks import event
 
 NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
@@ -69,11 +70,12 @@ def payload_of(intent: PaymentIntent, outcome: Outcome = Outcome.SUCCEEDED, **ch
     return replace(payload, **changes)
 
 
-def deliver(ledger: RecordingGateway, *payloads: WebhookPayload, now: datetime = NOON) -> None:
-    """Deliver these webhooks of the gateway, one after the other."""
+def deliver(*payloads: WebhookPayload, now: datetime = NOON) -> None:
+    """Deliver these webhooks of the simulated provider, one after the other."""
     for payload in payloads:
-        ledger.payloads[payload.event_id.encode()] = payload
-        inbox.receive(payload.event_id.encode(), {}, now=now)
+        charge = {"key": payload.charge_key, "reference": payload.reference, "order_id": payload.order_id}
+        body = event(**charge, status=payload.outcome, **payload.claimed._asdict())
+        inbox.receive(body, {"webhook-id": payload.event_id}, now=now)
 
 
 def charge_elsewhere(ledger: RecordingGateway, intent: PaymentIntent, *, key: str = "second") -> WebhookPayload:

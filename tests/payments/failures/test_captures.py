@@ -55,9 +55,9 @@ class TestF3PaidAfterItExpired:
         order, intent = late
         payload = payload_of(intent)
 
-        deliver(ledger, payload, payload, now=timezone.now())
+        deliver(payload, payload, now=timezone.now())
         drain()
-        deliver(ledger, payload, payload_of(intent), now=timezone.now())
+        deliver(payload, payload_of(intent), now=timezone.now())
         drain()
 
         self.assert_refunded_once(api, ledger, order)
@@ -73,7 +73,7 @@ class TestF3PaidAfterItExpired:
     @pytest.mark.parametrize("crashes", [1, 2], ids=["during the query", "and during the refund"])
     def test_is_refunded_once_though_workers_crash(self, api, drain, ledger, late, crashes):
         order, intent = late
-        deliver(ledger, payload_of(intent), now=timezone.now())
+        deliver(payload_of(intent), now=timezone.now())
 
         for crash in range(crashes):
             ledger.script.append(KeyboardInterrupt())
@@ -126,7 +126,7 @@ class TestF17ChargedByAProcessThatDied:
         assert capture_rows() == [KEPT]
 
     def test_is_not_charged_again_when_a_webhook_reports_it_first(self, api, drain, ledger, crashed):
-        deliver(ledger, payload_of(PaymentIntent.objects.get()), now=timezone.now())
+        deliver(payload_of(PaymentIntent.objects.get()), now=timezone.now())
         drain()
         drain(after=LEASE_OVER)
 
@@ -155,7 +155,7 @@ class TestF19AnotherAmountCaptured:
         order, intent = pending
         capture_other_amount(ledger, intent, 4_000)
 
-        deliver(ledger, payload_of(intent, claimed=Money(4_000, "GBP")), now=timezone.now())
+        deliver(payload_of(intent, claimed=Money(4_000, "GBP")), now=timezone.now())
         drain()
         disputed = Delivery.objects.dead().values_list("subscriber", "error_class").get()
         assert disputed == ("payments.settle_webhook", "WebhookDisputed")

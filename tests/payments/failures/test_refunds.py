@@ -41,7 +41,7 @@ class TestF16PaidTwice:
         drain()
         intent = PaymentIntent.objects.get()
         for key in ("second", "third"):
-            deliver(ledger, charge_elsewhere(ledger, intent, key=key), now=timezone.now())
+            deliver(charge_elsewhere(ledger, intent, key=key), now=timezone.now())
             drain()
 
         assert capture_rows() == [KEPT, SURPLUS, SURPLUS]

@@ -48,7 +48,7 @@ class TestF6Duplicates:
         drain()
         payloads = [payload_of(PaymentIntent.objects.get()) for _ in range(ids)]
 
-        deliver(ledger, *payloads * (20 // ids), now=timezone.now())
+        deliver(*payloads * (20 // ids), now=timezone.now())
         drain()
         drain(after=timedelta(seconds=6))
 
@@ -64,7 +64,7 @@ class TestF7WebhookBeforeItsPayment:
         make_stock()
         order = place_order()
         payload = charge_elsewhere(ledger, unopened_intent(order_id=order.pk))
-        deliver(ledger, payload, now=timezone.now())
+        deliver(payload, now=timezone.now())
         processing.process([str(WebhookEvent.objects.get().pk)], now=timezone.now())
         assert webhook_statuses() == ["parked"]
 
@@ -78,7 +78,7 @@ class TestF7WebhookBeforeItsPayment:
     def test_is_no_dead_letter_when_its_parking_ends_after_it_was_processed(self, drain, ledger):
         request = payment_requested(payment_method="tok_pending")
         unopened = unopened_intent(order_id=request.order_id)
-        deliver(ledger, payload_of(unopened, Outcome.PROCESSING), now=timezone.now())
+        deliver(payload_of(unopened, Outcome.PROCESSING), now=timezone.now())
         drain()
         services.collect([request], now=timezone.now())
         drain()
@@ -90,7 +90,7 @@ class TestF7WebhookBeforeItsPayment:
 
     def test_is_a_dead_letter_when_its_parking_is_over_and_processed_when_replayed(self, drain, ledger):
         unopened = unopened_intent()
-        deliver(ledger, payload_of(unopened, Outcome.DECLINED), now=timezone.now())
+        deliver(payload_of(unopened, Outcome.DECLINED), now=timezone.now())
 
         drain(after=PARKING - A_MOMENT)
         assert (webhook_statuses(), Delivery.objects.dead().count()) == (["parked"], 0)
@@ -130,7 +130,7 @@ class TestF8OutOfOrder:
             decide[truth](str(waiting.pk))
 
         for outcome in claims:
-            deliver(ledger, payload_of(waiting, outcome))
+            deliver(payload_of(waiting, outcome))
             processing.process([str(WebhookEvent.objects.latest("pk").pk)], now=NOON)
 
         waiting.refresh_from_db()
@@ -142,12 +142,12 @@ class TestF8OutOfOrder:
     @pytest.mark.parametrize("late", CLAIMS)
     def test_a_late_one_does_not_revive_a_refunded_payment(self, ledger, waiting, drain, late):
         ledger.approve(str(waiting.pk))
-        deliver(ledger, payload_of(waiting), now=timezone.now())
+        deliver(payload_of(waiting), now=timezone.now())
         drain()
         services.stop(dues_of(waiting), now=NOON)
         drain()
 
-        deliver(ledger, payload_of(waiting, late), now=timezone.now())
+        deliver(payload_of(waiting, late), now=timezone.now())
         drain()
 
         assert capture_rows() == [CaptureRow(4_500, returned=4_500)]

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db
 
 class TestReceive:
     def test_accepts_an_order_id_and_a_charge_that_are_not_ours(self, ledger):
-        deliver(ledger, payload_of(unopened_intent(), order_id="order-1", charge_key="pi_1"))
+        deliver(payload_of(unopened_intent(), order_id="order-1", charge_key="pi_1"))
 
         assert WebhookEvent.objects.values_list("order_id", "charge_key").get() == (None, "pi_1")
         assert [event.key for event in published(WebhookReceived)] == ["pi_1"]

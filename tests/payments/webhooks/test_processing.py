@@ -43,7 +43,7 @@ def process(*, parking_is_over: bool = False) -> list[str]:
 class TestProcess:
     def test_applies_the_gateways_answer_once_and_not_the_claim(self, ledger):
         (intent,) = collect("tok_pending")
-        deliver(ledger, payload_of(intent))
+        deliver(payload_of(intent))
 
         assert [process(), process()] == [["applied"], []]
 
@@ -54,7 +54,7 @@ class TestProcess:
     @pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.DECLINED, Outcome.CANCELLED])
     def test_makes_no_query_when_the_books_have_the_claim(self, ledger, outcome):
         (intent,) = collect("tok_visa")
-        deliver(ledger, payload_of(intent, outcome))
+        deliver(payload_of(intent, outcome))
 
         assert process() == ["already_known"]
 
@@ -64,7 +64,7 @@ class TestProcess:
     def test_defers_those_that_the_gateway_did_not_answer(self, ledger, silence):
         for intent in collect("tok_pending", "tok_pending", "tok_pending"):
             ledger.approve(str(intent.pk))
-            deliver(ledger, payload_of(intent))
+            deliver(payload_of(intent))
         ledger.script.append(silence)
 
         with pytest.raises(PartlyUnavailable) as deferral:
@@ -76,7 +76,7 @@ class TestProcess:
 
     def test_defers_those_for_an_operator_while_the_gateway_does_not_answer(self, ledger):
         silent, disputed = collect("tok_pending", "tok_pending")
-        deliver(ledger, payload_of(silent), payload_of(disputed, claimed=Money(1, "GBP")))
+        deliver(payload_of(silent), payload_of(disputed, claimed=Money(1, "GBP")))
         ledger.script.append(TimedOut())
 
         with pytest.raises(PartlyUnavailable) as deferral:
@@ -88,7 +88,7 @@ class TestProcess:
     @pytest.mark.parametrize("claimed", [Money(4_499, "GBP"), Money(4_500, "USD")])
     def test_leaves_a_disputed_one_to_an_operator_once_and_processes_the_others(self, ledger, claimed):
         disputed, other = collect("tok_pending", "tok_pending")
-        deliver(ledger, payload_of(disputed, event_id="evt_1", claimed=claimed), payload_of(other))
+        deliver(payload_of(disputed, event_id="evt_1", claimed=claimed), payload_of(other))
 
         for _ in range(2):
             with pytest.raises(WebhookDisputed):
@@ -105,7 +105,7 @@ class TestProcess:
         (intent,) = collect("tok_pending")
         end(dues_of(intent), now=NOON)
         ledger.calls.clear()
-        deliver(ledger, payload_of(intent, Outcome.PROCESSING))
+        deliver(payload_of(intent, Outcome.PROCESSING))
 
         assert process() == ["applied"]
 
@@ -115,7 +115,7 @@ class TestProcess:
     def test_defers_a_withdrawal_that_the_gateway_has_not_decided(self, ledger, monkeypatch):
         (intent,) = collect("tok_pending")
         services.stop(dues_of(intent), now=NOON)
-        deliver(ledger, payload_of(intent, Outcome.PROCESSING))
+        deliver(payload_of(intent, Outcome.PROCESSING))
         monkeypatch.setattr(ledger, "cancel", lambda _: Answer(outcome=Outcome.PROCESSING))
 
         with pytest.raises(NotReady):
@@ -123,7 +123,7 @@ class TestProcess:
 
     def test_looks_up_another_charge_for_the_order_by_its_own_key(self, ledger):
         (intent,) = collect("tok_pending")
-        deliver(ledger, charge_elsewhere(ledger, intent))
+        deliver(charge_elsewhere(ledger, intent))
 
         assert process() == ["applied"]
 
@@ -134,7 +134,7 @@ class TestProcess:
     def test_parks_one_about_no_payment_of_ours_until_its_parking_is_over(self, ledger):
         (intent,) = collect("tok_pending")
         ledger.approve(str(intent.pk))
-        deliver(ledger, payload_of(intent), payload_of(unopened_intent()))
+        deliver(payload_of(intent), payload_of(unopened_intent()))
 
         assert process() == ["applied", "parked"]
         assert webhook_statuses() == ["settled", "parked"]
@@ -149,7 +149,7 @@ class TestProcess:
             intents = collect(*["tok_pending"] * size)[-size:]
             for intent in intents:
                 ledger.approve(str(intent.pk))
-            deliver(ledger, *map(payload_of, intents))
+            deliver(*map(payload_of, intents))
             with counting_statements() as statements:
                 process()
             counts.append(len(statements))

@@ -43,7 +43,7 @@ def process(*, after: timedelta = timedelta()) -> None:
 class TestWebhookThatClaimsWhatItsPaymentWaitsFor:
     def test_is_taken_as_the_answer_without_a_query(self, ledger, waiting):
         ledger.approve(str(waiting.pk))
-        deliver(ledger, payload_of(waiting), payload_of(waiting, Outcome.PROCESSING), payload_of(waiting))
+        deliver(payload_of(waiting), payload_of(waiting, Outcome.PROCESSING), payload_of(waiting))
 
         process()
 
@@ -55,7 +55,7 @@ class TestWebhookThatClaimsWhatItsPaymentWaitsFor:
         assert ledger.calls == {"charge": 1, "look_up": 1}  # about the charge that is processing
 
     def test_needs_no_gateway(self, ledger, waiting):
-        deliver(ledger, payload_of(waiting))
+        deliver(payload_of(waiting))
         ledger.script.append(TimedOut())
 
         process()
@@ -65,7 +65,7 @@ class TestWebhookThatClaimsWhatItsPaymentWaitsFor:
 
     def test_records_the_capture_that_the_statement_has(self, ledger, waiting):
         ledger.approve(str(waiting.pk))
-        deliver(ledger, payload_of(waiting))
+        deliver(payload_of(waiting))
         process()
 
         report = reconciliation.reconcile(since=None, now=timezone.now())
@@ -76,7 +76,7 @@ class TestWebhookThatClaimsWhatItsPaymentWaitsFor:
         counts = []
         for size in (2, 200):
             WebhookEvent.objects.all().delete()
-            deliver(ledger, *[payload_of(collect("tok_pending")) for _ in range(size)])
+            deliver(*[payload_of(collect("tok_pending")) for _ in range(size)])
             with counting_statements() as statements:
                 process()
             counts.append(len(statements))
@@ -96,7 +96,7 @@ class TestQuery:
     @pytest.mark.parametrize("reference", ["", "instant-other"])
     def test_is_made_for_a_charge_that_the_gateway_has_not_confirmed(self, ledger, waiting, reference):
         PaymentIntent.objects.update(provider_reference=reference)
-        deliver(ledger, payload_of(waiting))
+        deliver(payload_of(waiting))
 
         process()
 
@@ -104,7 +104,7 @@ class TestQuery:
 
     def test_is_made_when_a_claim_names_no_reference(self, ledger, waiting):
         PaymentIntent.objects.update(provider_reference="")
-        deliver(ledger, payload_of(waiting, reference=""))
+        deliver(payload_of(waiting, reference=""))
 
         process()
 
@@ -112,18 +112,18 @@ class TestQuery:
 
     @pytest.mark.parametrize("other", [{"outcome": Outcome.DECLINED}, {"reference": "instant-other"}])
     def test_is_made_when_another_webhook_contradicts(self, ledger, waiting, other):
-        deliver(ledger, payload_of(waiting, **other))
+        deliver(payload_of(waiting, **other))
         WebhookEvent.objects.update(status="settled")
-        deliver(ledger, payload_of(waiting))
+        deliver(payload_of(waiting))
 
         process()
 
         self.assert_queried(ledger, waiting)
 
     def test_is_made_when_its_id_was_used_for_another_claim(self, ledger, waiting):
-        deliver(ledger, payload_of(waiting, event_id="evt_1"))
+        deliver(payload_of(waiting, event_id="evt_1"))
         with pytest.raises(inbox.EventIdReused):
-            deliver(ledger, payload_of(waiting, Outcome.DECLINED, event_id="evt_1", fingerprint="declined"))
+            deliver(payload_of(waiting, Outcome.DECLINED, event_id="evt_1", fingerprint="declined"))
 
         process()
 
@@ -131,7 +131,7 @@ class TestQuery:
 
     def test_is_made_at_the_gateway_that_opened_the_payment(self, ledger, waiting, settings):
         PaymentIntent.objects.update(gateway="payments.gateway.adapters.in_process.InProcessGateway")
-        deliver(ledger, payload_of(waiting))
+        deliver(payload_of(waiting))
 
         process()
 
@@ -140,7 +140,7 @@ class TestQuery:
 
     def test_withdraws_a_payment_that_its_order_no_longer_wants(self, ledger, waiting):
         services.stop(dues_of(waiting), now=timezone.now())
-        deliver(ledger, payload_of(waiting))
+        deliver(payload_of(waiting))
 
         process()
 
@@ -161,7 +161,7 @@ class TestQuery:
         self, ledger, waiting, distrust: Callable[[], object]
     ):
         distrust()
-        deliver(ledger, payload_of(waiting))
+        deliver(payload_of(waiting))
 
         process()
 
@@ -171,11 +171,11 @@ class TestQuery:
 class TestForgedWebhook:
     def test_is_reported_by_the_next_reconciliation_which_ends_the_trust(self, ledger, waiting):
         later = collect("tok_pending", now=timezone.now())
-        deliver(ledger, payload_of(waiting))
+        deliver(payload_of(waiting))
         process()
 
         reconciliation.reconcile_lately()
-        deliver(ledger, payload_of(later))
+        deliver(payload_of(later))
         process()
 
         statuses = [PaymentIntent.objects.get(pk=intent.pk).status for intent in (waiting, later)]
