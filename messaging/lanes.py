@@ -41,6 +41,8 @@ class Lanes:
     """
 
     def __init__(self, deliver: Callable[[Claim], None]) -> None:
+        self.has_refused = False
+        """Whether a lane had no room. It is for the relay to reset."""
         self._deliver = deliver
         self._lock = threading.Lock()
         self._in_flight: list[Claim] = []
@@ -64,12 +66,6 @@ class Lanes:
         for thread in self._threads:
             thread.join()
 
-    def are_busy(self) -> bool:
-        """
-        Return whether a batch is in flight.
-        """
-        return bool(self._in_flight)
-
     def room(self, subscriber: Subscriber) -> int:
         """
         Return how many deliveries of a subscriber may be claimed now: half of the calls that its lane has left, so that
@@ -79,9 +75,8 @@ class Lanes:
             sizes = [len(claim.deliveries) for claim in self._in_flight if claim.subscriber == subscriber]
             is_full = len(sizes) >= LANE_THREADS or len(self._in_flight) >= SHARED_THREADS
         is_gathering = time.monotonic() < self._claimed_at.get(subscriber.name, 0) + GATHER_SECONDS
-        if sizes and (is_full or is_gathering):
-            return 0
-        left = settings.MESSAGING.outside_calls_at_once - sum(sizes)
+        left = 0 if sizes and (is_full or is_gathering) else settings.MESSAGING.outside_calls_at_once - sum(sizes)
+        self.has_refused |= not left
         return left - left // 2
 
     def deliver(self, claim: Claim) -> None:

@@ -31,6 +31,9 @@ from .subscribers import Deferral, NotReady, OutageObserved, PartlyUnavailable, 
 
 logger = logging.getLogger(__name__)
 
+LOOK_SECONDS = 0.01
+"""A relay that found nothing looks again no earlier: publications in quick succession share a look and a batch."""
+
 
 class Relay:
     """
@@ -114,15 +117,13 @@ class Relay:
                         self._wait_and_deliver(waiter, lanes, stop)
 
     def _wait_and_deliver(self, waiter: wakeup.Waiter, lanes: Lanes, stop: threading.Event) -> None:
-        """
-        Wait until something is due, and deliver it. Look before waiting: it may have been published just before the
-        waiter subscribed.
-        """
         while not stop.is_set():
-            were_busy = lanes.are_busy()  # as of before the look: a lane that has no room may have some just afterwards
-            if self.deliver_due(lanes):
+            lanes.has_refused = False
+            next_look = time.monotonic() + LOOK_SECONDS
+            if self.deliver_due(lanes):  # published just before it subscribed, or while it waited
                 return
-            waiter.wait(stop, GATHER_SECONDS if were_busy else wakeup.POLL_SECONDS)
+            waiter.wait(stop, GATHER_SECONDS if lanes.has_refused else wakeup.POLL_SECONDS)
+            stop.wait(max(0, next_look - time.monotonic()))
 
     def _claim(self, subscriber: Subscriber, limit: int) -> Claim | None:
         most = self._outages.most_to_claim(subscriber, limit, now=self.clock())

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
-from messaging import lanes, relay
+from messaging import lanes, relay, wakeup
 from messaging.contracts import ProductAdded, StockDepleted
 from messaging.lanes import GATHER_SECONDS, LANE_THREADS, Lanes
 from messaging.models import Attempt, Delivery
@@ -78,6 +78,7 @@ class TestSlowService:
             announce(added("BLUE-CHAIR"), StockDepleted(sku="OAK-TABLE"))
 
             eventually(lambda: len(recorded()) == 3)
+            eventually(lambda: len(painter.calls) == 2)
             assert not Delivery.objects.filter(subscriber="tests.call_painter", status="delivered").exists()
 
         assert sorted(recorded()) == ["BLUE-CHAIR", "OAK-TABLE ordered", "RED-CHAIR"]
@@ -104,6 +105,19 @@ class TestSlowService:
             assert list(map(len, painter.calls)) == [4, 2, 1, 1]
             painter.released.set()
             eventually(lambda: set(statuses().values()) == {"delivered"})
+
+    def test_is_called_again_as_soon_as_its_lane_has_room(self, painter, running, messaging_settings, monkeypatch):
+        monkeypatch.setattr(wakeup, "POLL_SECONDS", PATIENCE_SECONDS)
+        messaging_settings(outside_calls_at_once=1)
+        announce(added("RED-CHAIR"), added("BLUE-CHAIR"))
+
+        with running():
+            eventually(lambda: painter.calls == [["RED-CHAIR"]])
+            time.sleep(4 * GATHER_SECONDS)
+            painter.released.set()
+            seconds = eventually(lambda: painter.calls == [["RED-CHAIR"], ["BLUE-CHAIR"]])
+
+        assert seconds < PATIENCE_SECONDS / 2
 
     def test_makes_its_worker_look_for_room_at_intervals(self, painter, running, messaging_settings, monkeypatch):
         looks, subscribers_with_work = [], relay.subscribers_with_work

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from messaging import relay as relay_module
 from messaging import wakeup
 from messaging.relay import Relay
 from messaging.wakeup import open_waiter
@@ -99,3 +100,23 @@ class TestIdleRelay:
                 stop.set()
 
         assert sorted(recorded()) == sorted(f"CHAIR-{number}" for number in range(20))
+
+    def test_looks_once_for_several_publications_in_quick_succession(self, paint, relay, clock, monkeypatch):
+        looks, subscribers_with_work = [], relay_module.subscribers_with_work
+        monkeypatch.setattr(
+            relay_module, "subscribers_with_work", lambda now: looks.append(now) or subscribers_with_work(now)
+        )
+        monkeypatch.setattr(relay_module, "LOOK_SECONDS", 0.1)
+        stop = threading.Event()
+
+        with in_thread(lambda: relay.run(stop)):
+            try:
+                eventually(lambda: len(looks) > 1)
+                looks.clear()
+                began = time.monotonic()
+                for number in range(50):
+                    announce(added(f"CHAIR-{number}"), at=clock() + timedelta(hours=1))
+                    time.sleep(0.005)
+                assert 1 <= len(looks) <= (time.monotonic() - began) / 0.1 + 1
+            finally:
+                stop.set()

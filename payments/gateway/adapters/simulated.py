@@ -32,6 +32,8 @@ from payments.gateway.protocol import (
     WebhookPayload,
 )
 
+MOST_CALLERS = 5
+"""Subscribers that call the gateway at the same time, each with so many calls as settings permit."""
 TOLERANCE = timedelta(minutes=5)
 TIMESTAMP = re.compile(r"[0-9]{10}", re.ASCII)
 EVENT_ID = re.compile(r"[!-\-/-~]{1,255}", re.ASCII)
@@ -155,7 +157,7 @@ class SimulatedGateway:
     @cached_property
     def _connections(self) -> urllib3.PoolManager:
         return urllib3.PoolManager(
-            maxsize=settings.MESSAGING.outside_calls_at_once,
+            maxsize=MOST_CALLERS * settings.MESSAGING.outside_calls_at_once,
             retries=False,
             timeout=urllib3.Timeout(connect=2, read=settings.PAYMENTS.timeout_seconds),
         )
