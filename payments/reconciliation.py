@@ -36,6 +36,7 @@ from .models import PaymentIntent, Reconciliation
 
 logger = logging.getLogger(__name__)
 
+RECENT = timedelta(days=2)
 MAX_ALERTS = 10
 """Mails of one reconciliation about unconfirmed captures; a statement that is incomplete may lack thousands."""
 
@@ -50,7 +51,8 @@ class ReconciliationReport:
 
 def reconcile(*, since: datetime | None, now: datetime) -> ReconciliationReport:
     """
-    Compare our books with those of the gateway in use, since a moment or entirely, and repair what is safe.
+    Compare our books with those of the gateway in use, since a moment or entirely, and repair what is safe. Captures of
+    the last two days that the gateway does not confirm end the trust in its webhooks; without any, it is renewed.
 
     :raises NoStatement: if the gateway keeps no books.
     :raises Unreachable: if it could not be reached.
@@ -66,6 +68,8 @@ def reconcile(*, since: datetime | None, now: datetime) -> ReconciliationReport:
     remaining = {difference.identity for difference in left}
     repairable = [difference for difference in differences if difference.kind in REPAIRABLE]
     repaired = [difference for difference in repairable if difference.identity not in remaining]
+    if since is None or since <= now - RECENT:
+        _store_result([difference for difference in left if difference.kind in UNCONFIRMED], now)
     return ReconciliationReport(
         entries=len(entries), captures=len(our_captures(entries, since)), repaired=repaired, left=left
     )
@@ -73,12 +77,11 @@ def reconcile(*, since: datetime | None, now: datetime) -> ReconciliationReport:
 
 def reconcile_lately() -> None:
     """
-    Reconcile the last two days, and log the differences that are left to an operator; captures that the gateway does
-    not confirm end the trust in its webhooks. The cluster calls it every hour.
+    Reconcile the last two days, and log the differences that are left to an operator. The cluster calls it every hour.
     """
     now = timezone.now()
     try:
-        report = reconcile(since=now - timedelta(days=2), now=now)
+        report = reconcile(since=now - RECENT, now=now)
     except NoStatement as reason:
         logger.info("Payments were not reconciled: %s", reason)
     except (TimedOut, Unreachable) as reason:
@@ -86,7 +89,6 @@ def reconcile_lately() -> None:
     else:
         for difference in report.left:
             logger.error("Our books and the gateway's differ: %s", difference)
-        _store_result([difference for difference in report.left if difference.kind in UNCONFIRMED], now)
 
 
 @transaction.atomic

@@ -9,7 +9,7 @@ from django_q.models import Schedule
 from messaging.contracts import PaymentAnomalyFound, PaymentFailed, PaymentRefunded, PaymentSucceeded
 from payments import reconciliation, refunds
 from payments.charges import services
-from payments.differences import DifferenceKind
+from payments.differences import UNCONFIRMED, DifferenceKind
 from payments.gateway.protocol import Answer, Money, Outcome, RefundRequest, TimedOut, Unreachable
 from payments.models import Capture, PaymentIntent, Reconciliation
 from payments.reconciliation import ReconciliationReport
@@ -157,10 +157,12 @@ class TestRepair:
 
 class TestDifferencesLeftToAnOperator:
     def assert_left(self, kind: DifferenceKind, reference: str) -> None:
-        """Assert that the difference is found twice, and that nothing is changed."""
-        before = (capture_rows(), refund_rows(), announced())
+        """Assert that it is found twice, that no money moves, and one alert if our capture is unconfirmed."""
+        before, alerts = (capture_rows(), refund_rows(), announced()), {}
+        if kind in UNCONFIRMED:
+            alerts = {"payments.payment_anomaly_found": 1}
         assert [differences(reconcile()), differences(reconcile())] == [[(kind, reference, "left")]] * 2
-        assert (capture_rows(), refund_rows(), announced()) == before
+        assert (capture_rows(), refund_rows(), announced()) == (*before[:2], before[2] | alerts)
 
     @pytest.mark.parametrize(
         ("kind", "edit"),
@@ -218,6 +220,12 @@ class TestReconcileSince:
         reconcile()
 
         assert reconcile(since=NOON - timedelta(days=2)) == AGREEING
+
+    @pytest.mark.parametrize(("days", "confirmed"), [(2, True), (1, False)])
+    def test_renews_the_trust_in_webhooks_if_it_covers_two_days(self, ledger, days, confirmed):
+        reconcile(since=LATER - timedelta(days=days))
+
+        assert Reconciliation.objects.filter(began_at=LATER, unconfirmed=0).exists() is confirmed
 
     def test_finds_captures_that_only_our_books_have_since_then(self, dated):
         collect()
