@@ -17,7 +17,7 @@ from django.utils import timezone
 from . import wakeup
 from .contracts import Event, encode
 from .kernel.databases import Row, bulk_copy
-from .kernel.tracing import current_traceparent, enter_trace, new_traceparent, tracing
+from .kernel.tracing import current_traceparent, enter_trace, new_traceparent
 from .models import Delivery, OutboxMessage, new_id
 from .subscribers import subscribers_of
 
@@ -38,6 +38,7 @@ class Cause(Protocol):
 
 
 _causes: ContextVar[Mapping[str, Cause]] = ContextVar("causes", default=MappingProxyType({}))
+_traces: ContextVar[Mapping[str, str]] = ContextVar("traces", default=MappingProxyType({}))
 
 
 MESSAGE_FIELDS = (
@@ -90,14 +91,20 @@ def message_of(event: Event) -> Cause:
 
 
 @contextmanager
-def continued_trace(key: str) -> Iterator[None]:
+def continued_traces(traceparents: Mapping[str, str]) -> Iterator[None]:
     """
-    Continue the trace of the first message with this key inside the block, if there is one: a request of another
-    system, such as a webhook, belongs to the order that it is about.
+    Let events with these keys, which are published inside the block, continue the trace of the first message with their
+    key, if there is one: a request of another system, such as a webhook, belongs to the order that it is about.
+
+    :param traceparents: by keys: the traces of the requests, which are continued otherwise.
     """
-    first = OutboxMessage.objects.filter(key=key).order_by("id").values_list("traceparent", flat=True).first()
-    with tracing(first or current_traceparent()):
+    messages = OutboxMessage.objects.filter(key__in=list(traceparents)).order_by("-id")
+    first = dict(messages.values_list("key", "traceparent"))
+    reset = _traces.set({key: first.get(key) or traceparent for key, traceparent in traceparents.items()})
+    try:
         yield
+    finally:
+        _traces.reset(reset)
 
 
 @contextmanager
@@ -137,7 +144,8 @@ def _message(event: Event, id_: UUID, now: datetime) -> Row:
     row = id_, event.type, event.version, event.key, encode(event)
     if cause := _cause_of(event):
         return *row, cause.correlation_id, cause.message_id, cause.traceparent, now
-    return *row, id_, None, current_traceparent() or new_traceparent(id_.hex), now
+    traceparent = _traces.get().get(event.key) or current_traceparent() or new_traceparent(id_.hex)
+    return *row, id_, None, traceparent, now
 
 
 def _deliveries(events: Sequence[Event], ids: Sequence[UUID], *, due_at: datetime, delayed: bool) -> Iterator[Row]:

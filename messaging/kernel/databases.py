@@ -49,6 +49,20 @@ def bulk_copy_instances(instances: Sequence[Model]) -> None:
         bulk_copy(type(instances[0]), [*columns.values()], map(attrgetter(*columns), instances))
 
 
+def insert_new(instances: Sequence[Model]) -> set[UUID]:
+    """
+    Insert new instances of a model, except those that a unique constraint excludes, by one INSERT … ON CONFLICT DO
+    NOTHING, and return the primary keys of the inserted ones. No field converts their values.
+    """
+    model, columns = type(instances[0]), _stored_columns(type(instances[0]))
+    rows = ", ".join([f"({placeholders(columns)})"] * len(instances))
+    target = _target_of_insert(model, tuple(columns.values()))
+    statement = f"INSERT INTO {target} VALUES {rows}"  # noqa: S608  (our own names)
+    statement += f" ON CONFLICT DO NOTHING RETURNING {model._meta.pk.column}"
+    parameters = [value for instance in instances for value in attrgetter(*columns)(instance)]
+    return {read_uuid(key) for (key,) in _execute(Statement(statement, parameters)).fetchall()}
+
+
 @contextmanager
 def pipelined() -> Iterator[None]:
     """

@@ -5,18 +5,24 @@ payment of ours is parked until its payment is opened.
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import compress
+from operator import attrgetter
 
 from django.db import transaction
 from django.db.models import F, Q
 
 from messaging.contracts import PaymentAnomalyFound, WebhookReceived
-from messaging.kernel.databases import advisory_lock
+from messaging.kernel.databases import advisory_lock, insert_new, pipelined
 from messaging.kernel.ids import parse_id
-from messaging.outbox import continued_trace, publish, publish_all
+from messaging.kernel.tracing import current_traceparent
+from messaging.outbox import continued_traces, publish_all
 from payments.gateway import protocol
 from payments.gateway.protocol import WebhookPayload
 from payments.models import PaymentIntent, WebhookEvent
+
+from .group_commit import GroupCommit
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +38,7 @@ class EventIdReused(Exception):
 
 def receive(body: bytes, headers: Mapping[str, str], *, now: datetime) -> None:
     """
-    Verify and store a webhook, once.
+    Verify and store a webhook, once; return after the commit. Those that arrive together are stored together.
 
     :param headers: by names in lower case.
     :raises InvalidSignature: if the gateway has not signed it.
@@ -41,7 +47,7 @@ def receive(body: bytes, headers: Mapping[str, str], *, now: datetime) -> None:
     :raises EventIdReused: if its event id was stored with different content.
     """
     payload = protocol.current().read_webhook(body, headers, now=now)
-    if payload and not _store(payload, body, now):
+    if payload and not _store(_Arrival(_webhook(payload, body, now), current_traceparent())):
         _reject_conflict(payload)
 
 
@@ -64,30 +70,48 @@ def webhook_received(webhook: WebhookEvent, *, parking_is_over: bool = False) ->
     return WebhookReceived(story=story, webhook_id=str(webhook.pk), parking_is_over=parking_is_over)
 
 
-def _store(payload: WebhookPayload, body: bytes, now: datetime) -> bool:
+@dataclass(frozen=True)
+class _Arrival:
     """
-    Store a webhook and publish that it was received; return whether its event id is new.
+    A genuine webhook that is to be stored, and the trace of the request that it arrived in.
     """
-    with transaction.atomic():
-        stored, is_new = WebhookEvent.objects.get_or_create(
-            event_id=payload.event_id,
-            defaults={
-                "body": body,
-                "fingerprint": payload.fingerprint,
-                "charge_key": payload.charge_key,
-                "order_id": parse_id(payload.order_id),
-                "reference": payload.reference,
-                "outcome": payload.outcome,
-                "amount": payload.claimed.amount,
-                "currency": payload.claimed.currency,
-                "received_at": now,
-            },
-        )
-        if is_new:
-            received = webhook_received(stored)
-            with continued_trace(received.key):
-                publish(received)
-        return is_new
+
+    webhook: WebhookEvent
+    traceparent: str
+
+
+@transaction.atomic
+def _store_all(arrivals: Sequence[_Arrival]) -> list[bool]:
+    """
+    Store those webhooks whose event id is new, publish that they were received, and return of each whether it was new.
+    """
+    # Sorted, so that no two transactions wait for event ids of each other.
+    webhooks = sorted((arrival.webhook for arrival in arrivals), key=attrgetter("event_id"))
+    new_ids = insert_new(webhooks)
+    are_new = [arrival.webhook.pk in new_ids for arrival in arrivals]
+    received = {webhook_received(arrival.webhook): arrival for arrival in compress(arrivals, are_new)}
+    with continued_traces({event.key: arrival.traceparent for event, arrival in received.items()}), pipelined():
+        publish_all(list(received))
+    return are_new
+
+
+_store = GroupCommit(_store_all)
+
+
+def _webhook(payload: WebhookPayload, body: bytes, now: datetime) -> WebhookEvent:
+    return WebhookEvent(
+        event_id=payload.event_id,
+        body=body,
+        fingerprint=payload.fingerprint,
+        charge_key=payload.charge_key,
+        order_id=parse_id(payload.order_id),
+        reference=payload.reference,
+        outcome=payload.outcome.value,
+        amount=payload.claimed.amount,
+        currency=payload.claimed.currency,
+        status=WebhookEvent.Status.RECEIVED.value,
+        received_at=now,
+    )
 
 
 def _reject_conflict(payload: WebhookPayload) -> None:

@@ -1,9 +1,10 @@
 import pytest
+from django.db import transaction
 
 from messaging.contracts import WebhookReceived
 from payments.models import WebhookEvent
 from payments.webhooks import inbox
-from tests.outbox import announced, published
+from tests.outbox import announced, counting_statements, published
 from tests.payments.books import webhook_statuses
 from tests.payments.scenes import NOON, deliver, payload_of, unopened_intent
 
@@ -23,3 +24,14 @@ class TestReceive:
         inbox.receive(b"a customer was created", {}, now=NOON)
 
         assert (webhook_statuses(), announced()) == ([], {})
+
+    def test_takes_four_statements(self, ledger):
+        with counting_statements() as statements, transaction.atomic():
+            deliver(ledger, payload_of(unopened_intent()))
+
+        tables = [
+            next(table for table in ("webhookevent", "outboxmessage", "delivery") if table in statement["sql"])
+            for statement in statements
+            if "SAVEPOINT" not in statement["sql"]
+        ]
+        assert tables == ["webhookevent", "outboxmessage", "outboxmessage", "delivery"]
