@@ -66,7 +66,10 @@ class Account:
     key: str
     order_id: str = ""
     """Empty if the charge was only cancelled."""
+    is_own: bool = False
+    """Whether the shop requested or cancelled it; otherwise the customer paid the order by other means."""
     amount: int = 0
+    """The requested amount, or what was captured of it."""
     statuses: list[str] = field(default_factory=list)
     captures: list[int] = field(default_factory=list)
     refunds: dict[str, int] = field(default_factory=dict)
@@ -85,11 +88,13 @@ class Account:
         return sum(self.captures) - sum(self.refunds.values())
 
     def add(self, kind: str, key: str, order_id: str, amount: int | None, reason: str) -> None:
+        self.is_own |= kind in {"drawn", "cancelled"}
         match kind:
             case "charged":
                 self.order_id, self.amount = order_id, amount or 0
             case "captured":
                 self.captures.append(amount or 0)
+                self.amount = amount or 0
             case "declined" | "cancelled":
                 self.statuses.append(kind)
             case "refunded":
@@ -128,10 +133,7 @@ class Books:
         """
         Return the charges that the shop requested and that have one of these statuses; without any, all of them.
         """
-        return [it for it in self.accounts if self.is_own(it) and (not statuses or it.status in statuses)]
-
-    def is_own(self, account: Account) -> bool:
-        return account.key in self.provider.requested
+        return [it for it in self.accounts if it.is_own and (not statuses or it.status in statuses)]
 
     @property
     def cancellable(self) -> list[ExpectedOrder]:
@@ -176,7 +178,7 @@ class Books:
         assert not self.provider.invalid_requests, self.provider.invalid_requests
         own: Counter[str] = Counter()
         for account in self.accounts:
-            own[account.order_id] += self.is_own(account)
+            own[account.order_id] += account.is_own
             assert len(account.captures) <= 1, f"Captured twice with one key: {account}"
             assert account.balance >= 0, f"Refunded more than was captured: {account}"
         assert all(keys == 1 for keys in own.values()), f"An order was charged with several keys: {own}"
@@ -188,7 +190,7 @@ class Books:
         """
         Return whether the provider has captured the order's total, once, with the key of the shop.
         """
-        captures = [it.captures for it in self.accounts_of(order.order_id) if self.is_own(it) and it.captures]
+        captures = [it.captures for it in self.accounts_of(order.order_id) if it.is_own and it.captures]
         return captures == [[order.total]] if order.total else not captures
 
     def is_forged(self, order: ExpectedOrder) -> bool:

@@ -45,7 +45,7 @@ def finish(shop: SimulatedShop, books: Books) -> None:
     """
     Let everything come to rest, and check that all records agree.
     """
-    shop.faults.clear()
+    shop.provider.faults.clear()
     shop.process.clear_plans()
     _come_to_rest(shop)
     shop.reconcile()
@@ -104,7 +104,7 @@ def _check_orders(shop: SimulatedShop, books: Books) -> None:
     for order in books.orders.values():
         accounts = books.accounts_of(order.order_id)
         balance = sum(account.balance for account in accounts)
-        foreign = [account for account in accounts if not books.is_own(account)] if order.status in SOLD else []
+        foreign = [account for account in accounts if not account.is_own] if order.status in SOLD else []
         refused = sum(sum(account.refused.values()) for account in foreign)
         assert order.status in FINAL, f"{order} never ends"
         unpaid = order.kept if books.is_forged(order) and not books.is_paid(order) else 0

@@ -14,9 +14,8 @@ from messaging.models import Delivery
 
 from .books import Books, ExpectedOrder
 from .ending import finish, violations
-from .faults import Fault
 from .process import CALLS
-from .provider import FALSE_CLAIMS, FALSE_WEBHOOKS
+from .provider import FALSE_WEBHOOKS, FAULTS, Fault
 from .simulated_shop import PRODUCTS, SimulatedShop, Work
 from .statistics import Statistics
 
@@ -26,7 +25,7 @@ INDEXES = st.integers(0, 30)
 """Which one of several candidates, modulo their number."""
 
 BASKETS = st.dictionaries(st.sampled_from(sorted(PRODUCTS)), st.integers(1, 2), min_size=1, max_size=3)
-METHODS = st.sampled_from(["tok_visa", "tok_pending", "tok_pending", "tok_visa", "tok_pending", "tok_declined"])
+METHODS = st.sampled_from([*["tok_visa", "tok_pending"] * 3, "tok_pending", "tok_declined", "tok_short_paid"])
 WORK = st.sampled_from(Work)
 TIMES = st.sampled_from([timedelta(seconds=it) for it in (2, 31, 2, 31, 180, 2, 31, 180, 660, 960, 3660)])
 """Longer than a backoff, a lease, a query's delay, the reminder, the deadline, the parking of webhooks."""
@@ -57,6 +56,7 @@ class Simulation(RuleBasedStateMachine):
         self.books = Books(self.provider, {sku: on_hand for sku, (on_hand, _) in PRODUCTS.items()})
         self.unaudited = 0
         self.steps = 0
+        self.false_webhooks = 0
 
     def count(self, rule_name: str) -> None:
         self.steps += 1
@@ -107,16 +107,24 @@ class Simulation(RuleBasedStateMachine):
         self.books.orders[account.order_id].max_refunded += refunded
         self.shop.work(then)
 
-    @precondition(lambda self: self.books.own_accounts("processing", "cancelled"))
-    @rule(index=INDEXES, approves=st.booleans(), then=WORK)
-    def decide(self, index: int, approves: bool, then: Work) -> None:  # noqa: FBT001
-        account = one_of(self.books.own_accounts("processing", "cancelled"), index)
-        if account.status == "cancelled":
-            self.count("captured after cancellation")
-            self.provider.decide(account.key, approves=True)
+    @precondition(lambda self: self.books.own_accounts("processing"))
+    @rule(index=INDEXES, decision=st.sampled_from(["approved", "declined", "captured less"]), then=WORK)
+    def decide(self, index: int, decision: str, then: Work) -> None:
+        account = one_of(self.books.own_accounts("processing"), index)
+        if account.is_forged and decision == "captured less":
+            decision = "approved"  # once it has claimed the whole capture
+        self.count(f"waiting charge {decision}")
+        if decision == "declined":
+            self.provider.decline(account.key)
         else:
-            self.count("waiting charge approved" if approves else "waiting charge declined")
-            self.provider.decide(account.key, approves=approves)
+            self.provider.approve(account.key, amount=account.amount - (decision == "captured less"))
+        self.shop.work(then)
+
+    @precondition(lambda self: self.books.own_accounts("cancelled"))
+    @rule(index=INDEXES, then=WORK)
+    def capture_late(self, index: int, then: Work) -> None:
+        self.count("captured after cancellation")
+        self.provider.approve(one_of(self.books.own_accounts("cancelled"), index).key)
         self.shop.work(then)
 
     @property
@@ -146,20 +154,22 @@ class Simulation(RuleBasedStateMachine):
         assert not (accepted and altered), "Two different webhooks were accepted with one id"
         self.shop.work(then)
 
-    @precondition(lambda self: self.provider.false_webhooks < MAX_FALSE_WEBHOOKS)
-    @rule(index=INDEXES, kind=st.sampled_from(sorted(FALSE_WEBHOOKS) + sorted(FALSE_CLAIMS)), then=WORK)
+    @precondition(lambda self: self.false_webhooks < MAX_FALSE_WEBHOOKS)
+    @rule(index=INDEXES, kind=st.sampled_from(sorted(FALSE_WEBHOOKS)), then=WORK)
     def send_false_webhook(self, index: int, kind: str, then: Work) -> None:
         self.count(kind)
+        self.false_webhooks += 1
         orders = [it.order_id for it in self.books.own_accounts("processing")] or list(self.books.orders)
         order_id = one_of(orders, index)
-        keys = [account.key for account in self.books.accounts_of(order_id)]
-        self.shop.deliver(self.provider.write_false_webhook(kind, order_id=order_id, key=keys[0] if keys else ""))
+        key = next((account.key for account in self.books.accounts_of(order_id)), "")
+        self.shop.deliver(self.provider.write_false_webhook(kind, order_id=order_id, key=key))
         self.shop.work(then)
 
-    @rule(fault=st.sampled_from(Fault))
-    def schedule_fault(self, fault: Fault) -> None:
-        self.count("a fault is scheduled")
-        self.shop.faults.schedule(fault)
+    @rule(call_and_fault=st.sampled_from(FAULTS))
+    def plan_fault(self, call_and_fault: tuple[str, Fault]) -> None:
+        self.count("a fault is planned")
+        call, fault = call_and_fault
+        self.provider.faults[call].append(fault)
 
     @rule(place=PLACES, failure=st.sampled_from(["crash before", "crash after", "asleep after"]))
     def plan_failure(self, place: tuple[str, int], failure: str) -> None:

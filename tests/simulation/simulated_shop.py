@@ -28,7 +28,6 @@ from tests.factories import BASE_URL, CustomerFactory, make_draft
 
 from .clock import START, Clock
 from .executor import SequentialExecutor
-from .faults import Faults
 from .process import Process, watched
 from .provider import SimulatedProvider
 from .statistics import Statistics
@@ -85,8 +84,8 @@ class SimulatedShop:
 
     def __init__(self, customer: int, statistics: Statistics) -> None:
         self.customer, self.statistics = customer, statistics
-        self.clock, self.process, self.faults = Clock(), Process(statistics), Faults(statistics)
-        self.provider = SimulatedProvider(self.clock, self.process, self.faults)
+        self.clock, self.process = Clock(), Process(statistics)
+        self.provider = SimulatedProvider(self.clock, self.process)
         self.process.meanwhile = self.take_over
         self.relay = Relay(clock=self.clock)
         self.orders = 0

@@ -15,6 +15,7 @@ RULES = {
     "too much refunded",
     "waiting charge approved",
     "waiting charge declined",
+    "waiting charge captured less",
     "callback",
     "callback repeated",
     "callback altered",
@@ -31,13 +32,13 @@ RULES = {
 }
 
 FAULTS = {
-    "lost answer",
-    "unreachable",
-    "not charged",
-    "captures another amount",
-    "undecided",
-    "refund refused",
-    "refund's answer lost",
+    "undecided cancel",
+    "refused refund",
+    *(
+        f"{fault} {call}"
+        for fault in ("unreachable", "request lost", "answer lost")
+        for call in ("cancel", "charge", "look_up", "refund")
+    ),
     *(
         f"{fate} {boundary}"
         for fate in ("crash before", "crash after", "asleep after")
