@@ -18,7 +18,7 @@ class StockItemQuerySet(models.QuerySet["StockItem"]):
         """
         Return these items by sku with their rows locked, in the order of their skus, which avoids deadlocks.
         """
-        return {item.sku: item for item in self.filter(sku__in=set(skus)).select_for_update().order_by("sku")}
+        return {item.sku: item for item in self.filter(sku__any=set(skus)).select_for_update().order_by("sku")}
 
     def write_back(self, items: Iterable["StockItem"]) -> None:
         """
@@ -59,7 +59,7 @@ class ReservationQuerySet(models.QuerySet["Reservation"]):
         """
         Return these orders' reservations with their lines, and with their rows locked.
         """
-        orders = self.filter(order_id__in=list(order_ids))
+        orders = self.filter(order_id__any=order_ids)
         return list(orders.select_for_update().order_by("order_id").prefetch_related("lines"))
 
 

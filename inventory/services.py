@@ -130,7 +130,7 @@ def withdraw(quantities: Mapping[str, int], *, now: datetime) -> None:
 
 
 def _unanswered(requests: Mapping[str, Sequence[Line]]) -> dict[str, Sequence[Line]]:
-    answered = set(Reservation.objects.filter(order_id__in=list(requests)).values_list("order_id", flat=True))
+    answered = set(Reservation.objects.filter(order_id__any=requests).values_list("order_id", flat=True))
     return {order_id: lines for order_id, lines in requests.items() if UUID(order_id) not in answered}
 
 
@@ -175,8 +175,9 @@ def _end(reservations: Sequence[Reservation], status: str, now: datetime) -> lis
     Move the held ones of these locked reservations to a final status, and return them.
     """
     ending = [reservation for reservation in reservations if status in Reservation.TRANSITIONS[reservation.status]]
-    rows = Reservation.objects.filter(pk__in=[reservation.pk for reservation in ending], status=Reservation.Status.HELD)
-    rows.update(status=status, ended_at=now)
+    ids = [reservation.pk for reservation in ending]
+    held = Reservation.objects.filter(pk__any=ids, status=Reservation.Status.HELD)
+    held.update(status=status, ended_at=now)
     return ending
 
 

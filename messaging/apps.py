@@ -7,9 +7,11 @@ class MessagingConfig(AppConfig):
 
     def ready(self) -> None:
         """
-        Register the subscribers of all contexts, and run the relay in django-q2's workers.
+        Register lookups and the subscribers of all contexts, and run the relay in django-q2's workers.
         """
         from . import host
+        from .kernel import lookups
 
+        lookups.register()
         autodiscover_modules("handlers")
         host.attach_to_cluster()

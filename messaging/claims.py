@@ -17,7 +17,8 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from .batches import Claimed, next_batch
-from .kernel.databases import adapt, async_commit, placeholders, read_uuid
+from .kernel.databases import adapt, async_commit, read_uuid
+from .kernel.lookups import equals_any
 from .models import Delivery, DeliveryQuerySet
 from .subscribers import Subscriber, all_subscribers
 
@@ -47,12 +48,17 @@ CLAIMABLE = """
     ORDER BY due_at LIMIT %s
 """
 
-MESSAGES = "SELECT id, type, payload, correlation_id, traceparent FROM messaging_outboxmessage WHERE id IN ({ids})"
+MESSAGES = "SELECT id, type, payload, correlation_id, traceparent FROM messaging_outboxmessage WHERE {chosen}"
 
 TAKE = """
     UPDATE messaging_delivery
     SET attempts = attempts + 1, claim_token = %s, due_at = %s, delayed = FALSE, suspect = %s
-    WHERE id IN ({ids})
+    WHERE {chosen}
+"""
+
+DELIVERED = """
+    UPDATE messaging_delivery SET status = 'delivered', delivered_at = %s, claim_token = NULL
+    WHERE status = 'pending' AND claim_token = %s AND {chosen}
 """
 
 
@@ -93,7 +99,10 @@ class Claim:
 
         :raises LeaseLost: if another worker has claimed one of them.
         """
-        self.update(status=Delivery.Status.DELIVERED, delivered_at=now, claim_token=None)
+        chosen, ids = equals_any("id", self._ids())
+        with connection.cursor() as cursor:
+            cursor.execute(DELIVERED.format(chosen=chosen), [adapt(now), self.token.hex, *ids])
+            self._require_all(cursor.rowcount)
 
     def renew(self, now: datetime) -> None:
         """
@@ -109,10 +118,16 @@ class Claim:
 
         :raises LeaseLost: if another worker has claimed one of them.
         """
-        ids = [delivery.pk for delivery in self.deliveries]
-        updated = Delivery.objects.claimed_with(self.token).filter(pk__in=ids).update(**changes)
-        if updated != len(ids):
-            raise LeaseLost(f"{self.subscriber.name} still holds {updated} of {len(ids)} claimed deliveries.")
+        self._require_all(Delivery.objects.claimed_with(self.token).filter(pk__any=self._ids()).update(**changes))
+
+    def _ids(self) -> list[int]:
+        return [delivery.pk for delivery in self.deliveries]
+
+    def _require_all(self, updated: int) -> None:
+        if updated != len(self.deliveries):
+            raise LeaseLost(
+                f"{self.subscriber.name} still holds {updated} of {len(self.deliveries)} claimed deliveries."
+            )
 
 
 def lease() -> timedelta:
@@ -169,7 +184,8 @@ def _lock_claimable(cursor: CursorWrapper, subscriber: Subscriber, limit: int, n
     due = sorted(cursor.fetchall())
     if not due:
         return []
-    cursor.execute(MESSAGES.format(ids=placeholders(due)), [message_id for _, _, message_id, *_ in due])
+    chosen, ids = equals_any("id", [message_id for _, _, message_id, *_ in due])
+    cursor.execute(MESSAGES.format(chosen=chosen), ids)
     messages = {message_id: message for message_id, *message in cursor.fetchall()}
     return [_claimed(pk, message_id, state, messages[message_id]) for _, pk, message_id, *state in due]
 
@@ -185,8 +201,6 @@ def _new_token(worker: int) -> UUID:
 
 def _take(cursor: CursorWrapper, subscriber: Subscriber, batch: Sequence[Claimed], worker: int, now: datetime) -> Claim:
     claim = Claim(subscriber=subscriber, token=_new_token(worker), deliveries=batch)
-    cursor.execute(
-        TAKE.format(ids=placeholders(batch)),
-        [claim.token.hex, adapt(now + lease()), claim.is_suspect, *(delivery.pk for delivery in batch)],
-    )
+    chosen, ids = equals_any("id", [delivery.pk for delivery in batch])
+    cursor.execute(TAKE.format(chosen=chosen), [claim.token.hex, adapt(now + lease()), claim.is_suspect, *ids])
     return claim

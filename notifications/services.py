@@ -60,7 +60,7 @@ def notify(events: Mapping[UUID, Notifiable], *, now: datetime) -> None:
         failures = pool.map(lambda context, notification: context.run(_send, notification), contexts, unsent)
         outcomes = list(zip(unsent, failures, strict=True))
     accepted = [notification.pk for notification, failure in outcomes if failure is None]
-    Notification.objects.filter(pk__in=accepted).update(status=Status.ACCEPTED, accepted_at=now)
+    Notification.objects.filter(pk__any=accepted).update(status=Status.ACCEPTED, accepted_at=now)
     _report({str(notification.order_id): failure for notification, failure in outcomes if failure})
 
 
@@ -76,7 +76,7 @@ def _record(events: Mapping[UUID, Notifiable], now: datetime) -> list[Notificati
         if late or not notification.recipient:
             notification.status = Status.SUPPRESSED
     Notification.objects.bulk_create(notifications, ignore_conflicts=True)
-    return list(Notification.objects.filter(message_id__in=list(events), status=Status.SENDING))
+    return list(Notification.objects.filter(message_id__any=events, status=Status.SENDING))
 
 
 def _ended_orders(events: Iterable[Notifiable]) -> set[UUID]:

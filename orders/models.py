@@ -87,7 +87,7 @@ class OrderQuerySet(models.QuerySet["Order"]):
         """
         Return these orders with their rows locked, in the order of their ids, which avoids deadlocks.
         """
-        return list(self.filter(pk__in=list(ids)).select_for_update().order_by("pk"))
+        return list(self.filter(pk__any=ids).select_for_update().order_by("pk"))
 
     def insert_new(self, orders: Iterable["Order"]) -> None:
         """
@@ -216,7 +216,7 @@ class Order(models.Model):
         steps = [HistoryEntry(order=order, previous=order.status, status=status, at=now) for order in orders]
         sources = [source for source, targets in cls.TRANSITIONS.items() if status in targets]
         ids = [order.pk for order in orders]
-        moved = cls.objects.filter(pk__in=ids, status__in=sources).update(status=status, cancel_reason=cancel_reason)
+        moved = cls.objects.filter(pk__any=ids, status__in=sources).update(status=status, cancel_reason=cancel_reason)
         if moved != len(orders):
             raise InvalidTransition(f"{len(orders) - moved} of {len(orders)} orders may not become {status}.")
         bulk_copy_instances(steps)

@@ -19,7 +19,7 @@ class PaymentIntentQuerySet(models.QuerySet["PaymentIntent"]):
         Lock these orders' intents until the transaction ends and return them. Every transaction locks in the same
         order, and locks an intent before it changes the intent's captures or refunds.
         """
-        return list(self.filter(order_id__in=list(order_ids)).select_for_update().order_by("order_id"))
+        return list(self.filter(order_id__any=order_ids).select_for_update().order_by("order_id"))
 
     def write_back(self, intents: Iterable["PaymentIntent"]) -> None:
         """

@@ -33,7 +33,7 @@ class StateMachineModel(models.Model):
         :raises InvalidTransition: if a row has no step to `status`, or its status was changed meanwhile.
         """
         sources = [source for source, targets in cls.TRANSITIONS.items() if status in targets]
-        movable = cls._default_manager.filter(pk__in=[row.pk for row in rows], status__in=sources)
+        movable = cls._default_manager.filter(pk__any=[row.pk for row in rows], status__in=sources)
         moved = movable.update(status=status, **changes)
         if moved != len(rows):
             names = cls._meta.verbose_name_plural

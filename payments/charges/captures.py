@@ -55,7 +55,7 @@ def is_mismatch(answer: Answer, intent: PaymentIntent) -> bool:
 def _new_captures(answers: Mapping[PaymentIntent, Answer], now: datetime) -> list[Capture]:
     if not answers:
         return []
-    recorded = Capture.objects.filter(intent__in=list(answers))
+    recorded = Capture.objects.filter(intent_id__any=[intent.pk for intent in answers])
     references = set(recorded.values_list("intent", "reference"))
     paid = set(recorded.filter(surplus=False).values_list("intent", flat=True))
     return [

@@ -152,7 +152,7 @@ def _raise_if_unreached(replies: Mapping[str, Reply]) -> None:
 
 
 def _still_open(order_ids: Iterable[str]) -> list[PaymentIntent]:
-    return list(PaymentIntent.objects.filter(order_id__in=list(order_ids), status__in=PaymentIntent.OPEN))
+    return list(PaymentIntent.objects.filter(order_id__any=order_ids, status__in=PaymentIntent.OPEN))
 
 
 def _intent(request: PaymentRequested, now: datetime) -> PaymentIntent:

@@ -57,7 +57,7 @@ def unpark(intents: Sequence[PaymentIntent]) -> None:
     """
     advisory_lock(PARKING_LOCK, shared=True)
     keys, order_ids = [str(intent.pk) for intent in intents], [intent.order_id for intent in intents]
-    about = Q(charge_key__in=keys) | Q(order_id__in=order_ids)
+    about = Q(charge_key__any=keys) | Q(order_id__any=order_ids)
     parked = WebhookEvent.objects.filter(about, status=WebhookEvent.Status.PARKED)
     publish_all([webhook_received(webhook) for webhook in parked])
 
