@@ -26,7 +26,7 @@ LANE_THREADS = 6
 SHARED_THREADS = 16
 """A worker with so many batches in flight claims only for lanes without one: this bounds its database connections."""
 
-GATHER_SECONDS = 0.025
+GATHER_SECONDS = 0.05
 """A lane with a batch in flight claims its next one no earlier, so that it finds more than one delivery."""
 
 IDLE_SECONDS = 60
