@@ -27,7 +27,7 @@ class TestReceive:
 
     def test_takes_four_statements(self, ledger):
         with counting_statements() as statements, transaction.atomic():
-            deliver(ledger, payload_of(unopened_intent()))
+            deliver(payload_of(unopened_intent()))
 
         tables = [
             next(table for table in ("webhookevent", "outboxmessage", "delivery") if table in statement["sql"])
