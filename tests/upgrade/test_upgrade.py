@@ -147,6 +147,6 @@ def test_finishes_every_order_without_a_change_of_its_tables(dump, tmp_path):
 
     assert migrated.status == 0, migrated.errors
     assert set(columns) <= set(present := dump.query(COLUMNS[connection.vendor]))
-    assert {table for table, *_ in set(present) - set(columns)} == {"messaging_worker"}
+    assert {table for table, *_ in set(present) - set(columns)} == {"messaging_worker", "payments_reconciliation"}
     assert repeated == {key: first["answer"] for key, first in answers.items()}
     assert audited.status == 0, audited.output
