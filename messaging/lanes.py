@@ -26,7 +26,7 @@ LANE_THREADS = 6
 SHARED_THREADS = 16
 """A worker with so many batches in flight claims only for lanes without one: this bounds its database connections."""
 
-GATHER_SECONDS = 0.05
+GATHER_SECONDS = 0.02
 """A lane with a batch in flight claims its next one no earlier, so that it finds more than one delivery."""
 
 IDLE_SECONDS = 60
@@ -68,16 +68,17 @@ class Lanes:
 
     def room(self, subscriber: Subscriber) -> int:
         """
-        Return how many deliveries of a subscriber may be claimed now: half of the calls that its lane has left, so that
-        the next batch need not wait for this one.
+        Return how many deliveries of a subscriber may be claimed now: at most half of the calls of its lane, so that a
+        call that hangs delays one batch and not the next.
         """
         with self._lock:
             sizes = [len(claim.deliveries) for claim in self._in_flight if claim.subscriber == subscriber]
             is_full = len(sizes) >= LANE_THREADS or len(self._in_flight) >= SHARED_THREADS
         is_gathering = time.monotonic() < self._claimed_at.get(subscriber.name, 0) + GATHER_SECONDS
-        left = 0 if sizes and (is_full or is_gathering) else settings.MESSAGING.outside_calls_at_once - sum(sizes)
+        calls = settings.MESSAGING.outside_calls_at_once
+        left = 0 if sizes and (is_full or is_gathering) else calls - sum(sizes)
         self.has_refused |= not left
-        return left - left // 2
+        return min(left, (calls + 1) // 2)
 
     def deliver(self, claim: Claim) -> None:
         """
