@@ -34,7 +34,7 @@ def place_to_mail(
         load = place_over_http(
             shop.port, callers, orders=orders, connections=connections, per_second=per_second, **plan
         )
-        wait_for_mails(before["confirmation mails accepted"] + orders, shop.ledger)
+        wait_for_mails(before, shop.ledger, orders=orders)
         ended = time.time()
         wait_until_delivered()
     require_work(before, count_work(shop.ledger), orders=orders)

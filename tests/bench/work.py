@@ -16,6 +16,8 @@ from tests.waiting import eventually
 
 PATIENCE_SECONDS = 3600
 
+NEVER_DONE = {"webhooks refused", "mails of other kinds", "dead letters"}
+
 LEDGER_ENTRIES = "SELECT count(*) FROM entries WHERE kind = ? AND reason LIKE ?"
 
 
@@ -25,16 +27,16 @@ def wait_until_delivered() -> None:
     eventually(lambda: not subscribers_with_work(timezone.now() + horizon), within=PATIENCE_SECONDS)
 
 
-def wait_for_mails(expected: int, ledger: Path) -> None:
+def wait_for_mails(before: Mapping[str, int], ledger: Path, *, orders: int) -> None:
     """
-    Wait until so many confirmation mails were accepted.
+    Wait until a confirmation mail was accepted for each order placed since `before`, an earlier `count_work`.
 
-    :raises AssertionError: if the shop refuses a webhook, whose payment would only succeed by reconciliation.
+    :raises AssertionError: if the shop refused a webhook, whose payment would only succeed by reconciliation.
     """
-    refused_before = _refused_webhooks(ledger)
+    expected = before["confirmation mails accepted"] + orders
 
     def are_accepted() -> bool:
-        assert _refused_webhooks(ledger) == refused_before, "The shop refused a webhook."
+        assert _refused_webhooks(ledger) == before["webhooks refused"], "The shop refused a webhook."
         return _accepted_mails() >= expected
 
     eventually(are_accepted, within=PATIENCE_SECONDS, every=0.05)
@@ -64,7 +66,7 @@ def require_work(before: Mapping[str, int], after: Mapping[str, int], *, orders:
     :raises AssertionError: otherwise.
     """
     done = {name: after[name] - before[name] for name in after}
-    expected = dict.fromkeys(done, orders) | {"mails of other kinds": 0, "dead letters": 0}
+    expected = {name: 0 if name in NEVER_DONE else orders for name in done}
     wrong = {name: f"{done[name]} instead of {expected[name]}" for name in done if done[name] != expected[name]}
     assert not wrong, f"The work was not done as measured: {wrong}"
 
@@ -73,6 +75,7 @@ def _count_at_the_gateway(ledger: Path) -> Mapping[str, int]:
     return {
         "charges at the gateway": _ledger_entries(ledger, "charged"),
         "captures at the gateway": _ledger_entries(ledger, "captured"),
+        "webhooks refused": _refused_webhooks(ledger),
         "webhooks stored": WebhookEvent.objects.count(),
         "webhooks processed": WebhookEvent.objects.filter(status="settled").count(),
     }

@@ -39,4 +39,4 @@ class TestManage:
 
         assert status == 1
         assert lines[0] == "Traceback (most recent call last):"
-        assert lines[-1] == "django.db.utils.OperationalError: no such table: messaging_delivery"
+        assert lines[-1] == "django.db.utils.OperationalError: no such table: messaging_worker"
