@@ -4,6 +4,8 @@ The database and the cache: what the shop adds to their URLs.
 
 from typing import Any
 
+SQLITE_ENGINE = "messaging.kernel.sqlite"
+
 
 def is_sqlite(database: dict[str, Any]) -> bool:
     """
@@ -33,6 +35,7 @@ def database(parsed: dict[str, Any], *, lease_seconds: int) -> dict[str, Any]:
         }
     )
     return parsed | {
+        "ENGINE": SQLITE_ENGINE if is_sqlite(parsed) else parsed["ENGINE"],
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": options | parsed.get("OPTIONS", {}),
