@@ -2,8 +2,8 @@
 The programs of this project as real processes: web server, workers, payment simulator, and `up`, which starts them all.
 """
 
-import random
 import re
+import secrets
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,7 +28,7 @@ ROLES = {"ready for work": "worker", "monitoring": "monitor", "pushing tasks": "
 def free_port() -> int:
     """Return a port at which no program listens."""
     while True:
-        port = random.choice(PORTS)
+        port = secrets.choice(PORTS)  # not of a generator that tests seed alike
         with suppress(OSError), socket.create_server((LOCALHOST, port)):
             return port
 
