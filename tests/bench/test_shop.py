@@ -18,7 +18,9 @@ def test_a_run_measures_orders_until_their_mails_and_fails_if_a_webhook_is_refus
         figures = place_to_mail(shop, callers, orders=20, connections=2) | memory(shop.roots)
 
         assert figures.pop("gateway requests per order: look_up") < 1, "webhooks are taken as answers"
-        assert all(figure > 0 for figure in figures.values()), figures
+        # Twenty orders may take less time in system calls than a clock tick of 10 ms.
+        zero = {name for name, figure in figures.items() if not figure and "system calls" not in name}
+        assert zero == set()
         assert figures["gateway requests per order: charge"] == 1
         assert figures["orders/s complete"] < figures["orders/s accepted"]
         assert figures["placed to confirmed, p50 s"] > 0.1, "before its webhook"
