@@ -13,8 +13,6 @@ WEB_PROCESSES = 2
 CALLBACK_SECONDS = 0.1
 """From a charge until the gateway decides it and sends its webhook."""
 
-RECONCILE = "from payments.reconciliation import reconcile_lately; reconcile_lately()"
-
 
 def web_server(folder: Path) -> WebServer:
     """Return a web server of two processes, whose payments are made at once."""
@@ -76,7 +74,7 @@ def whole_shop(
     )
     with simulator, up:
         up.wait_until_open()
-        reconciled = run(manage("shell", "-c", RECONCILE), **up.environment)
+        reconciled = run(manage("reconcile_payments"), **up.environment)
         assert reconciled.status == 0, reconciled.errors
         roots = {"web": up.wait_for_child("gunicorn").pid, "workers": up.wait_for_child("qcluster").pid}
         yield RunningShop(port, ledger, simulator, roots | {"simulator": simulator.pid})
