@@ -66,7 +66,7 @@ class Relay:
         with self._liveness.maintained(), Lanes(self.deliver) as lanes:
             while not stop.is_set():
                 try:
-                    self._deliver_and_wait(lanes, stop)
+                    self._deliver_and_wait(lanes)
                 except Exception:
                     logger.exception("The relay failed and restarts in %s s.", RELAY_RESTART_SECONDS)
                     connection.close()
@@ -109,21 +109,21 @@ class Relay:
         with self._while_leased(claim):
             self._attempt(claim)
 
-    def _deliver_and_wait(self, lanes: Lanes, stop: threading.Event) -> None:
+    def _deliver_and_wait(self, lanes: Lanes) -> None:
         with wakeup.open_waiter() as waiter:
-            while not stop.is_set():
+            while not self._stop.is_set():
                 if not self.deliver_due(lanes):
                     with waiter.subscribed():
-                        self._wait_and_deliver(waiter, lanes, stop)
+                        self._wait_and_deliver(waiter, lanes)
 
-    def _wait_and_deliver(self, waiter: wakeup.Waiter, lanes: Lanes, stop: threading.Event) -> None:
-        while not stop.is_set():
+    def _wait_and_deliver(self, waiter: wakeup.Waiter, lanes: Lanes) -> None:
+        while not self._stop.is_set():
             lanes.has_refused = False
             next_look = time.monotonic() + LOOK_SECONDS
             if self.deliver_due(lanes):  # published just before it subscribed, or while it waited
                 return
-            waiter.wait(stop, GATHER_SECONDS if lanes.has_refused else wakeup.POLL_SECONDS)
-            stop.wait(max(0, next_look - time.monotonic()))
+            waiter.wait(self._stop, GATHER_SECONDS if lanes.has_refused else wakeup.POLL_SECONDS)
+            self._stop.wait(max(0, next_look - time.monotonic()))
 
     def _claim(self, subscriber: Subscriber, limit: int) -> Claim | None:
         most = self._outages.most_to_claim(subscriber, limit, now=self.clock())
