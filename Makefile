@@ -5,13 +5,17 @@ PYTHON3 ?= python3
 VENV ?= .venv
 PORT ?= 8000
 SIMULATOR_PORT ?= 8010
+TRANSPORT ?= redis
 CONTRACT_SEED ?= 9457
 CONTRACT_EXAMPLES ?= 200
 BIN := $(VENV)/bin
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header
 
+# The tests start hundreds of processes, each of which would compile the project again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help run test bench torture browser screenshots contract fuzz schema check format lock clean
+.PHONY: help run split test journeys bench torture conformance browser screenshots contract fuzz schema translations check format lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -22,11 +26,20 @@ run: $(VENV)/installed ## install, migrate, fill in demo data and serve until Ct
 test: $(VENV)/installed ## install and run the tests, on SQLite or the database of DATABASE_URL
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
+split: $(VENV)/installed-split ## serve the demo by four services over TRANSPORT (redis, amqp or kafka) until Ctrl-C
+	$(BIN)/python manage.py up --demo --split $(TRANSPORT) --port $(PORT) --simulator-port $(SIMULATOR_PORT)
+
+journeys: $(VENV)/installed-split ## order, pay, cancel and be told by four services over Redis Streams, RabbitMQ and Kafka
+	$(BIN)/python -m pytest -m split
+
 bench: $(VENV)/installed ## measure throughput, latency and CPU time, on SQLite and the PostgreSQL database of DATABASE_URL
 	$(BIN)/python -m tests.bench
 
-torture: $(VENV)/installed ## place TORTURE_ORDERS (2000) while processes are killed and the gateway fails, and count lost and doubled effects
+torture: $(VENV)/installed-split ## place TORTURE_ORDERS (2000), send TORTURE_MAILS (5000) while processes, services and servers are killed; count effects
 	$(BIN)/python -m pytest -m torture -s -o faulthandler_timeout=0
+
+conformance: $(VENV)/installed-dev ## run every case over every broker, on SQLite and the PostgreSQL database of DATABASE_URL; write docs/reference/transports.md
+	$(BIN)/python -m tests.messaging.transports.table
 
 browser: $(VENV)/installed-dev ## order, follow and cancel in a running shop with headless Chromium (Debian: chromium, chromium-driver)
 	$(BIN)/python -m pytest -m browser
@@ -41,8 +54,15 @@ contract: $(VENV)/installed ## generate CONTRACT_EXAMPLES (200) requests per ope
 fuzz: $(VENV)/installed ## send FUZZ_REQUESTS (20000) almost valid requests to every route, on SQLite and the database of DATABASE_URL
 	$(BIN)/python -m tests.fuzz
 
-schema: $(VENV)/installed ## write docs/openapi.yaml, the description of the API
+schema: $(VENV)/installed ## write docs/openapi.yaml, the description of the API, and docs/asyncapi.yaml, that of the events
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+	$(BIN)/python manage.py export_asyncapi
+
+translations: $(VENV)/installed ## collect the texts to translate, and compile the translations (Debian: gettext)
+	for app in shop orders payments notifications; do \
+		(cd $$app && $(abspath $(BIN))/django-admin makemessages --locale de --no-location --no-wrap --no-obsolete \
+			&& $(abspath $(BIN))/django-admin compilemessages --verbosity 0) || exit 1; \
+	done
 
 check: $(VENV)/installed-dev ## check lint, types, imports, commit messages, migrations, the API description and production settings
 	$(BIN)/ruff check .
@@ -54,6 +74,7 @@ check: $(VENV)/installed-dev ## check lint, types, imports, commit messages, mig
 	DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
 	DEBUG=0 ALLOWED_HOSTS=shop.example SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))')" \
 		DATABASE_URL=postgres://shop.example/shop REDIS_URL=redis://shop.example/0 OPERATOR_EMAIL=operator@shop.example \
+		SHOP_URL=https://shop.example \
 		PAYMENT_GATEWAY=payments.gateway.adapters.stripe.StripeGateway STRIPE_API_KEY=rk_live_of_a_shop \
 		PAYMENT_WEBHOOK_SECRETS=whsec_ofAShopThatIsOnlyCheckedByMakeCheck $(BIN)/python manage.py check --deploy --fail-level WARNING
 
@@ -61,18 +82,24 @@ format: $(VENV)/installed-dev ## format code and sort imports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(VENV)/installed-dev ## write the locks for deployments from pyproject.toml: requirements.lock, requirements-stripe.lock
+lock: $(VENV)/installed-dev ## write the locks for deployments from pyproject.toml: requirements.lock, and one for each extra
 	$(BIN)/$(COMPILE) pyproject.toml >requirements.lock
 	echo "-r requirements.lock" >requirements-stripe.lock
 	grep -oE 'stripe==[0-9.]+' pyproject.toml | $(BIN)/$(COMPILE) --no-deps - >>requirements-stripe.lock
+	grep -oE 'pika==[0-9.]+' pyproject.toml | $(BIN)/$(COMPILE) - >requirements-amqp.lock
+	grep -oE 'confluent-kafka==[0-9.]+' pyproject.toml | $(BIN)/$(COMPILE) - >requirements-kafka.lock
 
 clean: ## remove the virtual environment and caches, but no databases
 	rm -rf $(VENV) staticfiles .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/installed: requirements.txt
+$(VENV)/installed: requirements.txt requirements-brokers.txt
 	$(PYTHON3) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-brokers.txt
+	touch $@
+
+$(VENV)/installed-split: requirements-split.txt $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-split.txt
 	touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed

@@ -2,8 +2,27 @@
 import os
 import sys
 
-from django.core.management import execute_from_command_line
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import BaseCommand, ManagementUtility
 from django.db import OperationalError, ProgrammingError
+
+OF_OPERATORS = {"audit", "trace_order", "check"}
+"""The commands that may run with the databases of all services."""
+
+
+class Commands(ManagementUtility):
+    def fetch_command(self, subcommand: str) -> BaseCommand:
+        """
+        Return a command. An operator's process has few.
+        """
+        command = super().fetch_command(subcommand)
+        if subcommand not in OF_OPERATORS:
+            try:
+                settings.OPERATOR.refuse(f"run {subcommand}")
+            except ImproperlyConfigured as error:
+                sys.exit(str(error))
+        return command
 
 
 def main() -> None:
@@ -12,7 +31,7 @@ def main() -> None:
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
     try:
-        execute_from_command_line(sys.argv)
+        Commands(sys.argv).execute()
     except (OperationalError, ProgrammingError) as error:
         if "--traceback" in sys.argv:
             raise
@@ -24,6 +43,11 @@ def advice(error: OperationalError | ProgrammingError) -> str:
     """
     Return advice for a missing table or an unreachable database; PostgreSQL and SQLite raise different errors.
     """
+    if settings.OPERATOR.is_set:
+        return (
+            "Check that ORDERS_DATABASE_URL and the other three name databases of their contexts that are running and "
+            "accessible."
+        )
     if isinstance(error, ProgrammingError) or str(error).startswith("no such"):
         return "Run manage.py migrate."
     return "Check that DATABASE_URL names a database that is running and accessible."

@@ -1,24 +1,29 @@
 """
-Admin pages of messages, deliveries, failed attempts and workers. All are read-only; dead letters can be replayed or
-discarded.
+Admin pages of messages, deliveries, failed attempts, workers and receivers, and the backlog. All are read-only; dead
+letters can be replayed or discarded.
 """
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.mixins import PermissionRequiredMixin
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import pluralize
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.views.generic import TemplateView
 
 from .contracts import event_types
+from .inbox import UNDECODABLE
 from .kernel.admin import ReadOnly, WholeValueSearch, moment, to_the_second
-from .models import Attempt, Delivery, DeliveryQuerySet, OutboxMessage, Worker
+from .models import Attempt, Delivery, DeliveryQuerySet, OutboxMessage, ReceiverState, Worker
+from .status import age, broker_status, live_workers, subscriber_statuses
 from .subscribers import all_subscribers
 
 Lookups = Iterable[tuple[str, str]]
@@ -46,7 +51,10 @@ class SubscriberFilter(_ChoiceFilter):
 
 class TypeFilter(_ChoiceFilter):
     title = parameter_name = field = "type"
-    names = event_types
+
+    @staticmethod
+    def names() -> Iterable[str]:
+        return [*event_types(), UNDECODABLE]
 
 
 @admin.display(description="traceback")
@@ -102,6 +110,10 @@ class DeliveryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     inlines = (AttemptInline,)
     actions = ("replay", "discard")
 
+    def get_urls(self) -> list[URLPattern]:
+        backlog = self.admin_site.admin_view(Backlog.as_view())
+        return [path("backlog/", backlog, name="messaging_backlog"), *super().get_urls()]
+
     @admin.display(description="message", ordering="message")
     def link_to_message(self, delivery: Delivery) -> str:
         return _link(delivery.message)
@@ -136,6 +148,25 @@ class DeliveryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
             self.message_user(request, f"Left unchanged, since they are not dead letters: {others}.", messages.WARNING)
 
 
+class Backlog(PermissionRequiredMixin, TemplateView):
+    """
+    The deliveries of each subscriber by state, as `manage.py outbox_status` prints them.
+    """
+
+    permission_required = "messaging.view_delivery"
+    raise_exception = True
+    template_name = "admin/messaging/delivery/backlog.html"
+
+    def get_context_data(self, **about: Any) -> dict[str, Any]:
+        alive, now = live_workers(), timezone.now()
+        rows = [
+            (status, age(status.oldest_due_seconds), to_the_second(status.paused_until))
+            for status in subscriber_statuses(alive, now)
+        ]
+        page = {"title": "Backlog by subscriber", "workers": len(alive), "rows": rows}
+        return super().get_context_data(**about, **page, **admin.site.each_context(self.request))
+
+
 @admin.register(Attempt)
 class AttemptAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("id", "error_class", "error", moment("failed_at"), "number", "link_to_delivery")
@@ -156,6 +187,34 @@ class AttemptAdmin(ReadOnly, admin.ModelAdmin):
 class WorkerAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("number", "host", "process", moment("started_at"))
     ordering = ("number",)
+
+
+@admin.register(ReceiverState)
+class ReceiverStateAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("worker", "state", moment("since"), moment("received_at"), "set_size", "error", moment("retry_at"))
+    list_select_related = ("worker",)
+    ordering = ("worker",)
+    fields = ("worker", "state", "since", "received_at", "set_size", "error", "retry_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ReceiverState]:
+        return ReceiverState.objects.with_state(live_workers())
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"subtitle": _lag(), **(extra_context or {})})
+
+    @admin.display(ordering="state")
+    def state(self, receiver: Any) -> str:
+        return str(receiver.state)
+
+
+def _lag() -> str:
+    """
+    Return a sentence about the messages that wait at the broker, after its answer.
+    """
+    if not settings.TRANSPORT.url:
+        return "There is no broker."
+    broker = broker_status(live_workers())
+    return broker.error or broker.describe_lag()
 
 
 def _link(target: OutboxMessage | Delivery) -> str:

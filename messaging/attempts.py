@@ -1,19 +1,24 @@
 """
-Failed attempts: each is recorded, and its delivery is retried later or becomes a dead letter.
+Failed attempts: each is recorded, and its delivery is retried later or becomes a dead letter, which is announced.
 """
 
 import traceback
 from datetime import datetime
 from hashlib import sha1
+from typing import Annotated
 
+import msgspec
 from django.conf import settings
 from django.db import transaction
 
-from .backoff import MAX_DEFERRALS, retry_delay
+from .backoff import retry_delay
 from .batches import Claimed
 from .claims import Claim
-from .contracts import Undecodable
+from .contracts import DeliveryDied, Undecodable
+from .kernel.ids import parse_id
+from .kernel.redaction import redact
 from .models import Attempt, Delivery
+from .outbox import handling, publish
 from .subscribers import Deferral, Permanent
 
 TRACEBACK_CHARACTERS = 8_000
@@ -25,14 +30,22 @@ class WorkerDied(Permanent):
     """
 
 
+class _About(msgspec.Struct):
+    order_id: str = ""
+    number: Annotated[str, msgspec.Meta(pattern=r"^([0-9A-Z]{4}-[0-9A-Z]{4})?$")] = ""
+    data: "_About | None" = None
+    """A message that could not be decoded is stored with the attributes of its CloudEvent."""
+
+
 def record_failure(claim: Claim, error: BaseException, now: datetime) -> str:
     """
-    Record the failed attempt of a claim of one delivery, and return its outcome: "deferred", "failed" or "dead".
+    Record the failed attempt of a claim of one delivery, and return its outcome: "deferred", "failed" or "dead". A
+    death is published in the same transaction, unless what died is itself about a death: that would never end.
 
     :raises LeaseLost: if another worker has claimed the delivery.
     """
     (delivery,) = claim.deliveries
-    outcome, changes = _verdict(delivery, error, now)
+    outcome, changes = _verdict(delivery, error, now, max_deferrals=claim.subscriber.max_deferrals)
     with transaction.atomic():
         claim.update(**changes, claim_token=None, error_class=type(error).__name__, fingerprint=_fingerprint(error))
         Attempt.objects.create(
@@ -40,14 +53,27 @@ def record_failure(claim: Claim, error: BaseException, now: datetime) -> str:
             number=delivery.attempt,
             failed_at=now,
             error_class=type(error).__name__,
-            error=_storable(str(error))[:TRACEBACK_CHARACTERS],
-            traceback=_storable("".join(traceback.format_exception(error)))[-TRACEBACK_CHARACTERS:],
+            error=storable(str(error))[:TRACEBACK_CHARACTERS],
+            traceback=storable("".join(traceback.format_exception(error)))[-TRACEBACK_CHARACTERS:],
         )
+        if outcome == "dead" and delivery.type != DeliveryDied.type:
+            with handling([delivery]):
+                publish(_death(delivery, claim.subscriber.name, error))
     return outcome
 
 
-def _verdict(delivery: Claimed, error: BaseException, now: datetime) -> tuple[str, dict[str, object]]:
-    if isinstance(error, Deferral) and delivery.deferrals < MAX_DEFERRALS:
+def storable(text: str) -> str:
+    """
+    Return a text without contact data, and without characters that a database rejects: an error that cannot be recorded
+    would end each worker.
+    """
+    return redact(text).encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+
+
+def _verdict(
+    delivery: Claimed, error: BaseException, now: datetime, *, max_deferrals: int
+) -> tuple[str, dict[str, object]]:
+    if isinstance(error, Deferral) and delivery.deferrals < max_deferrals:
         deferrals = delivery.deferrals + 1
         due_at = now + retry_delay(deferrals)
         return "deferred", {"deferrals": deferrals, "attempts": delivery.earlier_attempts, "due_at": due_at}
@@ -57,11 +83,32 @@ def _verdict(delivery: Claimed, error: BaseException, now: datetime) -> tuple[st
     return "failed", {"due_at": now + retry_delay(delivery.attempt)}
 
 
-def _storable(text: str) -> str:
+def _death(delivery: Claimed, subscriber: str, error: BaseException) -> DeliveryDied:
+    about = _order_of(delivery.payload)
+    return DeliveryDied(
+        delivery_id=str(delivery.pk),
+        message_id=str(delivery.message_id),
+        subscriber=subscriber,
+        event_type=delivery.type,
+        message_key=delivery.key,
+        order_id=about.order_id,
+        number=about.number,
+        error_class=type(error).__name__,
+        fingerprint=_fingerprint(error),
+    )
+
+
+def _order_of(payload: str) -> _About:
     """
-    Return a text without characters that a database rejects: an error that cannot be recorded would end each worker.
+    Return which order a message is about, also if no contract describes it; none if its id or number can be none of
+    the shop's: then the alert could not be stored.
     """
-    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+    try:
+        message = msgspec.json.decode(payload, type=_About)
+    except (msgspec.DecodeError, RecursionError):
+        return _About()
+    about = message.data or message
+    return about if parse_id(about.order_id) else _About()
 
 
 def _fingerprint(error: BaseException) -> str:

@@ -7,6 +7,7 @@ The simulator is another company's program: it has its own schedule for webhooks
 import random
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import accumulate, count, takewhile
 
 LONGEST_RETRY_DELAY = timedelta(minutes=5)
 
@@ -37,8 +38,15 @@ def retry_delay(attempt: int) -> timedelta:
     At most 1, 2, 4, 8, 16, 32, 64, 128, 256, then 300 seconds. The upper half of each is random (jitter), so that
     deliveries that failed together are not retried together.
     """
-    longest = min(timedelta(seconds=2.0 ** min(attempt - 1, 30)), LONGEST_RETRY_DELAY)
-    return longest * random.uniform(0.5, 1)
+    return _longest_delay(attempt) * random.uniform(0.5, 1)
+
+
+def most_deferrals_within(period: timedelta) -> int:
+    """
+    Return how often a delivery is deferred within this time at most: for a subscriber that ends its work by a time.
+    """
+    waits = accumulate(_longest_delay(deferral) / 2 for deferral in count(1))
+    return sum(1 for _ in takewhile(lambda waited: waited <= period, waits))
 
 
 def outage_pause(number: int, *, took: timedelta) -> timedelta:
@@ -50,3 +58,7 @@ def outage_pause(number: int, *, took: timedelta) -> timedelta:
     """
     pause = OUTAGE_PAUSES[min(number, len(OUTAGE_PAUSES)) - 1]
     return max(pause, PAUSE_PER_SLOW_CALL * took) if took > SLOW_CALL else pause
+
+
+def _longest_delay(attempt: int) -> timedelta:
+    return min(timedelta(seconds=2.0 ** min(attempt - 1, 30)), LONGEST_RETRY_DELAY)

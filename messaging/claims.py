@@ -25,17 +25,19 @@ from .subscribers import Subscriber, all_subscribers
 TOKEN_RANDOM_BITS = 96
 """A token is the number of its worker in 32 bits, 0 if the worker has none, and then random."""
 
+# The statistics of a queue are always out of date, so both statements leave PostgreSQL one plan. It may turn EXISTS and
+# NOT EXISTS into a join over all pending rows, and it takes `(subquery) IS NULL` for so selective that it sorts all of
+# them.
 WITH_WORK = """
     WITH names (name) AS (VALUES {names})
-    SELECT name FROM names WHERE EXISTS (
+    SELECT name FROM names WHERE COALESCE((
         SELECT 1 FROM messaging_delivery
         WHERE subscriber = name AND status = 'pending' AND delivered_at IS NULL AND due_at <= %s
-    )
+        LIMIT 1
+    ), 0) = 1
 """
 
-# Due deliveries without an earlier pending one with the same key. The statistics of a queue are always out of date, so
-# the statement leaves PostgreSQL one plan: it may turn NOT EXISTS into a join over all pending rows, and it takes
-# `(subquery) IS NULL` for so selective that it sorts them all.
+# Due deliveries without an earlier pending one with the same key.
 CLAIMABLE = """
     SELECT due_at, id, message_id, key, attempts, deferrals, suspect, claim_token
     FROM messaging_delivery AS candidate
@@ -150,10 +152,10 @@ def subscribers_with_work(now: datetime) -> list[Subscriber]:
 
 def batch_size(subscriber: Subscriber) -> int:
     """
-    Return the maximum batch of a subscriber: for one that calls an external service, the number of concurrent calls.
+    Return the maximum batch of a subscriber: for one that makes a call for each event, the number of concurrent calls.
     """
     limits = settings.MESSAGING
-    return limits.batch_size if subscriber.transactional else limits.outside_calls_at_once
+    return limits.batch_size if subscriber.transactional or subscriber.in_one_call else limits.outside_calls_at_once
 
 
 def claim_batch(subscriber: Subscriber, *, at_most: int | None = None, worker: int = 0, now: datetime) -> Claim | None:

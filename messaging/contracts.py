@@ -3,7 +3,8 @@ The published language: the events by which contexts communicate.
 
 An event is a fact in the past tense. Its `type` never changes, its fields are JSON-native, money is integer minor units
 with an ISO 4217 code, ids are strings. Add a field with a default; never rename or remove one; a new meaning is a new
-event. The part of `type` before the dot names the only context that publishes it.
+event. The part of `type` before the dot names the only context that publishes it; `messaging` itself publishes what
+becomes of its deliveries. An `internal` event is for its own context alone; the others may leave this service.
 """
 
 from functools import cache
@@ -22,6 +23,8 @@ class Event(msgspec.Struct, frozen=True):
     type: ClassVar[str]
     version: ClassVar[int] = 1
     keyed_by: ClassVar[str] = "order_id"
+    internal: ClassVar[bool] = False
+    """Whether only the publishing context itself subscribes to it: it is never sent to other services."""
 
     @property
     def key(self) -> str:
@@ -56,6 +59,14 @@ class OrderPlaced(Event, frozen=True):
 
     order_id: str
     lines: tuple[Line, ...]
+    customer_id: str = ""
+    number: str = ""
+    email: str = ""
+    phone: str = ""
+    language: str = ""
+    total: int = 0
+    currency: str = ""
+    bought: tuple[ConfirmedLine, ...] = ()
 
 
 class PaymentRequested(Event, frozen=True):
@@ -67,6 +78,9 @@ class PaymentRequested(Event, frozen=True):
     payment_method: str
     email: str
     customer_id: str = ""
+    number: str = ""
+    phone: str = ""
+    language: str = ""
 
 
 class PaymentDueSoon(Event, frozen=True):
@@ -77,6 +91,11 @@ class PaymentDueSoon(Event, frozen=True):
     currency: str
     email: str
     customer_id: str = ""
+    number: str = ""
+    phone: str = ""
+    language: str = ""
+    lines: tuple[ConfirmedLine, ...] = ()
+    due_at: str = ""
 
 
 class PaymentOverdue(Event, frozen=True):
@@ -97,6 +116,9 @@ class OrderConfirmed(Event, frozen=True):
     email: str
     lines: tuple[ConfirmedLine, ...]
     customer_id: str = ""
+    number: str = ""
+    phone: str = ""
+    language: str = ""
 
 
 class OrderCancelled(Event, frozen=True):
@@ -109,6 +131,10 @@ class OrderCancelled(Event, frozen=True):
     currency: str
     email: str
     customer_id: str = ""
+    number: str = ""
+    phone: str = ""
+    language: str = ""
+    lines: tuple[ConfirmedLine, ...] = ()
 
 
 class StockReserved(Event, frozen=True):
@@ -158,6 +184,7 @@ class PaymentFailed(Event, frozen=True):
 
 class PaymentUnsettled(Event, frozen=True):
     type: ClassVar[str] = "payments.payment_unsettled"
+    internal: ClassVar[bool] = True
 
     order_id: str
     ask: int
@@ -165,6 +192,7 @@ class PaymentUnsettled(Event, frozen=True):
 
 class RefundRequested(Event, frozen=True):
     type: ClassVar[str] = "payments.refund_requested"
+    internal: ClassVar[bool] = True
 
     order_id: str
     refund_id: str
@@ -181,11 +209,18 @@ class PaymentRefunded(Event, frozen=True):
     customer_id: str = ""
     reason: str = ""
     surplus: bool = False
+    number: str = ""
+    phone: str = ""
+    language: str = ""
+    order_total: int = 0
+    refunded: int = 0
+    cause: str = ""
 
 
 class WebhookReceived(Event, frozen=True):
     type: ClassVar[str] = "payments.webhook_received"
     keyed_by: ClassVar[str] = "story"
+    internal: ClassVar[bool] = True
 
     story: str
     webhook_id: str
@@ -200,6 +235,42 @@ class PaymentAnomalyFound(Event, frozen=True):
     amount: int
     currency: str
     detail: str = ""
+    number: str = ""
+
+
+class DeliveryDied(Event, frozen=True):
+    type: ClassVar[str] = "messaging.delivery_died"
+    keyed_by: ClassVar[str] = "delivery_id"
+
+    delivery_id: str
+    message_id: str
+    subscriber: str
+    event_type: str
+    message_key: str
+    order_id: str
+    number: str
+    error_class: str
+    fingerprint: str
+
+
+class EmailQueued(Event, frozen=True):
+    type: ClassVar[str] = "notifications.email_queued"
+    keyed_by: ClassVar[str] = "notification_id"
+    internal: ClassVar[bool] = True
+
+    notification_id: str
+    order_id: str = ""
+    number: str = ""
+
+
+class SmsQueued(Event, frozen=True):
+    type: ClassVar[str] = "notifications.sms_queued"
+    keyed_by: ClassVar[str] = "notification_id"
+    internal: ClassVar[bool] = True
+
+    notification_id: str
+    order_id: str = ""
+    number: str = ""
 
 
 def event_types() -> dict[str, type[Event]]:

@@ -1,5 +1,5 @@
 """
-Hosts of the relay: the worker processes of a django-q2 cluster, or a thread of the web process.
+Hosts of the relay and the receiver: the worker processes of a django-q2 cluster, or a thread of the web process.
 
 django-q2 spawns, supervises and respawns the worker processes. Its own queue is not used: it stops for ever if a
 certain idle process is killed (docs/decisions/0002). A worker ends itself when a subscriber exceeds its time limit, and
@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 from multiprocessing.util import Finalize
 from typing import Any
@@ -22,6 +23,7 @@ from django.core import checks
 from django_q.signals import post_spawn
 
 from . import process_tree
+from .receiver import Receiver, receivers
 from .relay import Relay
 
 logger = logging.getLogger(__name__)
@@ -39,26 +41,31 @@ def attach_to_cluster() -> None:
 
 def start_in_worker(**_: Any) -> None:
     """
-    Run a relay beside django-q2's idle main thread, until the cluster stops.
+    Run a relay, and with a broker a receiver, beside django-q2's idle main thread, until the cluster stops.
     """
     # Full collections, two in a thousand orders, would examine all loaded code again: a tenth of a worker's time.
     gc.freeze()
-    relay, stop = Relay(), threading.Event()
+    beside, stop = receivers(), threading.Event()
+    relay = Relay(reporters=beside)
     thread = threading.Thread(target=relay.run, args=(stop,), name="relay")
-    finish = partial(_finish, thread, stop)
+    threads = [thread, *_threads(beside, stop)]
+    finish = partial(_finish, threads, stop)
     process_tree.before_end(finish)  # first, since the cluster may stop at any moment
     Finalize(None, finish, exitpriority=100)
-    thread.start()
+    for each in threads:
+        each.start()
     threading.Thread(target=_watch, args=(relay, thread), name="relay-watcher", daemon=True).start()
 
 
 def start_in_thread() -> None:
     """
-    Run a relay in a thread until its process exits: the web process then needs no workers.
+    Run a relay, and with a broker a receiver, in threads until their process exits: the web process then needs no
+    workers.
     """
-    stop = threading.Event()
+    beside, stop = receivers(), threading.Event()
     atexit.register(stop.set)
-    threading.Thread(target=Relay().run, args=(stop,), name="relay", daemon=True).start()
+    for thread in _threads([Relay(reporters=beside), *beside], stop):
+        thread.start()
 
 
 def check_lease(**_: Any) -> list[checks.CheckMessage]:
@@ -71,6 +78,15 @@ def check_lease(**_: Any) -> list[checks.CheckMessage]:
     hint = "Raise MESSAGING_LEASE_SECONDS above MESSAGING_HANDLER_LIMIT_SECONDS."
     problem = f"Handlers may run {limit} s but a lease ends after {lease} s."
     return [checks.Error(problem, hint=hint, id="messaging.E001")]
+
+
+def _threads(loops: Sequence[Relay | Receiver], stop: threading.Event) -> list[threading.Thread]:
+    """
+    Return threads, not started, that run these loops until `stop` is set.
+    """
+    return [
+        threading.Thread(target=each.run, args=(stop,), name=type(each).__name__.lower(), daemon=True) for each in loops
+    ]
 
 
 def _watch(relay: Relay, thread: threading.Thread) -> None:
@@ -87,10 +103,11 @@ def _watch(relay: Relay, thread: threading.Thread) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _finish(thread: threading.Thread, stop: threading.Event) -> None:
+def _finish(threads: Sequence[threading.Thread], stop: threading.Event) -> None:
     """
-    Stop the relay after its current batch, before the interpreter shuts down: Python closes thread pools, which the
-    batch may need, before it joins other threads.
+    Stop relay and receiver after their current batch, before the interpreter shuts down: Python closes thread pools,
+    which the batch may need, before it joins other threads.
     """
     stop.set()
-    thread.join(settings.MESSAGING.handler_limit_seconds)
+    for thread in threads:
+        thread.join(settings.MESSAGING.handler_limit_seconds)

@@ -15,7 +15,7 @@ from typing import Self
 from django.conf import settings
 from django.db import connection
 
-from .claims import Claim
+from .claims import Claim, batch_size
 from .subscribers import Subscriber
 
 logger = logging.getLogger(__name__)
@@ -69,12 +69,15 @@ class Lanes:
     def room(self, subscriber: Subscriber) -> int:
         """
         Return how many deliveries of a subscriber may be claimed now: at most half of the calls of its lane, so that a
-        call that hangs delays one batch and not the next.
+        call that hangs delays one batch and not the next. If one call takes a batch, one batch is in flight at a time.
         """
         with self._lock:
             sizes = [len(claim.deliveries) for claim in self._in_flight if claim.subscriber == subscriber]
             is_full = len(sizes) >= LANE_THREADS or len(self._in_flight) >= SHARED_THREADS
         is_gathering = time.monotonic() < self._claimed_at.get(subscriber.name, 0) + GATHER_SECONDS
+        if subscriber.in_one_call:
+            self.has_refused |= bool(sizes)
+            return 0 if sizes else batch_size(subscriber)
         calls = settings.MESSAGING.outside_calls_at_once
         left = 0 if sizes and (is_full or is_gathering) else calls - sum(sizes)
         self.has_refused |= not left

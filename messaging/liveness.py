@@ -1,5 +1,5 @@
 """
-Liveness: which workers are alive, and the takeover of the claims of those that died.
+Liveness: which workers are alive, what they record about themselves, and the takeover of the claims of those that died.
 
 A worker registers a row and holds a lock that ends with its process. Every worker checks the locks of the others: one
 whose lock is free in several checks in a row is dead. A frozen worker keeps its lock, so its claims wait for the end of
@@ -13,9 +13,10 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Protocol
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -30,20 +31,37 @@ CHECK_SECONDS = 0.5
 CHECKS_UNTIL_DEAD = 4
 """From the first to the last of them, a live worker has time to reconnect after the database was restarted."""
 
+RECORD_SECONDS = 1
+"""A worker records its state this often at most."""
+
 START_SECONDS, STOP_SECONDS = 5, 1
 """How long a relay waits for its registration before its first claim, and for the end of it after its last."""
 
 
+class Reporter(Protocol):
+    """
+    A part of a worker whose state other processes may read.
+    """
+
+    def record(self, worker: int) -> None:
+        """
+        Store the present state as that of the worker with this number, if it has changed.
+        """
+
+
 class Liveness:
     """
-    A worker's registration, and its checks of the others, in a thread with a database connection of its own.
+    A worker's registration, the records of its state, and its checks of the others, in a thread with a database
+    connection of its own.
 
     `number` begins the tokens of the worker's claims. It is 0 while the worker is not registered: what it claims then
     waits for the end of its lease if it dies.
     """
 
-    def __init__(self, clock: Callable[[], datetime] = timezone.now) -> None:
+    def __init__(self, clock: Callable[[], datetime] = timezone.now, *, reporters: Sequence[Reporter] = ()) -> None:
         self.number = 0
+        self._reporters = reporters
+        self._record_at = 0.0
         self._clock = clock
         self._holds_lock = threading.Event()
 
@@ -82,8 +100,15 @@ class Liveness:
             checks = Checks(self._clock)
             while not end.wait(CHECK_SECONDS) and self.number in (workers := _registered()):
                 checks.make(workers - {self.number})
+                self._record()
             _unregister(self.number, self._clock())
         self.number = 0
+
+    def _record(self) -> None:
+        if time.monotonic() >= self._record_at:
+            self._record_at = time.monotonic() + RECORD_SECONDS
+            for reporter in self._reporters:
+                reporter.record(self.number)
 
 
 class Checks:

@@ -1,6 +1,7 @@
 """
 The outbox: published events (`OutboxMessage`), one delivery per subscriber (`Delivery`), failed attempts (`Attempt`).
-Beside it: the processes that deliver (`Worker`).
+Beside it: the processes that deliver and receive (`Worker`), and what others may know about them (`SubscriberPause`,
+`ReceiverState`).
 """
 
 from collections.abc import Collection
@@ -9,11 +10,19 @@ from typing import ClassVar
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Case, Exists, OuterRef, Q, Value, When
 
 from .kernel.ids import new_id
 
-__all__ = ["Attempt", "Delivery", "OutboxMessage", "Worker", "new_id"]  # migrations refer to `new_id` here
+__all__ = [
+    "Attempt",
+    "Delivery",
+    "OutboxMessage",
+    "ReceiverState",
+    "SubscriberPause",
+    "Worker",
+    "new_id",  # migrations refer to it here
+]
 
 PRUNE_CHUNK = 500
 
@@ -105,6 +114,15 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """
         return self.dead().update(
             status=Delivery.Status.PENDING, due_at=now, attempts=0, deferrals=0, claim_token=None, delayed=False
+        )
+
+    def repeat(self, now: datetime) -> int:
+        """
+        Make delivered deliveries pending again, due at once; return how many. Only for subscribers whose effect may be
+        repeated.
+        """
+        return self.filter(status=Delivery.Status.DELIVERED).update(
+            status=Delivery.Status.PENDING, due_at=now, delivered_at=None, attempts=0, deferrals=0
         )
 
     def discard(self) -> int:
@@ -204,7 +222,8 @@ class Attempt(models.Model):
 
 class Worker(models.Model):
     """
-    A process that runs a relay, from its start until its clean end or until other workers notice its death.
+    A process that runs a relay or a receiver, from its start until its clean end or until other workers notice its
+    death.
     """
 
     number = models.AutoField(primary_key=True)
@@ -214,3 +233,64 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number}: process {self.process} on {self.host}"
+
+
+class SubscriberPause(models.Model):
+    """
+    A pause of a subscriber in a worker, because the service that it calls is not available. It is over after `until`.
+    """
+
+    worker = models.ForeignKey(Worker, on_delete=models.CASCADE, related_name="pauses")
+    subscriber = models.CharField(max_length=100)
+    until = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["worker", "subscriber"], name="one_pause_per_worker_and_subscriber")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subscriber} in worker {self.worker_id}"
+
+
+class ReceiverStateQuerySet(models.QuerySet["ReceiverState"]):
+    def with_state(self, alive: Collection[int]) -> "ReceiverStateQuerySet":
+        """
+        Annotate each receiver with its `state`: its status, or `ReceiverState.DEAD`.
+
+        :param alive: the numbers of the workers whose process is alive.
+        """
+        state = Case(When(worker__in=alive, then="status"), default=Value(ReceiverState.DEAD))
+        return self.annotate(state=state)
+
+
+class ReceiverState(models.Model):
+    """
+    The receiver of a worker, as it last recorded itself.
+    """
+
+    DEAD = "dead"
+    """The state of a receiver whose process was killed, whatever its status is."""
+
+    class Status(models.TextChoices):
+        CONNECTING = "connecting"
+        """It has started, and has not been connected yet."""
+        CONNECTED = "connected"
+        DISCONNECTED = "disconnected"
+        """An error ended the connection, or there was none: it tries again at `retry_at`."""
+
+    worker = models.OneToOneField(Worker, on_delete=models.CASCADE, primary_key=True, related_name="receiver")
+    status = models.CharField(max_length=12, choices=Status)
+    since = models.DateTimeField(help_text="When this status began.")
+    received_at = models.DateTimeField(null=True, help_text="When the last set of messages was received.")
+    set_size = models.PositiveIntegerField(default=0, help_text="The number of messages in that set.")
+    error = models.TextField(blank=True, help_text="The last error, while disconnected.")
+    retry_at = models.DateTimeField(null=True, help_text="When it connects again, while disconnected.")
+
+    objects = ReceiverStateQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "receiver"
+
+    def __str__(self) -> str:
+        return f"receiver of worker {self.worker_id}"

@@ -2,7 +2,8 @@
 Outages: a worker pauses subscribers whose external service is down.
 
 During a pause their deliveries use up no attempts. After it, one delivery probes whether the service is back; if not, a
-longer pause follows (`backoff.outage_pause`). Each worker has pauses of its own, which all of its threads share.
+longer pause follows (`backoff.outage_pause`). Each worker has pauses of its own, which all of its threads share,
+and records them for others to read.
 """
 
 import threading
@@ -10,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from .backoff import SLOW_CALL, outage_pause
+from .kernel.databases import async_commit
+from .models import SubscriberPause
 from .subscribers import OutageObserved, PartlyUnavailable, Subscriber, Unavailable
 
 
@@ -24,6 +27,7 @@ class Pause:
 class Outages:
     def __init__(self) -> None:
         self._pauses: dict[str, Pause] = {}
+        self._recorded: tuple[int, dict[str, Pause]] = 0, {}
         self._lock = threading.Lock()
 
     def most_to_claim(self, subscriber: Subscriber, limit: int, *, now: datetime) -> int:
@@ -66,6 +70,20 @@ class Outages:
             if _is_outage(error, size, took):
                 number = earlier.number + 1 if earlier else 1
                 self._pauses[subscriber.name] = Pause(number, now, now + outage_pause(number, took=took))
+
+    def record(self, worker: int) -> None:
+        """
+        Store the pauses as those of a worker, if they have changed. Without an outage this costs no statement.
+        """
+        with self._lock:
+            pauses = self._pauses.copy()
+        of, recorded = self._recorded
+        if pauses != (recorded if of == worker else {}):
+            rows = [SubscriberPause(worker_id=worker, subscriber=name, until=of.until) for name, of in pauses.items()]
+            with async_commit():
+                SubscriberPause.objects.filter(worker=worker).delete()
+                SubscriberPause.objects.bulk_create(rows)
+        self._recorded = worker, pauses
 
 
 def _is_outage(error: BaseException | None, size: int, took: timedelta) -> bool:

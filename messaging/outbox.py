@@ -83,6 +83,13 @@ def publish_all(events: Sequence[Event], *, at: datetime | None = None) -> None:
         transaction.on_commit(wakeup.notify, robust=True)
 
 
+def new_delivery(message_id: UUID, subscriber: str, key: str, *, due_at: datetime, delayed: bool = False) -> Row:
+    """
+    Return the row of a pending delivery, in the order of `DELIVERY_FIELDS`.
+    """
+    return message_id, subscriber, key, Delivery.Status.PENDING.value, due_at, delayed, False, 0, 0, "", ""
+
+
 def message_of(event: Event) -> Cause:
     """
     Return the message of an event that is being handled.
@@ -113,6 +120,21 @@ def handling(causes: Iterable[Cause]) -> Iterator[None]:
     Handle these messages inside the block: they are the causes of what it publishes.
     """
     reset = _causes.set({cause.key: cause for cause in causes})
+    try:
+        yield
+    finally:
+        _causes.reset(reset)
+
+
+@contextmanager
+def caused_by(keys: Mapping[str, str]) -> Iterator[None]:
+    """
+    Publish events inside the block whose keys are not those of the messages that cause them.
+
+    :param keys: the key of the message that is being handled, by the key of the event that it causes.
+    """
+    causes = _causes.get()
+    reset = _causes.set({key: causes[cause] for key, cause in keys.items() if cause in causes})
     try:
         yield
     finally:
@@ -151,4 +173,4 @@ def _message(event: Event, id_: UUID, now: datetime) -> Row:
 def _deliveries(events: Sequence[Event], ids: Sequence[UUID], *, due_at: datetime, delayed: bool) -> Iterator[Row]:
     for event, id_ in zip(events, ids, strict=True):
         for subscriber in subscribers_of(type(event)):
-            yield id_, subscriber.name, event.key, Delivery.Status.PENDING.value, due_at, delayed, False, 0, 0, "", ""
+            yield new_delivery(id_, subscriber.name, event.key, due_at=due_at, delayed=delayed)

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 
@@ -21,10 +21,9 @@ from . import wakeup
 from .attempts import WorkerDied, record_failure
 from .backoff import RELAY_RESTART_SECONDS
 from .claims import Claim, LeaseLost, batch_size, claim_batch, lease, subscribers_with_work
-from .contracts import decode
 from .kernel.tracing import tracing
 from .lanes import GATHER_SECONDS, Lanes
-from .liveness import Liveness
+from .liveness import Liveness, Reporter
 from .outages import Outages
 from .outbox import handling
 from .subscribers import Deferral, NotReady, OutageObserved, PartlyUnavailable, Subscriber, Unavailable
@@ -38,14 +37,16 @@ LOOK_SECONDS = 0.01
 class Relay:
     """
     A worker's loop. Its host may be django-q2, the web process, a command or a test; relays may run side by side.
+
+    :param reporters: what else the worker records about itself, such as the state of its receiver.
     """
 
-    def __init__(self, *, clock: Callable[[], datetime] = timezone.now) -> None:
+    def __init__(self, *, clock: Callable[[], datetime] = timezone.now, reporters: Sequence[Reporter] = ()) -> None:
         self.clock = clock
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self._stop = threading.Event()
         self._outages = Outages()
-        self._liveness = Liveness(clock)
+        self._liveness = Liveness(clock, reporters=[self._outages, *reporters])
         self._reactions: dict[int, float] = {}
         self._lock = threading.Lock()
 
@@ -187,7 +188,7 @@ class Relay:
     def _react(self, claim: Claim) -> None:
         if claim.deliveries[0].is_exhausted:
             raise WorkerDied(f"{claim.deliveries[0].earlier_attempts} workers died with this delivery.")
-        events = [decode(delivery.type, delivery.payload) for delivery in claim.deliveries]
+        events = [claim.subscriber.decode(delivery.type, delivery.payload) for delivery in claim.deliveries]
         around = transaction.atomic() if claim.subscriber.transactional else nullcontext()
         with handling(claim.deliveries), self._timed(), around:
             claim.subscriber.react(events)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .contracts import Event
+from .backoff import MAX_DEFERRALS
+from .contracts import Event, decode
 
 Reaction = Callable[[Sequence[Any]], None]
+Decoder = Callable[[str, str], Any]
 
 
 class Permanent(Exception):
@@ -70,12 +72,24 @@ class Subscriber:
     react: Reaction
     events: tuple[type[Event], ...]
     transactional: bool
+    in_one_call: bool
+    """Whether one call of the external service takes a whole batch, instead of one event."""
+    decode: Decoder
+    """Returns an event by the type and the payload of its message."""
+    max_deferrals: int
+    """After which a deferral makes a dead letter."""
 
 
 _registry: dict[str, Subscriber] = {}
 
 
-def subscriber(*events: type[Event], transactional: bool = True) -> Callable[[Reaction], Reaction]:
+def subscriber(
+    *events: type[Event],
+    transactional: bool = True,
+    in_one_call: bool = False,
+    decode: Decoder = decode,
+    max_deferrals: int = MAX_DEFERRALS,
+) -> Callable[[Reaction], Reaction]:
     """
     Subscribe the decorated function to these events.
 
@@ -86,7 +100,15 @@ def subscriber(*events: type[Event], transactional: bool = True) -> Callable[[Re
 
     def register(react: Reaction) -> Reaction:
         name = f"{react.__module__.split('.')[0]}.{react.__name__}"
-        _registry[name] = Subscriber(name=name, react=react, events=events, transactional=transactional)
+        _registry[name] = Subscriber(
+            name=name,
+            react=react,
+            events=events,
+            transactional=transactional,
+            in_one_call=in_one_call,
+            decode=decode,
+            max_deferrals=max_deferrals,
+        )
         return react
 
     return register

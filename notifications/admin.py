@@ -1,20 +1,100 @@
 """
-Admin of notifications, read-only.
+Admin of notifications: what became of each, the action to send it again, and the suppression list.
 """
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.defaultfilters import pluralize
+from django.urls import URLPattern
+from django.utils import timezone
 
-from messaging.kernel.admin import ReadOnly, WholeValueSearch, moment
+from messaging.kernel.admin import OrderNumberSearch, ReadOnly, WholeValueSearch, link_to_rows, moment
 
-from .models import Notification
+from . import previews, services
+from .models import Notification, Suppression
+from .suppressions import folded
+
+
+class ResendForm(ActionForm):
+    repeat = forms.BooleanField(required=False, label="also those that were accepted: their recipients get them again")
 
 
 @admin.register(Notification)
-class NotificationAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
-    list_display = (moment("created_at"), "status", "kind", "recipient", "order_id", moment("accepted_at"), "channel")
-    list_filter = ("status", "kind", "channel")
+class NotificationAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
+    list_display = (
+        moment("created_at"),
+        "status",
+        "kind",
+        "recipient",
+        "order_id",
+        moment("accepted_at"),
+        "channel",
+        "reason",
+    )
+    list_filter = ("status", "reason", "kind", "channel", "language")
     date_hierarchy = "created_at"
     ordering = ("-id",)
-    search_fields = ("order_id", "customer_id", "recipient", "message_id")
-    search_help_text = "The whole id of an order, a customer or a message, or a whole e-mail address."
+    search_fields = ("id", "number", "order_id", "customer_id", "recipient", "message_id", "provider_id")
+    search_help_text = (
+        "The whole id of a notification, an order, a customer or a message, an order's number, the provider's id, or"
+        " a whole e-mail address or phone number."
+    )
     show_full_result_count = False
+    action_form = ResendForm
+    actions = ("resend",)
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*previews.urls(self.admin_site), *super().get_urls()]
+
+    def has_resend_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("notifications.change_notification")
+
+    @admin.action(description="Send again", permissions=["resend"])
+    def resend(self, request: HttpRequest, selected: QuerySet[Notification]) -> None:
+        """
+        Send the selected notifications again, and log who did; what was accepted only if the box is checked.
+        """
+        ids = list(selected.values_list("pk", flat=True))
+        with transaction.atomic():
+            queued, listed = services.resend(ids, repeats=request.POST.get("repeat") == "on", now=timezone.now())
+            if queued:
+                LogEntry.objects.log_actions(str(request.user.pk), queued, CHANGE, "Sent again.")
+        if queued:
+            self.message_user(request, f"Queued {len(queued)} notification{pluralize(len(queued))} again.")
+        if listed:
+            text = f"Not sent: {len(listed)}. The suppression list has their recipients: lift those entries first."
+            self.message_user(request, text, messages.WARNING)
+        if left := len(ids) - len(queued) - len(listed):
+            text = (
+                f"Left unchanged: {left}. They are on their way, have no text or recipient, or were accepted: check the"
+            )
+            self.message_user(request, f"{text} box to repeat accepted ones.", messages.WARNING)
+
+
+@admin.register(Suppression)
+class SuppressionAdmin(WholeValueSearch, admin.ModelAdmin):
+    list_display = (moment("created_at"), "channel", "recipient", "reason", "cause")
+    list_filter = ("reason", "channel")
+    fields = readonly_fields = ("channel", "recipient", "reason", moment("created_at"), "cause")
+    ordering = ("-id",)
+    search_fields = ("id", "recipient", "notification_id", "notification__number")
+    search_help_text = "A whole e-mail address or phone number, the id of a notification, or an order's number."
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Suppression | None = None) -> bool:
+        return False
+
+    def value_of(self, field: str, term: str) -> str:
+        return folded(term) if field == "recipient" else term
+
+    @admin.display(description="notification")
+    def cause(self, suppression: Suppression) -> str:
+        return link_to_rows("notifications_notification", suppression.notification_id)

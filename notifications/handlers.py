@@ -1,48 +1,79 @@
 """
-Subscribers of notifications: mails to customers and operators.
+Subscribers of notifications: events about which customers and operators are told, and the sending of what is queued.
 """
 
 from collections.abc import Sequence
 
 from django.utils import timezone
 
+from messaging.backoff import most_deferrals_within
 from messaging.contracts import (
+    DeliveryDied,
+    EmailQueued,
     OrderCancelled,
     OrderConfirmed,
+    OrderPlaced,
     PaymentAnomalyFound,
     PaymentDueSoon,
     PaymentRefunded,
+    SmsQueued,
 )
 from messaging.outbox import message_of
 from messaging.subscribers import subscriber
 
-from . import services
+from . import sending, services
+from .models import Notification
+
+Channel = Notification.Channel
+
+MAX_DEFERRALS = most_deferrals_within(services.USEFUL_FOR)
+"""A notification that is deferred ends when it is useless, not as a dead letter."""
 
 
-@subscriber(OrderConfirmed, transactional=False)
+@subscriber(OrderPlaced)
+def acknowledge_order(events: Sequence[OrderPlaced]) -> None:
+    _queue(events)
+
+
+@subscriber(OrderConfirmed)
 def send_confirmation(events: Sequence[OrderConfirmed]) -> None:
-    _notify(events)
+    _queue(events)
 
 
-@subscriber(OrderCancelled, transactional=False)
+@subscriber(OrderCancelled)
 def send_cancellation(events: Sequence[OrderCancelled]) -> None:
-    _notify(events)
+    _queue(events)
 
 
-@subscriber(PaymentDueSoon, transactional=False)
+@subscriber(PaymentDueSoon)
 def send_reminder(events: Sequence[PaymentDueSoon]) -> None:
-    _notify(events)
+    _queue(events)
 
 
-@subscriber(PaymentRefunded, transactional=False)
+@subscriber(PaymentRefunded)
 def send_refund_notice(events: Sequence[PaymentRefunded]) -> None:
-    _notify(events)
+    _queue(events)
 
 
-@subscriber(PaymentAnomalyFound, transactional=False)
+@subscriber(PaymentAnomalyFound)
 def alert_operator(events: Sequence[PaymentAnomalyFound]) -> None:
-    _notify(events)
+    _queue(events)
 
 
-def _notify(events: Sequence[services.Notifiable]) -> None:
-    services.notify({message_of(event).message_id: event for event in events}, now=timezone.now())
+@subscriber(DeliveryDied)
+def alert_of_dead_letter(events: Sequence[DeliveryDied]) -> None:
+    _queue(events)
+
+
+@subscriber(EmailQueued, transactional=False, max_deferrals=MAX_DEFERRALS)
+def send_email(events: Sequence[EmailQueued]) -> None:
+    sending.send([event.notification_id for event in events], channel=Channel.EMAIL, now=timezone.now())
+
+
+@subscriber(SmsQueued, transactional=False, max_deferrals=MAX_DEFERRALS)
+def send_sms(events: Sequence[SmsQueued]) -> None:
+    sending.send([event.notification_id for event in events], channel=Channel.SMS, now=timezone.now())
+
+
+def _queue(events: Sequence[services.Notifiable]) -> None:
+    services.queue({message_of(event).message_id: event for event in events}, now=timezone.now())

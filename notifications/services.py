@@ -1,135 +1,187 @@
 """
-Mail to customers and operators, once per event.
-
-A notification is stored before the provider is called, and marked as accepted afterwards. If the worker dies in
-between, the mail is sent again: a mail may be repeated, but is never lost.
+Queueing of notifications: one for each event, channel and recipient, stored with the message that has it sent.
 """
 
-import logging
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
-from smtplib import SMTPRecipientsRefused
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
-from anymail.exceptions import AnymailError, AnymailInvalidAddress, AnymailRecipientsRefused
 from django.conf import settings
-from django.core.mail import EmailMessage
 from django.db import transaction
-from django.template.loader import render_to_string
 
-from messaging.contracts import (
-    OrderCancelled,
-    OrderConfirmed,
-    PaymentAnomalyFound,
-    PaymentDueSoon,
-    PaymentRefunded,
-)
-from messaging.outbox import context_of
-from messaging.subscribers import PartlyUnavailable, Permanent, Unavailable
+from messaging.contracts import DeliveryDied, EmailQueued, PaymentAnomalyFound, PaymentDueSoon, SmsQueued
+from messaging.kernel.databases import insert_new
+from messaging.outbox import caused_by, publish_all
 
+from . import alerts, caps, channels, suppressions
+from .facts import CustomerEvent, facts_of, kind_of
+from .lateness import late_among
 from .models import Notification
+from .preferences import SmsRequest, sms_requests
+from .rendering import render_email, render_sms
 
-logger = logging.getLogger(__name__)
+ForOperator = PaymentAnomalyFound | DeliveryDied
+Notifiable = CustomerEvent | ForOperator
 
-Notifiable = OrderConfirmed | OrderCancelled | PaymentDueSoon | PaymentRefunded | PaymentAnomalyFound
+Kind, Channel, Status, Reason = Notification.Kind, Notification.Channel, Notification.Status, Notification.Reason
 
-Kind, Status = Notification.Kind, Notification.Status
+USEFUL_FOR = timedelta(hours=72)
+"""How long a notification is worth sending, other than a reminder: that is until the payment is due."""
 
-KINDS = {
-    OrderConfirmed: Kind.ORDER_CONFIRMED,
-    OrderCancelled: Kind.ORDER_CANCELLED,
-    PaymentDueSoon: Kind.PAYMENT_DUE_SOON,
-    PaymentRefunded: Kind.PAYMENT_REFUNDED,
-    PaymentAnomalyFound: Kind.PAYMENT_ANOMALY,
-}
+NEVER_SENT = frozenset({Reason.NO_ADDRESS, Reason.TOO_LATE, Reason.REPEATED})
+"""What is suppressed for these reasons needs no text: an operator cannot have it sent either."""
 
 
-def notify(events: Mapping[UUID, Notifiable], *, now: datetime) -> None:
-    """
-    Send a mail about each event to its customer or to the operator. Call it outside a transaction; it may be called
-    again for the same event.
+class Recipient(NamedTuple):
+    email: str
+    phone: str = ""
+    customer_id: str = ""
+    language: str = ""
 
-    :param events: by message id.
-    :raises PartlyUnavailable: if the provider did not accept one of them; the others are sent.
-    :raises Permanent: if the provider rejected one of the addresses; the others are sent.
-    """
-    unsent = _record(events, now)
-    with ThreadPoolExecutor(settings.MESSAGING.outside_calls_at_once) as pool:
-        contexts = [context_of(str(notification.order_id)) for notification in unsent]
-        failures = pool.map(lambda context, notification: context.run(_send, notification), contexts, unsent)
-        outcomes = list(zip(unsent, failures, strict=True))
-    accepted = [notification.pk for notification, failure in outcomes if failure is None]
-    Notification.objects.filter(pk__any=accepted).update(status=Status.ACCEPTED, accepted_at=now)
-    _report({str(notification.order_id): failure for notification, failure in outcomes if failure})
+
+class Resent(NamedTuple):
+    queued: list[Notification]
+    listed: list[Notification]
+    """Left as they were: their recipients are on the suppression list."""
 
 
 @transaction.atomic
-def _record(events: Mapping[UUID, Notifiable], now: datetime) -> list[Notification]:
+def queue(events: Mapping[UUID, Notifiable], *, now: datetime) -> None:
     """
-    Store the notifications of these events, and return those to send.
+    Store the notifications of these events, and publish that they are to be sent. Those that an earlier release stored
+    and did not send are sent, too.
+
+    :param events: by message id.
     """
-    ended = _ended_orders(events.values())
-    notifications = [_notification(message_id, event, now) for message_id, event in events.items()]
-    for notification in notifications:
-        late = notification.kind == Kind.PAYMENT_DUE_SOON and notification.order_id in ended
-        if late or not notification.recipient:
-            notification.status = Status.SUPPRESSED
-    Notification.objects.bulk_create(notifications, ignore_conflicts=True)
-    return list(Notification.objects.filter(message_id__any=events, status=Status.SENDING))
+    recipients = {message_id: _recipient_of(event) for message_id, event in events.items()}
+    requests = sms_requests({recipient.customer_id for recipient in recipients.values() if recipient.phone})
+    drafts = [
+        draft
+        for message_id, recipient in recipients.items()
+        for draft in _drafts(message_id, events[message_id], recipient, requests, now)
+    ]
+    dead_letters, held_back = _suppress(drafts, events, now)
+    for draft in drafts:
+        if draft.reason not in NEVER_SENT:
+            _render(draft, events[draft.message_id], dead_letters)
+    drafts += alerts.about_caps(held_back, now=now)
+    new = insert_new(drafts)
+    queued = [draft for draft in drafts if draft.pk in new and draft.status == Status.QUEUED]
+    if len(new) < len(drafts):
+        queued += Notification.objects.filter(message_id__any=events, status=Status.SENDING)
+    _publish(queued, {draft.pk: events[draft.message_id].key for draft in queued if draft.message_id in events})
+    caps.record(queued, now=now)
 
 
-def _ended_orders(events: Iterable[Notifiable]) -> set[UUID]:
+@transaction.atomic
+def resend(ids: Iterable[UUID], *, repeats: bool, now: datetime) -> Resent:
     """
-    Return the orders whose customers were notified of the order's end and need no reminder.
+    Queue notifications again that were not accepted, unless their recipients are on the suppression list. Each is sent
+    with the same text and Message-ID.
+
+    :param repeats: also those that were accepted, which their recipients get again.
     """
-    reminded = [event.order_id for event in events if isinstance(event, PaymentDueSoon)]
-    ended = Notification.objects.filter(order_id__in=reminded, kind__in=[Kind.ORDER_CONFIRMED, Kind.ORDER_CANCELLED])
-    return set(ended.values_list("order_id", flat=True)) if reminded else set()
+    resendable = {Status.FAILED, Status.SUPPRESSED, Status.UNKNOWN, Status.BOUNCED}
+    statuses = resendable | Notification.SENT if repeats else resendable
+    rows = Notification.objects.filter(pk__any=ids, status__in=statuses).exclude(recipient="").exclude(body="")
+    resendable_rows = list(rows.select_for_update().order_by("pk"))
+    listed = suppressions.listed_among(resendable_rows)
+    chosen = [row for row in resendable_rows if row not in listed]
+    again = {"reason": "", "error": "", "ended_at": None, "useful_until": now + USEFUL_FOR}
+    Notification.move_to(Status.QUEUED, chosen, **again)
+    _publish(chosen, {})
+    return Resent(chosen, listed)
 
 
-def _notification(message_id: UUID, event: Notifiable, now: datetime) -> Notification:
-    kind = KINDS[type(event)]
-    text = render_to_string(f"notifications/{kind}.txt", {"event": event, "shop": settings.SHOP.name})
-    subject, _, body = text.partition("\n")
-    return Notification(
-        message_id=message_id,
-        order_id=UUID(event.order_id),
-        customer_id="" if isinstance(event, PaymentAnomalyFound) else event.customer_id,
-        kind=kind,
-        recipient=settings.SHOP.operator_email if isinstance(event, PaymentAnomalyFound) else event.email,
-        subject=subject,
-        body=body.strip() + "\n",
-        created_at=now,
-    )
-
-
-def _report(failures: Mapping[str, Exception]) -> None:
+def _drafts(
+    message_id: UUID, event: Notifiable, recipient: Recipient, requests: Collection[SmsRequest], now: datetime
+) -> Iterator[Notification]:
     """
-    Raise what the relay has to know of mails that were not sent.
-
-    :param failures: by order id.
-    :raises Exception: the first failure other than an outage.
-    :raises PartlyUnavailable: if all of them are outages.
+    Yield the notifications about an event, without their texts.
     """
-    for failure in failures.values():
-        if not isinstance(failure, Unavailable):
-            raise failure
-    if failures:
-        raise PartlyUnavailable(str(next(iter(failures.values()))), keys=failures)
+    kind = _kind_of(event)
+    requested = (recipient.customer_id, kind.value) in requests
+    for channel in channels.channels_of(kind, phone=recipient.phone, sms_requested=requested):
+        yield Notification(
+            message_id=message_id,
+            order_id=UUID(event.order_id) if event.order_id else None,
+            number=event.number,
+            customer_id=recipient.customer_id,
+            kind=kind.value,
+            topic=alerts.topic_of(event) if isinstance(event, DeliveryDied) else "",
+            channel=channel,
+            recipient=recipient.email if channel == Channel.EMAIL else recipient.phone,
+            language=recipient.language,
+            status=Status.QUEUED.value,
+            created_at=now,
+            useful_until=_useful_until(event, now),
+        )
 
 
-def _send(notification: Notification) -> Exception | None:
+def _kind_of(event: Notifiable) -> Notification.Kind:
+    match event:
+        case PaymentAnomalyFound():
+            return Kind.PAYMENT_ANOMALY
+        case DeliveryDied():
+            return Kind.DEAD_LETTER
+        case _:
+            return Kind(kind_of(event))
+
+
+def _recipient_of(event: Notifiable) -> Recipient:
+    if isinstance(event, ForOperator):
+        return Recipient(email=settings.SHOP.operator_email)
+    return Recipient(event.email, event.phone, event.customer_id, event.language)
+
+
+def _useful_until(event: Notifiable, now: datetime) -> datetime:
+    if isinstance(event, PaymentDueSoon) and event.due_at:
+        return datetime.fromisoformat(event.due_at)
+    return now + USEFUL_FOR
+
+
+def _suppress(
+    drafts: Sequence[Notification], events: Mapping[UUID, Notifiable], now: datetime
+) -> tuple[Mapping[UUID, int], Collection[Notification]]:
     """
-    Send one mail, and return the failure, if there is one.
+    Suppress the notifications that need not or must not be sent. Return the number of dead letters that each remaining
+    alert is about, by message id, and the notifications that a cap holds back.
     """
-    try:
-        EmailMessage(subject=notification.subject, body=notification.body, to=[notification.recipient]).send()
-    except (AnymailInvalidAddress, AnymailRecipientsRefused, SMTPRecipientsRefused) as error:
-        return Permanent(f"The provider rejected {notification.recipient}: {error}")
-    except (AnymailError, OSError) as error:
-        return Unavailable(f"The provider did not accept the mail: {error}")
-    except Exception as error:  # noqa: BLE001  (one failure must not make the other mails look unsent)
-        return error
-    logger.info("The provider accepted the mail %s of order %s.", notification.kind, notification.order_id)
-    return None
+    deaths = {message_id: event for message_id, event in events.items() if isinstance(event, DeliveryDied)}
+    dead_letters = alerts.due(deaths, now=now) if deaths else {}
+    repeated = [draft for draft in drafts if draft.message_id in deaths and draft.message_id not in dead_letters]
+    reasons = dict.fromkeys(late_among(drafts, now=now), Reason.TOO_LATE) | dict.fromkeys(repeated, Reason.REPEATED)
+    reasons |= dict(channels.withheld([draft for draft in drafts if draft not in reasons], now=now))
+    held_back = caps.exceeding([draft for draft in drafts if draft not in reasons], now=now)
+    for draft, reason in (reasons | held_back).items():
+        draft.status, draft.reason, draft.ended_at = Status.SUPPRESSED.value, reason.value, now
+    return dead_letters, held_back
+
+
+def _render(draft: Notification, event: Notifiable, dead_letters: Mapping[UUID, int]) -> None:
+    if isinstance(event, ForOperator):
+        so_far = dead_letters.get(draft.message_id, 1)
+        draft.subject, draft.body = alerts.text(draft.kind, event=event, so_far=so_far)
+    elif draft.channel == Channel.SMS:
+        draft.body = render_sms(draft.kind, facts_of(event), draft.language)
+    else:
+        draft.subject, draft.body, draft.html = render_email(draft.kind, facts_of(event), draft.language)
+
+
+def _publish(queued: Iterable[Notification], causes: Mapping[UUID, str]) -> None:
+    """
+    Publish that these notifications are to be sent.
+
+    :param causes: the keys of the events that they are about.
+    """
+    events = [_queued_event(notification) for notification in queued]
+    with caused_by({str(id_): key for id_, key in causes.items()}):
+        publish_all(events)
+
+
+def _queued_event(notification: Notification) -> EmailQueued | SmsQueued:
+    id_, order_id, number = str(notification.pk), str(notification.order_id or ""), notification.number
+    if notification.channel == Channel.SMS:
+        return SmsQueued(notification_id=id_, order_id=order_id, number=number)
+    return EmailQueued(notification_id=id_, order_id=order_id, number=number)

@@ -14,13 +14,13 @@ from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
-from messaging.kernel.admin import ReadOnly, WholeValueSearch, amount, moment
+from messaging.kernel.admin import OrderNumberSearch, ReadOnly, amount, moment
 from messaging.kernel.money import major_units, minor_units
 from shop.http.links import link_to
 
 from . import services
 from .drafts import MAX_AMOUNT, SKU
-from .models import HistoryEntry, Order, OrderLine, Product
+from .models import HistoryEntry, Order, OrderLine, OrderRefund, Product
 
 
 class PriceField(forms.DecimalField):
@@ -107,6 +107,13 @@ class HistoryEntryInline(ReadOnly, admin.TabularInline):
     readonly_fields = (AT,)
 
 
+class OrderRefundInline(ReadOnly, admin.TabularInline):
+    model = OrderRefund
+    ordering = ("at",)
+    fields = (amount("amount", lambda refund: refund.currency), "surplus", "cause", AT, "refund_id")
+    readonly_fields = fields
+
+
 def _link(name: str) -> Callable[[Order], str]:
     @admin.display(description=name)
     def link(order: Order) -> str:
@@ -119,21 +126,21 @@ LINKS = tuple(_link(name) for name in ("payment", "reservation", "notifications"
 
 
 @admin.register(Order)
-class OrderAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
-    list_display = ("id", "status", "cancel_reason", TOTAL, PLACED, "customer", REFUNDED)
+class OrderAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
+    list_display = ("number", "status", "cancel_reason", TOTAL, PLACED, "customer", REFUNDED)
     list_filter = ("status", "cancel_reason")
     list_select_related = ("customer",)
     date_hierarchy = "placed_at"
     ordering = ("-id",)
-    search_fields = ("id", "email", "customer__username", "idempotency_key")
-    search_help_text = "The whole id, e-mail address, customer's name or idempotency key."
+    search_fields = ("number", "id", "email", "customer__username", "idempotency_key")
+    search_help_text = "The whole number, id, e-mail address, customer's name or idempotency key."
     show_full_result_count = False
     fields: tuple[Any, ...] = (
-        *("status", "cancel_reason", TOTAL, REFUNDED, PLACED, *LINKS),
-        *("customer", "email", "payment_method", "idempotency_key", "fingerprint"),
+        *("number", "id", "status", "cancel_reason", TOTAL, REFUNDED, PLACED, *LINKS),
+        *("customer", "email", "phone", "language", "payment_method", "idempotency_key", "fingerprint"),
     )
-    readonly_fields: tuple[Any, ...] = (TOTAL, REFUNDED, PLACED, *LINKS)
-    inlines = (OrderLineInline, HistoryEntryInline)
+    readonly_fields: tuple[Any, ...] = ("number", "id", TOTAL, REFUNDED, PLACED, *LINKS)
+    inlines = (OrderLineInline, HistoryEntryInline, OrderRefundInline)
     actions = ("cancel",)
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
@@ -157,22 +164,22 @@ class OrderAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(OrderLine)
-class OrderLineAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
+class OrderLineAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("order", "sku", "quantity", UNIT_PRICE, "name")
     list_select_related = ("order",)
     ordering = ("-id",)
-    search_fields = ("order__id", "sku")
-    search_help_text = "The whole id of an order, or a whole sku."
+    search_fields = ("order__number", "order__id", "sku")
+    search_help_text = "The whole number or id of an order, or a whole sku."
     show_full_result_count = False
 
 
 @admin.register(HistoryEntry)
-class HistoryEntryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
+class HistoryEntryAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("order", "status", AT, "previous")
     list_filter = ("status",)
     list_select_related = ("order",)
     date_hierarchy = "at"
     ordering = ("-id",)
-    search_fields = ("order__id",)
-    search_help_text = "The whole id of an order."
+    search_fields = ("order__number", "order__id")
+    search_help_text = "The whole number or id of an order."
     show_full_result_count = False

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase, QueryDict
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
+from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics, mixins, serializers, status, viewsets
 from rest_framework.decorators import action
@@ -22,7 +23,7 @@ from rest_framework.response import Response
 from messaging.kernel.databases import Busy
 from shop.http.exceptions import Conflict, InvalidHeader, RequestInProgress, Unprocessable
 from shop.http.fields import Input
-from shop.http.views import ShopView, user_of
+from shop.http.views import ShopView, language_of, user_of
 
 from . import placing, services
 from .drafts import SKU, Draft, DraftLine, OrderProblem
@@ -123,7 +124,7 @@ class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, v
     headers_sent = {"create": ("Idempotent-Replayed", "Location"), "retrieve": ("ETag", "Preference-Applied")}
 
     def get_queryset(self) -> QuerySet[Order]:
-        return Order.objects.filter(customer=self.request.user.pk).with_lines_and_history()
+        return Order.objects.filter(customer=self.request.user.pk).with_parts()
 
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
         return OrderInput if self.action == "create" else self.serializer_class
@@ -198,7 +199,14 @@ def _draft(request: Request) -> Draft:
     fields = _fields_of_form(request) if _is_form(request) else OrderInput.read(request)
     lines = [DraftLine(**line) for line in fields.pop("lines")]
     user = user_of(request)
-    return Draft(customer_id=user.pk, lines=lines, idempotency_key=key, account_email=user.email, **fields)
+    return Draft(
+        customer_id=user.pk,
+        lines=lines,
+        idempotency_key=key,
+        account_email=user.email,
+        language=language_of(user),
+        **fields,
+    )
 
 
 def _fields_of_form(request: Request) -> dict[str, Any]:
@@ -238,13 +246,12 @@ def _idempotency_key(request: Request) -> str:
     if key is None and _is_form(request):
         key = cast("QueryDict", request.data).get("idempotency_key")
     if key is None:
-        raise InvalidHeader(
-            {"Idempotency-Key": ErrorDetail("Send one with each order.", code="idempotency_key_missing")}
-        )
+        detail = ErrorDetail(gettext("Send one with each order."), code="idempotency_key_missing")
+        raise InvalidHeader({"Idempotency-Key": detail})
     match = IDEMPOTENCY_KEY.fullmatch(key)
     if not match:
-        detail = "Send one key of 1 to 255 visible ASCII characters other than comma, quote and backslash."
-        raise InvalidHeader({"Idempotency-Key": ErrorDetail(detail, code="idempotency_key_invalid")})
+        text = gettext("Send one key of 1 to 255 visible ASCII characters other than comma, quote and backslash.")
+        raise InvalidHeader({"Idempotency-Key": ErrorDetail(text, code="idempotency_key_invalid")})
     return match["key"]
 
 

@@ -10,11 +10,13 @@ from hashlib import sha256
 
 import msgspec
 from django.conf import settings
+from django.utils.translation import gettext
 
 from .models import Identity, Product
 
 SKU = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 MAX_AMOUNT = 2**53 - 1  # exact in every JSON reader
+NOT_REQUESTED = {"account_email", "language"}
 
 Products = Mapping[str, Product]
 """Products by sku."""
@@ -60,6 +62,7 @@ class Draft:
     :param expected_total: in minor units; None to accept the shop's total.
     :param currency: expected currency, ISO 4217; empty to accept the shop's.
     :param account_email: the account's current address; not part of the request.
+    :param language: of the customer, such as "de"; empty for the shop's; not part of the request.
     """
 
     customer_id: int
@@ -72,6 +75,7 @@ class Draft:
     expected_total: int | None = None
     currency: str = ""
     account_email: str = ""
+    language: str = ""
 
     @property
     def identity(self) -> Identity:
@@ -88,7 +92,7 @@ class Draft:
         Empty fields are left out, so that fields added in later versions do not change it.
         """
         fields = {
-            name: value for name, value in vars(self).items() if value not in ("", None) and name != "account_email"
+            name: value for name, value in vars(self).items() if value not in ("", None) and name not in NOT_REQUESTED
         }
         return sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()
 
@@ -112,9 +116,11 @@ class Draft:
         Return every reason why the draft cannot be placed; none if it can.
         """
         if not self.lines:
-            return [OrderProblem(code="empty_order", field="lines", detail="An order needs at least one line.")]
+            return [
+                OrderProblem(code="empty_order", field="lines", detail=gettext("An order needs at least one line."))
+            ]
         if len(self.lines) > limits.lines:
-            detail = f"An order has at most {limits.lines} lines, not {len(self.lines)}."
+            detail = too_many_lines(len(self.lines), limits.lines)
             return [OrderProblem(code="too_many_lines", field="lines", detail=detail)]
         problems = [
             problem
@@ -132,41 +138,54 @@ class Draft:
         for at, line in enumerate(self.lines):
             before, totals[line.sku] = totals[line.sku], totals[line.sku] + line.quantity
             if max(before, line.quantity) <= limits.quantity < totals[line.sku]:
-                detail = f"Order at most {limits.quantity} of a product, not {totals[line.sku]}."
+                detail = gettext("Order at most %(most)s of a product, not %(quantity)s.")
+                detail %= {"most": limits.quantity, "quantity": totals[line.sku]}
                 yield OrderProblem(code="quantity_too_large", field=f"lines/{at}/quantity", detail=detail)
 
     def _money_problems(self, total: int) -> Iterator[OrderProblem]:
         if self.currency not in {"", settings.ORDERS.currency}:
-            detail = f"Prices are in {settings.ORDERS.currency}, not {self.currency}."
+            detail = gettext("Prices are in %(currency)s, not %(other)s.")
+            detail %= {"currency": settings.ORDERS.currency, "other": self.currency}
             yield OrderProblem(code="currency_mismatch", field="currency", detail=detail)
         if total > MAX_AMOUNT:
-            detail = f"An order costs at most {MAX_AMOUNT} minor units."
+            detail = gettext("An order costs at most %(most)s minor units.") % {"most": MAX_AMOUNT}
             yield OrderProblem(code="total_too_large", field="lines", detail=detail)
         elif self.expected_total not in (None, total):
-            detail = f"The order costs {total}, not {self.expected_total}: look at the prices and order again."
+            detail = gettext("The order costs %(total)s, not %(expected)s: look at the prices and order again.")
+            detail %= {"total": total, "expected": self.expected_total}
             yield OrderProblem(code="price_changed", field="expected_total", detail=detail)
+
+
+def too_many_lines(lines: int, most: int) -> str:
+    """
+    Return the sentence for the client who sends more lines than an order may have.
+    """
+    return gettext("An order has at most %(most)s lines, not %(lines)s.") % {"most": most, "lines": lines}
 
 
 def _line_problems(at: str, line: DraftLine, products: Products, limits: Limits) -> Iterator[OrderProblem]:
     yield from _sku_problems(f"{at}/sku", line.sku, products)
+    asked = {"sku": repr(line.sku[:80]), "quantity": line.quantity}
     if line.quantity < 1:
-        detail = f"Order at least 1 of {line.sku[:80]!r}, not {line.quantity}."
+        detail = gettext("Order at least 1 of %(sku)s, not %(quantity)s.") % asked
         yield OrderProblem(code="invalid_quantity", field=f"{at}/quantity", detail=detail)
     elif line.quantity > limits.quantity:
-        detail = f"Order at most {limits.quantity} of {line.sku[:80]!r}, not {line.quantity}."
+        detail = gettext("Order at most %(most)s of %(sku)s, not %(quantity)s.") % {**asked, "most": limits.quantity}
         yield OrderProblem(code="quantity_too_large", field=f"{at}/quantity", detail=detail)
     if line.unit_price is not None and not 0 <= line.unit_price <= MAX_AMOUNT:
-        detail = f"A price is between 0 and {MAX_AMOUNT} minor units, not {line.unit_price}."
+        detail = gettext("A price is between 0 and %(most)s minor units, not %(price)s.")
+        detail %= {"most": MAX_AMOUNT, "price": line.unit_price}
         yield OrderProblem(code="invalid_price", field=f"{at}/unit_price", detail=detail)
 
 
 def _sku_problems(at: str, sku: str, products: Products) -> Iterator[OrderProblem]:
+    name = {"sku": repr(sku[:80])}
     if not SKU.fullmatch(sku):
-        yield OrderProblem(code="invalid_sku", field=at, detail=f"{sku[:80]!r} is not a valid sku.")
+        yield OrderProblem(code="invalid_sku", field=at, detail=gettext("%(sku)s is not a valid sku.") % name)
     elif sku not in products:
-        yield OrderProblem(code="unknown_sku", field=at, detail=f"No product has the sku {sku!r}.")
+        yield OrderProblem(code="unknown_sku", field=at, detail=gettext("No product has the sku %(sku)s.") % name)
     elif not products[sku].active:
-        yield OrderProblem(code="sku_not_available", field=at, detail=f"{sku!r} is no longer sold.")
+        yield OrderProblem(code="sku_not_available", field=at, detail=gettext("%(sku)s is no longer sold.") % name)
 
 
 def _price(line: DraftLine, products: Products) -> int:

@@ -3,7 +3,9 @@ Events that orders publishes, made from an order.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
 
 from messaging import contracts
 
@@ -18,27 +20,31 @@ def order_placed(order: Order, lines: Sequence[OrderLine]) -> contracts.OrderPla
     for line in lines:
         quantities[line.sku] += line.quantity
     merged = tuple(contracts.Line(sku=sku, quantity=quantity) for sku, quantity in quantities.items())
-    return contracts.OrderPlaced(order_id=str(order.pk), lines=merged)
+    return contracts.OrderPlaced(
+        **_customer_facing(order),
+        lines=merged,
+        total=order.total,
+        bought=bought(lines),
+    )
 
 
 def payment_requested(order: Order) -> contracts.PaymentRequested:
     return contracts.PaymentRequested(
-        order_id=str(order.pk),
+        **_customer_facing(order),
         amount=order.total,
-        currency=order.currency,
         payment_method=order.payment_method,
-        email=order.email,
-        customer_id=str(order.customer_id),
     )
 
 
-def payment_due_soon(order: Order) -> contracts.PaymentDueSoon:
+def payment_due_soon(order: Order, due_at: datetime) -> contracts.PaymentDueSoon:
+    """
+    Return the event that reminds of an order's payment, before that is overdue. It reads `order.lines`.
+    """
     return contracts.PaymentDueSoon(
-        order_id=str(order.pk),
+        **_customer_facing(order),
         amount=order.total,
-        currency=order.currency,
-        email=order.email,
-        customer_id=str(order.customer_id),
+        lines=bought(order.lines.all()),
+        due_at=due_at.isoformat(),
     )
 
 
@@ -49,27 +55,49 @@ def payment_overdue(order: Order) -> contracts.PaymentOverdue:
 
 
 def order_confirmed(order: Order) -> contracts.OrderConfirmed:
-    lines = tuple(
-        contracts.ConfirmedLine(sku=line.sku, name=line.name, quantity=line.quantity, unit_price=line.unit_price)
-        for line in order.lines.all()
-    )
+    """
+    Return the event of a paid order. It reads `order.lines`.
+    """
     return contracts.OrderConfirmed(
-        order_id=str(order.pk),
+        **_customer_facing(order),
         total=order.total,
-        currency=order.currency,
-        email=order.email,
-        lines=lines,
-        customer_id=str(order.customer_id),
+        lines=bought(order.lines.all()),
     )
 
 
 def order_cancelled(order: Order, reason: str) -> contracts.OrderCancelled:
+    """
+    Return the event of an order that is being cancelled, with the status that it has before. It reads `order.lines`.
+    """
     return contracts.OrderCancelled(
-        order_id=str(order.pk),
+        **_customer_facing(order),
         reason=reason,
         payment_requested=order.status == Order.Status.AWAITING_PAYMENT,
         total=order.total,
-        currency=order.currency,
-        email=order.email,
-        customer_id=str(order.customer_id),
+        lines=bought(order.lines.all()),
     )
+
+
+def bought(lines: Iterable[OrderLine]) -> tuple[contracts.ConfirmedLine, ...]:
+    """
+    Return the lines of an order as its customer sees them.
+    """
+    return tuple(
+        contracts.ConfirmedLine(sku=line.sku, name=line.name, quantity=line.quantity, unit_price=line.unit_price)
+        for line in lines
+    )
+
+
+def _customer_facing(order: Order) -> dict[str, Any]:
+    """
+    Return the fields of events from which customers are told about their order.
+    """
+    return {
+        "order_id": str(order.pk),
+        "number": order.number,
+        "customer_id": str(order.customer_id),
+        "email": order.email,
+        "phone": order.phone,
+        "language": order.language,
+        "currency": order.currency,
+    }

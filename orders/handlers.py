@@ -48,8 +48,7 @@ def cancel_unpaid(events: Sequence[PaymentFailed]) -> None:
 
 @subscriber(PaymentRefunded)
 def record_refund(events: Sequence[PaymentRefunded]) -> None:
-    amounts = {event.order_id: event.amount for event in events if not event.surplus}
-    services.record_refunds(amounts, now=timezone.now())
+    services.record_refunds(events, now=timezone.now())
 
 
 @subscriber(StockDepleted, StockReplenished)

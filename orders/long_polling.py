@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from threading import BoundedSemaphore
 
 from django.conf import settings
+from django.db.models import Count
 from django.utils.http import parse_etags
 
 from .models import Order
@@ -39,7 +40,9 @@ def wait_for_change(order: Order, headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _await_change(order: Order, deadline: float) -> None:
+    same_state = Order.objects.filter(pk=order.pk, status=order.status, refunded=order.refunded)
+    unchanged = same_state.annotate(Count("refunds")).filter(refunds__count=len(order.all_refunds))
     while time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-        if not Order.objects.filter(pk=order.pk, status=order.status, refunded=order.refunded).exists():
+        if not unchanged.exists():
             return

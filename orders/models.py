@@ -1,5 +1,5 @@
 """
-Products, and orders with their lines and history. An order's row is the complete state of its process.
+Products, and orders with their lines, history and refunds. An order's row is the complete state of its process.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,6 +12,7 @@ from django.db.models import F, Prefetch, Q
 
 from messaging.kernel.databases import Row, Statement, bulk_copy_instances, fetch_all, placeholders
 from messaging.kernel.ids import new_id
+from messaging.kernel.money import money
 from messaging.kernel.state_machine import InvalidTransition
 
 Identity = tuple[int, str]
@@ -91,17 +92,18 @@ class OrderQuerySet(models.QuerySet["Order"]):
 
     def insert_new(self, orders: Iterable["Order"]) -> None:
         """
-        Insert the orders whose identity is new, sorted by identity, which avoids deadlocks.
+        Insert the orders whose identity and number are new, sorted by identity, which avoids deadlocks.
         """
         self.bulk_create(sorted(orders, key=lambda order: order.identity), ignore_conflicts=True)
 
-    def with_lines_and_history(self) -> "OrderQuerySet":
+    def with_parts(self) -> "OrderQuerySet":
         """
-        Prefetch lines and history as `all_lines` and `steps`.
+        Prefetch lines, history and refunds as `all_lines`, `steps` and `all_refunds`.
         """
-        lines, steps = OrderLine.objects.order_by("id"), HistoryEntry.objects.order_by("id")
-        return self.prefetch_related(  # type: ignore[no-redef]  # the model declares both attributes
-            Prefetch("lines", lines, to_attr="all_lines"), Prefetch("history", steps, to_attr="steps")
+        return self.prefetch_related(  # type: ignore[no-redef]  # the model declares these attributes
+            Prefetch("lines", OrderLine.objects.order_by("id"), to_attr="all_lines"),
+            Prefetch("history", HistoryEntry.objects.order_by("id"), to_attr="steps"),
+            Prefetch("refunds", OrderRefund.objects.order_by("at", "refund_id"), to_attr="all_refunds"),
         )
 
     def by_identity(self, identities: Sequence[Identity]) -> dict[Identity, "Order"]:
@@ -142,6 +144,10 @@ class Order(models.Model):
     }
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    # The database's default is for orders that the previous release places while this one replaces it.
+    number = models.CharField(
+        max_length=9, default="", db_default="", editable=False, help_text="The reference for people."
+    )
     customer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="orders")
     idempotency_key = models.CharField(max_length=255, help_text="One order per customer and key.")
     fingerprint = models.CharField(max_length=64, help_text="Digest of the request, to recognise repeated requests.")
@@ -149,23 +155,32 @@ class Order(models.Model):
     cancel_reason = models.CharField(max_length=20, choices=CancelReason, blank=True)
     currency = models.CharField(max_length=3)
     total = models.BigIntegerField(help_text="In minor units, such as pence.")
-    refunded = models.BigIntegerField(default=0, help_text="In minor units, such as pence.")
+    refunded = models.BigIntegerField(
+        default=0, help_text="Of the total, without surplus money. In minor units, such as pence."
+    )
     email = models.EmailField(blank=True)
     phone = models.CharField(max_length=16, blank=True, help_text="In E.164 form.")
+    language = models.CharField(
+        max_length=10, blank=True, default="", db_default="", help_text="The customer's; empty for the shop's."
+    )
     note = models.CharField(max_length=500, blank=True, help_text="The customer's note for the shop.")
     payment_method = models.CharField(max_length=64)
     placed_at = models.DateTimeField()
 
     all_lines: Sequence["OrderLine"]
-    """Set on a new order, or by `with_lines_and_history`."""
+    """Set on a new order, or by `with_parts`."""
     steps: Sequence["HistoryEntry"]
     """The history, set likewise."""
+    all_refunds: Sequence["OrderRefund"]
+    """Set likewise."""
 
     objects = OrderQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["customer", "idempotency_key"], name="one_order_per_idempotency_key"),
+            models.UniqueConstraint(fields=["number"], condition=~Q(number=""), name="one_order_per_number"),
+            models.CheckConstraint(condition=~Q(number=""), name="order_has_a_number"),
             models.CheckConstraint(condition=Q(total__gte=0), name="order_total_not_negative"),
             models.CheckConstraint(
                 condition=Q(refunded__gte=0) & Q(refunded__lte=F("total")), name="order_refunded_within_total"
@@ -186,7 +201,7 @@ class Order(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.pk)
+        return self.number
 
     @property
     def identity(self) -> Identity:
@@ -199,9 +214,10 @@ class Order(models.Model):
     @property
     def etag(self) -> str:
         """
-        Return a weak entity tag (RFC 9110) of the order's state: no state recurs, and the other fields never change.
+        Return a weak entity tag (RFC 9110) of the order's state: no state recurs, and the other fields never change. A
+        refund of surplus money changes only the number of refunds.
         """
-        return f'W/"{self.status}-{self.refunded}"'
+        return f'W/"{self.status}-{self.refunded}-{len(self.all_refunds)}"'
 
     def may_become(self, status: str) -> bool:
         return status in self.TRANSITIONS[self.status]
@@ -272,3 +288,35 @@ class HistoryEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.previous or 'new'} -> {self.status}"
+
+
+class OrderRefund(models.Model):
+    """
+    Money that was given back to the customer of an order, append-only: one row per refund of payments. Surplus money,
+    such as a second payment, may have another currency than the order.
+    """
+
+    class Cause(models.TextChoices):
+        OPERATOR = "operator"
+        CANCELLED = "cancelled"
+        LATE = "late"
+        DOUBLE = "double"
+        WRONG_AMOUNT = "wrong_amount"
+
+    refund_id = models.UUIDField(primary_key=True, editable=False)
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="refunds")
+    amount = models.BigIntegerField(help_text="In minor units, such as pence.")
+    currency = models.CharField(max_length=3)
+    surplus = models.BooleanField(help_text="Whether the order did not ask for this money: it is no part of its total.")
+    cause = models.CharField(
+        max_length=40, choices=Cause, blank=True, help_text="Empty if an earlier release refunded it."
+    )
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="order_refund_amount_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{money(self.amount, self.currency)} of {self.order_id}"

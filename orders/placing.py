@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext, ngettext
 
 from messaging.kernel.databases import bulk_copy_instances, exclusive_transaction, pipelined
 from messaging.kernel.ids import new_id
+from messaging.kernel.order_numbers import new_number
 from messaging.outbox import publish_all
 
 from . import events
@@ -65,22 +67,13 @@ def place_order(draft: Draft, *, base_url: str, now: datetime) -> PlacedOrder:
     :raises IdempotencyKeyReused: if the key belongs to a different order.
     :raises Busy: if the same request is in progress.
     """
-    reads = Order.objects.quota_statement(draft.identity), Product.objects.offer_statement(draft.skus)
-    name = f"place order {draft.customer_id} {draft.idempotency_key or new_id()}"
-    with exclusive_transaction(name, *reads) as [[quota_row], offer]:
-        quota = CustomerQuota(*quota_row)
-        if quota.key_is_used:
-            return _placed_before(draft, base_url)
-        if quota.open_orders >= settings.ORDERS.max_open_orders:
-            raise TooManyOpenOrders(f"{quota.open_orders} orders are still open: wait for them, or cancel some.")
-        order = _validated(draft, Product.objects.from_offer(offer), now)
-        url = order_url(order, base_url=base_url)
-        response_body = render_response(order, url=url)
-        with pipelined():
-            bulk_copy_instances([order])
-            _record_and_publish([order])
-            bulk_copy_instances([StoredResponse(order=order, body=response_body)])
-        return PlacedOrder(order=order, is_new=True, url=url, response_body=response_body)
+    while True:
+        number = new_number()
+        try:
+            return _place_order(draft, number, base_url=base_url, now=now)
+        except IntegrityError:
+            if not Order.objects.filter(number=number).exists():
+                raise
 
 
 @transaction.atomic
@@ -92,9 +85,8 @@ def place_orders(drafts: Sequence[Draft], *, now: datetime) -> list[PlacedOrder 
     """
     products = Product.objects.in_bulk({line.sku for draft in drafts for line in draft.lines})
     candidates = [_candidate(draft, products, Limits(), now) for draft in drafts]
-    Order.objects.insert_new([order for order in candidates if isinstance(order, Order)])
     identities = [_identity(draft, candidate) for draft, candidate in zip(drafts, candidates, strict=True)]
-    stored = Order.objects.by_identity(identities)
+    stored = _stored([order for order in candidates if isinstance(order, Order)], identities)
     results = [_result(candidate, stored.get(key)) for candidate, key in zip(candidates, identities, strict=True)]
     _record_and_publish([placed.order for placed in results if isinstance(placed, PlacedOrder) and placed.is_new])
     return results
@@ -107,6 +99,56 @@ def preview(draft: Draft, *, now: datetime) -> Order:
     :raises InvalidOrder: if the draft has problems.
     """
     return _validated(draft, Product.objects.on_offer(draft.skus), now)
+
+
+def _place_order(draft: Draft, number: str, *, base_url: str, now: datetime) -> PlacedOrder:
+    """
+    Place one order as `place_order` does.
+
+    :raises IntegrityError: if an order has the number.
+    """
+    reads = Order.objects.quota_statement(draft.identity), Product.objects.offer_statement(draft.skus)
+    name = f"place order {draft.customer_id} {draft.idempotency_key or new_id()}"
+    with exclusive_transaction(name, *reads) as [[quota_row], offer]:
+        quota = CustomerQuota(*quota_row)
+        if quota.key_is_used:
+            return _placed_before(draft, base_url)
+        if quota.open_orders >= settings.ORDERS.max_open_orders:
+            raise TooManyOpenOrders(_too_many(quota.open_orders))
+        order = _validated(draft, Product.objects.from_offer(offer), now)
+        order.number = number
+        url = order_url(order, base_url=base_url)
+        response_body = render_response(order, url=url)
+        with pipelined():
+            bulk_copy_instances([order])
+            _record_and_publish([order])
+            bulk_copy_instances([StoredResponse(order=order, body=response_body)])
+        return PlacedOrder(order=order, is_new=True, url=url, response_body=response_body)
+
+
+def _stored(orders: Sequence[Order], identities: Sequence[Identity]) -> dict[Identity, Order]:
+    """
+    Insert the orders whose identity is new, and return the orders that have these identities then.
+
+    An order whose number is taken is skipped like one whose identity is taken, and gets another number.
+    """
+    while True:
+        for order in orders:
+            order.number = new_number()
+        Order.objects.insert_new(orders)
+        stored = Order.objects.by_identity(identities)
+        orders = [order for order in orders if order.identity not in stored]
+        if not orders:
+            return stored
+
+
+def _too_many(open_orders: int) -> str:
+    detail = ngettext(
+        "%(count)s order is still open: wait for it, or cancel it.",
+        "%(count)s orders are still open: wait for them, or cancel some.",
+        open_orders,
+    )
+    return detail % {"count": open_orders}
 
 
 def _identity(draft: Draft, candidate: Order | InvalidOrder) -> Identity:
@@ -129,11 +171,9 @@ def _validated(draft: Draft, products: Products, now: datetime) -> Order:
 
 
 def _placed_before(draft: Draft, base_url: str) -> PlacedOrder:
-    order = Order.objects.with_lines_and_history().get(
-        customer=draft.customer_id, idempotency_key=draft.idempotency_key
-    )
+    order = Order.objects.with_parts().get(customer=draft.customer_id, idempotency_key=draft.idempotency_key)
     if order.fingerprint != draft.fingerprint():
-        raise IdempotencyKeyReused("This idempotency key was used for a different order: send a new key.")
+        raise IdempotencyKeyReused(gettext("This idempotency key was used for a different order: send a new key."))
     stored = StoredResponse.objects.filter(order=order).first()
     # An imported order has no stored response: no request placed it.
     url = order_url(order, base_url=base_url)
@@ -154,6 +194,7 @@ def _candidate(draft: Draft, products: Products, limits: Limits, now: datetime) 
         email=draft.email or draft.account_email,
         phone=draft.phone,
         note=draft.note,
+        language=draft.language,
         payment_method=draft.payment_method,
         placed_at=now,
     )
@@ -163,6 +204,7 @@ def _candidate(draft: Draft, products: Products, limits: Limits, now: datetime) 
         for (sku, price), quantity in draft.quantities(products).items()
     ]
     order.steps = [HistoryEntry(order=order, status=Order.Status.PLACED, at=now)]
+    order.all_refunds = []
     order.total = sum(line.quantity * line.unit_price for line in order.all_lines)
     return order
 

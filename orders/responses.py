@@ -12,6 +12,7 @@ from rest_framework.renderers import JSONRenderer
 from .models import Order
 
 LINE_FIELDS = ("sku", "name", "quantity", "unit_price")
+REFUND_FIELDS = ("amount", "currency", "surplus", "cause")
 
 
 def order_document(order: Order, *, url: str) -> dict[str, Any]:
@@ -24,6 +25,7 @@ def order_document(order: Order, *, url: str) -> dict[str, Any]:
     return {
         "url": url,
         "id": str(order.pk),
+        "number": order.number,
         "status": order.status,
         "is_open": order.is_open,
         "cancel_reason": order.cancel_reason,
@@ -36,6 +38,10 @@ def order_document(order: Order, *, url: str) -> dict[str, Any]:
         "placed_at": _timestamp(order.placed_at),
         "lines": [{name: getattr(line, name) for name in LINE_FIELDS} for line in order.all_lines],
         "history": [{"status": step.status, "at": _timestamp(step.at)} for step in order.steps],
+        "refunds": [
+            {name: getattr(refund, name) for name in REFUND_FIELDS} | {"at": _timestamp(refund.at)}
+            for refund in order.all_refunds
+        ],
     }
 
 

@@ -7,19 +7,23 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from django import forms
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
+from messaging.kernel.order_numbers import InvalidNumber, MistypedNumber, parse_number
 from shop.http.fields import EmailText, Input, PhoneText, Rows, Text, WholeNumber
 
-from .models import HistoryEntry, Order, OrderLine, Product
-from .responses import LINE_FIELDS, order_document, order_url
+from .drafts import too_many_lines
+from .models import HistoryEntry, Order, OrderLine, OrderRefund, Product
+from .responses import LINE_FIELDS, REFUND_FIELDS, order_document, order_url
 
 QUANTITY_OF_SKU = re.compile(r"quantity\[(.*)\]", re.DOTALL)
 NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
@@ -43,7 +47,7 @@ class Lines(Rows):
     def run_child_validation(self, data: list[Any]) -> list[Any]:
         most = settings.ORDERS.max_lines
         if len(data) > most:
-            raise ValidationError(f"An order has at most {most} lines, not {len(data)}.", code="too_many_lines")
+            raise ValidationError(too_many_lines(len(data), most), code="too_many_lines")
         rows: list[Any] = super().run_child_validation(data)
         return rows
 
@@ -53,7 +57,7 @@ class OrderInput(Input):
     payment_method = Text(
         code="invalid_payment_method",
         max_length=64,
-        validators=[RegexValidator(r"\A[!-~]+\Z", "Send a token of visible ASCII characters.")],
+        validators=[RegexValidator(r"\A[!-~]+\Z", _("Send a token of visible ASCII characters."))],
         help_text="A token of the payment gateway.",
     )
     expected_total = WholeNumber(code="invalid_amount", min_value=0, help_text="Total you expect, in minor units.")
@@ -99,6 +103,12 @@ class HistoryOutput(serializers.ModelSerializer[HistoryEntry]):
         fields = ("status", "at")
 
 
+class OrderRefundOutput(serializers.ModelSerializer[OrderRefund]):
+    class Meta:
+        model = OrderRefund
+        fields = (*REFUND_FIELDS, "at")
+
+
 class QuoteOutput(serializers.ModelSerializer[Order]):
     lines = LineOutput(many=True, source="all_lines")
 
@@ -112,12 +122,14 @@ class OrderOutput(serializers.ModelSerializer[Order]):
     is_open = serializers.BooleanField(help_text="Whether the order is in progress; follow it while it is.")
     lines = LineOutput(many=True, source="all_lines")
     history = HistoryOutput(many=True, source="steps")
+    refunds = OrderRefundOutput(many=True, source="all_refunds")
 
     class Meta:
         model = Order
         fields = (
             "url",
             "id",
+            "number",
             "status",
             "is_open",
             "cancel_reason",
@@ -130,6 +142,7 @@ class OrderOutput(serializers.ModelSerializer[Order]):
             "placed_at",
             "lines",
             "history",
+            "refunds",
         )
 
     def to_representation(self, order: Order) -> dict[str, Any]:
@@ -166,7 +179,27 @@ class UtcDateTimeFilter(filters.IsoDateTimeFilter):
         return filtered
 
 
+class OrderNumberField(forms.CharField):
+    """
+    An order number, however a person writes it.
+    """
+
+    def clean(self, value: Any) -> str:
+        text: str = super().clean(value)
+        try:
+            return parse_number(text) if text else ""
+        except MistypedNumber as error:
+            raise forms.ValidationError(_("This order number is mistyped: no order can have it.")) from error
+        except InvalidNumber as error:
+            raise forms.ValidationError(_("This is not an order number such as K7Q4-M2X0.")) from error
+
+
+class OrderNumberFilter(filters.CharFilter):
+    field_class = OrderNumberField
+
+
 class OrderFilter(filters.FilterSet):
+    number = OrderNumberFilter(max_length=40, help_text="The order's number, with or without hyphen, in any case.")
     placed_after = UtcDateTimeFilter("placed_at", "gte", help_text="ISO 8601, inclusive.", validators=STORABLE)
     placed_before = UtcDateTimeFilter("placed_at", "lt", help_text="ISO 8601, exclusive.", validators=STORABLE)
 

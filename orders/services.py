@@ -8,18 +8,28 @@ to theirs. Functions take sets: one order costs as many statements as two hundre
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import prefetch_related_objects
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 
 from messaging import contracts
+from messaging.kernel.databases import bulk_copy_instances
 from messaging.outbox import publish_all
 
 from . import events
-from .models import Order, Product
+from .models import Order, OrderRefund, Product
 
 logger = logging.getLogger(__name__)
+
+CANNOT_CANCEL = {
+    Order.Status.CONFIRMED: _("Nothing was cancelled: this order is already confirmed."),
+    Order.Status.CANCELLED: _("Nothing was cancelled: this order is already cancelled."),
+    Order.Status.REFUNDED: _("Nothing was cancelled: this order is already refunded."),
+}
 
 
 class CannotCancel(Exception):
@@ -43,8 +53,9 @@ def request_payments(order_ids: Collection[str], *, now: datetime) -> None:
     Order.move_to(Order.Status.AWAITING_PAYMENT, orders, now=now)
     reminder_at = now + timedelta(seconds=settings.ORDERS.reminder_seconds)
     due_at = now + timedelta(seconds=settings.ORDERS.payment_due_seconds)
+    prefetch_related_objects(orders, "lines")
     publish_all([events.payment_requested(order) for order in orders])
-    publish_all([events.payment_due_soon(order) for order in orders], at=reminder_at)
+    publish_all([events.payment_due_soon(order, due_at) for order in orders], at=reminder_at)
     publish_all([events.payment_overdue(order) for order in orders], at=due_at)
 
 
@@ -82,26 +93,24 @@ def cancel_order(order_id: str, *, reason: str, now: datetime) -> Order:
     (order,) = Order.objects.locked([order_id])
     if not order.may_become(Order.Status.CANCELLED):
         refusal = AlreadyCancelled if order.status == Order.Status.CANCELLED else CannotCancel
-        raise refusal(f"Nothing was cancelled: this order is already {order.get_status_display().lower()}.")
+        raise refusal(gettext(CANNOT_CANCEL[Order.Status(order.status)]))
     _cancel([order], reason, now)
     return order
 
 
 @transaction.atomic
-def record_refunds(amounts: Mapping[str, int], *, now: datetime) -> None:
+def record_refunds(refunds: Sequence[contracts.PaymentRefunded], *, now: datetime) -> None:
     """
-    Record refunds. An order that is refunded in full becomes refunded, or cancelled if it was not confirmed yet.
-
-    :param amounts: minor units by order id.
+    Record refunds, each once. An order whose total is refunded in full becomes refunded, or cancelled if it was not
+    confirmed yet.
     """
-    orders = Order.objects.locked(amounts)
-    for order in orders:
-        order.refunded += amounts[str(order.pk)]
-    Order.objects.bulk_update(orders, ["refunded"])
-    whole = [order for order in orders if order.refunded == order.total]
-    Order.move_to(Order.Status.REFUNDED, [order for order in whole if order.may_become(Order.Status.REFUNDED)], now=now)
-    unconfirmed = [order for order in whole if order.may_become(Order.Status.CANCELLED)]
-    _cancel(unconfirmed, Order.CancelReason.BY_OPERATOR, now)
+    orders = {str(order.pk): order for order in Order.objects.locked([refund.order_id for refund in refunds])}
+    recorded = OrderRefund.objects.filter(pk__any=[refund.refund_id for refund in refunds])
+    known = {str(refund_id) for refund_id in recorded.values_list("pk", flat=True)}
+    new = [_refund(refund, orders[refund.order_id], now) for refund in refunds if refund.order_id in orders]
+    new = [refund for refund in new if str(refund.pk) not in known]
+    bulk_copy_instances(new)
+    _reduce_totals([refund for refund in new if not refund.surplus], now)
 
 
 def add_products(products: Sequence[Product]) -> list[Product]:
@@ -146,7 +155,31 @@ def _locked_if_allowed(status: str, order_ids: Iterable[str]) -> list[Order]:
     return ready
 
 
+def _refund(event: contracts.PaymentRefunded, order: Order, now: datetime) -> OrderRefund:
+    return OrderRefund(
+        refund_id=UUID(event.refund_id),
+        order=order,
+        amount=event.amount,
+        currency=event.currency,
+        surplus=event.surplus,
+        cause=event.cause,
+        at=now,
+    )
+
+
+def _reduce_totals(refunds: Sequence[OrderRefund], now: datetime) -> None:
+    for refund in refunds:
+        refund.order.refunded += refund.amount
+    orders = list({refund.order_id: refund.order for refund in refunds}.values())
+    Order.objects.bulk_update(orders, ["refunded"])
+    whole = [order for order in orders if order.refunded == order.total]
+    Order.move_to(Order.Status.REFUNDED, [order for order in whole if order.may_become(Order.Status.REFUNDED)], now=now)
+    unconfirmed = [order for order in whole if order.may_become(Order.Status.CANCELLED)]
+    _cancel(unconfirmed, Order.CancelReason.BY_OPERATOR, now)
+
+
 def _cancel(orders: Sequence[Order], reason: str, now: datetime) -> None:
+    prefetch_related_objects(orders, "lines")
     cancelled = [events.order_cancelled(order, reason) for order in orders]
     Order.move_to(Order.Status.CANCELLED, orders, now=now, cancel_reason=reason)
     publish_all(cancelled)

@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
-from messaging.kernel.admin import ReadOnly, WholeValueSearch, amount, link_to_rows, moment
+from messaging.kernel.admin import OrderNumberSearch, ReadOnly, WholeValueSearch, amount, link_to_rows, moment
 from messaging.kernel.money import minor_units, money
 from shop.http.links import link_to
 
@@ -43,13 +43,16 @@ class CaptureInline(ReadOnly, admin.TabularInline):
 
 
 @admin.register(PaymentIntent)
-class PaymentIntentAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
+class PaymentIntentAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", "status", REQUESTED, moment("created_at"), "order", "payment_method", moment("withdrawn_at"))
     list_filter = ("status",)
     date_hierarchy = "created_at"
     ordering = ("-id",)
-    search_fields = ("id", "order_id", "customer_id", "provider_reference", "email")
-    search_help_text = "The complete id of a payment, order or customer, the gateway's reference or an e-mail address."
+    search_fields = ("id", "number", "order_id", "customer_id", "provider_reference", "email")
+    search_help_text = (
+        "The complete id of a payment, order or customer, the number of an order, the gateway's reference or an e-mail"
+        " address."
+    )
     show_full_result_count = False
     exclude = ("order_id", "amount", "currency")
     readonly_fields = ("order", REQUESTED, "refunds", "webhooks")
@@ -59,7 +62,7 @@ class PaymentIntentAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
 
     @admin.display(ordering="order_id")
     def order(self, intent: PaymentIntent) -> str:
-        return link_to("admin: order", intent.order_id)
+        return link_to("admin: order", intent.order_id, intent.number)
 
     def refunds(self, intent: PaymentIntent) -> str:
         return link_to_rows("payments_refund", intent.order_id)
@@ -124,32 +127,32 @@ def read_amount(text: str) -> Decimal:
 
 
 @admin.register(Capture)
-class CaptureAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
+class CaptureAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", CAPTURED, RETURNED, "surplus", moment("captured_at"), "order", "reference")
     list_filter = ("surplus",)
     list_select_related = ("intent",)
     date_hierarchy = "captured_at"
     ordering = ("-id",)
-    search_fields = ("id", "intent__order_id", "reference")
-    search_help_text = "The complete id of a capture or an order, or the gateway's reference."
+    search_fields = ("id", "intent__number", "intent__order_id", "reference")
+    search_help_text = "The complete id of a capture or an order, an order's number, or the gateway's reference."
     show_full_result_count = False
     exclude = ("amount", "returned")
     readonly_fields = (CAPTURED, RETURNED, "order")
 
     @admin.display(ordering="intent__order_id")
     def order(self, capture: Capture) -> str:
-        return link_to("admin: order", capture.intent.order_id)
+        return link_to("admin: order", capture.intent.order_id, capture.intent.number)
 
 
 @admin.register(Refund)
-class RefundAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
+class RefundAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", "status", REFUNDED, "reason", moment("requested_at"), moment("settled_at"), "payment")
     list_filter = ("status", "reason")
     list_select_related = ("capture__intent",)
     date_hierarchy = "requested_at"
     ordering = ("-id",)
-    search_fields = ("id", "capture__intent__order_id", "provider_reference")
-    search_help_text = "The complete id of a refund or an order, or the gateway's reference."
+    search_fields = ("id", "capture__intent__number", "capture__intent__order_id", "provider_reference")
+    search_help_text = "The complete id of a refund or an order, an order's number, or the gateway's reference."
     exclude = ("amount",)
     readonly_fields = (REFUNDED, "payment")
     show_full_result_count = False

@@ -21,6 +21,13 @@ class PaymentIntentQuerySet(models.QuerySet["PaymentIntent"]):
         """
         return list(self.filter(order_id__any=order_ids).select_for_update().order_by("order_id"))
 
+    def order_numbers(self, order_ids: Iterable[str]) -> dict[str, str]:
+        """
+        Return the numbers of these orders by id, of those that have an intent.
+        """
+        rows = self.filter(order_id__in=list(order_ids)).values_list("order_id", "number")
+        return {str(order_id): number for order_id, number in rows}
+
     def write_back(self, intents: Iterable["PaymentIntent"]) -> None:
         """
         Store the changes of locked intents other than their status, in one statement: an upsert, which works on both
@@ -67,6 +74,9 @@ class PaymentIntent(StateMachineModel):
     currency = models.CharField(max_length=3)
     payment_method = models.CharField(max_length=64)
     email = models.EmailField(blank=True)
+    number = models.CharField(max_length=9, blank=True, default="", db_default="", help_text="The order's.")
+    phone = models.CharField(max_length=16, blank=True, default="", db_default="")
+    language = models.CharField(max_length=10, blank=True, default="", db_default="")
     status = models.CharField(max_length=10, choices=Status, default=Status.CREATED)
     gateway = models.CharField(max_length=200, blank=True, help_text="The dotted path of the adapter that opened it.")
     provider_reference = models.CharField(max_length=100, blank=True)
@@ -151,6 +161,18 @@ class Refund(StateMachineModel):
         FAILED = "failed"
         """The gateway refused; the amount is refundable again. Final."""
 
+    class Cause(models.TextChoices):
+        OPERATOR = "operator"
+        """An operator requested it."""
+        CANCELLED = "cancelled"
+        """The order was cancelled, before it was paid or after."""
+        LATE = "late"
+        """The money was captured when the payment had ended without it."""
+        DOUBLE = "double"
+        """The order was paid a second time."""
+        WRONG_AMOUNT = "wrong_amount"
+        """Another amount or currency was captured than the order requested."""
+
     OPEN: ClassVar = frozenset({Status.PENDING, Status.UNKNOWN})
     TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]] = {
         Status.PENDING: frozenset({Status.UNKNOWN, Status.SUCCEEDED, Status.FAILED}),
@@ -164,6 +186,9 @@ class Refund(StateMachineModel):
     amount = models.BigIntegerField(help_text="In minor units, such as pence.")
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
     reason = models.CharField(max_length=100, help_text="Shown to the customer.")
+    cause = models.CharField(
+        max_length=12, choices=Cause, blank=True, default="", db_default="", help_text="Empty from an earlier release."
+    )
     failure_reason = models.CharField(max_length=100, blank=True, help_text="The gateway's code for the failure.")
     provider_reference = models.CharField(max_length=100, blank=True)
     requested_at = models.DateTimeField()

@@ -99,13 +99,15 @@ def _store_result(unconfirmed: Sequence[Difference], now: datetime) -> None:
     gateway = settings.PAYMENTS.gateway
     last = Reconciliation.objects.select_for_update().filter(gateway=gateway, unconfirmed__gt=0).first()
     new = [difference for difference in unconfirmed if not last or difference.happened_at >= last.began_at]
-    publish_all([_anomaly_event(difference) for difference in new[:MAX_ALERTS]])
+    announced = new[:MAX_ALERTS]
+    numbers = PaymentIntent.objects.order_numbers(difference.order_id for difference in announced)
+    publish_all([_anomaly_event(difference, numbers.get(difference.order_id, "")) for difference in announced])
     Reconciliation.objects.update_or_create(
         gateway=gateway, defaults={"began_at": now, "unconfirmed": len(unconfirmed)}
     )
 
 
-def _anomaly_event(difference: Difference) -> PaymentAnomalyFound:
+def _anomaly_event(difference: Difference, number: str) -> PaymentAnomalyFound:
     *_, (amount, currency) = difference.amounts
     return PaymentAnomalyFound(
         order_id=difference.order_id,
@@ -113,6 +115,7 @@ def _anomaly_event(difference: Difference) -> PaymentAnomalyFound:
         amount=amount,
         currency=currency,
         detail=difference.reference,
+        number=number,
     )
 
 

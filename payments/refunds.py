@@ -9,10 +9,11 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 
 from messaging.contracts import PaymentAnomalyFound, PaymentRefunded, RefundRequested
 from messaging.kernel.money import money
@@ -34,6 +35,15 @@ class RefundExceedsCapture(Exception):
     """
 
 
+class RefundReason(NamedTuple):
+    """
+    Why money goes back: the cause, and the words for it that the customer reads.
+    """
+
+    cause: Refund.Cause
+    text: str
+
+
 @transaction.atomic
 def refund(order_id: str, *, amount: int | None = None, reason: str, now: datetime) -> list[Refund]:
     """
@@ -48,31 +58,33 @@ def refund(order_id: str, *, amount: int | None = None, reason: str, now: dateti
     refundable = {capture: capture.refundable for capture in captures if capture.surplus is surplus}
     if not refundable:
         raise RefundExceedsCapture("Nothing of this order is left to refund.")
+    by_operator = RefundReason(Refund.Cause.OPERATOR, reason)
     if amount is None:
-        return request(refundable, reason, now)
+        return request(refundable, by_operator, now)
     [(capture, most)] = refundable.items()
     if not 0 < amount <= most:
         bounds = f"{money(1, capture.currency)} and {money(most, capture.currency)}"
         raise RefundExceedsCapture(f"Refund between {bounds} of this order, not {money(amount, capture.currency)}.")
-    return request({capture: amount}, reason, now)
+    return request({capture: amount}, by_operator, now)
 
 
-def request_rest(intents: Sequence[PaymentIntent], reason: str, now: datetime) -> None:
+def request_rest(intents: Sequence[PaymentIntent], reason: RefundReason, now: datetime) -> None:
     """
     Request refunds of all that is refundable of these locked intents.
     """
     request({capture: capture.refundable for capture in _captures(intents) if capture.refundable}, reason, now)
 
 
-def request(amounts: Mapping[Capture, int], reason: str, now: datetime) -> list[Refund]:
+def request(amounts: Mapping[Capture, int], reason: RefundReason, now: datetime) -> list[Refund]:
     """
     Store refunds of these amounts, in minor units, of captures of locked intents, and publish that they are to be sent.
     """
     for capture, amount in amounts.items():
         capture.returned += amount
     Capture.objects.bulk_update(amounts, ["returned"])
+    about = {"reason": reason.text, "cause": reason.cause, "requested_at": now}
     refunds = Refund.objects.bulk_create(
-        [Refund(capture=capture, amount=amount, reason=reason, requested_at=now) for capture, amount in amounts.items()]
+        [Refund(capture=capture, amount=amount, **about) for capture, amount in amounts.items()]
     )
     publish_all([_requested_event(refund) for refund in refunds])
     return refunds
@@ -110,8 +122,13 @@ def apply_replies(replies: Mapping[UUID, Reply], *, now: datetime) -> None:
 
 
 def _succeed(refunds: Sequence[Refund], now: datetime) -> None:
+    refunded = _refunded_before(refunds)
     Refund.move_to(Status.SUCCEEDED, refunds, settled_at=now)
-    publish_all([_refunded_event(refund) for refund in refunds])
+    events = []
+    for refund in refunds:
+        refunded[refund.capture.intent_id] += 0 if refund.capture.surplus else refund.amount
+        events.append(_refunded_event(refund, refunded[refund.capture.intent_id]))
+    publish_all(events)
 
 
 def _fail(refunds: Sequence[Refund], now: datetime) -> None:
@@ -128,6 +145,15 @@ def _fail(refunds: Sequence[Refund], now: datetime) -> None:
         capture.returned -= freed[capture.pk]
     Capture.objects.bulk_update(captures, ["returned"])
     publish_all([_anomaly_event(refund) for refund in refunds])
+
+
+def _refunded_before(refunds: Sequence[Refund]) -> Counter[UUID]:
+    """
+    Return the minor units that were refunded of each of these refunds' payments, without surplus captures.
+    """
+    intents = [refund.capture.intent_id for refund in refunds]
+    earlier = Refund.objects.filter(capture__intent_id__in=intents, capture__surplus=False, status=Status.SUCCEEDED)
+    return Counter(dict(earlier.values_list("capture__intent").annotate(Sum("amount")).order_by()))
 
 
 def _open_refunds(refund_ids: Collection[object]) -> QuerySet[Refund]:
@@ -157,7 +183,7 @@ def _requested_event(refund: Refund) -> RefundRequested:
     return RefundRequested(order_id=_order_id(refund), refund_id=str(refund.pk))
 
 
-def _refunded_event(refund: Refund) -> PaymentRefunded:
+def _refunded_event(refund: Refund, refunded: int) -> PaymentRefunded:
     intent = refund.capture.intent
     return PaymentRefunded(
         order_id=str(intent.order_id),
@@ -168,6 +194,12 @@ def _refunded_event(refund: Refund) -> PaymentRefunded:
         customer_id=intent.customer_id,
         reason=refund.reason,
         surplus=refund.capture.surplus,
+        number=intent.number,
+        phone=intent.phone,
+        language=intent.language,
+        order_total=intent.amount,
+        refunded=refunded,
+        cause=refund.cause,
     )
 
 
@@ -178,6 +210,7 @@ def _anomaly_event(refund: Refund) -> PaymentAnomalyFound:
         amount=refund.amount,
         currency=refund.capture.currency,
         detail=refund.failure_reason,
+        number=refund.capture.intent.number,
     )
 
 

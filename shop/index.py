@@ -1,11 +1,15 @@
 """
-The API root, the page of error codes and the health check.
+The start page, the API root, the page of error codes and the health check.
 """
 
+from typing import Any, NamedTuple
+
+from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
+from django.views.generic import TemplateView
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -21,13 +25,39 @@ RESOURCES = {
     "orders": "orders:order-list",
     "payments": "payments:payment-list",
     "notifications": "notifications:notification-list",
+    "notification_preferences": "notifications:preferences",
     "stock": "inventory:stock-list",
+    "account": "account",
     "tokens": "token-list",
     "signing_keys": "signing-key-list",
     "problems": "problems",
     "schema": "schema",
     "docs": "docs",
 }
+
+
+class Login(NamedTuple):
+    name: str
+    password: str
+
+
+CUSTOMER = Login("ada", "ada-counts-chairs")
+OPERATOR = Login("olga", "olga-runs-the-shop")
+"""The logins of the demo, which are published."""
+
+
+class StartPage(TemplateView):
+    """
+    The start page. That of the demo shows its logins and addresses.
+    """
+
+    template_name = "shop/landing.html"
+
+    def get_context_data(self, **about: Any) -> dict[str, Any]:
+        if not settings.SHOP.demo:
+            return super().get_context_data(**about)
+        simulator = settings.PAYMENTS.simulator_url if settings.PAYMENTS.uses_simulator else ""
+        return super().get_context_data(**about, customer=CUSTOMER, operator=OPERATOR, simulator=simulator)
 
 
 class Root(ShopView):

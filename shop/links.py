@@ -4,6 +4,8 @@ The pages that contexts link to in one another, by the names they use.
 
 from collections.abc import Callable
 
+from django.apps import apps
+from django.conf import settings
 from django.urls import reverse
 
 from shop.http import links
@@ -16,15 +18,25 @@ def register() -> None:
             "order": lambda order_id: reverse("orders:order-detail", args=[order_id]),
             "payments": lambda: reverse("payments:payment-list"),
             "payments of order": lambda order_id: reverse("payments:payment-list", query={"order_id": order_id}),
+            "preferences": lambda: reverse("notifications:preferences"),
+            "unsubscribe": lambda token: reverse("unsubscribe", args=[token]),
             "notifications": lambda: reverse("notifications:notification-list"),
-            "admin: order": _search("orders_order"),
-            "admin: payment": _search("payments_paymentintent"),
-            "admin: reservation": _search("inventory_reservation"),
-            "admin: notifications": _search("notifications_notification"),
+            "sent messages": lambda: reverse("mailbox:list") if settings.DEBUG else "",
             "admin: messages": _search("messaging_outboxmessage"),
             "admin: deliveries": _search("messaging_delivery"),
+            "admin: delivery": lambda delivery_id: reverse("admin:messaging_delivery_change", args=[delivery_id]),
         }
     )
+    links.register({page: _search(model) for page, model in _SEARCHES if apps.is_installed(model.partition("_")[0])})
+
+
+_SEARCHES = [
+    ("admin: order", "orders_order"),
+    ("admin: payment", "payments_paymentintent"),
+    ("admin: reservation", "inventory_reservation"),
+    ("admin: notifications", "notifications_notification"),
+]
+"""Pages of the admin, which shows what its own service has."""
 
 
 def _search(model: str) -> Callable[[object], str]:

@@ -5,6 +5,8 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 
+settings.OPERATOR.refuse("serve")
+
 application = get_wsgi_application()
 
 from shop.http.parsers import PlainRequest  # noqa: E402  (Django has to be set up before)

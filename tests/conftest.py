@@ -20,9 +20,10 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from messaging import relay
+from notifications import sms
 from payments.gateway import protocol
 from shop.http import throttling
-from shop.settings.groups import ThrottlingSettings
+from shop.settings.groups import NotificationSettings, ThrottlingSettings
 from tests.database import delete_rows_after_transactional_tests
 from tests.factories import CustomerFactory, api_of
 from tests.gateways import INSTANT, RecordingGateway
@@ -41,8 +42,12 @@ def _commit_without_fsync(connection, **_) -> None:
 
 @pytest.fixture(autouse=True)
 def _test_settings(settings):
-    """Keep mail, pay at once, hash passwords fast, and throttle no request."""
+    """Keep mail, pay at once, hash passwords fast, throttle no request, and cap no notification."""
     settings.EMAIL_BACKEND = "anymail.backends.test.EmailBackend"
+    settings.NOTIFICATIONS = NotificationSettings(
+        sms_backend="notifications.sms.backends.memory.SmsBackend", per_recipient_per_hour=0, per_hour=0
+    )
+    sms.outbox.clear()
     settings.PAYMENTS = replace(settings.PAYMENTS, gateway=INSTANT)
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
@@ -57,12 +62,24 @@ def pytest_xdist_auto_num_workers() -> int:
     return os.cpu_count() + 1
 
 
-SLOWEST = ("tests/simulation/", "tests/concurrency/", "tests/shop/management/test_up.py", "tests/fuzz/")
+SLOWEST = (
+    *("tests/simulation/", "tests/concurrency/", "tests/shop/management/test_up.py", "tests/access/test_matrix.py"),
+    *(
+        "tests/shop/openapi/test_contract.py",
+        "tests/shop/operations/management/test_import_survives.py",
+        "tests/bench/",
+    ),
+    *("tests/upgrade/", "tests/fuzz/"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the slowest tests first, so that no worker runs one of them alone at the end."""
-    items.sort(key=lambda item: not item.nodeid.startswith(SLOWEST))
+    """Start the slowest tests first, in this order, so that no worker runs one of them alone at the end."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((at for at, path in enumerate(SLOWEST) if item.nodeid.startswith(path)), len(SLOWEST))
+
+    items.sort(key=rank)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,6 +1,6 @@
 """The reset of the database after a test with real transactions, and the end of other connections."""
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.test import TransactionTestCase
 
 FILLED_BY_MIGRATE = {"auth_permission", "django_content_type", "django_q_schedule"}
@@ -21,11 +21,15 @@ def delete_rows() -> None:
             cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
 
 
-def drop_other_connections() -> None:
-    """End every other session, as a server does that is restarted; SQLite has none."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+def drop_other_connections(alias: str = DEFAULT_DB_ALIAS) -> int:
+    """
+    End every other session at a database, as a server does that is restarted, and return how many; SQLite has none.
+    """
+    if connections[alias].vendor != "postgresql":
+        return 0
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return len(cursor.fetchall())

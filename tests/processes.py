@@ -76,7 +76,11 @@ class Process:
         self.ended_at: float | None = None
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -214,11 +218,14 @@ def thaw(pid: int) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
-def database_url() -> str:
-    """Return the URL of this process's database, such as the one of the tests, for another process to open."""
+def database_url(name: str = "") -> str:
+    """
+    Return the URL of this process's database, such as the one of the tests, or of another on its server, for another
+    process to open.
+    """
     from django.db import connection
 
-    name = connection.settings_dict["NAME"]
+    name = name or connection.settings_dict["NAME"]
     if connection.vendor == "postgresql":
         return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
     return f"sqlite:///{name}"

@@ -1,17 +1,21 @@
 """
-The programs of this project as real processes: web server, workers, payment simulator, and `up`, which starts them all.
+Programs as real processes: web server, workers, payment simulator, `up`, which starts them all, and a mail server.
 """
 
+import json
 import re
 import secrets
 import socket
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.request import urlopen
 
-from shop.management.commands import up
+from shop.server import processes
 from tests.processes import Command, Process, ProcessEntry, children_of, living_processes, manage
+from tests.smtp_faults import Fault
+from tests.smtp_log import MailLog
 from tests.waiting import eventually
 
 LOCALHOST = "127.0.0.1"
@@ -31,6 +35,12 @@ def free_port() -> int:
         port = secrets.choice(PORTS)  # not of a generator that tests seed alike
         with suppress(OSError), socket.create_server((LOCALHOST, port)):
             return port
+
+
+def mail_settings(port: int) -> dict[str, str]:
+    """Return the variables of a shop that sends its mails to the SMTP server at this port."""
+    backend = "django.core.mail.backends.smtp.EmailBackend"
+    return {"EMAIL_BACKEND": backend, "EMAIL_HOST": LOCALHOST, "EMAIL_PORT": str(port)}
 
 
 class Server(Process):
@@ -72,8 +82,8 @@ class WebServer(Server):
         return f"{self.address}{WEBHOOK_PATH}"
 
     def launch(self) -> None:
-        with up.listen(LOCALHOST, self.port) as listener:
-            self.spawn([*up.web_server(listener), *self.options], pass_fds=[listener.fileno()])
+        with processes.listen(LOCALHOST, self.port) as listener:
+            self.spawn([*processes.web_server(listener), *self.options], pass_fds=[listener.fileno()])
 
 
 class PaymentSimulator(Server):
@@ -91,6 +101,32 @@ class PaymentSimulator(Server):
         self.command = manage("payment_simulator", f"--port={self.port}", *words)
 
 
+class MailServer(Process):
+    """
+    `tests/smtp_server.py` in a process of its own, always at the same port. While it is down connections are refused.
+
+    :param mails: the file of its log of mails.
+    """
+
+    def __init__(self, log: Path, mails: Path, *, faults: Sequence[Fault] = (), seed: int = 1) -> None:
+        super().__init__(log)
+        self.port, self.mails = free_port(), MailLog(mails)
+        options = [f"--log={mails}", f"--port={self.port}", f"--seed={seed}"]
+        faults_option = f"--faults={json.dumps([fault.as_json() for fault in faults])}"
+        self.command = [sys.executable, "-m", "tests.smtp_server", *options, faults_option]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return mail_settings(self.port)
+
+    def is_ready(self) -> bool:
+        try:
+            with socket.create_connection((LOCALHOST, self.port), REQUEST_SECONDS):
+                return True
+        except OSError:
+            return False
+
+
 class Cluster(Process):
     """
     `manage.py qcluster`: a master, a sentinel, the workers, a monitor and a pusher.
@@ -105,6 +141,8 @@ class Cluster(Process):
         self.workers = workers
 
     def is_ready(self) -> bool:
+        if len(ROLE.findall(self.output)) < self.workers + 2:
+            return False  # without the process table: to read it takes as long as the pause between two polls
         pids = self.pids_by_role()
         return len(pids["worker"]) == self.workers and bool(pids["monitor"] and pids["pusher"])
 
@@ -137,12 +175,12 @@ class Up(Process):
         return self.wait_for(r"is open\..*?(http://[\d.:]+)/")[1]
 
     def wait_until_open(self) -> None:
-        self.group = self.wait_for_child("read -r").group
         self.wait_for(r"is open\.")
+        self.group = self.wait_for_child("read -r").group
 
     def wait_for_child(self, part_of_command: str) -> ProcessEntry:
         """Wait for the child of `up` that has this in its command line, and return its entry."""
-        eventually(lambda: len(self._children(part_of_command)) == 1)
+        eventually(lambda: self._has_child(part_of_command))
         [child] = self._children(part_of_command)
         return child
 
@@ -154,6 +192,10 @@ class Up(Process):
         """Kill `up` alone, and wait until its children have followed."""
         super().kill()
         eventually(lambda: not self.survivors())
+
+    def _has_child(self, part_of_command: str) -> bool:
+        assert self.status is None, self._describe_end()
+        return len(self._children(part_of_command)) == 1
 
     def _children(self, part_of_command: str) -> list[ProcessEntry]:
         return [entry for entry in children_of(self.pid) if part_of_command in entry.command]

@@ -3,12 +3,13 @@ Parts of admin pages: read-only mixin, search by whole values, columns of money 
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -17,6 +18,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from .money import money
+from .order_numbers import InvalidNumber, mistake_in, parse_number
 
 
 class ReadOnly:
@@ -48,8 +50,38 @@ class WholeValueSearch:
         term = search_term.strip()
         if not term:
             return queryset, False
-        matches = [Q(**{field: term}) for field in self.search_fields if _may_equal(queryset, field, term)]
+        values = {field: self.value_of(field, term) for field in self.search_fields}
+        matches = [Q(**{field: value}) for field, value in values.items() if _may_equal(queryset, field, value)]
         return queryset.filter(reduce(or_, matches)) if matches else queryset.none(), False
+
+    def value_of(self, field: str, term: str) -> str:
+        """
+        Return the value of a field that a search term means.
+        """
+        return term
+
+
+class OrderNumberSearch(WholeValueSearch):
+    """
+    Mixin that also finds an order's number however a person writes it, and says so if it is mistyped.
+    """
+
+    message_user: Callable[..., None]
+
+    def value_of(self, field: str, term: str) -> str:
+        if field.endswith("number"):
+            with suppress(InvalidNumber):
+                return parse_number(term)
+        return term
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        results, may_repeat = super().get_search_results(request, queryset, search_term)
+        mistake = mistake_in(search_term)
+        if mistake and not results.exists():
+            self.message_user(request, mistake, messages.WARNING)
+        return results, may_repeat
 
 
 def amount(field: str, currency: Callable[[Any], str]) -> Callable[[Any], str]:

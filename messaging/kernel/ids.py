@@ -3,6 +3,7 @@ Ids of rows and messages.
 """
 
 import sys
+from datetime import datetime
 from uuid import UUID
 
 if sys.version_info >= (3, 14):
@@ -16,6 +17,13 @@ def new_id() -> UUID:
     Return a UUIDv7 (RFC 9562), which sorts by its creation time.
     """
     return uuid7()
+
+
+def lowest_id(moment: datetime) -> UUID:
+    """
+    Return the lowest UUIDv7 of this millisecond: those that `new_id` returned earlier are lower.
+    """
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def parse_id(text: str) -> UUID | None:

@@ -5,8 +5,13 @@ The digits of minor units are those of list one of ISO 4217, as SIX, its mainten
 CLDR, and so babel, differs for 13 currencies: its digits say how prices are displayed, not what a minor unit is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import cache, partial
+from unicodedata import category
+
+from babel import Locale
+from babel.numbers import get_currency_symbol, parse_pattern
 
 _CODES = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
@@ -70,3 +75,32 @@ def money(minor: int, currency: str) -> str:
     if currency not in MINOR_UNIT_DIGITS:
         return f"{minor:,} minor units of {currency}"
     return f"{major_units(minor, currency):,.{minor_unit_digits(currency)}f} {currency}"
+
+
+def format_money(minor: int, currency: str, language: str) -> str:
+    """
+    Return an amount as people write it: "£12.50" in "en", "12,50 £" in "de" for 1250 minor units of GBP. An unknown
+    currency is written as `money` does.
+
+    :param language: such as "de".
+    :raises babel.UnknownLocaleError: if CLDR does not know the language.
+    """
+    if currency not in MINOR_UNIT_DIGITS:
+        return money(minor, currency)
+    return _formatter(currency, language)(major_units(minor, currency))
+
+
+@cache
+def _formatter(currency: str, language: str) -> Callable[[Decimal], str]:
+    """
+    Return a function that writes amounts by CLDR's pattern, but with the digits of ISO 4217, and with the space between
+    letters and a number that CLDR asks for and babel leaves out: "CHF 12.50".
+    """
+    locale = Locale.parse(language)
+    digits, symbol = minor_unit_digits(currency), get_currency_symbol(currency, locale)
+    pattern = locale.currency_formats["standard"].pattern.replace("0.00", f"0.{'0' * digits}" if digits else "0")
+    if not category(symbol[-1]).startswith("S"):
+        pattern = pattern.replace("¤#", "¤\xa0#")
+    apply = partial(parse_pattern(pattern).apply, locale=locale, currency_digits=False)
+    # If babel placed the symbol, it would look up the name of the currency too, which takes longer than all the rest.
+    return lambda amount: str(apply(amount)).replace("¤", symbol)

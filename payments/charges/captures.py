@@ -12,17 +12,18 @@ from messaging.kernel.databases import bulk_copy_instances
 from messaging.outbox import publish_all
 from payments import refunds
 from payments.gateway.protocol import Answer, Money, Outcome
-from payments.models import Capture, PaymentIntent
+from payments.models import Capture, PaymentIntent, Refund
+from payments.refunds import RefundReason
 
 logger = logging.getLogger(__name__)
 
 MISMATCH = "mismatch"
 REFUND_REASONS = {
-    MISMATCH: "not what the order costs",
-    "paid_twice": "paid twice",
-    "paid_late": "paid when the order was over",
+    MISMATCH: RefundReason(Refund.Cause.WRONG_AMOUNT, "not what the order costs"),
+    "paid_twice": RefundReason(Refund.Cause.DOUBLE, "paid twice"),
+    "paid_late": RefundReason(Refund.Cause.LATE, "paid when the order was over"),
 }
-"""The refund reason, which the customer reads, by anomaly."""
+"""By anomaly."""
 
 
 def record_captures(answers: Mapping[PaymentIntent, Answer], *, now: datetime) -> None:
@@ -42,7 +43,7 @@ def record_captures(answers: Mapping[PaymentIntent, Answer], *, now: datetime) -
         refunds.request(_whole(wrong), reason, now)
         publish_all([_anomaly_event(anomaly, capture) for capture in wrong])
     unwanted = [capture for capture in captures if capture.intent.withdrawn_at and not anomalies[capture]]
-    refunds.request(_whole(unwanted), "paid after the order was cancelled", now)
+    refunds.request(_whole(unwanted), RefundReason(Refund.Cause.CANCELLED, "paid after the order was cancelled"), now)
 
 
 def is_mismatch(answer: Answer, intent: PaymentIntent) -> bool:
@@ -111,6 +112,7 @@ def _anomaly_event(anomaly: str, capture: Capture) -> PaymentAnomalyFound:
         amount=capture.amount,
         currency=capture.currency,
         detail=capture.reference,
+        number=capture.intent.number,
     )
 
 

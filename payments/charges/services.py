@@ -19,7 +19,8 @@ from messaging.subscribers import Permanent
 from payments import refunds
 from payments.gateway.calls import gateway_is_down, group_replies, pause_if_down, raise_unavailable
 from payments.gateway.protocol import Reply
-from payments.models import PaymentIntent
+from payments.models import PaymentIntent, Refund
+from payments.refunds import RefundReason
 from payments.webhooks import inbox
 
 from .gateway_queries import charge, query_gateway, resolve, withdraw
@@ -103,7 +104,7 @@ def stop(dues: Mapping[str, Due], *, now: datetime) -> None:
     :param dues: by order id, of orders whose payment was requested.
     """
     intents = PaymentIntent.objects.locked(dues)
-    refunds.request_rest(intents, "order cancelled", now)
+    refunds.request_rest(intents, RefundReason(Refund.Cause.CANCELLED, "order cancelled"), now)
     open_intents = [intent for intent in intents if intent.is_open]
     for intent in open_intents:
         intent.withdrawn_at = now
@@ -163,6 +164,9 @@ def _intent(request: PaymentRequested, now: datetime) -> PaymentIntent:
         payment_method=request.payment_method,
         email=request.email,
         customer_id=request.customer_id,
+        number=request.number,
+        phone=request.phone,
+        language=request.language,
         gateway=settings.PAYMENTS.gateway,
         created_at=now,
     )

@@ -1,5 +1,5 @@
 """
-What a gateway offers to customers on the checkout page.
+What a gateway offers to customers on the checkout page. The texts are English, marked for translation.
 """
 
 from collections.abc import Sequence

@@ -123,17 +123,20 @@ def _reject_conflict(payload: WebhookPayload) -> None:
     reused = WebhookEvent.objects.filter(event_id=payload.event_id).exclude(fingerprint=payload.fingerprint)
     with transaction.atomic():
         conflicts = reused.update(conflicts=F("conflicts") + 1)
-        publish_all([_conflict_event(stored) for stored in reused if stored.conflicts == 1 and stored.order_id])
+        first = [stored for stored in reused if stored.conflicts == 1 and stored.order_id]
+        numbers = PaymentIntent.objects.order_numbers(str(stored.order_id) for stored in first)
+        publish_all([_conflict_event(stored, numbers.get(str(stored.order_id), "")) for stored in first])
     if conflicts:
         logger.error("Webhook %s was received again with different content.", payload.event_id)
         raise EventIdReused("This event id was already used with different content.")
 
 
-def _conflict_event(webhook: WebhookEvent) -> PaymentAnomalyFound:
+def _conflict_event(webhook: WebhookEvent, number: str) -> PaymentAnomalyFound:
     return PaymentAnomalyFound(
         order_id=str(webhook.order_id),
         anomaly="event_id_conflict",
         amount=webhook.amount,
         currency=webhook.currency,
         detail=webhook.event_id,
+        number=number,
     )

@@ -192,6 +192,7 @@ def _dispute_event(match: Match) -> PaymentAnomalyFound:
         amount=webhook.amount,
         currency=webhook.currency,
         detail=webhook.event_id,
+        number=match.intent.number,
     )
 
 

@@ -1,16 +1,19 @@
 """
-Tokens and signing keys of the authenticated user.
+The account, tokens and signing keys of the authenticated user.
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import authenticate
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
-from rest_framework import mixins, serializers, status, viewsets
+from django.utils.translation import gettext
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import generics, mixins, serializers, status, viewsets
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action
 from rest_framework.exceptions import AuthenticationFailed, ErrorDetail, ValidationError
@@ -19,11 +22,31 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from shop.accounts import services
-from shop.accounts.authentication import SessionAuthentication, TokenAuthentication
+from shop.accounts.authentication import TokenAuthentication
 from shop.accounts.models import SigningKey, Token
+from shop.http.authentication import BySession
 from shop.http.exceptions import Conflict
 from shop.http.fields import Choice, Input, Text, WholeNumber
-from shop.http.views import ShopView, user_of
+from shop.http.views import ShopView, account_language, user_of
+
+
+class AccountInput(Input):
+    language = Choice(
+        code="invalid_language",
+        choices=settings.LANGUAGES,
+        required=False,
+        allow_blank=True,
+        help_text="Of messages about your orders; empty for that of the request that places an order.",
+    )
+
+
+class AccountOutput(serializers.Serializer[User]):
+    username = serializers.CharField()
+    language = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.ChoiceField(choices=settings.LANGUAGES, allow_blank=True))
+    def get_language(self, user: User) -> str:
+        return account_language(user)
 
 
 class TokenInput(Input):
@@ -77,6 +100,32 @@ class NewSigningKeyOutput(SigningKeyOutput):
         fields = (*SigningKeyOutput.Meta.fields, "secret")
 
 
+class AccountView(ShopView, generics.GenericAPIView[User]):
+    """
+    Your account.
+    """
+
+    def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
+        return AccountInput if self.operation == "patch" else AccountOutput
+
+    @extend_schema(responses=AccountOutput)
+    def get(self, request: Request) -> Response:
+        """
+        Retrieve your account.
+        """
+        return Response(AccountOutput(user_of(request)).data)
+
+    @extend_schema(responses=AccountOutput)
+    def patch(self, request: Request) -> Response:
+        """
+        Change your account. Orders placed before keep their language.
+        """
+        values = AccountInput.read(request)
+        if "language" in values:
+            services.set_language(user_of(request), values["language"])
+        return self.get(request)
+
+
 class TokenViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet[Token]):
     """
     Your tokens. A program with one of them has your permissions.
@@ -99,7 +148,7 @@ class TokenViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet[Toke
         """
         if self.request is None or self.operation != "create":
             return super().get_authenticators()
-        return [] if "HTTP_AUTHORIZATION" in self.request.META else [SessionAuthentication()]
+        return [] if "HTTP_AUTHORIZATION" in self.request.META else [BySession()]
 
     def get_authenticate_header(self, request: Request) -> str:
         return str(TokenAuthentication().authenticate_header(request))
@@ -115,7 +164,7 @@ class TokenViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet[Toke
         values = TokenInput.read(request)
         user = authenticate(request._request, username=values["username"], password=values["password"])  # noqa: SLF001
         if user is None:
-            raise AuthenticationFailed("The username or the password is wrong.", code="invalid_credentials")
+            raise AuthenticationFailed(gettext("The username or the password is wrong."), code="invalid_credentials")
         lifetime = timedelta(days=values["expires_in_days"])
         try:
             token, text = services.issue_token(user=user, name=values["name"], expires_in=lifetime, now=timezone.now())

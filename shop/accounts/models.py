@@ -23,7 +23,8 @@ PRUNE_BATCH = 2_000
 USER_FIELDS = ("id", "is_superuser", "username", "email", "is_staff", "is_active")
 KEY_FIELDS = ("id", "algorithm", "sealed_secret", "public_key")
 FIND_TOKEN = f"""
-    SELECT shop_token.id, shop_account.must_sign, {", ".join(f"key.{field}" for field in KEY_FIELDS[1:])},
+    SELECT shop_token.id, shop_account.must_sign, shop_account.language,
+        {", ".join(f"key.{field}" for field in KEY_FIELDS[1:])},
         {", ".join(f"auth_user.{field}" for field in USER_FIELDS)}
     FROM shop_token
     JOIN auth_user ON auth_user.id = shop_token.user_id
@@ -41,6 +42,14 @@ class Account(models.Model):
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="account")
     must_sign = models.BooleanField(default=False, help_text="Reject unsigned requests with a token of this user.")
+    language = models.CharField(
+        max_length=10,
+        choices=settings.LANGUAGES,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Of messages to the customer; empty for that of the request that places an order.",
+    )
 
     def __str__(self) -> str:
         return f"account of {self.user}"
@@ -65,9 +74,9 @@ class TokenQuerySet(models.QuerySet["Token"]):
         if not rows:
             raise Token.DoesNotExist
         [row] = rows
-        token_id, must_sign, *key = row[: -len(USER_FIELDS)]
+        token_id, must_sign, language, *key = row[: -len(USER_FIELDS)]
         user = User.from_db(self.db, USER_FIELDS, row[-len(USER_FIELDS) :])
-        user.account = Account(must_sign=bool(must_sign))
+        user.account = Account(must_sign=bool(must_sign), language=language or "")
         token: Token = Token.from_db(self.db, ["user_id", "id"], [user.pk, read_uuid(token_id)])
         token.user = user
         token.signing_key = SigningKey.from_db(self.db, KEY_FIELDS, [key_id, *key]) if any(key) else None

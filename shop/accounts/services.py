@@ -1,5 +1,5 @@
 """
-Operations on tokens and signing keys.
+Operations on accounts, tokens and signing keys.
 """
 
 from base64 import b64decode, b64encode
@@ -12,12 +12,17 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 
-from shop.accounts.models import Nonce, SigningKey, Token
+from shop.accounts.models import Account, Nonce, SigningKey, Token
 from shop.accounts.sealing import LostSecret, seal, unseal
 
 SECRET_BYTES = PUBLIC_KEY_BYTES = 32
 ENDED_KEY_RETENTION = timedelta(days=30)
+
+TOO_MANY_TOKENS = _("You have %(limit)s tokens, the maximum. Revoke one that you do not use.")
+TOO_MANY_KEYS = _("You have %(limit)s signing keys, the maximum. Revoke one that you do not use.")
 
 
 class LimitReached(Exception):
@@ -38,6 +43,13 @@ class AlreadyRotated(Exception):
     """
 
 
+def set_language(user: User, language: str) -> None:
+    """
+    Set the language of messages to a user; an empty one is that of each request that places an order.
+    """
+    user.account, _ = Account.objects.update_or_create(user=user, defaults={"language": language})
+
+
 def issue_token(*, user: User, name: str, expires_in: timedelta, now: datetime) -> tuple[Token, str]:
     """
     Create a token, and return it with its text, which is not stored.
@@ -46,7 +58,7 @@ def issue_token(*, user: User, name: str, expires_in: timedelta, now: datetime) 
     """
     with transaction.atomic():
         _lock(user)
-        _enforce_limit(settings.ACCOUNTS.tokens_per_user, Token.objects.usable(now).filter(user=user), "tokens")
+        _enforce_limit(settings.ACCOUNTS.tokens_per_user, Token.objects.usable(now).filter(user=user), TOO_MANY_TOKENS)
         issued: tuple[Token, str] = Token.objects.create(user, expires_in, name=name)
         return issued
 
@@ -71,7 +83,7 @@ def create_key(
     with transaction.atomic():
         _lock(owner)
         present = SigningKey.objects.current().filter(owner=owner)
-        _enforce_limit(settings.ACCOUNTS.signing_keys_per_user, present, "signing keys")
+        _enforce_limit(settings.ACCOUNTS.signing_keys_per_user, present, TOO_MANY_KEYS)
         return _create_key(owner_id=owner.pk, name=name, algorithm=algorithm, public_key=public_key, now=now)
 
 
@@ -86,7 +98,7 @@ def rotate_key(key: SigningKey, *, public_key: str = "", now: datetime) -> tuple
     grace = timedelta(hours=settings.ACCOUNTS.signing_key_grace_hours)
     with transaction.atomic():
         if not SigningKey.objects.current().filter(pk=key.pk).update(expires_at=now + grace):
-            raise AlreadyRotated("This key was already rotated, or revoked. Rotate the key that replaced it.")
+            raise AlreadyRotated(gettext("This key was already rotated, or revoked. Rotate the key that replaced it."))
         return _create_key(
             owner_id=key.owner_id, name=key.name, algorithm=key.algorithm, public_key=public_key, now=now
         )
@@ -135,7 +147,7 @@ def read_public_key(text: str) -> str:
     except ValueError:
         raw = b""
     if len(raw) != PUBLIC_KEY_BYTES:
-        raise InvalidPublicKey("Send a public key of Ed25519: its 32 bytes in base64, or PEM.")
+        raise InvalidPublicKey(gettext("Send a public key of Ed25519: its 32 bytes in base64, or PEM."))
     return b64encode(raw).decode()
 
 
@@ -157,7 +169,8 @@ def _create_key(*, owner_id: int, name: str, algorithm: str, public_key: str, no
     if algorithm == SigningKey.Algorithm.ED25519:
         key.public_key = read_public_key(public_key)
     elif public_key:
-        raise InvalidPublicKey(f"{algorithm} has no public key: the shop generates its secret.")
+        detail = gettext("%(algorithm)s has no public key: the shop generates its secret.")
+        raise InvalidPublicKey(detail % {"algorithm": algorithm})
     else:
         secret = token_bytes(SECRET_BYTES)
         key.sealed_secret = seal(secret)
@@ -172,6 +185,6 @@ def _lock(user: User) -> None:
     get_user_model().objects.select_for_update(no_key=True).get(pk=user.pk)
 
 
-def _enforce_limit(limit: int, present: QuerySet[Token] | QuerySet[SigningKey], name: str) -> None:
+def _enforce_limit(limit: int, present: QuerySet[Token] | QuerySet[SigningKey], detail: str) -> None:
     if present.count() >= limit:
-        raise LimitReached(f"You have {limit} {name}, the maximum. Revoke one that you do not use.")
+        raise LimitReached(gettext(detail) % {"limit": limit})

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.context_processors import csrf
 from django.template.loader import render_to_string
 from rest_framework.exceptions import APIException, AuthenticationFailed, NotAuthenticated, Throttled
 from rest_framework.permissions import SAFE_METHODS
@@ -58,16 +59,30 @@ def handle_api_exception(error: Exception, context: Mapping[str, Any]) -> Respon
 
 
 def problem_response(
-    request: HttpRequest, details: ProblemDetails, *, headers: Mapping[str, str] | None = None
+    request: HttpRequest,
+    details: ProblemDetails,
+    *,
+    headers: Mapping[str, str] | None = None,
+    context: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
     """
     Return a response with this problem, as a page or as JSON, whichever the request prefers.
+
+    :param context: of the page, beside the problem.
     """
     if prefers_page(request):
-        # Rendered without the request, whose session may be what failed.
-        page = render_to_string("shop/problem.html", {"problem": details})
+        # Rendered without a user, whose session may be what failed.
+        page = render_to_string("shop/problem.html", {"problem": details, **(context or {})})
         return ProblemPage(page, status=details["status"], headers=headers)
     return ProblemJson(details, status=details["status"], content_type=CONTENT_TYPE, headers=headers)
+
+
+def language_switch(request: HttpRequest) -> dict[str, Any]:
+    """
+    Return the context of a page with the language switch. Its form needs a cookie that the middleware for CSRF sets:
+    errors outside of that have no switch.
+    """
+    return {"request": request, **csrf(request)}
 
 
 def prefers_page(request: HttpRequest) -> bool:
@@ -87,11 +102,11 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return problem_response(request, problem("permission_denied"))
+    return problem_response(request, problem("permission_denied"), context=language_switch(request))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return problem_response(request, problem("not_found"))
+    return problem_response(request, problem("not_found"), context=language_switch(request))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -99,7 +114,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return problem_response(request, problem("csrf_failed"))
+    return problem_response(request, problem("csrf_failed"), context=language_switch(request))
 
 
 def _authenticate(error: APIException, view: ShopView) -> dict[str, str]:

@@ -8,6 +8,8 @@ from typing import ClassVar
 from django.core.exceptions import PermissionDenied
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions, status
 
 from shop.http import outcome
@@ -64,7 +66,7 @@ class RequestInProgress(RetryLater):
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "request_in_progress"
-    default_detail = "The first request with this key is still being processed. Repeat it in a moment."
+    default_detail = _("The first request with this key is still being processed. Repeat it in a moment.")
     wait = 1
 
 
@@ -75,7 +77,7 @@ class DatabaseUnavailable(RetryLater):
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "unavailable"
-    default_detail = "The shop's database cannot be reached right now. Nothing was done."
+    default_detail = _("The shop's database cannot be reached right now. Nothing was done.")
     wait = 2
 
 
@@ -84,11 +86,24 @@ class OutcomeUnknown(DatabaseUnavailable):
     The database failed while, or after, a change of the request was committed.
     """
 
-    default_detail = (
+    default_detail = _(
         "The connection to the shop's database was lost, and it is unknown whether the request took effect. If you "
         "sent an `Idempotency-Key`, repeat the request with the same one: it takes effect once at most. Otherwise look "
         "at the current state, such as your list of orders, before you repeat it."
     )
+
+
+class AccountsUnavailable(RetryLater):
+    """
+    The service with the accounts gives no answer, so credentials cannot be checked.
+    """
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "unavailable"
+    default_detail = _(
+        "The shop's accounts cannot be reached right now, so you are not authenticated. Nothing was done."
+    )
+    wait = 2
 
 
 def as_api_exception(error: Exception) -> Exception:
@@ -104,5 +119,6 @@ def as_api_exception(error: Exception) -> Exception:
         return OutcomeUnknown() if outcome.is_unknown() else DatabaseUnavailable()
     if isinstance(error, DataError):
         logger.warning("A value of the request passed validation, but no column can hold it.", exc_info=error)
-        return exceptions.ParseError(CATALOGUE["bad_request"].advice, code="bad_request")
+        advice = CATALOGUE["bad_request"].advice
+        return exceptions.ParseError(gettext(advice), code="bad_request")
     return error

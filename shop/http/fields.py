@@ -6,9 +6,19 @@ import re
 from functools import cache
 from typing import Any, NoReturn
 
+from django.utils.translation import get_language, gettext, gettext_noop
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ParseError, ValidationError
 from rest_framework.request import Request
+
+INFORMAL_IN_GERMAN = (
+    gettext_noop("Ensure this value is greater than or equal to {min_value}."),
+    gettext_noop("Ensure this value is less than or equal to {max_value}."),
+    gettext_noop("Ensure this field has no more than {max_length} characters."),
+    gettext_noop("Enter a valid email address."),
+)
+"""Texts of Django REST framework, which the shop translates itself: customers are addressed as "Sie"."""
 
 E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 
@@ -41,7 +51,7 @@ class Input(serializers.Serializer[Any]):
 
         :raises ValidationError: if they are invalid.
         """
-        values: dict[str, Any] = _instance_of(cls).run_validation(data)
+        values: dict[str, Any] = _instance_of(cls, get_language()).run_validation(data)
         return values
 
     def to_internal_value(self, data: Any) -> Any:
@@ -52,7 +62,7 @@ class Input(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
     def fail(self, key: str, **values: Any) -> NoReturn:
-        raise ValidationError([ErrorDetail("This is not an object.", code=self.code)])
+        raise ValidationError([ErrorDetail(gettext("This is not an object."), code=self.code)])
 
 
 class _OneCode(serializers.Field):  # type: ignore[type-arg]
@@ -108,6 +118,17 @@ class Choice(_OneCode, serializers.ChoiceField):
     """
 
 
+class Flag(_OneCode, serializers.BooleanField):
+    """
+    A JSON boolean: neither a string nor a number.
+    """
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid")
+        return data
+
+
 class EmailText(_OneCode, serializers.EmailField):
     """
     A plain e-mail address.
@@ -128,7 +149,7 @@ class PhoneText(Text):
     A phone number in E.164 format.
     """
 
-    default_error_messages = {"invalid": "Use E.164 format without spaces, such as +441134960000."}
+    default_error_messages = {"invalid": _("Use E.164 format without spaces, such as +441134960000.")}
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str) or (data and not E164.fullmatch(data)):
@@ -143,7 +164,8 @@ class Rows(_OneCode, serializers.ListField):
 
 
 def _unknown(name: str) -> list[ErrorDetail]:
-    return [ErrorDetail(f"{name[:80]}: Unknown field.", code="unknown_field")]
+    detail = gettext("Unknown field.")
+    return [ErrorDetail(f"{name[:80]}: {detail}", code="unknown_field")]
 
 
 def _pointer_step(name: str) -> str:
@@ -154,8 +176,9 @@ def _pointer_step(name: str) -> str:
 
 
 @cache
-def _instance_of(serializer: type[Input]) -> Input:
+def _instance_of(serializer: type[Input], language: str | None) -> Input:
     """
-    Return a shared instance, which keeps no state of a validation: its fields cost more to create than to use.
+    Return a shared instance, which keeps no state of a validation but the language of its messages, in which Django
+    REST framework formats each once: its fields cost more to create than to use.
     """
     return serializer()

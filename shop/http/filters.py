@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
@@ -32,9 +33,10 @@ class StrictFilters(DjangoFilterBackend):
         extra = view.extra_parameters
         for name, values in request.query_params.lists():
             if not (name in allowed or name == api_settings.URL_FORMAT_OVERRIDE or (extra and extra.fullmatch(name))):
-                detail = f"Unknown parameter. Known parameters: {', '.join(sorted(allowed))}."
+                names = {"names": ", ".join(sorted(allowed))}
+                detail = gettext("Unknown parameter. Known parameters: %(names)s.") % names
             elif len(values) > 1:
-                detail = "Send this parameter once."
+                detail = gettext("Send this parameter once.")
             else:
                 continue
             yield name, [ErrorDetail(detail, code="invalid_parameter")]

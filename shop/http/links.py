@@ -27,9 +27,11 @@ def url_of(page: str, *about: object) -> str:
     return make_url(*about) if make_url else ""
 
 
-def link_to(page: str, about: object) -> str:
+def link_to(page: str, about: object, text: str = "") -> str:
     """
-    Return an HTML link to a page, or what it is about as plain text if no installed context has the page.
+    Return an HTML link to a page, or its text alone if no installed context has the page.
+
+    :param text: of the link; empty for what the page is about.
     """
-    url = url_of(page, about)
-    return format_html('<a href="{}">{}</a>', url, about) if url else str(about)
+    url, text = url_of(page, about), text or str(about)
+    return format_html('<a href="{}">{}</a>', url, text) if url else text

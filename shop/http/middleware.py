@@ -3,17 +3,20 @@ The middleware of the shop, outermost first as in settings.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from types import MappingProxyType
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.middleware.common import CommonMiddleware
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import get_supported_language_variant, override
+from django.utils.translation.trans_real import parse_accept_lang_header
 from rest_framework.exceptions import APIException
 from rest_framework.permissions import SAFE_METHODS
 
 from shop.http import outcome, request_id
-from shop.http.error_handlers import ProblemResponse, prefers_page, problem_response, retry_after
+from shop.http.error_handlers import ProblemResponse, language_switch, prefers_page, problem_response, retry_after
 from shop.http.exceptions import as_api_exception
 from shop.http.parsers import drop_invalid_cookies, rejected_body, rejected_query
 from shop.http.problems import describe, problem, problem_by_status
@@ -35,6 +38,28 @@ class ContentSecurityPolicyMiddleware:
         response = self.get_response(request)
         if not _is_technical_page(response):
             response.headers.setdefault("Content-Security-Policy", self.policy)
+        return response
+
+
+class LanguageMiddleware:
+    """
+    Answer in the language of the request: that of its cookie, which the language switch sets, or of `Accept-Language`,
+    or else the shop's.
+
+    Unlike Django's `LocaleMiddleware`, whose default is also the language of commands and logs, it understands `q=0`,
+    and leaves the headers of data and files alone, which have no language.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        language = _language_of(request)
+        with override(language):
+            response = self.get_response(request)
+        if _is_html(response) or isinstance(response, ProblemResponse):
+            response.headers["Content-Language"] = language
+            patch_vary_headers(response, ["Accept-Language"])
         return response
 
 
@@ -60,8 +85,7 @@ class ProblemsMiddleware:
             response = _as_problem(request, response)
         response.headers["X-Request-Id"] = id_
         # A browser may keep pages for its back button; other responses are not stored.
-        is_html = response.headers.get("Content-Type", "").startswith("text/html")
-        response.headers.setdefault("Cache-Control", "private, no-cache" if is_html else "no-store")
+        response.headers.setdefault("Cache-Control", "private, no-cache" if _is_html(response) else "no-store")
         return response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
@@ -71,7 +95,7 @@ class ProblemsMiddleware:
         error = as_api_exception(error)
         if not isinstance(error, APIException):
             return None
-        return problem_response(request, describe(error), headers=retry_after(error))
+        return problem_response(request, describe(error), headers=retry_after(error), context=language_switch(request))
 
 
 class AppendSlashMiddleware(CommonMiddleware):
@@ -92,12 +116,25 @@ def content_security_policy(more: Mapping[str, Sequence[str]] = MappingProxyType
     return "; ".join(" ".join([name, *base.get(name, ()), *more.get(name, ())]) for name in {**base, **more})
 
 
+def _language_of(request: HttpRequest) -> str:
+    accepted = parse_accept_lang_header(request.META.get("HTTP_ACCEPT_LANGUAGE", ""))
+    cookie = request.COOKIES.get(settings.LANGUAGE_COOKIE_NAME, "")
+    for wanted in filter(None, (cookie, *(name for name, quality in accepted if quality))):
+        with suppress(LookupError):
+            return get_supported_language_variant(wanted)
+    return str(settings.SHOP.language)
+
+
 def _is_technical_page(response: HttpResponse) -> bool:
     """
     Return whether this is Django's page of an error while debugging, whose scripts and styles are inline.
     """
     is_error = response.status_code in {404, 500} and not isinstance(response, ProblemResponse)
     return settings.DEBUG and is_error
+
+
+def _is_html(response: HttpResponse) -> bool:
+    return response.headers.get("Content-Type", "").startswith("text/html")
 
 
 def _is_page(request: HttpRequest, response: HttpResponse) -> bool:

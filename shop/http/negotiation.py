@@ -4,6 +4,7 @@ Content negotiation.
 
 from collections.abc import Iterable
 
+from django.utils.translation import gettext
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
@@ -18,4 +19,5 @@ class Negotiation(DefaultContentNegotiation):
         if matching := [renderer for renderer in renderers if renderer.format == wanted]:
             return matching
         formats = ", ".join(sorted({renderer.format for renderer in renderers}))
-        raise NotAcceptable(f"Unknown `format`. Known formats: {formats}.", available_renderers=list(renderers))
+        detail = gettext("Unknown `format`. Known formats: %(formats)s.") % {"formats": formats}
+        raise NotAcceptable(detail, available_renderers=list(renderers))

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError as InvalidValue
 from django.db.models import QuerySet
+from django.utils.translation import gettext
 from rest_framework.exceptions import ErrorDetail, NotFound, ValidationError
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
@@ -37,6 +38,6 @@ class ShopPagination(CursorPagination):
             if cursor and cursor.position is not None:
                 self.field.formfield().clean(cursor.position)
         except (NotFound, InvalidValue):
-            detail = ErrorDetail("Invalid cursor: use `next` and `previous` as they are.", "invalid_parameter")
-            raise ValidationError({self.cursor_query_param: [detail]}) from None
+            detail = gettext("Invalid cursor: use `next` and `previous` as they are.")
+            raise ValidationError({self.cursor_query_param: [ErrorDetail(detail, "invalid_parameter")]}) from None
         return cursor

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.exceptions import TooManyFieldsSent
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest
+from django.utils.translation import gettext
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import FormParser, JSONParser
@@ -55,7 +56,7 @@ class StrictJSONParser(JSONParser):
         request = parser_context["request"]._request  # noqa: SLF001  (to DRF, */* is JSON)
         body = _decode(_text(raw_json(request, max_bytes=settings.MAX_BODY_BYTES)))
         if not isinstance(body, dict):
-            raise ParseError("The body is JSON, but not an object.", code="not_an_object")
+            raise ParseError(gettext("The body is JSON, but not an object."), code="not_an_object")
         _check(body, depth=1)
         return body
 
@@ -83,8 +84,7 @@ def rejected_body(request: HttpRequest) -> str:
         return "length_required"
     if length and not (length.isascii() and length.isdecimal()):
         return "bad_request"
-    limit = settings.MAX_BODY_BYTES if request.path.startswith("/api/") else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    return "body_too_large" if _exceeds(length, limit) else ""
+    return "body_too_large" if _exceeds(length, _limit_of(request)) else ""
 
 
 def rejected_query(request: HttpRequest) -> str:
@@ -116,7 +116,7 @@ def raw_json(request: HttpRequest, *, max_bytes: int) -> bytes:
         raise UnsupportedMediaType(request.content_type or "")
     refuse_encodings(request)
     if len(request.body) > max_bytes:
-        raise BodyTooLarge(f"The body has more than {max_bytes} bytes.")
+        raise BodyTooLarge(gettext("The body has more than %(most)s bytes.") % {"most": max_bytes})
     return request.body
 
 
@@ -129,9 +129,9 @@ def refuse_encodings(request: HttpRequest) -> None:
     media_type = request.content_type or ""
     charset = (request.content_params or {}).get("charset", "utf-8")
     if charset.lower() not in {"utf-8", "utf8"}:
-        raise UnsupportedMediaType(media_type, "Only UTF-8 is supported.", code="unsupported_charset")
+        raise UnsupportedMediaType(media_type, gettext("Only UTF-8 is supported."), code="unsupported_charset")
     if request.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        detail = "Compressed bodies are not supported."
+        detail = gettext("Compressed bodies are not supported.")
         raise UnsupportedMediaType(media_type, detail, code="unsupported_encoding")
 
 
@@ -141,6 +141,15 @@ def _has_body(request: HttpRequest) -> bool:
     """
     is_announced = request.META.get("CONTENT_TYPE") and request.META.get("wsgi.input_terminated")
     return bool(is_announced) and request.method in {"POST", "PUT", "PATCH"}
+
+
+def _limit_of(request: HttpRequest) -> int:
+    """
+    Return the maximum size of a body in bytes.
+    """
+    if not request.path.startswith("/api/"):
+        return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    return int(settings.MAX_BODY_BYTES_BY_PATH.get(request.path, settings.MAX_BODY_BYTES))
 
 
 def _exceeds(length: str, limit: int) -> bool:
@@ -153,18 +162,21 @@ def _exceeds(length: str, limit: int) -> bool:
 
 def _text(raw: bytes) -> str:
     if json.detect_encoding(raw) != "utf-8":
-        raise ParseError("The body is not JSON in UTF-8 without a byte order mark.", code="malformed_json")
+        detail = gettext("The body is not JSON in UTF-8 without a byte order mark.")
+        raise ParseError(detail, code="malformed_json")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise ParseError(f"Byte {error.start} of the body is not UTF-8.", code="invalid_utf8") from None
+        detail = gettext("Byte %(position)s of the body is not UTF-8.") % {"position": error.start}
+        raise ParseError(detail, code="invalid_utf8") from None
 
 
 def _decode(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_reject_constant)
     except json.JSONDecodeError as error:
-        raise ParseError(f"{error.msg} at character {error.pos}.", code="malformed_json") from None
+        detail = gettext("%(message)s at character %(position)s.") % {"message": error.msg, "position": error.pos}
+        raise ParseError(detail, code="malformed_json") from None
     except RecursionError:
         raise _too_deep() from None
 
@@ -172,7 +184,7 @@ def _decode(text: str) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise ParseError("An object of the body has a duplicate key.", code="duplicate_key")
+        raise ParseError(gettext("An object of the body has a duplicate key."), code="duplicate_key")
     return members
 
 
@@ -184,7 +196,7 @@ def _integer(digits: str) -> float:
 
 
 def _reject_constant(name: str) -> NoReturn:
-    raise ParseError(f"{name} is not JSON.", code="malformed_json")
+    raise ParseError(gettext("%(name)s is not JSON.") % {"name": name}, code="malformed_json")
 
 
 def _check(value: Any, *, depth: int) -> None:
@@ -193,7 +205,7 @@ def _check(value: Any, *, depth: int) -> None:
     """
     if isinstance(value, str):
         if INVALID_CHARACTERS.search(value):
-            raise ParseError("A string has a NUL or an unpaired surrogate.", code="invalid_characters")
+            raise ParseError(gettext("A string has a NUL or an unpaired surrogate."), code="invalid_characters")
     elif isinstance(value, Mapping | list):
         if depth > MAX_DEPTH:
             raise _too_deep()
@@ -202,4 +214,5 @@ def _check(value: Any, *, depth: int) -> None:
 
 
 def _too_deep() -> ParseError:
-    return ParseError(f"The body is nested deeper than {MAX_DEPTH} levels.", code="too_deep")
+    detail = gettext("The body is nested deeper than %(most)s levels.") % {"most": MAX_DEPTH}
+    return ParseError(detail, code="too_deep")

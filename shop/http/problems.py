@@ -8,6 +8,7 @@ a dict of them by field. This module describes it; `shop.http.error_handlers` ma
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from django.utils.translation import gettext, ngettext
 from rest_framework.exceptions import APIException, ErrorDetail
 from rest_framework.settings import api_settings
 
@@ -26,16 +27,16 @@ Place = Literal["pointer", "parameter", "header"]
 
 def problem(code: str, detail: str = "", *, status: int | None = None) -> ProblemDetails:
     """
-    Return the problem details of an error code.
+    Return the problem details of an error code, in the current language.
 
     :param detail: what is wrong with this request; by default the advice of the catalogue.
     """
     entry = CATALOGUE[code]
     return {
         "type": f"/problems/#{code}",
-        "title": entry.title,
+        "title": gettext(entry.title),
         "status": status or entry.status,
-        "detail": entry.advice if code in GENERIC_DETAILS or not detail else detail,
+        "detail": gettext(entry.advice) if code in GENERIC_DETAILS or not detail else detail,
         "code": code,
         "request_id": request_id.current(),
     }
@@ -54,8 +55,10 @@ def describe(error: APIException, *, safe: bool = False) -> ProblemDetails:
     errors = [_error(path, detail, place) for path, detail in _walk(error.detail)]
     if not errors:
         return problem(_by_status(status), status=status)
-    more = f" And {len(errors) - 1} more." if len(errors) > 1 else ""
-    return problem(errors[0]["code"], errors[0]["detail"] + more, status=status) | {"errors": errors[:MAX_ERRORS]}
+    detail = errors[0]["detail"]
+    if others := len(errors) - 1:
+        detail += " " + ngettext("And %(count)s more.", "And %(count)s more.", others) % {"count": others}
+    return problem(errors[0]["code"], detail, status=status) | {"errors": errors[:MAX_ERRORS]}
 
 
 def problem_by_status(status: int) -> ProblemDetails:

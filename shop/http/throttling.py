@@ -13,16 +13,20 @@ from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_noop as _
 from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 NETWORK_BITS = 64
 CACHE_PAUSE_SECONDS = 5
@@ -33,7 +37,8 @@ clock = time.time
 @dataclass(frozen=True)
 class RateLimit:
     """
-    At most `maximum()` events in a window of so many seconds, per subject; 0 is no limit. The name keys the counters.
+    At most `maximum()` events in a window of so many seconds, per subject; 0 is no limit. The name keys the counters,
+    the detail is English.
     """
 
     name: str
@@ -47,7 +52,10 @@ class RateLimit:
 
         :raises Throttled: if it exceeds the limit.
         """
-        if self.maximum() and _from_cache(lambda: _increment(self._key(subject), self.seconds)) > self.maximum():
+        if (
+            self.maximum()
+            and from_cache(lambda: _increment(self._key(subject), self.seconds), otherwise=0) > self.maximum()
+        ):
             raise self._throttled()
 
     def record(self, subject: object) -> None:
@@ -55,7 +63,7 @@ class RateLimit:
         Count an event without enforcing the limit.
         """
         if self.maximum():
-            _from_cache(lambda: _increment(self._key(subject), self.seconds))
+            from_cache(lambda: _increment(self._key(subject), self.seconds), otherwise=0)
 
     def check(self, subject: object) -> None:
         """
@@ -63,7 +71,7 @@ class RateLimit:
 
         :raises Throttled: if the limit is reached.
         """
-        if self.maximum() and _from_cache(lambda: cache.get(self._key(subject), 0)) >= self.maximum():
+        if self.maximum() and from_cache(lambda: cache.get(self._key(subject), 0), otherwise=0) >= self.maximum():
             raise self._throttled()
 
     def _key(self, subject: object) -> str:
@@ -73,29 +81,28 @@ class RateLimit:
 
     def _throttled(self) -> Throttled:
         wait = ceil(self.seconds - clock() % self.seconds)
-        duration = f"{ceil(wait / 60)} minutes" if wait > 60 else f"{wait} seconds"
-        throttled = Throttled(detail=f"{self.detail} Retry in {duration}.")
+        throttled = Throttled(detail=f"{gettext(self.detail)} {_retry_in(wait)}")
         throttled.wait = wait  # type: ignore[attr-defined]  # the stubs lack it
         return throttled
 
 
 ACCOUNT_REQUESTS = RateLimit(
-    "ACCOUNT_PER_MINUTE", lambda: settings.THROTTLING.account_per_minute, 60, "Too many requests by this account."
+    "ACCOUNT_PER_MINUTE", lambda: settings.THROTTLING.account_per_minute, 60, _("Too many requests by this account.")
 )
 ADDRESS_REQUESTS = RateLimit(
-    "ADDRESS_PER_MINUTE", lambda: settings.THROTTLING.address_per_minute, 60, "Too many requests from your address."
+    "ADDRESS_PER_MINUTE", lambda: settings.THROTTLING.address_per_minute, 60, _("Too many requests from your address.")
 )
 ADDRESS_FAILURES = RateLimit(
     "FAILURES_PER_MINUTE",
     lambda: settings.THROTTLING.failures_per_minute,
     60,
-    "Too many invalid tokens, signatures or passwords from your address; valid ones are rejected too.",
+    _("Too many invalid tokens, signatures or passwords from your address; valid ones are rejected too."),
 )
 USERNAME_FAILURES = RateLimit(
     "FAILED_LOGINS_PER_QUARTER_HOUR",
     lambda: settings.THROTTLING.failed_logins_per_quarter_hour,
     900,
-    "Too many wrong passwords for this username; the right one is rejected too. Existing tokens stay valid.",
+    _("Too many wrong passwords for this username; the right one is rejected too. Existing tokens stay valid."),
 )
 
 
@@ -128,6 +135,13 @@ def client_address(request: HttpRequest | Request) -> str:
     return str(address)
 
 
+def _retry_in(seconds: int) -> str:
+    if seconds <= 60:
+        return ngettext("Retry in %(count)s second.", "Retry in %(count)s seconds.", seconds) % {"count": seconds}
+    minutes = ceil(seconds / 60)
+    return ngettext("Retry in %(count)s minute.", "Retry in %(count)s minutes.", minutes) % {"count": minutes}
+
+
 def _increment(key: str, seconds: int) -> int:
     try:
         return cache.incr(key)
@@ -139,19 +153,19 @@ _paused_until = 0.0
 _is_reported = False
 
 
-def _from_cache(query: Callable[[], int]) -> int:
+def from_cache(query: Callable[[], T], *, otherwise: T) -> T:
     """
-    Return a number from the cache, or 0 while the cache is unreachable: without counters, requests are allowed.
+    Return what the cache answers, or else `otherwise` while it is unreachable: without counters, requests are allowed.
     """
     global _paused_until, _is_reported  # noqa: PLW0603  (one cache, one process)
     if time.monotonic() < _paused_until:
-        return 0
+        return otherwise
     try:
-        number = query()
+        answer = query()
     except Exception as error:  # noqa: BLE001  (each cache fails in its own way)
         if not _is_reported:
             logger.warning("The cache is unreachable: rate limits are off until it is back: %s", error)
         _paused_until, _is_reported = time.monotonic() + CACHE_PAUSE_SECONDS, True
-        return 0
+        return otherwise
     _is_reported = False
-    return number
+    return answer

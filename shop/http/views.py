@@ -9,6 +9,7 @@ from re import Pattern
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
+from django.utils.translation import get_language
 from django_filters.rest_framework import FilterSet
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
@@ -97,6 +98,21 @@ def user_of(request: Request) -> User:
     if isinstance(request.user, User):
         return request.user
     raise NotAuthenticated
+
+
+def language_of(user: User) -> str:
+    """
+    Return the language in which a user wants messages: that of the account, or else that of the current request.
+    """
+    return account_language(user) or get_language() or ""
+
+
+def account_language(user: User) -> str:
+    """
+    Return the language of a user's account; empty if the user has not chosen one, or has no account.
+    """
+    account = getattr(user, "account", None)
+    return str(account.language) if account else ""
 
 
 def _declaration_problems(view: type[ShopView]) -> Iterator[str]:

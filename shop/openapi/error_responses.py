@@ -4,15 +4,16 @@ The error responses of an operation in the OpenAPI document, derived from its pe
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.serializers import ListField, ListSerializer
 from rest_framework.views import APIView
 
-from shop.accounts.authentication import SessionAuthentication, TokenAuthentication
+from shop.http.authentication import BySession, ByToken
 from shop.http.error_codes import CATALOGUE
 from shop.http.fields import Input
 from shop.http.problems import CONTENT_TYPE, problem
@@ -47,10 +48,10 @@ def authentication_codes(view: APIView, method: str) -> set[str]:
     """
     Return the error codes of authentication, permissions and rate limits.
     """
-    authenticators = {type(authenticator) for authenticator in view.get_authenticators()}
+    authenticators = view.get_authenticators()
     return _selected(
-        (TokenAuthentication in authenticators, TOKEN),
-        (SessionAuthentication in authenticators and method != "GET", {"csrf_failed"}),
+        (_has(authenticators, ByToken), TOKEN),
+        (_has(authenticators, BySession) and method != "GET", {"csrf_failed"}),
         (not has_only(view, AllowAny), {"not_authenticated"}),
         (not has_only(view, AllowAny, IsAuthenticated), {"permission_denied"}),
         (bool(view.get_throttles()), {"throttled"}),
@@ -104,6 +105,10 @@ def describe(codes: Collection[str]) -> JsonObject:
         }
         for status, examples in by_status.items()
     }
+
+
+def _has(authenticators: Sequence[BaseAuthentication], way: type) -> bool:
+    return any(isinstance(authenticator, way) for authenticator in authenticators)
 
 
 def _title(codes: list[str], status: str) -> str:

@@ -18,7 +18,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import AllowAny
 from rest_framework.serializers import BaseSerializer, Serializer
 
-from shop.accounts.authentication import SessionAuthentication, TokenAuthentication
+from shop.http.authentication import BySession, ByToken
 from shop.http.error_codes import CATALOGUE
 from shop.http.fields import Input
 from shop.http.views import ShopView
@@ -38,8 +38,8 @@ from shop.openapi.error_responses import (
 BASE = Path(__file__).with_name("base.yaml")
 
 SECURITY: dict[type[BaseAuthentication], list[dict[str, list[str]]]] = {
-    TokenAuthentication: [{"token": []}, {"token": [], "signature": []}],
-    SessionAuthentication: [{"session": []}],
+    ByToken: [{"token": []}, {"token": [], "signature": []}],
+    BySession: [{"session": []}],
 }
 PARSING = BODY - {"unsupported_charset", "unsupported_encoding", "unsupported_media_type"}
 """Error codes of a view with a parser."""
@@ -70,7 +70,13 @@ class ShopSchema(AutoSchema):
         return "" if description == self.get_summary() else description
 
     def get_auth(self) -> list[JsonObject]:
-        schemes = [scheme for used in self.view.get_authenticators() for scheme in SECURITY[type(used)]]
+        schemes = [
+            scheme
+            for used in self.view.get_authenticators()
+            for way, schemes in SECURITY.items()
+            if isinstance(used, way)
+            for scheme in schemes
+        ]
         return schemes + ([{}] if has_only(self.view, AllowAny) else [])
 
     def get_serializer_name(self, serializer: Serializer[Any], direction: Direction) -> str:

@@ -5,22 +5,34 @@ The timeline of one order over all contexts: its states, its messages with their
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from uuid import UUID
 
 from django.db.models import Q
+from django.utils import timezone
 
 from inventory.models import Reservation
+from messaging.contracts import event_types
 from messaging.kernel.money import money
+from messaging.kernel.order_numbers import InvalidNumber, mistake_in, parse_number
 from messaging.kernel.tracing import trace_id_of
 from messaging.models import Delivery, OutboxMessage
+from messaging.sending import TRANSPORT
 from notifications.models import Notification
 from orders.models import Order
 from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
 
+from .audit.checks import retained_since
+from .databases import all_aliases, home_of, subscribers_elsewhere
+
+IN_TRANSIT = "in transit"
+"""The status of a delivery to be: the broker has accepted its message, and no receiver has stored it."""
+
 
 class UnknownOrder(LookupError):
     """
-    No order has this id or idempotency key, or several customers used the key.
+    No order has this number, id or idempotency key, or several customers used the key.
     """
 
 
@@ -62,6 +74,7 @@ class OrderTrace:
     """
 
     order: UUID
+    number: str
     idempotency_key: str
     status: str
     total: str
@@ -71,7 +84,8 @@ class OrderTrace:
 
 def trace_order(reference: str) -> OrderTrace:
     """
-    Return the timeline of the order with this id or idempotency key (for an imported order, its invoice number).
+    Return the timeline of the order with this number, however it is written, id or idempotency key (for an imported
+    order, its invoice number).
 
     :raises UnknownOrder: if no order has it, or more than one.
     """
@@ -80,6 +94,7 @@ def trace_order(reference: str) -> OrderTrace:
     timeline = sorted((entry for source in sources for entry in source(order)), key=lambda entry: entry.at)
     return OrderTrace(
         order=order.pk,
+        number=order.number,
         idempotency_key=order.idempotency_key,
         status=order.status,
         total=money(order.total, order.currency),
@@ -89,14 +104,22 @@ def trace_order(reference: str) -> OrderTrace:
 
 
 def _find(reference: str) -> Order:
-    by_id = Order.objects.filter(pk__in=_uuids(reference))
+    by_id = Order.objects.filter(Q(pk__in=_uuids(reference)) | Q(number__in=_numbers(reference)))
     orders = list(by_id or Order.objects.filter(idempotency_key=reference).order_by("pk"))
     if not orders:
-        raise UnknownOrder(f"No order has the id or idempotency key {reference!r}.")
+        unknown = f"No order has the number, id or idempotency key {reference!r}."
+        raise UnknownOrder(mistake_in(reference) or unknown)
     if len(orders) > 1:
         ids = ", ".join(str(order.pk) for order in orders[:5])
         raise UnknownOrder(f"{len(orders)} customers used the key {reference!r}; trace one of their orders: {ids}")
     return orders[0]
+
+
+def _numbers(reference: str) -> list[str]:
+    try:
+        return [parse_number(reference)]
+    except InvalidNumber:
+        return []
 
 
 def _uuids(reference: str) -> list[UUID]:
@@ -154,22 +177,52 @@ def _refunds(order: Order) -> Iterator[TimelineEntry]:
 
 def _notifications(order: Order) -> Iterator[TimelineEntry]:
     for notification in Notification.objects.filter(order_id=order.pk).order_by("pk"):
-        what = f"{notification.channel} {notification}"
-        yield TimelineEntry(at=notification.accepted_at or notification.created_at, context="notifications", what=what)
+        at = notification.accepted_at or notification.created_at
+        yield TimelineEntry(at=at, context="notifications", what=str(notification))
 
 
 def _messages(order: Order) -> Iterator[TimelineEntry]:
-    messages = OutboxMessage.objects.filter(key=str(order.pk)).order_by("published_at", "id")
-    types: dict[UUID | None, str] = {message.pk: message.type for message in messages}
-    for message in messages.prefetch_related("deliveries__failures"):
+    notifications = Notification.objects.filter(order_id=order.pk).values_list("pk", flat=True)
+    stored = _stored([str(order.pk), *map(str, notifications)])
+    types: dict[UUID | None, str] = {message.pk: message.type for message in stored}
+    for _, copies in groupby(stored, key=attrgetter("pk")):
+        message, *received = copies
         yield TimelineEntry(
             at=message.published_at,
             context="messaging",
             what=message.type,
             because=types.get(message.causation_id) or str(message.causation_id or ""),
             trace_id=trace_id_of(message.traceparent),
-            deliveries=[_traced(delivery) for delivery in message.deliveries.all()],
+            deliveries=list(_deliveries([message, *received])),
         )
+
+
+def _stored(keys: Sequence[str]) -> list[OutboxMessage]:
+    """
+    Return the messages with these keys in order of publication, and each as often as databases have it: first as its
+    publisher has it, then as it was received.
+    """
+    messages = OutboxMessage.objects.filter(key__in=keys).prefetch_related("deliveries__failures")
+    stored = [message for alias in all_aliases() for message in messages.using(alias)]
+    return sorted(stored, key=lambda each: (each.published_at, each.pk, each._state.db != home_of(each.type)))
+
+
+def _deliveries(copies: Sequence[OutboxMessage]) -> Iterator[TracedDelivery]:
+    """
+    Return the deliveries of a message in all databases, and those that will be where it has not been received.
+    """
+    accepted_at = None
+    for delivery in (delivery for message in copies for delivery in message.deliveries.all()):
+        yield _traced(delivery)
+        if delivery.subscriber == TRANSPORT:
+            accepted_at = delivery.delivered_at
+    event = event_types().get(copies[0].type)
+    if not event or not accepted_at or copies[0].published_at < retained_since(timezone.now()):
+        return
+    stored_in = {message._state.db for message in copies}
+    for subscriber, alias in subscribers_elsewhere(event):
+        if alias not in stored_in:
+            yield TracedDelivery(subscriber=subscriber, status=IN_TRANSIT, at=accepted_at, attempts=0, latest_error="")
 
 
 def _traced(delivery: Delivery) -> TracedDelivery:

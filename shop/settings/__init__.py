@@ -9,16 +9,25 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from shop.settings import api, storage
+from shop.settings import api, groups, storage
 from shop.settings.environment import Environment
 from shop.settings.groups import (
+    CONSOLE_EMAIL,
+    CONSOLE_SMS,
+    CONTEXTS,
+    DUMMY_EMAIL,
+    DUMMY_SMS,
     INSECURE_WEBHOOK_SECRET,
     AccountSettings,
     MessagingSettings,
+    NotificationSettings,
+    OperatorSettings,
     OrderSettings,
     PaymentSettings,
+    ServiceSettings,
     ShopSettings,
     ThrottlingSettings,
+    TransportSettings,
 )
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -28,21 +37,32 @@ env.read_env(BASE_DIR / ".env")
 
 DEBUG = env.bool("DEBUG", default=True)
 
-DATABASE = env.database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'shop.sqlite3'}")
+DATABASE_URL = env("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'shop.sqlite3'}")
+DATABASE = env.database("DATABASE_URL", default=DATABASE_URL)
 SQLITE = storage.is_sqlite(DATABASE)
 
 # --- The shop ---
 
 SHOP = ShopSettings.from_environment(env, operator_email="operator@example.com" if DEBUG else "")
+if SHOP.demo and not DEBUG:
+    raise ImproperlyConfigured("DEBUG is off, and SHOP_DEMO is on: its logins are published. Remove SHOP_DEMO.")
+SERVICE = ServiceSettings.from_environment(env)
 ORDERS = OrderSettings.from_environment(env)
 ACCOUNTS = AccountSettings.from_environment(env)
 THROTTLING = ThrottlingSettings.from_environment(env)
 MESSAGING = MessagingSettings.from_environment(env, relay_in_web=DEBUG and SQLITE)
+TRANSPORT = TransportSettings.from_environment(env, service=SERVICE.name)
+OPERATOR = OperatorSettings.from_environment(env)
+if OPERATOR.is_set and not SERVICE.is_whole_shop:
+    raise ImproperlyConfigured("An operator's process has the databases of all contexts. Remove CONTEXTS.")
 PAYMENTS = PaymentSettings.from_environment(
     env,
     webhook_secrets=(INSECURE_WEBHOOK_SECRET,) if DEBUG else (),
     simulator_ledger=str(BASE_DIR / "payment_simulator.sqlite3"),
     simulator_in_web=MESSAGING.relay_in_web,
+)
+NOTIFICATIONS = NotificationSettings.from_environment(
+    env, sms_backend=DUMMY_SMS if SHOP.demo else CONSOLE_SMS if DEBUG else ""
 )
 if not DEBUG:
     PAYMENTS.require_secret_webhook_secrets()
@@ -68,10 +88,13 @@ if not DEBUG and not ALLOWED_HOSTS:
 CSRF_FAILURE_VIEW = "shop.http.error_handlers.csrf_failure"
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
+# Services of one shop may have the same host: the session of the accounts is not that of another service's admin.
+ACCOUNTS_SESSION_COOKIE_NAME = "sessionid"
+SESSION_COOKIE_NAME = ACCOUNTS_SESSION_COOKIE_NAME if SERVICE.has_accounts else f"{SERVICE.name}_sessionid"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
 SECURE_HSTS_SECONDS = 0 if DEBUG else env.int("HSTS_SECONDS", default=3600)
-# Load balancers check health over plain HTTP.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+# Load balancers check health over plain HTTP, and services ask for accounts within a private network.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", rf"^{groups.INTROSPECTION_PATH[1:]}$"]
 # HSTS for subdomains and preloading are decisions of the owner of the domain.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
@@ -87,7 +110,7 @@ SECURE_CSP = {
     "frame-ancestors": ["'none'"],
 }
 
-AUTHENTICATION_BACKENDS = ["shop.accounts.authentication.ThrottledModelBackend"]
+AUTHENTICATION_BACKENDS = [api.authentication_backend(has_accounts=SERVICE.has_accounts)]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{validator}"}
     for validator in (
@@ -110,17 +133,14 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "django_filters",
-    "knox",
+    *(["knox", "shop.accounts"] if SERVICE.has_accounts else []),
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "messaging",  # before django_q, whose command `qcluster` it replaces
     "django_q",
     "anymail",
-    "orders",
-    "inventory",
-    "payments",
-    "notifications",
-    "shop.accounts",
+    *[context for context in CONTEXTS if context in SERVICE.contexts],
+    *(["shop.operations"] if SERVICE.is_whole_shop else []),
     "shop",
 ]
 
@@ -128,12 +148,13 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "shop.http.middleware.ContentSecurityPolicyMiddleware",
+    "shop.http.middleware.LanguageMiddleware",
     "shop.http.middleware.ProblemsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "shop.http.middleware.AppendSlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    api.authentication_middleware(has_accounts=SERVICE.has_accounts),
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
 
@@ -157,13 +178,29 @@ ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "landing"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-LANGUAGE_CODE = "en-gb"
+
+# --- Language and time ---
+
+LANGUAGES = groups.LANGUAGES
+# Of commands, workers and logs. Customers who ask for none of these languages get SHOP_LANGUAGE.
+LANGUAGE_CODE = "en"
+# They come before the translations of Django and its REST framework.
+LOCALE_PATHS = [BASE_DIR / app / "locale" for app in ("shop", "orders", "payments", "notifications")]
+LANGUAGE_COOKIE_AGE = int(timedelta(days=365).total_seconds())
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+# Of the database, the API, the admin and logs. Customers read times in SHOP_TIME_ZONE.
 TIME_ZONE = "UTC"
 USE_TZ = True
 
 # --- Database and cache ---
 
-DATABASES = {"default": storage.database(DATABASE, lease_seconds=MESSAGING.lease_seconds)}
+DATABASES = (
+    OPERATOR.databases(env)
+    if OPERATOR.is_set
+    else {"default": storage.database(DATABASE, lease_seconds=MESSAGING.lease_seconds)}
+)
+DATABASE_ROUTERS = ["shop.operations.databases.Router"] if OPERATOR.is_set else []
 REDIS_URL = env("REDIS_URL", default="")
 CACHES = {"default": storage.cache(REDIS_URL)}
 
@@ -191,9 +228,17 @@ Q_CLUSTER = {
 STRICT_ERROR_CODES = DEBUG
 
 MAX_BODY_BYTES = env.int("API_MAX_BODY_BYTES", default=65_536)
+# Mail providers report hundreds of mails at once.
+# Services send the headers of signed requests.
+MAX_BODY_BYTES_BY_PATH = {"/api/v1/webhooks/email/": 1_000_000, groups.INTROSPECTION_PATH: 262_144}
 
-REST_FRAMEWORK = api.REST_FRAMEWORK | {"NUM_PROXIES": THROTTLING.trusted_proxies}
+REST_FRAMEWORK = api.REST_FRAMEWORK | {
+    "NUM_PROXIES": THROTTLING.trusted_proxies,
+    "DEFAULT_AUTHENTICATION_CLASSES": api.authentication_classes(has_accounts=SERVICE.has_accounts),
+}
 SPECTACULAR_SETTINGS = api.SPECTACULAR_SETTINGS
+if "notifications" not in SERVICE.contexts:
+    SPECTACULAR_SETTINGS = SPECTACULAR_SETTINGS | {"ENUM_NAME_OVERRIDES": {}}
 
 # Secret scanners recognise tokens by their prefix.
 REST_KNOX = {"TOKEN_TTL": timedelta(days=30), "TOKEN_PREFIX": "shop_"}
@@ -203,10 +248,9 @@ MIGRATION_MODULES = {"knox": None}
 
 # --- E-mail ---
 
-EMAIL_BACKEND = env("EMAIL_BACKEND", default="anymail.backends.console.EmailBackend")
+EMAIL_BACKEND = env("EMAIL_BACKEND", default=DUMMY_EMAIL if SHOP.demo else CONSOLE_EMAIL)
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="The Shop <shop@example.com>")
-# Must be below MESSAGING_HANDLER_LIMIT_SECONDS, which ends the worker.
-EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)
+EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=NOTIFICATIONS.email_deadline_seconds)
 ANYMAIL = {"REQUESTS_TIMEOUT": EMAIL_TIMEOUT} | env.json_object("ANYMAIL")
 EMAIL_HOST = env("EMAIL_HOST", default="localhost")
 EMAIL_PORT = env.int("EMAIL_PORT", default=25)
@@ -237,7 +281,12 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"ids": {"()": "shop.http.request_id.LogIds"}},
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s [%(ids)s]: %(message)s"}},
+    "formatters": {
+        "plain": {
+            "()": "messaging.kernel.redaction.RedactingFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s [%(ids)s]: %(message)s",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["ids"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
@@ -245,5 +294,7 @@ LOGGING = {
         "django": {"handlers": []},
         # django-q2 logs three lines for every task.
         "django-q": {"level": "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING"},
+        # Pika logs each error that it raises, with several lines and tracebacks.
+        "pika": {"level": "CRITICAL"},
     },
 }

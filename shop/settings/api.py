@@ -5,10 +5,6 @@ Settings of Django REST framework and of the API description.
 from typing import Any
 
 REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "shop.accounts.authentication.TokenAuthentication",
-        "shop.accounts.authentication.SessionAuthentication",
-    ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "shop.http.renderers.ShopPages"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "shop.http.negotiation.Negotiation",
     "DEFAULT_PARSER_CLASSES": ["shop.http.parsers.StrictJSONParser", "shop.http.parsers.SessionFormParser"],
@@ -29,6 +25,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_SUFFIX": "",
+    "ENUM_NAME_OVERRIDES": {"PreferenceKind": "notifications.preferences.KINDS"},
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "GET_LIB_DOC_EXCLUDES": "shop.openapi.schema.undocumented",
     "PARSER_WHITELIST": ["shop.http.parsers.StrictJSONParser"],
@@ -38,3 +35,31 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
 }
+
+
+def authentication_classes(*, has_accounts: bool) -> list[str]:
+    """
+    Return the classes that authenticate requests, where the accounts are or elsewhere.
+    """
+    by_token = (
+        "accounts.authentication.TokenAuthentication" if has_accounts else "accounts_elsewhere.TokenIntrospection"
+    )
+    return [f"shop.{by_token}", "shop.http.authentication.BySession"]
+
+
+def authentication_middleware(*, has_accounts: bool) -> str:
+    """
+    Return the middleware that authenticates people by their session.
+    """
+    if has_accounts:
+        return "django.contrib.auth.middleware.AuthenticationMiddleware"
+    return "shop.accounts_elsewhere.SessionIntrospectionMiddleware"
+
+
+def authentication_backend(*, has_accounts: bool) -> str:
+    """
+    Return the class that checks passwords and permissions.
+    """
+    if has_accounts:
+        return "shop.http.authentication.ThrottledModelBackend"
+    return "shop.accounts_elsewhere.PermissionsByUsername"

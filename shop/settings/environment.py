@@ -61,12 +61,21 @@ class Environment(environ.Env):
         """
         Return a value for DATABASES from the URL of an SQLite or PostgreSQL database.
         """
+        return self.parsed_database(self.str(var, default=default), var)
+
+    @classmethod
+    def parsed_database(cls, url: str, name: str) -> dict[str, Any]:
+        """
+        Return a value for DATABASES from the URL of an SQLite or PostgreSQL database.
+
+        :param name: of what the URL is the value.
+        """
         parsed: dict[str, Any] = {}
         with suppress(ValueError):
-            parsed = self.db(var, default=default)
+            parsed = cls.db_url_config(url)
         if parsed.get("ENGINE") not in ENGINES:
             raise ImproperlyConfigured(
-                f"{var} is not the URL of a database. Write sqlite:////folder/shop.sqlite3, or "
+                f"{name} is not the URL of a database. Write sqlite:////folder/shop.sqlite3, or "
                 "postgres://user:password@host:5432/name with special characters percent-encoded."
             )
         return parsed

@@ -2,12 +2,19 @@
 The database and the cache: what the shop adds to their URLs.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 SQLITE_ENGINE = "messaging.kernel.sqlite"
 
+TEMPORARY_ALIAS = "temporary"
+TEMPORARY = {"ENGINE": "django.db.backends.sqlite3", "NAME": "file:"}
+"""A database of one connection, in memory and on disk, which SQLite deletes when the connection ends."""
 
-def is_sqlite(database: dict[str, Any]) -> bool:
+
+def is_sqlite(database: Mapping[str, Any]) -> bool:
     """
     Return whether a value of DATABASES is an SQLite database.
     """
@@ -42,6 +49,19 @@ def database(parsed: dict[str, Any], *, lease_seconds: int) -> dict[str, Any]:
         # A file, because connections to a database in memory do not lock each other out.
         "TEST": {"NAME": f"{parsed['NAME']}.test.sqlite3"} if is_sqlite(parsed) else {},
     }
+
+
+def read_only(parsed: dict[str, Any]) -> dict[str, Any]:
+    """
+    Return a parsed database URL for reading, with transactions that may stay idle while other databases are read.
+    """
+    if is_sqlite(parsed):
+        # By URI, because SQLite would create a file that does not exist.
+        name = f"file:{quote(str(Path(parsed['NAME']).absolute()))}?mode=rw"
+        options = {"timeout": 20, "init_command": "PRAGMA query_only = ON;"}
+        return parsed | {"ENGINE": SQLITE_ENGINE, "NAME": name, "OPTIONS": options}
+    options = {"options": "-c default_transaction_read_only=on -c idle_in_transaction_session_timeout=0"}
+    return parsed | {"OPTIONS": parsed.get("OPTIONS", {}) | options}
 
 
 def cache(redis_url: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.test import Client
+from django.test.client import ClientHandler
 
 from notifications.models import Notification
 from payments.models import PaymentIntent
@@ -19,6 +20,9 @@ from tests.access.routes import BODIES, FORMS, Route
 from tests.factories import make_signing_key, make_stock, place_order
 
 CSRF = "c" * 32
+HANDLER = ClientHandler(enforce_csrf_checks=True)
+"""One for all requests: each would load the middleware again."""
+
 OUR_PAGE = {"X-CSRFToken": CSRF}
 """The headers of a request of the shop's own pages."""
 
@@ -63,6 +67,7 @@ def send(
     Send a request that the route accepts: JSON to the API, a form elsewhere.
     """
     client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+    client.handler = HANDLER
     client.cookies.load(dict(cookies or {}))
     if route.is_api:
         body, kind = json.dumps(BODIES.get(str(route), {})), "application/json"
@@ -82,7 +87,8 @@ def create_resources(owner: AbstractBaseUser, deliver: Callable[[], object]) -> 
     rows = {
         "orders": order,
         "payments": PaymentIntent.objects.get(),
-        "notifications": Notification.objects.get(),
+        "notifications": Notification.objects.latest("pk"),
+        "sent": Notification.objects.latest("pk"),
         "signing-keys": make_signing_key(owner),
         "tokens": Token.objects.create(user=owner, name="nightly")[0],
     }

@@ -1,12 +1,24 @@
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 
+from shop.settings.groups import TWILIO_SMS
 from tests.access.callers import Caller, create_resources
 from tests.factories import PASSWORD, place_order
+
+
+@pytest.fixture(autouse=True)
+def _secrets(settings):
+    """
+    Providers whose webhooks can be verified, and a secret of other services.
+    """
+    settings.SERVICE = replace(settings.SERVICE, introspection_secret=32 * "s")
+    settings.NOTIFICATIONS = replace(settings.NOTIFICATIONS, email_tracking="postmark", sms_backend=TWILIO_SMS)
+    settings.ANYMAIL = {"WEBHOOK_SECRET": "postmark:secret"}
 
 
 @pytest.fixture

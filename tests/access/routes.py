@@ -16,8 +16,9 @@ from tests.webhooks import DATA
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 CREDENTIALS = {"username": "ada", "password": PASSWORD}
-FORMS = {"POST /api/auth/login/": CREDENTIALS, "POST /admin/login/": CREDENTIALS}
+FORMS = {"POST /language/": {"language": "de"}, "POST /api/auth/login/": CREDENTIALS, "POST /admin/login/": CREDENTIALS}
 QUERIES = {"/api/v1/quote/": "?quantity[RED-CHAIR]=2"}
+PREFERENCES = {"preferences": [{"kind": "payment_due_soon", "channel": "email", "is_on": False}]}
 BODIES: Mapping[str, Mapping[str, object]] = {
     "POST /api/v1/orders/": {
         "lines": [{"sku": "RED-CHAIR", "quantity": 2}],
@@ -25,6 +26,9 @@ BODIES: Mapping[str, Mapping[str, object]] = {
         "expected_total": 9_000,
     },
     "POST /api/v1/tokens/": CREDENTIALS | {"name": "a program"},
+    "PATCH /api/v1/account/": {"language": "de"},
+    "PATCH /api/v1/notification-preferences/": PREFERENCES,
+    "POST /api/v1/notification-preferences/": PREFERENCES,
     "POST /api/v1/signing-keys/": {"name": "a program", "algorithm": "hmac-sha256"},
     "POST /api/v1/webhooks/payments/": {"type": "charge.updated", "data": DATA},
 }
@@ -70,13 +74,13 @@ class Route(NamedTuple):
         """
         The key of the route's id in `ids`.
         """
-        return self.model or self.pattern.removeprefix("/api/v1/").partition("/")[0]
+        return self.model or self.pattern.removeprefix("/api/v1").split("/")[1]
 
     def address(self, ids: Mapping[str, str]) -> str:
         """
         Return the URL of the route, with an id of these where it has a parameter.
         """
-        pattern = self.pattern.replace("<app_label>", "orders")
+        pattern = self.pattern.replace("<app_label>", "orders").replace("<name>/<language>", "order-confirmed/en")
         return re.sub(r"<[^>]+>", ids.get(self.resource, "1"), pattern) + QUERIES.get(self.pattern, "")
 
 

@@ -13,8 +13,12 @@ from tests.snapshot import snapshot
 
 ORDERS, PLACE = Route("GET", "/api/v1/orders/"), Route("POST", "/api/v1/orders/")
 ISSUE = Route("POST", "/api/v1/tokens/")
-CALL_BACK = Route("POST", "/api/v1/webhooks/payments/")
-"""Authenticated by the gateway's signature only."""
+UNSUBSCRIBE = Route("POST", "/unsubscribe/<token>/")
+"""Authenticated by its token only."""
+CALL_BACKS = {Route("POST", f"/api/v1/webhooks/{subject}/") for subject in ("payments", "email", "sms")}
+"""Authenticated by the provider's signature or secret only."""
+INTROSPECT = Route("POST", "/api/v1/introspect/")
+"""Authenticated by the secret of the shop's services only."""
 UNAUTHENTICATED = ("/api/v1/schema/", "/api/v1/docs/", "/api/v1/redoc/")
 EVIL = {"Origin": "https://evil.example"}
 
@@ -44,7 +48,9 @@ class TestOtherSite:
 
             answer = send(route, ids, cookies=person.session | {"csrftoken": cookie}, headers=headers)
 
-            expected = (401, "invalid_signature") if route == CALL_BACK else (403, "csrf_failed")
+            expected = (401, "invalid_signature") if route in CALL_BACKS else (403, "csrf_failed")
+            expected = (404, "invalid_link") if route == UNSUBSCRIBE else expected
+            expected = (401, "invalid_token") if route == INTROSPECT else expected
             assert (answer.status_code, problem_of(answer)["code"]) == expected, route
             assert snapshot() == before, route
 

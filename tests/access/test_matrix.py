@@ -60,25 +60,27 @@ PATCH  /admin/<app>/<model>/<path:object_id>/                    302     302    
 DELETE /admin/<app>/<model>/<path:object_id>/                    302     302     302     302     302     302
 GET    /admin/<app>/<model>/<id>/password/                       302     302     302     403     403     200
 POST   /admin/<app>/<model>/<id>/password/                       302     302     302     403     403     200
+GET    /admin/<app>/<model>/backlog/                             302     302     302     403     200     200
+GET    /admin/<app>/<model>/previews/                            302     302     302     403     200     200
+GET    /admin/<app>/<model>/previews/<name>/<language>/          302     302     302     403     200     200
+GET    /admin/<app>/<model>/previews/<name>/<language>/mail/     302     302     302     403     200     200
 GET    /admin/<app_label>/                                       302     302     302     404     200     200
 POST   /admin/<app_label>/                                       302     302     302     404     200     200
 GET    /admin/<url>                                              302     302     302     404     404     404
 POST   /admin/<url>                                              302     302     302     404     404     404
-GET    /api/auth/login/                                          200     200     200     200     200     200
-POST   /api/auth/login/                                          302     302     302     302     302     302
-PUT    /api/auth/login/                                          200     200     200     200     200     200
-POST   /api/auth/logout/                                         302     302     302     302     302     302
 GET    /api/v1/                                                  200     200     200     200     200     200
 GET    /api/v1/schema/                                           200     200     200     200     200     200
 GET    /api/v1/docs/                                             200     200     200     200     200     200
 GET    /api/v1/redoc/                                            200     200     200     200     200     200
-GET    /api/v1/quote/                                            401     200     200     200     200     200
-GET    /api/v1/products/                                         200     200     200     200     200     200
-GET    /api/v1/products/<pk>/                                    200     200     200     200     200     200
-GET    /api/v1/orders/                                           401     200     200     200     200     200
-POST   /api/v1/orders/                                           401     201     201     201     201     201
-GET    /api/v1/orders/<pk>/                                      401     404     200     404     404     404
-POST   /api/v1/orders/<pk>/cancel/                               401     404     200     404     404     404
+GET    /language/                                                405     405     405     405     405     405
+POST   /language/                                                302     302     302     302     302     302
+GET    /api/auth/login/                                          200     200     200     200     200     200
+POST   /api/auth/login/                                          302     302     302     302     302     302
+PUT    /api/auth/login/                                          200     200     200     200     200     200
+POST   /api/auth/logout/                                         302     302     302     302     302     302
+GET    /api/v1/account/                                          401     200     200     200     200     200
+PATCH  /api/v1/account/                                          401     200     200     200     200     200
+POST   /api/v1/introspect/                                       401     401     401     401     401     401
 GET    /api/v1/tokens/                                           401     200     200     200     200     200
 POST   /api/v1/tokens/                                           201     201     201     201     201     201
 DELETE /api/v1/tokens/<pk>/                                      401     404     204     404     404     404
@@ -86,6 +88,13 @@ GET    /api/v1/signing-keys/                                     401     200    
 POST   /api/v1/signing-keys/                                     401     201     201     201     201     201
 DELETE /api/v1/signing-keys/<pk>/                                401     404     204     404     404     404
 POST   /api/v1/signing-keys/<pk>/rotate/                         401     404     201     404     404     404
+GET    /api/v1/quote/                                            401     200     200     200     200     200
+GET    /api/v1/products/                                         200     200     200     200     200     200
+GET    /api/v1/products/<pk>/                                    200     200     200     200     200     200
+GET    /api/v1/orders/                                           401     200     200     200     200     200
+POST   /api/v1/orders/                                           401     201     201     201     201     201
+GET    /api/v1/orders/<pk>/                                      401     404     200     404     404     404
+POST   /api/v1/orders/<pk>/cancel/                               401     404     200     404     404     404
 GET    /api/v1/stock/                                            401     403     403     403     200     200
 GET    /api/v1/stock/<sku>/                                      401     403     403     403     200     200
 GET    /api/v1/payments/                                         401     200     200     200     200     200
@@ -93,6 +102,23 @@ GET    /api/v1/payments/<pk>/                                    401     404    
 POST   /api/v1/webhooks/payments/                                401     401     401     401     401     401
 GET    /api/v1/notifications/                                    401     200     200     200     200     200
 GET    /api/v1/notifications/<pk>/                               401     404     200     404     404     404
+GET    /api/v1/notification-preferences/                         401     200     200     200     200     200
+POST   /api/v1/notification-preferences/                         401     200     200     200     200     200
+PATCH  /api/v1/notification-preferences/                         401     200     200     200     200     200
+POST   /api/v1/webhooks/email/                                   401     401     401     401     401     401
+POST   /api/v1/webhooks/sms/                                     401     401     401     401     401     401
+GET    /unsubscribe/<token>/                                     404     404     404     404     404     404
+POST   /unsubscribe/<token>/                                     404     404     404     404     404     404
+GET    /sent/                                                    404     404     404     404     404     404
+GET    /sent/<uuid:pk>/                                          404     404     404     404     404     404
+GET    /sent/<uuid:pk>/mail/                                     404     404     404     404     404     404
+"""
+
+MAILBOX_WITH_DEBUG = """\
+                                                               guest     bob     ada    carl     sue    olga
+GET    /sent/                                                    302     403     403     403     200     200
+GET    /sent/<uuid:pk>/                                          302     403     403     403     200     200
+GET    /sent/<uuid:pk>/mail/                                     302     403     403     403     200     200
 """
 
 BY_HAND = {
@@ -102,6 +128,7 @@ BY_HAND = {
     "django_q.OrmQ": {"change", "delete"},
     "django_q.Schedule": {"add", "change", "delete"},
     "django_q.Success": {"change", "delete"},
+    "notifications.Suppression": {"delete"},
     "orders.Product": {"add", "change"},
 }
 """What a superuser may do in the admin beyond viewing and actions. All other changes are made by services."""
@@ -159,6 +186,11 @@ class TestEveryRoute:
         of_the_api = [row for row in rows if " /api/v1/" in row]
 
         assert list(matrix(people, ids, Caller.by_token, only="/api/v1/")) == [head, *of_the_api]
+
+    def test_of_the_mailbox_exists_for_operators_with_debug(self, people, ids, settings):
+        settings.DEBUG = True
+
+        assert list(matrix(people, ids, Caller.by_session, only="/sent/")) == MAILBOX_WITH_DEBUG.splitlines()
 
     def test_is_anonymous_in_the_admin_by_token(self, people, ids):
         routes = [route for route in every_route() if route.pattern.startswith("/admin/") and is_tested(route, ids)]

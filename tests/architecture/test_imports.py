@@ -55,6 +55,7 @@ def names_of(options: UserOptions, *, exhaustive: bool = False) -> set[str]:
 WRONG_IMPORTS = [
     ("orders.services", "inventory.models", "The project"),
     ("messaging.relay", "orders.services", "The project"),
+    ("messaging.transports.protocol", "messaging.transports.redis_streams", "Transports"),
     ("notifications.services", "shop.settings", "The project"),
     ("shop.http.problems", "orders.models", "The project"),
     ("orders.api", "shop.accounts.models", "The project"),
@@ -91,6 +92,7 @@ UNLISTED_FILES = [
     ("payments.simulator.common", "Inside the simulator"),
     ("messaging.helpers", "Messaging"),
     ("messaging.kernel.misc", "The kernel"),
+    ("messaging.transports.common", "Transports"),
     ("shop.common", "The shop"),
     ("shop.settings.misc", "Settings"),
     ("shop.operations.audit.misc", "The audit"),

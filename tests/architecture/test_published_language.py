@@ -17,7 +17,10 @@ from messaging.contracts import decode, encode, event_types
 from messaging.subscribers import all_subscribers, subscribers_of
 
 PINNED = json.loads(Path(__file__).with_name("published_language.json").read_text(encoding="utf-8"))
+ORDER = {"customer_id": "", "email": ""}
+CONTACT = {"number": "", "phone": "", "language": ""}
 CONTEXTS = ("orders", "inventory", "payments", "notifications")
+PUBLISHERS = ("messaging", *CONTEXTS)
 TYPES_BY_NAME = {event.__name__: type_ for type_, event in event_types().items()}
 
 
@@ -56,18 +59,35 @@ class TestEvents:
         assert decode(type_, json.dumps(payload)).customer_id == ""
 
     @pytest.mark.parametrize(
-        ("type_", "field", "default"),
+        ("type_", "added"),
         [
-            ("payments.payment_failed", "detail", ""),
-            ("payments.payment_refunded", "reason", ""),
-            ("payments.payment_refunded", "surplus", False),
+            ("orders.order_placed", ORDER | CONTACT | {"total": 0, "currency": "", "bought": ()}),
+            ("orders.payment_requested", CONTACT),
+            ("orders.payment_due_soon", CONTACT | {"lines": (), "due_at": ""}),
+            ("orders.order_confirmed", CONTACT),
+            ("orders.order_cancelled", CONTACT | {"lines": ()}),
+            ("payments.payment_failed", {"detail": ""}),
+            ("payments.payment_refunded", CONTACT | {"order_total": 0, "refunded": 0, "cause": ""}),
+            ("payments.payment_refunded", {"reason": "", "surplus": False}),
+            ("payments.payment_anomaly_found", {"number": ""}),
         ],
     )
-    def test_of_payments_of_older_releases_decode_with_defaults(self, type_, field, default):
-        payload = dict(PINNED[type_]["payload"])
-        del payload[field]
+    def test_of_older_releases_decode_with_defaults(self, type_, added):
+        payload = {name: value for name, value in PINNED[type_]["payload"].items() if name not in added}
 
-        assert getattr(decode(type_, json.dumps(payload)), field) == default
+        event = decode(type_, json.dumps(payload))
+
+        assert {name: getattr(event, name) for name in added} == added
+
+    def test_stay_in_their_context_where_that_is_pinned(self):
+        internal = {type_ for type_, event in event_types().items() if event.internal}
+
+        assert internal == {type_ for type_, pinned in PINNED.items() if pinned.get("internal")}
+
+    def test_are_internal_if_no_other_context_subscribes(self):
+        for type_, event in event_types().items():
+            contexts = {subscriber.name.partition(".")[0] for subscriber in subscribers_of(event)}
+            assert event.internal == (contexts == {type_.partition(".")[0]})
 
     @pytest.mark.parametrize("type_", PINNED)
     def test_have_subscribers(self, type_):
@@ -76,12 +96,12 @@ class TestEvents:
     def test_are_named_by_their_context_and_class(self):
         for type_, event in event_types().items():
             context, _, name = type_.partition(".")
-            assert context in CONTEXTS
+            assert context in PUBLISHERS
             assert name.replace("_", "") == event.__name__.lower()
 
 
 class TestPublishers:
-    @pytest.mark.parametrize("context", CONTEXTS)
+    @pytest.mark.parametrize("context", PUBLISHERS)
     def test_publish_only_events_of_their_own(self, context):
         sources = (settings.BASE_DIR / context).rglob("*.py")
 
@@ -125,9 +145,13 @@ class TestSubscribers:
             "payments.stop_payment": (["OrderCancelled"], "inside"),
             "payments.send_refund": (["RefundRequested"], "outside"),
             "payments.settle_webhook": (["WebhookReceived"], "outside"),
-            "notifications.send_confirmation": (["OrderConfirmed"], "outside"),
-            "notifications.send_cancellation": (["OrderCancelled"], "outside"),
-            "notifications.send_reminder": (["PaymentDueSoon"], "outside"),
-            "notifications.send_refund_notice": (["PaymentRefunded"], "outside"),
-            "notifications.alert_operator": (["PaymentAnomalyFound"], "outside"),
+            "notifications.acknowledge_order": (["OrderPlaced"], "inside"),
+            "notifications.send_confirmation": (["OrderConfirmed"], "inside"),
+            "notifications.send_cancellation": (["OrderCancelled"], "inside"),
+            "notifications.send_reminder": (["PaymentDueSoon"], "inside"),
+            "notifications.send_refund_notice": (["PaymentRefunded"], "inside"),
+            "notifications.alert_operator": (["PaymentAnomalyFound"], "inside"),
+            "notifications.alert_of_dead_letter": (["DeliveryDied"], "inside"),
+            "notifications.send_email": (["EmailQueued"], "outside"),
+            "notifications.send_sms": (["SmsQueued"], "outside"),
         }

@@ -18,6 +18,7 @@ API = "/api/v1/"
 ORDERS = f"{API}orders/"
 TOKENS = f"{API}tokens/"
 KEYS = f"{API}signing-keys/"
+ACCOUNT = f"{API}account/"
 
 LINE = {"sku": "RED-CHAIR", "quantity": 2}
 ORDER = {"lines": [LINE], "payment_method": "tok_visa", "expected_total": 9_000}
@@ -69,6 +70,10 @@ def login(**changes: Any) -> bytes:
 
 def key(**changes: Any) -> bytes:
     return _written(KEY | changes)
+
+
+def account(**changes: Any) -> bytes:
+    return _written(changes)
 
 
 def _written(value: Any) -> bytes:

@@ -1,5 +1,5 @@
 """
-The same kinds of values in requests for tokens and signing keys.
+The same kinds of values in requests for tokens and signing keys, and of the account.
 """
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.contrib.auth import get_user_model
 
 from tests.bad_input.rows import one_of, rows
-from tests.bad_input.scene import KEYS, TOKENS, Literal, key, login
+from tests.bad_input.scene import ACCOUNT, KEYS, TOKENS, Literal, account, key, login
 from tests.refusals import assert_fault, refused
 
 OTHER_CURVE = ec.derive_private_key(7, ec.SECP256R1()).public_key()
@@ -57,6 +57,17 @@ def test_rejects_the_public_key(api, public_key):
     problem = refused(api, "POST", KEYS, key(algorithm="ed25519", public_key=public_key))
 
     assert_fault(problem, "invalid_public_key", "#/public_key")
+
+
+@rows(
+    "language",
+    (49, one_of("fr", "DE", "de-AT", "de ", " ", "e", "d" * 1_000, "de\n")),
+    (38, one_of(5, True, None, [], {}, ["de"])),
+)
+def test_rejects_as_language_of_the_account(api, language):
+    problem = refused(api, "PATCH", ACCOUNT, account(language=language))
+
+    assert_fault(problem, "invalid_language", "#/language")
 
 
 @rows("username", (42, one_of("' OR 1=1", "ada'--", "ADA", "ada\n", "ada ", "%")), (40, "\uffff"))

@@ -53,6 +53,7 @@ def test_begins_at_the_first_page_by_the_empty_cursor(api, cursor):
     (39, "stock/?sku_prefix=%00", "sku_prefix"),
     (47, one_of(*[f"orders/?status={status}" for status in ("paid", "CONFIRMED", "placed,confirmed")]), "status"),
     (39, "orders/?status=%00", "status"),
+    (39, one_of(*[f"orders/?number={number}" for number in ("%00", "x" * 41, "K7Q4-M2X%D9%A0")]), "number"),
     (66, one_of(*[f"orders/?placed_after={time}" for time in ("yesterday", "1700000000")]), "placed_after"),
     (66, "orders/?placed_after=2026-13-01T00:00:00Z", "placed_after"),
     (66, "orders/?placed_after=0001-01-01T00:00:00%2B23:59", "placed_after"),

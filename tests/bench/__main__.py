@@ -25,14 +25,18 @@ PARTS = {
     "shop": "orders over HTTP until their mails, by `manage.py up` and a payment simulator",
     "http": "orders over HTTP, by the web server alone",
     "workers": "orders placed in sets, delivered by workers alone",
+    "mail": "mails to an SMTP server on this machine, beside the orders that cause them",
     "takeover": "the takeover from a killed worker",
 }
 ON_REQUEST = {
     "profile": "where CPU time goes in --shop",
     "scale": "--shop with 1 to 4 web processes and workers and 1 to 64 connections, and 1 to 4 workers alone",
+    "audit": "the audit of 10,000 orders (2,000 with --quick), in one database and in those of four services",
+    "split": "--shop as one program beside four services over each broker, and the events between them",
     "memory": "processes after 100,000 orders (4,000 with --quick), most of them placed in sets",
 }
 DATABASES = ("SQLite", "PostgreSQL")
+TRANSPORTS = ("redis", "amqp", "kafka")
 
 
 def main() -> None:
@@ -53,9 +57,15 @@ def _parser() -> argparse.ArgumentParser:
     for part, words in (PARTS | ON_REQUEST).items():
         parser.add_argument(f"--{part}", action="append_const", dest="parts", const=part, help=f"measure {words}")
     add = parser.add_argument
-    add("--quick", action="store_true", help="grow to 2,000 orders instead of 50,000")
-    add("--orders", type=int, default=1_500, help="orders of a run of --shop, --profile and --scale (%(default)s)")
+    add("--quick", action="store_true", help="grow to 2,000 orders instead of 50,000, receive 2,000 events of 20,000")
+    add(
+        "--orders",
+        type=int,
+        default=1_500,
+        help="orders of a run of --shop, --mail, --profile, --scale and --split (%(default)s)",
+    )
     add("--latency", type=float, nargs="+", default=[0, 0.3], help="seconds of the gateway's answers in --shop (0 0.3)")
+    add("--over", nargs="+", choices=TRANSPORTS, default=TRANSPORTS, help="the brokers of --split (all; Kafka's mock)")
     add("--on", nargs="+", choices=DATABASES, default=DATABASES, help="measure only on this database")
     add("--log", type=Path, default=SAMPLE, help="the order log to import (the shipped sample)")
     add("--out", type=Path, default=Path("bench.json"))
@@ -68,6 +78,8 @@ def _measure(url: str, options: argparse.Namespace) -> dict[str, Any]:
         "parts": options.parts or list(PARTS),
         "latencies": options.latency,
         "orders": options.orders,
+        "transports": options.over,
+        "events": 2_000 if options.quick else 20_000,
         "log": str(options.log.resolve()),
         "sizes": [1_000, 2_000] if options.quick else [1_000, 10_000, 50_000],
     }

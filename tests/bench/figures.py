@@ -29,11 +29,12 @@ SEED = 20261123
 
 
 def place(number: int) -> None:
-    """Place orders of one to three lines, 200 a transaction."""
+    """Place so many orders of one to three lines, 200 a transaction."""
     rng = random.Random(SEED + Order.objects.count())
     customer, _ = get_user_model().objects.get_or_create(username="bench")
-    for _ in range(0, number, 200):
-        placing.place_orders([_draft(customer.pk, rng) for _ in range(200)], now=timezone.now())
+    for placed in range(0, number, 200):
+        drafts = [_draft(customer.pk, rng) for _ in range(min(200, number - placed))]
+        placing.place_orders(drafts, now=timezone.now())
 
 
 def grow(size: int) -> None:
@@ -83,7 +84,7 @@ def commit_to_handler(pings: int = 200) -> dict[str, float]:
         committed[number] = time.time()
     wait_until_delivered()
     arrived = dict(map(float, line.split()) for line in ARRIVALS.read_text().splitlines())
-    return _percentiles([(arrived[number] - committed[number]) * 1000 for number in committed])
+    return percentiles([(arrived[number] - committed[number]) * 1000 for number in committed])
 
 
 def place_to_confirmed(orders: int = 50) -> dict[str, float]:
@@ -98,7 +99,7 @@ def place_to_confirmed(orders: int = 50) -> dict[str, float]:
         order = placing.place_order(draft, now=timezone.now(), base_url="http://shop.example").order
         eventually(Order.objects.filter(pk=order.pk, status="confirmed").exists, every=0.001)
         spans.append((time.perf_counter() - start) * 1000)
-    return _percentiles(spans)
+    return percentiles(spans)
 
 
 def idle_cpu(workers: Sequence[int], seconds: float = 8) -> dict[str, float]:
@@ -116,5 +117,5 @@ def _draft(customer: int, rng: random.Random) -> Draft:
     return Draft(customer_id=customer, lines=lines, payment_method="tok_visa", email="bench@example.com")
 
 
-def _percentiles(values: Sequence[float]) -> dict[str, float]:
+def percentiles(values: Sequence[float]) -> dict[str, float]:
     return {"p50 ms": median(values), "p99 ms": quantiles(values, n=100)[98]}

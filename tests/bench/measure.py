@@ -1,29 +1,43 @@
 """All figures of one database, measured while its tables grow."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import django
+
+from tests.processes import run
+from tests.programs import MailServer
 
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
 
+from shop.settings.groups import CONTEXTS  # noqa: E402
+from tests.processes import manage  # noqa: E402
+from tests.shop.operations.services import divided  # noqa: E402
+
 from . import figures, shop  # noqa: E402
 from .handlers import FOLDER  # noqa: E402
+from .http_requests import Caller  # noqa: E402
+from .mail import mails_of_orders  # noqa: E402
 from .products import open_shop  # noqa: E402
 from .profiling import profiled  # noqa: E402
 from .programs import cluster, web_server, whole_shop  # noqa: E402
+from .services import operator_variables  # noqa: E402
 from .takeover import takeover  # noqa: E402
-from .usage import memory  # noqa: E402
+from .usage import memory, run_to_its_end  # noqa: E402
 from .web import make_callers, place_over_http  # noqa: E402
 from .work import wait_until_delivered  # noqa: E402
 
 Figures = Iterator[tuple[str, dict[str, float]]]
 
 STEADY_PER_SECOND, STEADY_SECONDS = 50, 15
+SPLIT_SECONDS = 3600
+COMPLETE = "orders/s complete"
 WORKERS = (1, 2, 4)
 SCALES = [
     *((2, workers, [8]) for workers in WORKERS if workers != 2),
@@ -42,9 +56,12 @@ def main() -> None:
         "shop": lambda: _of_the_whole_shop(options["latencies"], options["orders"]),
         "profile": lambda: _profiles(options["latencies"], options["orders"]),
         "scale": lambda: _of_the_scale(options["orders"]),
+        "audit": lambda: _of_the_audit(options["sizes"][1]),
+        "split": lambda: _of_the_split(options["transports"], options["orders"], options["events"]),
         "memory": lambda: _of_the_memory(options["sizes"][-1] * 2),
         "http": _over_http,
         "workers": lambda: _of_the_workers(options["log"], options["sizes"]),
+        "mail": lambda: _of_the_mails(options["orders"]),
         "takeover": _from_a_killed_worker,
     }
     measured = {name: figure for part in options["parts"] for name, figure in measure[part]()}
@@ -109,6 +126,41 @@ def _of_the_memory(orders: int) -> Figures:
             yield f"memory after {name} orders, and {over_http:,} over HTTP", memory(roots)
 
 
+def _of_the_audit(orders: int) -> Figures:
+    with cluster(FOLDER, 2):
+        figures.grow(orders)
+    yield f"audit of {orders:,} orders, one database", run_to_its_end(manage("audit"))
+    with divided(FOLDER, *((context,) for context in CONTEXTS)) as services:
+        yield (
+            f"audit of {orders:,} orders, four databases",
+            run_to_its_end(manage("audit"), **services.environment),
+        )
+
+
+def _of_the_split(transports: Sequence[str], orders: int, events: int) -> Figures:
+    callers = make_callers(20, signing=False)
+    with whole_shop(FOLDER, latency=0) as running:
+        shop.place_to_mail(running, callers, orders=min(200, orders), connections=8)
+        one_program = shop.place_to_mail(running, callers, orders=orders, connections=8)
+    yield "shop as one program, 2 web processes, 2 workers", one_program
+    for transport in transports:
+        for name, split in _over(transport, orders, events).items():
+            complete = split.get(COMPLETE, 0)
+            yield name, split | ({"% of one program": 100 * complete / one_program[COMPLETE]} if complete else {})
+
+
+def _over(transport: str, orders: int, events: int) -> dict[str, dict[str, float]]:
+    """Measure the services over one broker, in a process that reads all their databases."""
+    folder = FOLDER / transport
+    folder.mkdir()
+    options = {"folder": str(folder), "transport": transport, "orders": orders, "events": events}
+    variables = operator_variables() | {"BENCH_FOLDER": str(folder)}
+    measure = [sys.executable, "-m", "tests.bench.split"]
+    finished = run(measure, text=json.dumps(options), within=SPLIT_SECONDS, **variables)
+    assert finished.status == 0, finished.output + finished.errors
+    return json.loads((folder / "figures").read_text())
+
+
 def _over_http() -> Figures:
     with web_server(FOLDER) as web:
         for name, callers in {
@@ -142,6 +194,25 @@ def _from_a_killed_worker() -> Figures:
     with cluster(FOLDER, 2) as processes:
         _warm_up()
         yield "kill -9 of one of 2 workers, 2,000 orders", takeover(processes.pids("worker"))
+
+
+def _of_the_mails(orders: int) -> Figures:
+    server = MailServer(FOLDER / "mail_server.log", FOLDER / "mails.log")
+    with server, cluster(FOLDER, 2, **server.settings) as processes:
+        _warm_up()
+        roots = {"workers": processes.pid, "mail server": server.pid}
+        yield "mails of orders placed in sets", mails_of_orders(server.mails, roots, figures.place, orders=orders)
+    callers = make_callers(20, signing=False)
+    with server, whole_shop(FOLDER, latency=0, environment=dict(os.environ) | server.settings) as running:
+        place = partial(_place_over_http, running.port, callers)
+        place(200)
+        wait_until_delivered()
+        roots = {**running.roots, "mail server": server.pid}
+        yield "mails of orders over HTTP", mails_of_orders(server.mails, roots, place, orders=orders)
+
+
+def _place_over_http(port: int, callers: Sequence[Caller], orders: int) -> None:
+    place_over_http(port, callers, orders=orders, connections=8)
 
 
 def _warm_up() -> None:

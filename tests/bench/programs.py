@@ -1,6 +1,6 @@
 """The programs under measurement, each with its log in a folder."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,8 @@ from pathlib import Path
 from shop.settings.groups import SIMULATED_GATEWAY
 from tests.processes import manage, run
 from tests.programs import LOCALHOST, WEBHOOK_PATH, Cluster, PaymentSimulator, Up, WebServer, free_port
+
+from .work import wait_until_delivered
 
 WEB_PROCESSES = 2
 CALLBACK_SECONDS = 0.1
@@ -19,8 +21,8 @@ def web_server(folder: Path) -> WebServer:
     return WebServer(folder / "web.log", environment={"WEB_CONCURRENCY": str(WEB_PROCESSES)})
 
 
-def cluster(folder: Path, workers: int) -> Cluster:
-    return Cluster(folder / "cluster.log", workers=workers, environment={})
+def cluster(folder: Path, workers: int, **environment: str) -> Cluster:
+    return Cluster(folder / "cluster.log", workers=workers, environment=environment)
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class RunningShop:
     simulator: PaymentSimulator
     roots: Mapping[str, int]
     """The first process of each part."""
+    wait_until_delivered: Callable[[], None] = wait_until_delivered
 
 
 @contextmanager

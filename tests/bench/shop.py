@@ -1,4 +1,4 @@
-"""The whole shop as its customers meet it: from the POST of an order to its confirmation mail."""
+"""The whole shop as its customers meet it: from the POST of an order to its mails."""
 
 import json
 import time
@@ -15,7 +15,7 @@ from .http_requests import Caller
 from .programs import RunningShop
 from .usage import Cpu, Meter
 from .web import place_over_http
-from .work import count_work, require_work, wait_for_mails, wait_until_delivered
+from .work import count_work, require_work, wait_for_mails
 
 GATEWAY_REQUESTS = ("charge", "look_up")
 
@@ -24,7 +24,7 @@ def place_to_mail(
     shop: RunningShop, callers: Sequence[Caller], *, orders: int, connections: int, per_second: float = 0, **plan: str
 ) -> dict[str, float]:
     """
-    Place so many orders over HTTP, wait for the last confirmation mail, and return the figures.
+    Place so many orders over HTTP, wait for the last of their mails, and return the figures.
 
     :param plan: further fields of the `LoadPlan`.
     :raises AssertionError: if anything was not done once for each order.
@@ -36,7 +36,7 @@ def place_to_mail(
         )
         wait_for_mails(before, shop.ledger, orders=orders)
         ended = time.time()
-        wait_until_delivered()
+        shop.wait_until_delivered()
     require_work(before, count_work(shop.ledger), orders=orders)
     steps = HistoryEntry.objects.filter(status="confirmed", order__placed_at__gte=began)
     placed, confirmed = zip(*steps.values_list("order__placed_at", "at"), strict=True)

@@ -1,21 +1,24 @@
 """CPU time and memory of the parts of a running shop, read from /proc."""
 
 import os
+import subprocess
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from django.db import connection
+from django.db import connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
-from tests.processes import ProcessEntry, living_processes
+from tests.processes import PROJECT, Command, ProcessEntry, living_processes
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 SAMPLE_SECONDS = 0.2
 DATABASE = "PostgreSQL"
 
 BACKENDS = """
-SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid NOT IN (pg_backend_pid(), %s)
+SELECT pid FROM pg_stat_activity WHERE datname = ANY(%s) AND pid <> pg_backend_pid() AND pid <> ALL(%s)
 """
 
 
@@ -60,12 +63,25 @@ def memory(roots: Mapping[str, int]) -> dict[str, float]:
     return {f"{part} process, {name} MB": mb for part in sizes for name, mb in sizes[part]._asdict().items()}
 
 
+def run_to_its_end(command: Command, **environment: str) -> dict[str, float]:
+    """Run a program, and return its time in seconds and its largest resident size in MB."""
+    began = time.perf_counter()
+    program = subprocess.Popen(command, cwd=PROJECT, env=os.environ | environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(program.pid, 0)
+    seconds = time.perf_counter() - began
+    program.returncode = os.waitstatus_to_exitcode(status)
+    assert program.returncode == 0
+    cpu = usage.ru_utime + usage.ru_stime
+    return {"seconds": seconds, "CPU seconds": cpu, "RSS MB": usage.ru_maxrss / 1024}
+
+
 class Meter:
     """
     Processor time by part: of the trees of processes below `roots`, and of PostgreSQL if it is on this machine.
 
-    The figure of PostgreSQL is of the database's connections and autovacuum, which are sampled because their figures
-    end with them. The processes that all databases of a server share, such as the WAL writer, are not in it.
+    The figure of PostgreSQL is of the connections and autovacuum of the shop's databases. They are sampled, because
+    their figures end with them. The processes that all databases of a server share, such as the WAL writer, are not in
+    it.
     """
 
     def __init__(self, roots: Mapping[str, int]) -> None:
@@ -75,8 +91,7 @@ class Meter:
 
     def __enter__(self) -> Self:
         if connection.vendor == "postgresql":
-            connection.ensure_connection()
-            self._own_backend = connection.connection.info.backend_pid
+            self._names, self._own_backends = zip(*map(_connect, _databases()), strict=True)
             self._sample()
             self._sampler = threading.Thread(target=self._keep_sampling, daemon=True)
             self._sampler.start()
@@ -105,9 +120,20 @@ class Meter:
 
     def _sample(self) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(BACKENDS, [self._own_backend])
+            cursor.execute(BACKENDS, [list(self._names), list(self._own_backends)])
             pids = [pid for (pid,) in cursor.fetchall()]
         self._backends |= {pid: cpu_of(pid) for pid in pids if Path(f"/proc/{pid}").exists()}
+
+
+def _databases() -> list[BaseDatabaseWrapper]:
+    """Return the databases of the shop: one, or those of its services."""
+    return [database for database in connections.all() if database.vendor == "postgresql"]
+
+
+def _connect(database: BaseDatabaseWrapper) -> tuple[str, int]:
+    """Return the name of a database, and the process that serves the connection to it."""
+    database.ensure_connection()
+    return database.settings_dict["NAME"], database.connection.info.backend_pid
 
 
 def _descendants(root: int, processes: list[ProcessEntry]) -> list[int]:

@@ -1,11 +1,17 @@
 """Save screenshots of the pages, from a shop of its own: `python -m tests.browser FOLDER`."""
 
+import os
+import re
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import django
+
 from tests.browser.browser import Browser
-from tests.browser.demo_shop import LOGIN, DemoShop
+from tests.browser.demo_shop import LOGIN, OPERATOR, DemoShop
+
+NUMBER = re.compile(r"Out of stock: your order (\S+)")
 
 
 def capture_order(browser: Browser, folder: Path) -> None:
@@ -29,11 +35,91 @@ def capture_open_order(browser: Browser, folder: Path) -> None:
     browser.save_screenshot(folder / "phone.png")
 
 
+def capture_german_order(browser: Browser, folder: Path) -> None:
+    """Save the page of a confirmed order in German."""
+    browser.open("/api/v1/quote/?quantity[RED-CHAIR]=4&quantity[OAK-TABLE]=1")
+    browser.press("Zahlungspflichtig bestellen")
+    browser.wait_for_headline("Ihre Bestellung ist bestätigt")
+    browser.save_screenshot(folder / "order-de.webp")
+
+
+def capture_german_checkout(browser: Browser, folder: Path) -> None:
+    """Save the page on which a customer checks an order, in German."""
+    browser.open("/api/v1/quote/?quantity[TEA-CUPS-6]=1&quantity[COPPER-KETTLE]=1")
+    browser.save_screenshot(folder / "phone-de.webp")
+
+
+def capture_preferences(browser: Browser, folder: Path) -> None:
+    """Save the page on which a customer chooses notifications."""
+    browser.open("/api/v1/notification-preferences/")
+    browser.save_screenshot(folder / f"preferences-{browser.language}.webp")
+
+
+CUSTOMER_PAGES = (
+    (capture_order, {}),
+    (capture_open_order, {"screen": "phone", "dark": True}),
+    (capture_german_order, {"language": "de"}),
+    (capture_german_checkout, {"screen": "phone", "language": "de"}),
+    (capture_preferences, {}),
+    (capture_preferences, {"screen": "phone", "language": "de"}),
+)
+
+
+def capture_preview(browser: Browser, folder: Path) -> None:
+    """Save the preview of a message, as operators see it."""
+    browser.open("/admin/notifications/notification/previews/payment-due-soon/en/")
+    browser.save_screenshot(folder / "preview.webp")
+
+
+def capture_sent_messages(browser: Browser, folder: Path) -> None:
+    """Save the list of what was sent about an order, found by its number."""
+    browser.open("/sent/")
+    browser.reload_until("Out of stock")
+    browser.fill("Recipient or number", NUMBER.search(browser.text)[1])
+    browser.press("Search")
+    browser.save_screenshot(folder / "sent.webp")
+
+
+def capture_sent_mail(browser: Browser, folder: Path) -> None:
+    """Save the page of a mail that was sent, in German."""
+    browser.open("/sent/")
+    browser.press("Ihre Bestellung")
+    browser.frames()  # are loaded after their page
+    browser.save_screenshot(folder / "sent-mail-de.webp")
+
+
+def capture_mails(folder: Path) -> None:
+    """Save the mails of every kind: in English in light mode, in German in dark mode."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "shop.settings"
+    django.setup()
+    from tests.browser.mails import write_sheet
+
+    with TemporaryDirectory() as scratch:
+        for language, dark in [("en", False), ("de", True)]:
+            sheet = Path(scratch) / f"{language}.html"
+            write_sheet(sheet, language)
+            with Browser("", screen="sheet", dark=dark) as browser:
+                browser.open(sheet.as_uri())
+                browser.save_screenshot(folder / f"mails-{language}.webp")
+
+
+OPERATOR_PAGES = (
+    (capture_preview, {"screen": "sheet"}),
+    (capture_sent_messages, {}),
+    (capture_sent_mail, {"dark": True, "language": "de"}),
+)
+
+
 def main(folder: Path) -> None:
+    capture_mails(folder)
     with TemporaryDirectory() as scratch, DemoShop(Path(scratch), f"sqlite:///{scratch}/shop.sqlite3") as shop:
-        for capture, options in [(capture_order, {}), (capture_open_order, {"screen": "phone", "dark": True})]:
+        for capture, options in CUSTOMER_PAGES:
             with Browser(shop.address, **options) as browser:
                 browser.log_in(**LOGIN)
+                capture(browser, folder)
+        for capture, options in OPERATOR_PAGES:
+            with Browser(shop.address, **options) as browser:
+                browser.log_in(**OPERATOR)
                 capture(browser, folder)
 
 

@@ -10,7 +10,9 @@ from typing import Any, Self
 from axe_core_python.selenium import Axe
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from tests.waiting import eventually
@@ -20,8 +22,10 @@ PATIENCE_SECONDS = 20
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SCREENS = {
     "desktop": {"width": 1100, "height": 900, "mobile": False},
-    "phone": {"width": 390, "height": 800, "mobile": True},
+    "phone": {"width": 360, "height": 800, "mobile": True},
+    "sheet": {"width": 1580, "height": 1000, "mobile": False},
 }
+LOGIN_WORDS = {"en": ("Name", "Password", "Log in"), "de": ("Name", "Passwort", "Anmelden")}
 
 # Headless, in a container, as root, without connections to other hosts.
 SWITCHES = (
@@ -55,10 +59,12 @@ class NoBrowser(Exception):
 class Browser:
     """A browser with a fresh profile, open during the `with` block. Paths are relative to the shop's address."""
 
-    def __init__(self, shop: str, *, screen: str = "desktop", dark: bool = False, javascript: bool = True) -> None:
-        self.shop = shop
+    def __init__(
+        self, shop: str, *, screen: str = "desktop", dark: bool = False, javascript: bool = True, language: str = "en"
+    ) -> None:
+        self.shop, self.language = shop, language
         self._profile = TemporaryDirectory()
-        self._chrome = _start(self._profile.name)
+        self._chrome = _start(self._profile.name, language)
         self._command("Emulation.setDeviceMetricsOverride", **SCREENS[screen], deviceScaleFactor=1)
         theme = "dark" if dark else "light"
         self._command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
@@ -76,10 +82,11 @@ class Browser:
         self._chrome.get(address if "://" in address else self.shop + address)
 
     def log_in(self, *, name: str, password: str) -> None:
+        name_label, password_label, button = LOGIN_WORDS[self.language]
         self.open("/api/auth/login/")
-        self.fill("Name", name)
-        self.fill("Password", password)
-        self.press("Log in")
+        self.fill(name_label, name)
+        self.fill(password_label, password)
+        self.press(button)
 
     def fill(self, label: str, value: str) -> None:
         """Replace the text of the field with this label."""
@@ -94,6 +101,14 @@ class Browser:
         """Click a link or button, preferably in the page's main part, and wait for the next page."""
         page = self._chrome.find_element(By.TAG_NAME, "html")
         self._find(f"//main{LINK}" if self.offers(words) else LINK, words).click()
+        _wait_until(lambda: _is_gone(page))
+
+    def press_by_keyboard(self, words: str) -> None:
+        """Move the focus from the start of the page with the tab key to a link or button, and press enter."""
+        page, target = self._chrome.find_element(By.TAG_NAME, "html"), self._find(LINK, words)
+        while self._chrome.switch_to.active_element != target:
+            ActionChains(self._chrome).send_keys(Keys.TAB).perform()
+        ActionChains(self._chrome).send_keys(Keys.ENTER).perform()
         _wait_until(lambda: _is_gone(page))
 
     def click(self, words: str) -> None:
@@ -111,6 +126,15 @@ class Browser:
     @property
     def text(self) -> str:
         return self._chrome.find_element(By.TAG_NAME, "main").text
+
+    def frames(self) -> list[str]:
+        """Return the text of each frame of the page."""
+        texts = []
+        for frame in self._chrome.find_elements(By.TAG_NAME, "iframe"):
+            self._chrome.switch_to.frame(frame)
+            texts.append(self._chrome.find_element(By.TAG_NAME, "body").text)
+            self._chrome.switch_to.default_content()
+        return texts
 
     @property
     def address(self) -> str:
@@ -139,13 +163,17 @@ class Browser:
         return [message for message in messages if "Content Security Policy" in message]
 
     def overflows(self) -> bool:
-        return self._chrome.execute_script("return document.documentElement.scrollWidth > innerWidth")
+        # Not compared with innerWidth, which grows with the page on a phone.
+        page = "document.documentElement"
+        return self._chrome.execute_script(f"return {page}.scrollWidth > {page}.clientWidth")
 
     def save_screenshot(self, file: Path) -> None:
-        """Save a screenshot of the whole page."""
+        """Save a screenshot of the whole page, as the PNG or WebP that the file's name says."""
         size = self._command("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        picture = self._command("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
+        picture = self._command(
+            "Page.captureScreenshot", captureBeyondViewport=True, clip=clip, format=file.suffix.removeprefix(".")
+        )
         file.write_bytes(base64.b64decode(picture["data"]))
 
     def _find(self, pattern: str, words: str) -> WebElement:
@@ -168,9 +196,9 @@ def _is_gone(page: WebElement) -> bool:
     return False
 
 
-def _start(profile: str) -> webdriver.Chrome:
+def _start(profile: str, language: str) -> webdriver.Chrome:
     """
-    Start a browser with this folder as its profile.
+    Start a browser with this folder as its profile, which asks for pages in this language.
 
     :raises NoBrowser: if there is none.
     """
@@ -181,7 +209,7 @@ def _start(profile: str) -> webdriver.Chrome:
     options = webdriver.ChromeOptions()
     options.binary_location = browser
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for switch in (*SWITCHES, f"--user-data-dir={profile}"):
+    for switch in (*SWITCHES, f"--user-data-dir={profile}", f"--accept-lang={language}"):
         options.add_argument(switch)
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
 

@@ -6,6 +6,7 @@ from urllib.request import urlopen
 from tests.programs import Up
 
 LOGIN = {"name": "ada", "password": "ada-counts-chairs"}
+OPERATOR = {"name": "olga", "password": "olga-runs-the-shop"}
 
 
 class DemoShop(Up):

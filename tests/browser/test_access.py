@@ -1,8 +1,10 @@
 import pytest
 
+from notifications.unsubscribing import Unsubscription, token_of
+from tests.browser.demo_shop import OPERATOR
+
 pytestmark = pytest.mark.browser
 
-OPERATOR = {"name": "olga", "password": "olga-runs-the-shop"}
 ADMIN_PAGES = ("", "orders/product/", "orders/product/add/", "orders/order/", "auth/user/add/", "auth/group/add/")
 # Its logo, and the style of scroll bars that are not used.
 BLOCKED_OF_REDOC = ("https://cdn.redoc.ly/redoc/logo-mini.svg", "/redoc.standalone.js 7 Applying inline style")
@@ -15,22 +17,33 @@ PAGES = (
     "/api/v1/quote/?quantity[UNICORN]=1",
     "/api/v1/orders/",
     "/api/v1/payments/",
+    "/api/v1/notifications/",
+    "/api/v1/notification-preferences/",
+    "/api/v1/notifications/",
     "/api/v1/tokens/",
 )
 
 
+WORDS = {
+    "en": ("A bank transfer, which leaves you time to pay, or to cancel", "Place this order"),
+    "de": ("Eine Überweisung, die Ihnen Zeit lässt, zu bezahlen oder zu stornieren", "Zahlungspflichtig bestellen"),
+}
+
+
 def tour(browser) -> list[str]:
     """Return the address of a page of each kind, an order's among them."""
+    transfer, place = WORDS[browser.language]
     browser.open("/api/v1/quote/?quantity[RED-CHAIR]=2")
-    browser.choose("A bank transfer, which leaves you time to pay, or to cancel")
-    browser.press("Place this order")
-    return [*PAGES, browser.address]
+    browser.choose(transfer)
+    browser.press(place)
+    unsubscribe = f"/unsubscribe/{token_of(Unsubscription('1', 'payment_due_soon'))}/"
+    return [*PAGES, unsubscribe, browser.address]
 
 
 class TestPages:
-    @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-    def test_follow_the_accessibility_rules(self, logged_in, dark):
-        browser = logged_in(dark=dark)
+    @pytest.mark.parametrize(("dark", "language"), [(False, "en"), (True, "en"), (False, "de")])
+    def test_follow_the_accessibility_rules(self, logged_in, dark, language):
+        browser = logged_in(dark=dark, language=language)
         violations = {}
 
         for address in tour(browser):
@@ -69,8 +82,9 @@ class TestPages:
         blocked = browser.policy_violations()
         assert [message for message in blocked if not any(known in message for known in BLOCKED_OF_REDOC)] == []
 
-    def test_fit_on_a_phone(self, logged_in):
-        browser = logged_in(screen="phone")
+    @pytest.mark.parametrize("language", ["en", "de"])
+    def test_fit_on_a_phone(self, logged_in, language):
+        browser = logged_in(screen="phone", language=language)
         too_wide = []
 
         for address in tour(browser):

@@ -37,7 +37,7 @@ class TestAnonymousCustomer:
 
         assert (login, browser.headline) == ("Please log in", "Your order")
         assert "Wall clock" in browser.text
-        assert "89.70 GBP" in browser.text
+        assert "£89.70" in browser.text
 
     def test_sees_that_the_password_is_wrong(self, visit):
         browser = visit()
@@ -55,7 +55,7 @@ class TestCustomer:
 
         order(browser, payment="A card whose bank is slow to answer, and approves it")
 
-        assert "108.50 GBP" in browser.text
+        assert "£108.50" in browser.text
         browser.wait_for_headline("Your order is confirmed")
         assert "Payment received, order confirmed" in browser.text
         assert not browser.offers("Cancel this order")
@@ -72,7 +72,7 @@ class TestCustomer:
         assert "You cancelled it." in browser.text
         browser.press("All your orders")
         _, _, _, goods, _, state, *_ = browser.text.splitlines()
-        assert (goods, state) == ("2 × Red chair, 1 × Bread board", "Cancelled 108.50 GBP")
+        assert (goods, state) == ("2 × Red chair, 1 × Bread board", "Cancelled £108.50")
 
     @each_way
     def test_pays_at_the_bank_and_sees_the_order_confirmed(self, logged_in, javascript):
@@ -104,7 +104,7 @@ class TestCustomer:
         browser.press("Pay late")
         browser.open(its_page)
 
-        browser.reload_until("108.50 GBP was refunded.")
+        browser.reload_until("£108.50 was refunded.")
 
     def test_sees_that_the_card_was_declined(self, logged_in):
         browser = logged_in()
@@ -124,7 +124,7 @@ class TestCustomer:
         browser.fill("Quantity of Door mat", "3")
         browser.press("Review your order")
 
-        assert "126.00 GBP" in browser.text
+        assert "£126.00" in browser.text
 
     def test_returns_from_an_order_that_is_refused(self, logged_in):
         browser = logged_in()

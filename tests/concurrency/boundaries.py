@@ -1,11 +1,12 @@
 """Boundaries: the moments at which a process commits, or calls a service whose effects outlive the process."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
+from anymail.backends.test import EmailBackend
 from django.core.mail import EmailMessage
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -29,14 +30,17 @@ class Boundaries:
     crossed: list[str] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
 
-    def distinct_moments(self) -> list[Moment]:
+    def distinct_moments(self, *, since: str = "") -> list[Moment]:
         """
         Return the moments whose crashes leave different states. A crash before a boundary is left out if one after
         the previous boundary leaves the same, since nothing between the two outlives the process.
+
+        :param since: the name of the first boundary that counts, if it is not the first of all.
         """
         pairs = pairwise(self.moments)
         repeated = {later for earlier, later in pairs if (earlier[1], later[1]) == ("after", "before")}
-        return [moment for moment in self.moments if moment not in repeated]
+        begin = self.crossed.index(since) if since else 0
+        return [moment for moment in self.moments if moment[0] >= begin and moment not in repeated]
 
     @contextmanager
     def crossing(self, name: str) -> Iterator[None]:
@@ -67,7 +71,7 @@ class Boundaries:
 @contextmanager
 def watched(boundaries: Boundaries, gateway: Gateway) -> Iterator[None]:
     """Pay through this gateway, and make every commit and mail inside the block cross a boundary."""
-    commit, send = BaseDatabaseWrapper._commit, EmailMessage.send
+    commit, send = BaseDatabaseWrapper._commit, EmailBackend.send_messages
 
     def commit_across(database: BaseDatabaseWrapper) -> None:
         try:
@@ -77,12 +81,12 @@ def watched(boundaries: Boundaries, gateway: Gateway) -> Iterator[None]:
             database.connection.rollback()
             raise
 
-    def send_across(message: EmailMessage) -> int:
+    def send_across(backend: EmailBackend, messages: Sequence[EmailMessage]) -> int:
         with boundaries.crossing("mail"):
-            return send(message)
+            return send(backend, messages)
 
     with pytest.MonkeyPatch.context() as patch, connection.execute_wrapper(boundaries.execute):
         patch.setattr(protocol, "current", lambda: gateway)
         patch.setattr(BaseDatabaseWrapper, "_commit", commit_across)
-        patch.setattr(EmailMessage, "send", send_across)
+        patch.setattr(EmailBackend, "send_messages", send_across)
         yield

@@ -1,17 +1,18 @@
-"""A customer who places orders all the time, and an operator who refunds some of them."""
+"""Customers who place orders all the time, and an operator who refunds some of them."""
 
 import random
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from django.db.models import Q
 from django.utils import timezone
 
 from messaging.models import Delivery
 from orders import placing, services
-from orders.drafts import Draft
 from orders.models import Order
 from payments import refunds
 from payments.models import Refund
@@ -31,7 +32,14 @@ RECENT = 100
 """The customer cancels one of so many of the latest orders."""
 
 
-class Customer:
+class Basket(NamedTuple):
+    quantities: Mapping[str, int]
+    """By SKU."""
+    token: str
+    """The payment method."""
+
+
+class Customer(ABC):
     """
     Places orders for one to three products, and cancels some of them later.
 
@@ -43,9 +51,18 @@ class Customer:
         self.placed: dict[str, str] = {}
         """The token of each order, by its id; empty if the order asks for a product that is sold out."""
         self.cancelled: set[str] = set()
-        for sku in IN_STOCK:
-            make_stock(1_000_000, sku=sku)
-        make_stock(0, sku=SOLD_OUT)
+
+    @abstractmethod
+    def place(self, baskets: Sequence[Basket]) -> list[str]:
+        """Place these orders at once, and return their ids."""
+
+    @abstractmethod
+    def cancel(self, order_id: str) -> bool:
+        """Cancel an order, and return whether it was not too late."""
+
+    @abstractmethod
+    def is_served(self, order_ids: Sequence[str]) -> bool:
+        """Return whether the payment of one of these orders succeeded or was declined."""
 
     @property
     def expected(self) -> dict[str, tuple[str, str]]:
@@ -56,13 +73,14 @@ class Customer:
         """
         Place so many orders at once, with any token, or with this one and for products in stock. Return their ids.
         """
-        drafts = [self._draft(token) for _ in range(count)]
-        placed = [str(result.order.pk) for result in placing.place_orders(drafts, now=timezone.now())]
-        for order_id, draft in zip(placed, drafts, strict=True):
-            sold_out = any(line.sku == SOLD_OUT for line in draft.lines)
-            self.placed[order_id] = "" if sold_out else draft.payment_method
+        baskets = [self._basket(token) for _ in range(count)]
+        placed = self.place(baskets)
+        for order_id, basket in zip(placed, baskets, strict=True):
+            self.placed[order_id] = "" if SOLD_OUT in basket.quantities else basket.token
         for _ in range(sum(self.rng.random() < self.cancel_share for _ in placed)):
-            self._cancel(self.rng.choice(list(self.placed)[-RECENT:]))
+            order_id = self.rng.choice(list(self.placed)[-RECENT:])
+            if self.cancel(order_id):
+                self.cancelled.add(order_id)
         return placed
 
     def order_until(self, end: float) -> list[str]:
@@ -76,21 +94,35 @@ class Customer:
             time.sleep(PACE_SECONDS)
         return placed
 
-    def is_served(self, order_ids: Sequence[str]) -> bool:
-        """Return whether the payment of one of these orders succeeded or was declined."""
-        served = Q(status=Order.Status.CONFIRMED) | Q(cancel_reason=Order.CancelReason.PAYMENT_FAILED)
-        return Order.objects.filter(served, pk__in=order_ids).exists()
-
-    def _cancel(self, order_id: str) -> None:
-        with suppress(services.CannotCancel):
-            services.cancel_order(order_id, reason=Order.CancelReason.BY_CUSTOMER, now=timezone.now())
-            self.cancelled.add(order_id)
-
-    def _draft(self, token: str) -> Draft:
+    def _basket(self, token: str) -> Basket:
         adds_sold_out = not token and self.rng.random() < 0.05
         skus = self.rng.sample(IN_STOCK, self.rng.randint(1, 3)) + [SOLD_OUT] * adds_sold_out
         quantities = {sku: self.rng.randint(1, 5) for sku in skus}
-        return make_draft(quantities, payment_method=token or self.rng.choice(self.tokens))
+        return Basket(quantities, token or self.rng.choice(self.tokens))
+
+
+class LocalCustomer(Customer):
+    """Orders in this process, of a shop with the database of the test, which gets products and stock."""
+
+    def __init__(self, rng: random.Random, tokens: Sequence[str], *, cancel_share: float = 0) -> None:
+        super().__init__(rng, tokens, cancel_share=cancel_share)
+        for sku in IN_STOCK:
+            make_stock(1_000_000, sku=sku)
+        make_stock(0, sku=SOLD_OUT)
+
+    def place(self, baskets: Sequence[Basket]) -> list[str]:
+        drafts = [make_draft(basket.quantities, payment_method=basket.token) for basket in baskets]
+        return [str(result.order.pk) for result in placing.place_orders(drafts, now=timezone.now())]
+
+    def cancel(self, order_id: str) -> bool:
+        with suppress(services.CannotCancel):
+            services.cancel_order(order_id, reason=Order.CancelReason.BY_CUSTOMER, now=timezone.now())
+            return True
+        return False
+
+    def is_served(self, order_ids: Sequence[str]) -> bool:
+        served = Q(status=Order.Status.CONFIRMED) | Q(cancel_reason=Order.CancelReason.PAYMENT_FAILED)
+        return Order.objects.filter(served, pk__in=order_ids).exists()
 
 
 class Operator:

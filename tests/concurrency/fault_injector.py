@@ -18,8 +18,19 @@ Fault = Callable[[], float]
 
 
 class FaultInjector:
-    def __init__(self, customer: Customer, is_complete: Callable[[], bool], *, burst: int = BURST) -> None:
-        self.customer, self.is_complete, self.burst = customer, is_complete, burst
+    """
+    :param patience: how many seconds it may take until customers are served again, and until the shop is complete.
+    """
+
+    def __init__(
+        self,
+        customer: Customer,
+        is_complete: Callable[[], bool],
+        *,
+        burst: int = BURST,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self.customer, self.is_complete, self.burst, self.patience = customer, is_complete, burst, patience
         self.recoveries: dict[str, list[float]] = defaultdict(list)
         """The seconds of each recovery, by the fault's name."""
 
@@ -30,7 +41,7 @@ class FaultInjector:
         injected_at = fault()
         probes = self.customer.order(PROBES)
         while not self.customer.is_served(probes):
-            assert time.monotonic() - injected_at < PATIENCE_SECONDS, f"no order is served after {fault.__name__}"
+            assert time.monotonic() - injected_at < self.patience, f"no order is served after {fault.__name__}"
             probes += self.customer.order_until(time.monotonic())
         self.recoveries[fault.__name__].append(time.monotonic() - injected_at)
-        eventually(self.is_complete)
+        eventually(self.is_complete, within=self.patience)

@@ -28,6 +28,8 @@ class ClusterFaults:
         self.cluster, self.rng = cluster, rng
         self.takeovers: list[float] = []
         """The seconds from each death of a worker with claims until they were due again."""
+        self.thaws: list[float] = []
+        """The moments, as `time.time`, at which frozen workers went on."""
         self._thaws: list[threading.Timer] = []
 
     def every_fault(self) -> Sequence[Fault]:
@@ -86,7 +88,7 @@ class ClusterFaults:
         """Freeze a worker for longer than its lease. On SQLite it may hold the write lock meanwhile."""
         pid = self.rng.choice(self.cluster.pids("worker"))
         freeze(pid)
-        self._thaws.append(threading.Timer(self._seconds("MESSAGING_LEASE_SECONDS") + 1, thaw, [pid]))
+        self._thaws.append(threading.Timer(self._seconds("MESSAGING_LEASE_SECONDS") + 1, self._thaw, [pid]))
         self._thaws[-1].start()
         return time.monotonic()
 
@@ -95,6 +97,10 @@ class ClusterFaults:
         self.cluster.send(signal.SIGTERM)
         self._restart_after_end(status=0)
         return terminated_at
+
+    def _thaw(self, pid: int) -> None:
+        self.thaws.append(time.time())
+        thaw(pid)
 
     def _restart_after_end(self, *, status: int) -> None:
         """Wait until the cluster has ended by itself, and start it as a supervisor does."""

@@ -13,10 +13,11 @@ from rich.table import Table
 
 from orders.models import Order
 from shop.operations import audit
-from tests.concurrency import consistency, verdict
+from tests.concurrency import consistency, mails, verdict
 from tests.concurrency.fault_injector import FaultInjector
 from tests.concurrency.faults import ClusterFaults
 from tests.concurrency.torture import Torture
+from tests.smtp_log import MailLog
 
 Rows = dict[str, object]
 
@@ -44,10 +45,9 @@ def report_on(torture: Torture) -> TortureReport:
 def what_happened(torture: Torture) -> Rows:
     ledger, faults = torture.shop.ledger, torture.shop.ledger.faults()
     times, amount = ledger.refunded()
-    ends = Order.objects.values_list("status", "cancel_reason").annotate(Count("pk")).order_by("status")
     return {
         "orders placed": len(torture.customer.placed),
-        **{" ".join(filter(None, ["ended", status, reason])): count for status, reason, count in ends},
+        **order_ends(),
         **{f"gateway fault: {name}": times for name, times in sorted(faults.items())},
         **recoveries(torture.injector),
         "takeovers from a killed worker": takeovers(torture.cluster_faults),
@@ -57,6 +57,7 @@ def what_happened(torture: Torture) -> Rows:
         "refunds repeated by the operator": torture.operator.repeated_refunds,
         "refunds in the gateway's ledger": f"{times}, of {amount} minor units",
         "money kept, in minor units": listed(verdict.kept_money(ledger)),
+        **mails_sent(torture.shop.mails),
         "attempts that failed": listed(verdict.failed_attempts()),
         "dead letters, expected": listed(torture.dead_letters.expected),
         "dead letters, replayed": torture.replayed,
@@ -79,6 +80,8 @@ def violations(torture: Torture) -> dict[str, int]:
         "differences left to a person": len(torture.reconciled["left"] + torture.reconciled_again["left"]),
         "differences repaired by a second reconciliation": len(torture.reconciled_again["repaired"]),
         **consistency.violations_for_any_end(),
+        **mails.recorded_violations(torture.shop.mails),
+        **mails.repetition_violations(torture.shop.mails, thaws=torture.cluster_faults.thaws),
         "errors of a locked database": torture.shop.logs().count("database is locked"),
     }
 
@@ -92,6 +95,20 @@ def audit_violations() -> dict[str, int]:
     tomorrow = {f"audit of tomorrow: {it.id}": it.violations for it in later if it.verdict != audit.Verdict.OK}
     unchecked = {"audit: O8 was not checked": 0 if any(result.id == "O8" for result in checks) else 1}
     return {"audit": len(today), "audit of tomorrow": len(tomorrow), **today, **tomorrow, **unchecked}
+
+
+def order_ends() -> Rows:
+    ends = Order.objects.values_list("status", "cancel_reason").annotate(Count("pk")).order_by("status")
+    return {" ".join(filter(None, ["ended", status, reason])): count for status, reason, count in ends}
+
+
+def mails_sent(log: MailLog) -> Rows:
+    return {
+        **{f"mail server: {stage} {action}": times for (stage, action), times in sorted(log.faults().items())},
+        "mails accepted": len(log.accepted_ids()),
+        "mails accepted again, whose reply was lost": len(mails.repetitions(log)) - mails.repeated_after_a_reply(log),
+        "mails accepted again, whose worker was stopped": mails.repeated_after_a_reply(log),
+    }
 
 
 def recoveries(injector: FaultInjector) -> Rows:

@@ -1,4 +1,4 @@
-"""A shop of real processes: workers, web server and payment simulator."""
+"""A shop of real processes: workers and web server, beside a payment simulator and a mail server."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,10 +8,11 @@ from pathlib import Path
 
 from payments.simulator.behaviours import CHAOS
 from shop.settings.groups import SIMULATED_GATEWAY
-from tests.concurrency.environment import ENVIRONMENT, WORKERS
+from tests.concurrency.environment import ENVIRONMENT, MAIL_FAULTS, WORKERS
 from tests.concurrency.ledger import SimulatorLedger
 from tests.processes import database_url
-from tests.programs import Cluster, PaymentSimulator, WebServer
+from tests.programs import Cluster, MailServer, PaymentSimulator, WebServer
+from tests.smtp_log import MailLog
 from tests.waiting import eventually
 
 SEED = int(os.environ.get("TORTURE_SEED", "1"))
@@ -48,6 +49,7 @@ class RunningShop:
     web: WebServer
     simulator: PaymentSimulator
     ledger: SimulatorLedger
+    mails: MailLog
 
     def is_complete(self) -> bool:
         return self.cluster.is_ready() and self.web.is_ready() and self.simulator.is_ready()
@@ -68,15 +70,18 @@ def running_shop(plan: Plan, folder: Path) -> Iterator[RunningShop]:
     web = WebServer(folder / "web.log")
     options = {"ledger": ledger, "callback_url": web.webhook_url, "seed": SEED, "chaos": chaos}
     simulator = PaymentSimulator(folder / "simulator.log", **options, **plan.simulator_options)
+    mail_server = MailServer(folder / "mail_server.log", folder / "mails.log", faults=MAIL_FAULTS, seed=SEED)
     web.environment = simulator.environment = ENVIRONMENT | {
         "DATABASE_URL": database_url(),
         "PAYMENT_GATEWAY": SIMULATED_GATEWAY,
         "PAYMENT_SIMULATOR_URL": simulator.address,
         "PAYMENT_SIMULATOR_IN_WEB": "off",
         "PAYMENT_WEBHOOK_SECRETS": SECRET,
+        **mail_server.settings,
         **plan.environment,
     }
-    with web, simulator, Cluster(folder / "cluster.log", workers=WORKERS, environment=web.environment) as cluster:
-        shop = RunningShop(cluster, web, simulator, SimulatorLedger(ledger))
+    cluster = Cluster(folder / "cluster.log", workers=WORKERS, environment=web.environment)
+    with web, simulator, mail_server, cluster:
+        shop = RunningShop(cluster, web, simulator, SimulatorLedger(ledger), mail_server.mails)
         eventually(shop.is_complete)
         yield shop

@@ -1,5 +1,5 @@
 """
-Real workers whose payment gateway and mail server accept connections and never answer.
+Real workers whose payment gateway, mail server and SMS provider accept connections and never answer.
 
 No call ends during a test: a call may take a minute. What happens meanwhile happens while every call hangs.
 """
@@ -16,10 +16,11 @@ from messaging.models import Attempt
 from notifications.models import Notification
 from orders.models import Order
 from payments.models import PaymentIntent
-from shop.settings.groups import SIMULATED_GATEWAY
+from shop.settings.groups import SIMULATED_GATEWAY, TWILIO_SMS
 from tests.concurrency.environment import make_cluster
 from tests.factories import make_stock, place_order
 from tests.gateways import INSTANT
+from tests.notifications.sms.twilio_server import ACCOUNT, TOKEN
 from tests.programs import LOCALHOST
 from tests.waiting import eventually
 
@@ -43,16 +44,22 @@ def environment(silence) -> dict[str, str]:
         "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
         "EMAIL_HOST": LOCALHOST,
         "EMAIL_PORT": str(silence),
-        "EMAIL_TIMEOUT": str(CALL_SECONDS),
+        "EMAIL_CONNECTIONS": "64",
+        "EMAIL_DEADLINE": str(CALL_SECONDS),
         "MESSAGING_HANDLER_LIMIT_SECONDS": str(2 * CALL_SECONDS),
         "MESSAGING_LEASE_SECONDS": str(3 * CALL_SECONDS),
         "PAYMENT_TIMEOUT_SECONDS": str(CALL_SECONDS),
     }
 
 
-def place(sku: str) -> set[str]:
+def place(sku: str, **fields: object) -> set[str]:
     """Place orders of this product, and return their ids."""
-    return {str(place_order({sku: 1}).pk) for _ in range(ORDERS)}
+    return {str(place_order({sku: 1}, **fields).pk) for _ in range(ORDERS)}
+
+
+def statuses_of_mails(kind: str) -> Counter[str]:
+    mails = Notification.objects.filter(channel="email", kind=kind)
+    return Counter(mails.values_list("status", flat=True))
 
 
 def statuses_of(orders: set[str]) -> Counter[str]:
@@ -73,8 +80,40 @@ class TestMailServer:
                 eventually(lambda orders=orders: is_confirmed(orders))
                 eventually(lambda turn=turn: Notification.objects.count() > turn)
 
-            assert set(Notification.objects.values_list("status", flat=True)) == {"sending"}
+            assert set(Notification.objects.values_list("status", flat=True)) <= {"queued", "sending"}
             assert not Attempt.objects.exists()
+
+
+class TestSmsProvider:
+    def test_delays_no_mail_no_payment_and_no_order(self, tmp_path, silence):
+        make_stock(10 * ORDERS)
+        make_stock(0, sku="BLUE-CHAIR")
+        twilio = {
+            "MESSAGING_HANDLER_LIMIT_SECONDS": str(3 * CALL_SECONDS),
+            "MESSAGING_LEASE_SECONDS": str(4 * CALL_SECONDS),
+            "SMS_BACKEND": TWILIO_SMS,
+            "SMS_CONNECTIONS": "1",
+            "EMAIL_CONNECTIONS": "1",
+            "SMS_FROM": "+441134960999",
+            "SMS_TIMEOUT": str(CALL_SECONDS),
+            "TWILIO_ACCOUNT_SID": ACCOUNT,
+            "TWILIO_AUTH_TOKEN": TOKEN,
+            "TWILIO_API_BASE": f"http://{LOCALHOST}:{silence}",
+        }
+
+        with make_cluster(tmp_path, PAYMENT_GATEWAY=INSTANT, **twilio):
+            for turn in (1, 2, 3):
+                place("BLUE-CHAIR", phone="+441134960001")
+                eventually(lambda turn=turn: statuses_of_mails("out_of_stock") == {"accepted": turn * ORDERS})
+                orders = place("RED-CHAIR")
+                eventually(lambda orders=orders: is_confirmed(orders))
+                eventually(lambda turn=turn: statuses_of_mails("order_confirmed") == {"accepted": turn * ORDERS})
+
+            assert set(Notification.objects.filter(channel="sms").values_list("status", flat=True)) <= {
+                "queued",
+                "sending",
+            }
+            assert not Attempt.objects.exclude(delivery__subscriber="notifications.send_sms").exists()
 
 
 class TestGatewayAndMailServer:
@@ -96,5 +135,5 @@ class TestGatewayAndMailServer:
             assert set(PaymentIntent.objects.filter(order_id__in=paid).values_list("status", flat=True)) == {
                 "processing"
             }
-            assert set(Notification.objects.values_list("status", flat=True)) == {"sending"}
+            assert set(Notification.objects.values_list("status", flat=True)) <= {"queued", "sending"}
             assert not Attempt.objects.exists()

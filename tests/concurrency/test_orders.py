@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from messaging.kernel import order_numbers
 from messaging.kernel.databases import Busy
 from messaging.models import OutboxMessage
 from orders import placing, services
@@ -40,6 +41,16 @@ def test_twenty_equal_requests_place_one_order():
     assert {one.order for one in placed} == {order}
     assert {one.response_body for one in placed} == {StoredResponse.objects.get().body}
     assert (order.lines.count(), order.history.count(), OutboxMessage.objects.count()) == (1, 1, 1)
+
+
+def test_two_orders_with_one_number_at_once_get_two(monkeypatch):
+    bits = iter([1, 1, *range(2, 20)])
+    monkeypatch.setattr(order_numbers, "randbits", lambda _: next(bits))
+
+    placed = at_once(*[partial(place, make_draft(idempotency_key=key)) for key in ("basket-1", "basket-2")])
+
+    assert sorted(result.order.number for result in placed) == ["1000-000M", "2000-000D"]
+    assert Order.objects.count() == StoredResponse.objects.count() == OutboxMessage.objects.count() == 2
 
 
 def test_of_two_different_requests_with_one_key_one_is_refused():

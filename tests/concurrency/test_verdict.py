@@ -15,7 +15,7 @@ from payments.simulator.charges import ChargeCommand, RefundCommand
 from payments.simulator.server import Simulator
 from shop.settings.groups import SIMULATED_GATEWAY
 from tests.concurrency import verdict
-from tests.concurrency.customers import Customer, Operator
+from tests.concurrency.customers import Customer, LocalCustomer, Operator
 from tests.concurrency.ledger import SimulatorLedger
 from tests.concurrency.running_shop import SECRET
 from tests.programs import LOCALHOST, free_port
@@ -66,7 +66,7 @@ def day(drain, settings, tmp_path) -> Iterator[Day]:
             settings.PAYMENTS, gateway=SIMULATED_GATEWAY, simulator_url=simulator.address, webhook_secrets=(SECRET,)
         )
         rng = random.Random(2)
-        day = Day(simulator, SimulatorLedger(path), Customer(rng, ["tok_visa"]), Operator(rng, refund_share=0))
+        day = Day(simulator, SimulatorLedger(path), LocalCustomer(rng, ["tok_visa"]), Operator(rng, refund_share=0))
         day.customer.order(token="tok_visa")
         day.customer.order(token="tok_declined")
         drain()

@@ -97,7 +97,7 @@ class TestThreads:
 
 
 class TestWebProcess:
-    def test_that_is_killed_has_acknowledged_nothing(self, tmp_path):
+    def test_that_is_killed_has_acknowledged_only_what_it_has_stored(self, tmp_path):
         environment = ENVIRONMENT | {
             "DATABASE_URL": database_url(),
             "PAYMENT_GATEWAY": SIMULATED,
@@ -115,8 +115,11 @@ class TestWebProcess:
                     eventually(web.is_ready)  # it answers this request after it has read the others
                     web.kill()
                     transaction.set_rollback(True)
-                assert [response.result() for response in sent] == [0] * len(ids)
-            assert not WebhookEvent.objects.exists()
+                statuses = {event_id: response.result() for event_id, response in zip(ids, sent, strict=True)}
+            # PostgreSQL may have committed a set without evt_0, also when the process was killed before its response
+            stored = set(WebhookEvent.objects.values_list("event_id", flat=True))
+            assert {event_id for event_id, status in statuses.items() if status} <= stored
+            assert ids[0] not in stored
 
             web.start()
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Min, Q, QuerySet
 
 from messaging.contracts import decode
 from messaging.models import Attempt, Delivery, OutboxMessage
@@ -38,11 +38,17 @@ def is_over(ledger: SimulatorLedger) -> bool:
 
 def stuck() -> int:
     """Return how many rows are neither final nor delayed on purpose."""
-    waiting = Delivery.objects.filter(status=Delivery.Status.PENDING).exclude(LATER)
-    intents = PaymentIntent.objects.filter(status__in=PaymentIntent.OPEN)
-    refunds = Refund.objects.filter(status__in=Refund.OPEN)
-    orders = Order.objects.filter(status__in=Order.OPEN)
-    return sum(rows.count() for rows in (waiting, intents, refunds, orders))
+    return sum(rows.count() for rows in unfinished())
+
+
+def unfinished() -> Sequence[QuerySet]:
+    """Return the rows of each model that are neither final nor delayed on purpose."""
+    return (
+        Delivery.objects.filter(status=Delivery.Status.PENDING).exclude(LATER),
+        PaymentIntent.objects.filter(status__in=PaymentIntent.OPEN),
+        Refund.objects.filter(status__in=Refund.OPEN),
+        Order.objects.filter(status__in=Order.OPEN),
+    )
 
 
 @dataclass(frozen=True)

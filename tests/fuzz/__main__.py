@@ -1,9 +1,9 @@
 """
 Send mutated requests to every route: `make fuzz`, or `python -m tests.fuzz`.
 
-FUZZ_REQUESTS is their number (20,000), FUZZ_SEED the seed. They are sent to the database that DATABASE_URL names and to
-SQLite, in databases of their own: no response may have a status of 500 or above, each error must be a well-formed
-problem, and both databases must give the same status. Exit status: 0 if so, 1 if not.
+FUZZ_REQUESTS is their number (20,000), FUZZ_SEED the seed. They are sent to a database of their own where DATABASE_URL
+says and, if that is not SQLite, to one of SQLite: no response may have a status of 500 or above, each error must be a
+well-formed problem, and both databases must give the same status. Exit status: 0 if so, 1 if not.
 """
 
 import os

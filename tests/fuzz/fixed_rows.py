@@ -70,6 +70,7 @@ def _create_one_of_each(user: AbstractUser) -> None:
     now, owner = timezone.now(), {"customer_id": str(user.pk), "order_id": id_of("orders")}
     order = Order.objects.create(
         id=id_of("orders"),
+        number="K7Q4-M2X0",
         customer=user,
         idempotency_key="basket-0",
         fingerprint="f",

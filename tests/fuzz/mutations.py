@@ -31,8 +31,9 @@ Mutation = Callable[[Any, Request], Request]
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "X")
 PARAMETERS = (
-    *("cursor", "format", "search", "sold_out", "status", "placed_after", "placed_before", "sku_prefix", "order_id"),
-    *("kind", "quantity[RED-CHAIR]", "quantity[]", "quantity[OLD-LAMP]", "page", "next", "lang", "", "_method"),
+    *("cursor", "format", "search", "sold_out", "status", "placed_after", "placed_before", "number", "sku_prefix"),
+    *("order_id", "kind", "quantity[RED-CHAIR]", "quantity[]", "quantity[OLD-LAMP]", "page", "next", "lang", ""),
+    "_method",
 )
 FIELDS = (
     *("username", "password", "name", "expires_in_days", "algorithm", "public_key", "csrfmiddlewaretoken", "next"),

@@ -9,6 +9,7 @@ from django.core import mail
 from rest_framework.test import APIClient
 
 from inventory.models import StockItem
+from notifications.models import Notification
 
 CONFIRMED = ["placed", "awaiting_payment", "confirmed"]
 
@@ -48,8 +49,17 @@ def stock(sku: str = "RED-CHAIR") -> Stock:
     return Stock(**StockItem.objects.values("on_hand", "reserved").get(sku=sku))
 
 
-def mail_subjects() -> list[str]:
+def mail_kinds() -> list[str]:
     """
-    Return the subjects of the sent mails without the ids of orders.
+    Return the kinds of the sent mails in their order, without the acknowledgements of orders.
     """
-    return [" ".join(word for word in message.subject.split() if len(word) < 36) for message in mail.outbox]
+    return [kind for kind in all_mail_kinds() if kind != "order_received"]
+
+
+def all_mail_kinds() -> list[str]:
+    """
+    Return the kinds of the sent mails in their order.
+    """
+    ids = [message.extra_headers["Message-ID"].strip("<>").partition("@")[0] for message in mail.outbox]
+    kinds = {str(pk): kind for pk, kind in Notification.objects.values_list("pk", "kind")}
+    return [kinds[id_] for id_ in ids]

@@ -8,7 +8,7 @@ from messaging.models import Delivery
 from messaging.relay import Relay
 from payments.models import PaymentIntent
 from tests.factories import make_stock
-from tests.journeys.orders import Stock, history_of, mail_subjects, place, stock
+from tests.journeys.orders import Stock, history_of, mail_kinds, place, stock
 
 LATER = timedelta(hours=2)
 
@@ -37,7 +37,7 @@ class TestCancelledWhilePaying:
         assert history_of(api, order) == ["placed", "cancelled", "by_customer"]
         assert stock() == Stock(on_hand=1)
         assert ledger.calls == {}
-        assert mail_subjects() == ["Your order is cancelled"]
+        assert mail_kinds() == ["order_cancelled"]
 
     def test_while_the_payment_is_pending(self, api, drain, ledger):
         order = place(api, payment_method="tok_pending")
@@ -50,7 +50,7 @@ class TestCancelledWhilePaying:
         assert stock() == Stock(on_hand=1)
         assert len(ledger.cancelled) == 1
         assert ledger.captured == {}
-        assert mail_subjects() == ["Your order is cancelled"]
+        assert mail_kinds() == ["order_cancelled"]
 
     def test_while_the_result_of_the_capture_is_unknown(self, api, drain, ledger):
         order = place(api, payment_method="tok_timeout")
@@ -63,7 +63,7 @@ class TestCancelledWhilePaying:
         assert api.get(order).json()["refunded"] == 4_500
         assert stock() == Stock(on_hand=1)
         assert [refund.amount for refund in ledger.refunded.values()] == [4_500]
-        assert mail_subjects() == ["Your order is cancelled", "A refund for your order"]
+        assert mail_kinds() == ["order_cancelled", "payment_refunded"]
 
     def test_before_the_gateway_is_called(self, api, drain, ledger):
         order = place(api)

@@ -10,7 +10,7 @@ from messaging.models import Delivery
 from orders.models import Product
 from payments.models import PaymentIntent
 from tests.factories import make_stock
-from tests.journeys.orders import CONFIRMED, Stock, history_of, mail_subjects, place, stock
+from tests.journeys.orders import CONFIRMED, Stock, history_of, mail_kinds, place, stock
 
 pytestmark = pytest.mark.django_db
 
@@ -29,8 +29,8 @@ class TestConfirmedOrder:
         assert history_of(api, order) == CONFIRMED
         assert stock() == Stock(on_hand=8)
         assert [charge.amount for charge in ledger.captured.values()] == [9_000]
-        assert mail_subjects() == ["Your order is confirmed"]
-        assert [message.to for message in mail.outbox] == [["ada@example.com"]]
+        assert mail_kinds() == ["order_confirmed"]
+        assert [message.to for message in mail.outbox] == [["ada@example.com"]] * 2
         assert not Delivery.objects.dead().exists()
 
     def test_does_not_change_when_the_payment_deadline_passes(self, api, drain, ledger):
@@ -42,7 +42,7 @@ class TestConfirmedOrder:
 
         assert history_of(api, order) == CONFIRMED
         assert ledger.calls == {"charge": 1}
-        assert mail_subjects() == ["Your order is confirmed"]
+        assert mail_kinds() == ["order_confirmed"]
         assert not Delivery.objects.exclude(status="delivered").exists()
 
     def test_of_the_last_item_shows_the_product_as_sold_out_until_goods_are_received(self, api, drain):
@@ -70,7 +70,7 @@ class TestConfirmedOrder:
         assert history_of(api, order) == CONFIRMED
         assert ledger.calls == {"charge": 1, "look_up": 1}
         assert stock() == Stock(on_hand=0)
-        assert mail_subjects() == ["Your order is confirmed"]
+        assert mail_kinds() == ["order_confirmed"]
 
 
 class TestCancelledOrder:
@@ -83,7 +83,7 @@ class TestCancelledOrder:
         assert history_of(api, order) == ["placed", "cancelled", "out_of_stock"]
         assert stock() == Stock(on_hand=1)
         assert ledger.calls == {}
-        assert mail_subjects() == ["Your order is cancelled"]
+        assert mail_kinds() == ["out_of_stock"]
 
     def test_releases_its_stock_if_its_payment_is_declined(self, api, drain, ledger):
         make_stock(1)
@@ -94,7 +94,7 @@ class TestCancelledOrder:
         assert history_of(api, order) == ["placed", "awaiting_payment", "cancelled", "payment_failed"]
         assert stock() == Stock(on_hand=1)
         assert ledger.captured == ledger.refunded == {}
-        assert mail_subjects() == ["Your order is cancelled"]
+        assert mail_kinds() == ["payment_failed"]
         assert not Delivery.objects.dead().exists()
 
     def test_is_reminded_of_and_expires_when_the_payment_deadline_passes(self, api, drain, ledger, settings):
@@ -107,14 +107,14 @@ class TestCancelledOrder:
         drain(after=REMINDER - SECOND)
         assert history_of(api, order) == ["placed", "awaiting_payment"]
         assert stock() == Stock(on_hand=1, reserved=1)
-        assert mail_subjects() == []
+        assert mail_kinds() == []
 
         drain(after=REMINDER + SECOND)
-        assert mail_subjects() == ["Your order is awaiting payment"]
+        assert mail_kinds() == ["payment_due_soon"]
 
         drain(after=DUE + SECOND)
         assert history_of(api, order) == ["placed", "awaiting_payment", "cancelled", "expired"]
         assert stock() == Stock(on_hand=1)
         assert len(ledger.cancelled) == 1
         assert ledger.captured == {}
-        assert mail_subjects() == ["Your order is awaiting payment", "Your order is cancelled"]
+        assert mail_kinds() == ["payment_due_soon", "order_expired"]

@@ -16,7 +16,7 @@ from messaging.models import OutboxMessage
 from payments.models import PaymentIntent
 from tests.commands import run_json
 from tests.factories import make_stock, place_order
-from tests.journeys.orders import mail_subjects
+from tests.journeys.orders import mail_kinds
 from tests.payments.scenes import deliver, payload_of
 
 pytestmark = pytest.mark.django_db
@@ -52,12 +52,13 @@ class TestTrace:
         orders = [response.json()["id"] for response in responses]
         ids = [trace_id or responses[0].headers["X-Request-Id"], responses[1].headers["X-Request-Id"]]
         assert [trace_ids_of(order) for order in orders] == [{id_} for id_ in ids]
-        lines = {line.getMessage(): line.ids for line in caplog.records if line.name == "notifications.services"}
+        lines = {line.getMessage(): line.ids for line in caplog.records if line.name == "notifications.mail"}
         assert lines == {
-            f"The provider accepted the mail order_confirmed of order {order}.": id_
+            f"The provider accepted the mail {kind} of order {order}.": id_
             for order, id_ in zip(orders, ids, strict=True)
+            for kind in ("order_received", "order_confirmed")
         }
-        assert len(mail_subjects()) == 2
+        assert len(mail_kinds()) == 2
 
     def test_of_an_order_continues_when_a_webhook_arrives(self, drain, ledger):
         make_stock()

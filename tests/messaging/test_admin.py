@@ -5,7 +5,7 @@ from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 from django.utils.timezone import localtime
 
-from messaging.models import Attempt, Delivery, OutboxMessage, Worker
+from messaging.models import Attempt, Delivery, OutboxMessage, ReceiverState, Worker
 from tests.messaging.products import added, announce, statuses
 from tests.operators import act, open_every_page_of, operator_who_may, page
 from tests.outbox import counting_statements
@@ -19,7 +19,10 @@ def keys_listed(client, query: str) -> set[str]:
 
 @pytest.fixture
 def worker() -> Worker:
-    return Worker.objects.create(host="shop.example", process=4711, started_at=timezone.now())
+    """A worker that was killed while its receiver was connected."""
+    worker = Worker.objects.create(host="shop.example", process=4711, started_at=timezone.now())
+    ReceiverState.objects.create(worker=worker, status="connected", since=timezone.now(), set_size=17)
+    return worker
 
 
 def test_every_page_opens(admin_client, dead_letters, worker):
@@ -28,10 +31,11 @@ def test_every_page_opens(admin_client, dead_letters, worker):
         "Delivery": 200,
         "Attempt": 200,
         "Worker": 200,
+        "ReceiverState": 200,
     }
 
 
-@pytest.mark.parametrize("model", [OutboxMessage, Delivery, Attempt, Worker])
+@pytest.mark.parametrize("model", [OutboxMessage, Delivery, Attempt, Worker, ReceiverState])
 def test_rows_are_read_only(admin_client, dead_letters, worker, model):
     row = model.objects.order_by("pk")[0]
 
@@ -139,3 +143,48 @@ class TestDeadLetters:
         act(client, action, Delivery.objects.get(key="RED-CHAIR"))
 
         assert statuses()["RED-CHAIR"] == "dead"
+
+
+class TestBacklog:
+    URL = "/admin/messaging/delivery/backlog/"
+
+    def test_shows_the_deliveries_of_each_subscriber_by_state(self, admin_client, dead_letters):
+        announce(added("GREEN-CHAIR"))
+
+        content = admin_client.get(self.URL).content.decode()
+
+        shown = re.findall(r'scope="row"><a [^>]*>([^<]+)(.*?)</tr>', content, re.DOTALL)
+        rows = {name: re.findall("<td>(.*?)</td>", row) for name, row in shown}
+        paint = f'<a href="{page(Delivery)}?subscriber=tests.paint&amp;status__exact=dead">2</a>'
+        assert rows["tests.paint"] == ["1", "0 s", "0", "0", "0", paint, "0", ""]
+        assert len(rows) == 2
+
+    def test_is_linked_from_the_list_of_deliveries(self, admin_client):
+        assert f'href="{self.URL}"' in admin_client.get(page(Delivery)).content.decode()
+
+    def test_needs_the_permission_to_view_deliveries(self):
+        assert operator_who_may("messaging.view_worker").get(self.URL).status_code == 403
+
+
+class TestReceivers:
+    def test_are_shown_as_dead_if_their_process_was_killed(self, admin_client, worker):
+        listed = admin_client.get(page(ReceiverState)).content.decode()
+        alone = admin_client.get(page(ReceiverState, "change", worker.pk)).content.decode()
+
+        assert '<td class="field-state">dead</td>' in listed
+        assert re.findall(r'<div class="readonly">(.*?)</div>', alone)[1] == "dead"
+
+    def test_say_that_there_is_no_broker(self, admin_client):
+        assert "<h2>There is no broker.</h2>" in admin_client.get(page(ReceiverState)).content.decode()
+
+    def test_are_listed_by_a_constant_number_of_statements(self, admin_client, worker):
+        admin_client.get(page(ReceiverState))
+        with counting_statements() as for_one:
+            admin_client.get(page(ReceiverState))
+        for process in range(20):
+            other = Worker.objects.create(host="shop.example", process=process, started_at=timezone.now())
+            ReceiverState.objects.create(worker=other, status="connected", since=timezone.now())
+        with counting_statements() as for_many:
+            admin_client.get(page(ReceiverState))
+
+        assert len(for_many) == len(for_one)

@@ -1,9 +1,17 @@
+import random
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.backoff import LONGEST_RETRY_DELAY, PAYMENT_QUERY_DELAYS, outage_pause, retry_delay
+from messaging.backoff import (
+    LONGEST_RETRY_DELAY,
+    PAYMENT_QUERY_DELAYS,
+    most_deferrals_within,
+    outage_pause,
+    retry_delay,
+)
 
 SECOND = timedelta(seconds=1)
 
@@ -20,6 +28,17 @@ class TestRetryDelay:
 
     def test_spreads_attempts_that_failed_together(self):
         assert len({retry_delay(12) for _ in range(20)}) > 1
+
+
+class TestMostDeferralsWithin:
+    @pytest.mark.parametrize("period", [SECOND * 0.4, SECOND, timedelta(hours=1), timedelta(hours=72)])
+    def test_are_over_before_the_period_with_the_shortest_waits_and_after_it_with_one_more(self, period, monkeypatch):
+        monkeypatch.setattr(random, "uniform", lambda shortest, _: shortest)
+        most = most_deferrals_within(period)
+
+        waited = [sum(map(retry_delay, range(1, deferrals + 1)), timedelta()) for deferrals in (most, most + 1)]
+
+        assert waited[0] <= period < waited[1]
 
 
 class TestOutagePause:

@@ -1,10 +1,13 @@
+import json
+import re
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from messaging import batches
-from messaging.claims import Claim, LeaseLost, claim_batch, subscribers_with_work
+from messaging.claims import WITH_WORK, Claim, LeaseLost, claim_batch, subscribers_with_work
 from messaging.contracts import ProductAdded, StockDepleted
 from messaging.models import Delivery
 from messaging.relay import Relay
@@ -190,6 +193,18 @@ class TestSubscribersWithWork:
         with counting_statements() as statements:
             assert subscribers_with_work(clock()) == [painter]
         assert len(statements) == 1
+
+    @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite plans without statistics")
+    def test_reads_the_due_deliveries_of_each_subscriber_although_statistics_know_of_none(self, painter, clock):
+        announce(*[added(f"TABLE-{number}") for number in range(1_000)])
+        Delivery.objects.update(status="delivered", delivered_at=clock())
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE messaging_delivery")
+            names = "(%s), ('tests.varnish')"
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {WITH_WORK.format(names=names)}", [painter.name, clock()])
+            plan = json.dumps(cursor.fetchone())
+
+        assert re.findall(r'"Index Cond": "\(\((\w+) = ', plan) == ["subscriber"]
 
 
 @pytest.mark.django_db(transaction=True)

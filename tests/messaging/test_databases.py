@@ -1,14 +1,15 @@
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from inventory.models import StockMovement
-from messaging.kernel.databases import bulk_copy_instances, insert_new, pipelined
-from payments.models import WebhookEvent
+from inventory.models import Reservation, StockMovement
+from messaging.kernel.databases import bulk_copy_instances, insert_new, insert_new_rows, pipelined
+from messaging.models import Delivery, OutboxMessage
+from messaging.outbox import DELIVERY_FIELDS, new_delivery
 from tests.outbox import counting_statements
 
 pytestmark = pytest.mark.django_db
@@ -21,12 +22,13 @@ def movements(*quantities: int) -> list[StockMovement]:
     return [StockMovement(sku=AWKWARD, kind="received", quantity=number, at=timezone.now()) for number in quantities]
 
 
-def webhooks(*event_ids: str) -> list[WebhookEvent]:
-    fields = {"amount": 4_500, "currency": "GBP", "outcome": "succeeded", "order_id": uuid4(), "received_at": NOW}
-    return [
-        WebhookEvent(event_id=event_id, body=b"\x00\xff", fingerprint=event_id, charge_key="key", **fields)
-        for event_id in event_ids
-    ]
+def messages(*keys: str) -> list[OutboxMessage]:
+    fields = {"type": "orders.order_placed", "version": 1, "payload": AWKWARD, "traceparent": "", "published_at": NOW}
+    return [OutboxMessage(key=key, correlation_id=uuid4(), **fields) for key in keys]
+
+
+def reservations(*order_ids: UUID) -> list[Reservation]:
+    return [Reservation(order_id=order_id, created_at=NOW) for order_id in order_ids]
 
 
 class TestBulkCopyInstances:
@@ -65,20 +67,31 @@ class TestBulkCopyInstances:
 
 class TestInsertNew:
     def test_inserts_what_no_constraint_excludes_in_one_statement(self):
-        old, new, repeated = webhooks("evt_1", "evt_2", "evt_2")
+        first, second = uuid4(), uuid4()
+        old, new, repeated = reservations(first, second, second)
         old.save()
 
         with counting_statements() as statements:
-            assert insert_new([*webhooks("evt_1"), new, repeated]) == {new.pk}
+            assert insert_new([*reservations(first), new, repeated]) == {new.pk}
 
         assert len(statements) == 1
-        assert sorted(WebhookEvent.objects.values_list("pk", flat=True)) == sorted([old.pk, new.pk])
+        assert sorted(Reservation.objects.values_list("pk", flat=True)) == sorted([old.pk, new.pk])
 
     def test_writes_the_same_as_save(self):
-        (webhook,) = webhooks(AWKWARD)
+        (message,) = messages(AWKWARD)
 
-        insert_new([webhook])
+        insert_new([message])
 
-        stored = WebhookEvent.objects.values().get()
-        expected = {field.attname: getattr(webhook, field.attname) for field in WebhookEvent._meta.concrete_fields}
-        assert stored | {"body": bytes(stored["body"])} == expected
+        expected = {field.attname: getattr(message, field.attname) for field in OutboxMessage._meta.concrete_fields}
+        assert OutboxMessage.objects.values().get() == expected
+
+    def test_generates_ids_in_the_order_of_the_rows(self):
+        (message,) = messages("RED-CHAIR")
+        message.save()
+        names = [f"orders.subscriber_{number}" for number in range(300)]
+
+        insert_new_rows(
+            Delivery, DELIVERY_FIELDS, [new_delivery(message.pk, name, "RED-CHAIR", due_at=NOW) for name in names]
+        )
+
+        assert list(Delivery.objects.order_by("id").values_list("subscriber", flat=True)) == names

@@ -1,14 +1,16 @@
+import re
 from decimal import Decimal
 
 import pytest
 from babel.core import get_global
-from babel.numbers import get_currency_precision
+from babel.numbers import get_currency_precision, parse_decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
 from messaging.kernel.money import (
     MINOR_UNIT_DIGITS,
     UnknownCurrency,
+    format_money,
     major_units,
     minor_unit_digits,
     minor_units,
@@ -79,3 +81,36 @@ class TestMoney:
     )
     def test_is_written_with_the_decimals_of_its_currency(self, minor, currency, text):
         assert money(minor, currency) == text
+
+
+class TestFormatMoney:
+    @pytest.mark.parametrize(
+        ("minor", "currency", "english", "german"),
+        [
+            (1_250, "GBP", "£12.50", "12,50 £"),
+            (123_450, "EUR", "€1,234.50", "1.234,50 €"),
+            (-5, "EUR", "-€0.05", "-0,05 €"),
+            (1_250, "JPY", "¥1,250", "1.250 ¥"),
+            (1_250, "CHF", "CHF 12.50", "12,50 CHF"),
+            (1_250, "XCG", "Cg. 12.50", "12,50 Cg."),
+            (1_250, "RSD", "RSD 12.50", "12,50 RSD"),
+            (1_250, "IQD", "IQD 1.250", "1,250 IQD"),
+            (12_500, "UYW", "UYW 1.2500", "1,2500 UYW"),
+            (1_250, "XAU", "1,250 minor units of XAU", "1,250 minor units of XAU"),
+        ],
+    )
+    def test_is_written_as_the_language_does_with_the_decimals_of_iso_4217(self, minor, currency, english, german):
+        written = [format_money(minor, currency, language).replace("\xa0", " ") for language in ("en", "de")]
+
+        assert written == [english, german]
+
+    def test_never_breaks_a_line_within_an_amount(self):
+        assert " " not in format_money(1_250, "GBP", "de") + format_money(1_250, "CHF", "en")
+
+    @given(st.integers(-(2**53), 2**53), st.sampled_from(sorted(MINOR_UNIT_DIGITS)), st.sampled_from(["en", "de"]))
+    def test_shows_every_minor_unit(self, minor, currency, language):
+        written = format_money(minor, currency, language)
+        (number,) = re.findall(r"\d[\d,.]*\d|\d", written)
+
+        assert minor_units(parse_decimal(number, locale=language), currency) == abs(minor)
+        assert written.startswith("-") == (minor < 0)

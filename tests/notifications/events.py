@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from messaging import contracts
-from notifications import services
+from notifications import sending, services
 from notifications.models import Notification
 from tests.factories import CustomerFactory
 
@@ -23,22 +23,22 @@ def confirmed(**changes: object) -> contracts.OrderConfirmed:
     return contracts.OrderConfirmed(total=9_000, currency="GBP", **fields | changes)
 
 
-def cancelled(reason: str, *, payment_requested: bool = False) -> contracts.OrderCancelled:
+def cancelled(reason: str, *, payment_requested: bool = False, **changes: object) -> contracts.OrderCancelled:
+    fields = {"order_id": ORDER, "email": "ada@example.com", "customer_id": "17"}
     return contracts.OrderCancelled(
-        order_id=ORDER,
-        reason=reason,
-        payment_requested=payment_requested,
-        total=1_234_567,
-        currency="GBP",
-        email="ada@example.com",
-        customer_id="17",
+        reason=reason, payment_requested=payment_requested, total=1_234_567, currency="GBP", **fields | changes
     )
 
 
-def due_soon() -> contracts.PaymentDueSoon:
-    return contracts.PaymentDueSoon(
-        order_id=ORDER, amount=9_000, currency="JPY", email="ada@example.com", customer_id="17"
-    )
+def placed(**changes: object) -> contracts.OrderPlaced:
+    lines = (contracts.Line(sku="RED-CHAIR", quantity=2),)
+    fields = {"order_id": ORDER, "lines": lines, "email": "ada@example.com", "customer_id": "17"}
+    return contracts.OrderPlaced(total=9_000, currency="GBP", **fields | changes)
+
+
+def due_soon(**changes: object) -> contracts.PaymentDueSoon:
+    fields = {"order_id": ORDER, "email": "ada@example.com", "customer_id": "17"}
+    return contracts.PaymentDueSoon(amount=9_000, currency="JPY", **fields | changes)
 
 
 def refunded(**changes: object) -> contracts.PaymentRefunded:
@@ -48,15 +48,47 @@ def refunded(**changes: object) -> contracts.PaymentRefunded:
     )
 
 
-def anomaly(kind: str, *, detail: str = "ch_1") -> contracts.PaymentAnomalyFound:
-    return contracts.PaymentAnomalyFound(order_id=ORDER, anomaly=kind, amount=4_500, currency="GBP", detail=detail)
+def anomaly(kind: str, *, detail: str = "ch_1", number: str = "") -> contracts.PaymentAnomalyFound:
+    about = {"order_id": ORDER, "number": number, "detail": detail}
+    return contracts.PaymentAnomalyFound(anomaly=kind, amount=4_500, currency="GBP", **about)
 
 
-def notify(*events: services.Notifiable) -> None:
+def died(**changes: object) -> contracts.DeliveryDied:
+    fields = {
+        "delivery_id": "4711",
+        "message_id": str(uuid4()),
+        "subscriber": "payments.take_payment",
+        "event_type": "orders.payment_requested",
+        "message_key": ORDER,
+        "order_id": ORDER,
+        "number": "K7Q4-M2X0",
+        "error_class": "PaymentUnknown",
+        "fingerprint": "5d41402abc4b2a76",
+    }
+    return contracts.DeliveryDied(**fields | changes)
+
+
+def notify(*events: services.Notifiable, now: datetime = NOON) -> None:
     """
-    Notify of these events, each in a message of its own.
+    Queue notifications of these events, each in a message of its own, and send them.
     """
-    services.notify({uuid4(): event for event in events}, now=NOON)
+    queue(*events, now=now)
+    send_queued(Notification.Channel.EMAIL, now=now)
+
+
+def send_queued(channel: Notification.Channel, now: datetime = NOON) -> None:
+    """
+    Send the notifications of a channel that are queued or on their way.
+    """
+    unsent = Notification.objects.filter(channel=channel, status__in=Notification.UNSENT).order_by("pk")
+    sending.send([str(notification.pk) for notification in unsent], channel=channel, now=now)
+
+
+def queue(*events: services.Notifiable, now: datetime = NOON) -> None:
+    """
+    Queue notifications of these events, each in a message of its own.
+    """
+    services.queue({uuid4(): event for event in events}, now=now)
 
 
 def confirmed_to(username: str, **changes: object) -> contracts.OrderConfirmed:

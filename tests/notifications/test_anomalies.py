@@ -23,6 +23,12 @@ UNCONFIRMED = (
     "queried about every webhook again."
 )
 
+HISTORY = (
+    "The history of the order:\n\n"
+    "  python manage.py trace_order {}\n"
+    f"  http://127.0.0.1:8000/admin/orders/order/?q={ORDER}"
+)
+
 
 class TestMailToTheOperator:
     @pytest.mark.parametrize(
@@ -38,13 +44,18 @@ class TestMailToTheOperator:
         ],
     )
     def test_explains_the_anomaly(self, kind, detail, subject, sentence):
-        notify(anomaly(kind, detail=detail))
+        notify(anomaly(kind, detail=detail, number="K7Q4-M2X0"))
 
         (message,) = mail.outbox
-        assert (message.to, message.subject) == (["olga@example.com"], f"{subject}: {ORDER}")
-        assert message.body == (
-            f"{sentence}\n\nOrder {ORDER}: run manage.py trace_order for its history.\n\nAda's Chairs\n"
-        )
+        assert (message.to, message.subject) == (["olga@example.com"], f"{subject}: K7Q4-M2X0")
+        assert message.body == f"{sentence}\n\n{HISTORY.format('K7Q4-M2X0')}\n\nAda's Chairs\n"
+
+    def test_names_the_order_by_its_id_if_an_earlier_release_published_the_anomaly(self):
+        notify(anomaly("paid_late"))
+
+        (message,) = mail.outbox
+        assert message.subject.endswith(f": {ORDER}")
+        assert HISTORY.format(ORDER) in message.body
 
     def test_is_stored_but_not_sent_without_an_operator_address(self, settings):
         settings.SHOP = replace(settings.SHOP, operator_email="")

@@ -1,133 +1,103 @@
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.core import mail
 
-from messaging.subscribers import PartlyUnavailable, Permanent
+from messaging.contracts import EmailQueued
 from notifications import services
 from notifications.models import Notification
-from tests.notifications.events import NOON, ORDER, cancelled, confirmed, due_soon, notify, refunded
-from tests.notifications.providers import PROVIDERS
-from tests.outbox import allowed_for_a_hundredfold, counting_statements
+from tests.notifications.events import NOON, ORDER, cancelled, confirmed, due_soon, placed, queue, refunded
+from tests.outbox import allowed_for_a_hundredfold, counting_statements, published
 
 pytestmark = pytest.mark.django_db
 
-NOT_CHARGED = "You have not been charged."
-MAY_BE_PAID = "If any of the 12,345.67 GBP was already paid, it is refunded automatically."
 
+class TestQueue:
+    def test_stores_the_text_and_publishes_that_it_is_to_be_sent(self):
+        queue(confirmed(number="K7Q4-M2X0", language="de"))
 
-def statuses() -> dict[str, str]:
-    return dict(Notification.objects.values_list("recipient", "status"))
-
-
-class TestMailToTheCustomer:
-    def test_lists_a_confirmed_order(self):
-        notify(confirmed())
-
-        (message,) = mail.outbox
-        assert (message.to, message.subject) == (["ada@example.com"], f"Your order {ORDER} is confirmed")
-        assert message.body == (
-            "Thank you for your order. We have received your payment:\n"
-            "\n"
-            "  2 x Red chair (RED-CHAIR) at 45.00 GBP\n"
-            "  1 x Mug <& more> (MUG) at 0.00 GBP\n"
-            "\n"
-            "Total: 90.00 GBP\n"
-            "\n"
-            "Ada's Chairs\n"
+        notification = Notification.objects.get()
+        assert (notification.kind, notification.channel, notification.status) == ("order_confirmed", "email", "queued")
+        assert (notification.recipient, notification.number, notification.language) == (
+            "ada@example.com",
+            "K7Q4-M2X0",
+            "de",
         )
+        assert notification.subject == "Ihre Bestellung K7Q4-M2X0 ist bestätigt"
+        assert "Mug <& more>" in notification.body
+        assert "Mug &lt;&amp; more&gt;" in notification.html
+        assert published(EmailQueued) == [
+            EmailQueued(notification_id=str(notification.pk), order_id=ORDER, number="K7Q4-M2X0")
+        ]
 
     @pytest.mark.parametrize(
-        ("reason", "sentence", "if_payment_requested"),
+        ("event", "kind"),
         [
-            ("out_of_stock", "We are sorry: we do not have enough of what you ordered.", NOT_CHARGED),
-            ("payment_failed", "Your payment did not succeed.", MAY_BE_PAID),
-            ("expired", "We did not receive your payment in time.", MAY_BE_PAID),
-            ("by_customer", "You asked us to cancel it.", MAY_BE_PAID),
-            ("by_operator", "The shop had to cancel it.", MAY_BE_PAID),
+            (placed(), "order_received"),
+            (confirmed(), "order_confirmed"),
+            (cancelled("out_of_stock"), "out_of_stock"),
+            (cancelled("payment_failed"), "payment_failed"),
+            (cancelled("expired"), "order_expired"),
+            (cancelled("by_customer"), "order_cancelled"),
+            (cancelled("by_operator"), "order_cancelled"),
+            (due_soon(), "payment_due_soon"),
+            (refunded(), "payment_refunded"),
         ],
     )
-    @pytest.mark.parametrize("payment_requested", [False, True])
-    def test_explains_a_cancellation(self, reason, sentence, payment_requested, if_payment_requested):
-        notify(cancelled(reason, payment_requested=payment_requested))
+    def test_stores_the_kind_of_the_event(self, event, kind):
+        queue(event)
 
-        (message,) = mail.outbox
-        charge = if_payment_requested if payment_requested else NOT_CHARGED
-        assert message.subject == f"Your order {ORDER} is cancelled"
-        assert message.body == f"{sentence}\n\n{charge}\n\nAda's Chairs\n"
+        assert Notification.objects.values_list("kind", "status").get() == (kind, "queued")
 
-    def test_reminds_of_a_payment_that_is_due_soon(self):
-        notify(due_soon())
-
-        (message,) = mail.outbox
-        assert message.subject == f"Your order {ORDER} is awaiting payment"
-        assert message.body == (
-            "Please complete your payment of 9,000 JPY soon. We hold the goods for you until then; an\n"
-            "order that is not paid in time is cancelled.\n"
-            "\n"
-            "Ada's Chairs\n"
-        )
-
-    @pytest.mark.parametrize(("fields", "explanation"), [({}, ""), ({"reason": "paid twice"}, " (paid twice)")])
-    def test_states_the_amount_and_reason_of_a_refund(self, fields, explanation):
-        notify(refunded(**fields))
-
-        (message,) = mail.outbox
-        assert message.subject == f"A refund for your order {ORDER}"
-        assert message.body == f"We have refunded 0.50 EUR the way you paid{explanation}.\n\nAda's Chairs\n"
-
-
-class TestNotify:
-    def test_sends_one_mail_for_a_repeated_message(self):
+    def test_stores_one_notification_for_a_repeated_message(self):
         events = {uuid4(): confirmed()}
 
-        services.notify(events, now=NOON)
-        services.notify(events, now=NOON)
+        services.queue(events, now=NOON)
+        services.queue(events, now=NOON)
 
-        assert len(mail.outbox) == 1
+        assert len(published(EmailQueued)) == Notification.objects.count() == 1
 
-    def test_sends_nothing_without_an_address(self):
-        notify(confirmed(email=""))
+    def test_has_what_an_earlier_release_left_unsent_sent(self):
+        message_id = uuid4()
+        services.queue({message_id: confirmed()}, now=NOON)
+        Notification.objects.update(status="sending", useful_until=None)
 
-        assert statuses() == {"": "suppressed"}
-        assert mail.outbox == []
+        services.queue({message_id: confirmed()}, now=NOON)
 
-    @pytest.mark.parametrize("end", [confirmed(), cancelled("expired")], ids=["confirmed", "cancelled"])
-    def test_sends_no_reminder_after_the_order_ended(self, end):
-        notify(end)
-        mail.outbox.clear()
+        [first, second] = published(EmailQueued)
+        assert first == second
 
-        notify(due_soon())
+    def test_suppresses_what_has_no_address(self):
+        queue(confirmed(email=""))
 
-        assert mail.outbox == []
-        assert Notification.objects.get(kind="payment_due_soon").status == "suppressed"
+        assert Notification.objects.values_list("status", "reason").get() == ("suppressed", "no_address")
+        assert published(EmailQueued) == []
 
     @pytest.mark.parametrize(
-        ("provider", "error"),
-        [("RefusesBob", Permanent), ("DownForBob", PartlyUnavailable), ("BreaksOnBob", ValueError)],
+        "end",
+        [confirmed(), *(cancelled(reason) for reason in ("out_of_stock", "payment_failed", "expired", "by_customer"))],
     )
-    def test_sends_to_the_others_if_one_recipient_fails(self, settings, provider, error):
-        settings.EMAIL_BACKEND = f"{PROVIDERS}.{provider}"
+    def test_suppresses_a_reminder_after_the_order_ended(self, end):
+        queue(end)
 
-        with pytest.raises(error):
-            notify(confirmed(), confirmed(email="bob@example.com"), confirmed(email="eve@example.com"))
+        queue(due_soon())
 
-        assert statuses() == {
-            "ada@example.com": "accepted",
-            "bob@example.com": "sending",
-            "eve@example.com": "accepted",
-        }
-        assert sorted(message.to for message in mail.outbox) == [["ada@example.com"], ["eve@example.com"]]
+        reminder = Notification.objects.get(kind="payment_due_soon")
+        assert (reminder.status, reminder.reason) == ("suppressed", "too_late")
 
-    def test_rejects_a_malformed_address_for_good(self):
-        with pytest.raises(Permanent):
-            notify(confirmed(email="ada@@example.com"))
+    @pytest.mark.parametrize(("due", "status"), [(-1, "suppressed"), (0, "suppressed"), (1, "queued")])
+    def test_suppresses_a_reminder_when_the_payment_is_due(self, due, status):
+        queue(due_soon(due_at=(NOON + timedelta(seconds=due)).isoformat()))
+
+        assert Notification.objects.get().status == status
 
     def test_costs_as_many_statements_for_two_hundred_as_for_two(self):
         with counting_statements() as for_two:
-            notify(*[confirmed() for _ in range(2)])
+            queue(*[confirmed() for _ in range(2)])
         with counting_statements() as for_many:
-            notify(*[confirmed() for _ in range(200)])
+            queue(*[confirmed() for _ in range(200)])
 
         assert len(for_many) <= allowed_for_a_hundredfold(len(for_two))
-        assert len(mail.outbox) == 202
+        assert Notification.objects.count() == 202
+        assert mail.outbox == []

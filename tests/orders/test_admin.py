@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from messaging import contracts
 from orders import services
-from orders.models import Order, Product
+from orders.models import HistoryEntry, Order, OrderLine, Product
 from tests.factories import ProductFactory, make_stock, place_order
 from tests.operators import act, open_every_page_of, operator_who_may, page
 from tests.outbox import announced, counting_statements, published
@@ -168,3 +168,19 @@ class TestSearch:
         response = admin_client.get(page(Order), {"q": term.format(order)})
 
         assert list(response.context["cl"].queryset) == [order] * finds
+
+    @pytest.mark.parametrize("model", [Order, OrderLine, HistoryEntry])
+    def test_finds_an_order_by_its_number_however_it_is_written(self, admin_client, model):
+        make_stock()
+        order, _ = place_order(), place_order()
+        spellings = [order.number, order.number.lower().replace("-", ""), f" {order.number.replace('-', ' ')} "]
+
+        found = [admin_client.get(page(model), {"q": spelling}).context["cl"].result_count for spelling in spellings]
+
+        assert found == [1, 1, 1]
+
+    def test_says_that_a_number_is_mistyped(self, admin_client):
+        mistyped, unknown = (admin_client.get(page(Order), {"q": q}) for q in ("K7Q4-M2X1", "K7Q4-M2X0"))
+
+        assert "The order number K7Q4-M2X1 is mistyped: no order can have it." in mistyped.content.decode()
+        assert "mistyped" not in unknown.content.decode()

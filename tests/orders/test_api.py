@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from messaging.kernel.order_numbers import parse_number
 from messaging.models import Delivery, OutboxMessage
 from orders import placing, services
 from orders.models import HistoryEntry, Order, OrderLine, Product, StoredResponse
@@ -65,6 +66,7 @@ class TestPlace:
         assert response.json() == {
             "url": f"http://testserver{ORDERS}{order.pk}/",
             "id": str(order.pk),
+            "number": parse_number(order.number),
             "status": "placed",
             "is_open": True,
             "cancel_reason": "",
@@ -77,6 +79,7 @@ class TestPlace:
             "placed_at": placed_at,
             "lines": [{"sku": "RED-CHAIR", "name": "Red chair", "quantity": 2, "unit_price": 4_500}],
             "history": [{"status": "placed", "at": placed_at}],
+            "refunds": [],
         }
         assert response.headers["Location"] == response.json()["url"]
         assert api.get(response.headers["Location"]).json() == response.json()
@@ -172,6 +175,34 @@ class TestList:
         Order.objects.update(placed_at=datetime(2026, 11, 23, 12, tzinfo=UTC))
 
         assert [order["status"] for order in api.get(f"{ORDERS}?{query}").json()["results"]] == statuses
+
+    @pytest.mark.parametrize("spell", [str, str.lower, lambda number: number.replace("-", ""), " {} ".format])
+    def test_finds_an_order_by_its_number_however_it_is_written(self, api, spell):
+        order, _ = place_order(), place_order()
+
+        found = api.get(ORDERS, {"number": spell(order.number)}).json()["results"]
+
+        assert [row["id"] for row in found] == [str(order.pk)]
+
+    def test_finds_no_order_of_another_customer_by_its_number(self, api):
+        order = place_order(customer_id=CustomerFactory(username="bob").pk)
+
+        assert api.get(ORDERS, {"number": order.number}).json()["results"] == []
+
+    @pytest.mark.parametrize(
+        ("number", "detail"),
+        [
+            ("K7Q4-M2X1", "This order number is mistyped: no order can have it."),
+            ("K7Q4", "This is not an order number such as K7Q4-M2X0."),
+            ("U7Q4-M2X0", "This is not an order number such as K7Q4-M2X0."),
+        ],
+    )
+    def test_rejects_what_is_no_number(self, api, number, detail):
+        answer = api.get(ORDERS, {"number": number})
+
+        [error] = answer.json()["errors"]
+        assert (answer.status_code, error["code"], error["parameter"]) == (400, "invalid_parameter", "number")
+        assert error["detail"] == detail
 
     def test_costs_as_many_statements_for_fifty_orders_as_for_one(self, api):
         place_order()

@@ -10,11 +10,12 @@ from rest_framework.test import APIClient
 from orders import long_polling, services
 from orders.models import Order
 from tests.factories import make_stock, place_order
+from tests.orders.refunds import refund_of
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PLACED, CONFIRMED = 'W/"placed-0"', 'W/"confirmed-0"'
+PLACED, CONFIRMED = 'W/"placed-0-0"', 'W/"confirmed-0-0"'
 
 
 @pytest.fixture
@@ -63,6 +64,16 @@ class TestETag:
         assert (response.status_code, response.json()["status"]) == (200, "confirmed")
         assert response.headers["ETag"] == CONFIRMED
 
+    def test_changes_with_a_refund_of_surplus_money(self, api, order, drain):
+        drain()
+
+        services.record_refunds([refund_of(order.pk, 1, surplus=True, cause="double")], now=timezone.now())
+
+        response = get(api, order, If_None_Match=CONFIRMED)
+        assert (response.status_code, response.headers["ETag"]) == (200, 'W/"confirmed-0-1"')
+        [refund] = response.json()["refunds"]
+        assert (refund["amount"], refund["currency"], refund["surplus"], refund["cause"]) == (1, "GBP", True, "double")
+
 
 class TestWait:
     def test_ends_as_soon_as_the_order_changes(self, api, order):
@@ -84,6 +95,15 @@ class TestWait:
         settings.ORDERS = replace(settings.ORDERS, follow_seconds=1)
 
         assert timed_get(api, order, "wait=9999").response.headers["Preference-Applied"] == "wait=1"
+
+    def test_ends_with_a_refund_of_surplus_money(self, api, order):
+        poll, _ = at_once(
+            lambda: timed_get(api, order, "wait=20"),
+            lambda: services.record_refunds([refund_of(order.pk, 1, surplus=True, cause="double")], now=timezone.now()),
+        )
+
+        assert (poll.response.status_code, len(poll.response.json()["refunds"])) == (200, 1)
+        assert poll.seconds < 10
 
 
 class TestNoWait:

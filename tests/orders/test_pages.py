@@ -11,6 +11,7 @@ from django.test import Client
 from orders import services
 from orders.models import Order, Product
 from tests.factories import CustomerFactory, make_stock, place_order
+from tests.orders.refunds import refund_of
 
 pytestmark = pytest.mark.django_db
 
@@ -43,9 +44,9 @@ def read(browser: Client, url: str) -> str:
 
 def hidden_fields(page: str) -> dict[str, str]:
     """
-    Return the hidden fields of a page's last form.
+    Return the hidden fields of the last form of a page's content.
     """
-    _, _, form = page.rpartition("<form ")
+    _, _, form = page.partition("</main>")[0].rpartition("<form ")
     return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', form))
 
 
@@ -97,7 +98,7 @@ class TestProducts:
 
         assert "Sold out" in sold_out
         assert "quantity[RED-CHAIR]" not in sold_out
-        assert "45.00 GBP" in page
+        assert "£45.00" in page
         assert 'name="quantity[RED-CHAIR]" value=""' in page
 
     def test_keeps_the_basket_during_a_search(self, browser, drain):
@@ -134,7 +135,7 @@ class TestQuote:
     def test_shows_the_total_and_links_back_to_the_basket(self, browser):
         page = read(browser, BASKET)
 
-        assert "90.00 GBP" in page
+        assert "£90.00" in page
         assert f"{PRODUCTS}?quantity%5BRED-CHAIR%5D=2" in page
 
     def test_has_hidden_fields_with_the_total_and_a_new_key(self, browser):
@@ -171,8 +172,9 @@ class TestOrder:
         after = read(browser, url)
 
         assert response.status_code == 303
-        assert 'data-follow="W/"placed-0"">We have your order</h1>' in before
+        assert 'data-follow="W/"placed-0-0"">We have your order</h1>' in before
         assert 'http-equiv="refresh"' in before
+        assert f'<dt>Order number</dt><dd><code class="whole">{Order.objects.get().number}</code></dd>' in before
         assert "<h1>Your order is confirmed</h1>" in after
         assert 'http-equiv="refresh"' not in after
         assert "Cancel this order" not in after
@@ -202,14 +204,34 @@ class TestOrder:
 
         assert 'until <time datetime="2030-06-02T01:15:00+00:00">2 June 2030, 01:15 UTC</time>.' in page
 
+    def test_lists_every_refund_of_its_total_and_of_surplus_money(self, browser, drain):
+        order = place_order()
+        drain()
+        refunds = [
+            refund_of(order.pk, 1_000, cause="operator"),
+            refund_of(order.pk, 5_200, currency="EUR", surplus=True, cause="wrong_amount"),
+        ]
+
+        services.record_refunds(refunds, now=datetime(2030, 6, 1, 23, 15, tzinfo=UTC))
+
+        page = " ".join(read(browser, f"{ORDERS}{order.pk}/").split())
+        assert "£10.00 was refunded." in page
+        assert re.findall(
+            r'<th scope="row">([^<]*)</th> <td><time[^>]*>([^<]*)</time></td> <td[^>]*>([^<]*)', page
+        ) == [
+            ("The shop gave it back", "1 June 2030, 23:15 UTC", "£10.00"),
+            ("The payment was not the amount of the order", "1 June 2030, 23:15 UTC", "€52.00"),
+        ]
+
     def test_is_listed_with_its_lines_and_total(self, browser):
         order = place_order({"RED-CHAIR": 2})
 
         page = read(browser, ORDERS)
 
         assert f"{ORDERS}{order.pk}/" in page
+        assert f'<code class="whole">{order.number}</code>' in page
         assert "2 × Red chair" in page
-        assert "90.00 GBP" in page
+        assert "£90.00" in page
 
     def test_is_rejected_after_a_price_change_with_an_explanation(self, browser):
         fields = hidden_fields(read(browser, BASKET)) | {"payment_method": "tok_visa"}

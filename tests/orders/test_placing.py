@@ -1,13 +1,17 @@
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import DatabaseError, transaction
 
 from messaging import contracts
+from messaging.kernel import order_numbers
+from messaging.kernel.order_numbers import parse_number
 from messaging.models import Delivery, OutboxMessage
 from orders import placing
 from orders.drafts import DraftLine, OrderProblem
-from orders.models import HistoryEntry, Order, OrderLine, Product
+from orders.models import HistoryEntry, Order, OrderLine, Product, StoredResponse
 from tests.factories import BASE_URL, CustomerFactory, ProductFactory, make_draft, place_order
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, full_disk_at, published
 
@@ -20,6 +24,19 @@ NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 def _products():
     ProductFactory(sku="RED-CHAIR", price=4_500)
     ProductFactory(sku="OAK-TABLE", price=20_000)
+
+
+@pytest.fixture
+def draw(monkeypatch) -> Callable[..., None]:
+    """
+    Have order numbers made of these random bits, one after the other.
+    """
+
+    def prepare(*bits: int) -> None:
+        drawn = iter(bits)
+        monkeypatch.setattr(order_numbers, "randbits", lambda _: next(drawn))
+
+    return prepare
 
 
 def is_unchanged() -> bool:
@@ -39,7 +56,9 @@ class TestPlaceOrder:
     def test_stores_and_publishes_the_order(self):
         ada = CustomerFactory()
 
-        placed = placing.place_order(make_draft({"RED-CHAIR": 2, "OAK-TABLE": 1}), now=NOON, base_url=BASE_URL)
+        contact = {"phone": "+441632960123", "language": "de"}
+        draft = make_draft({"RED-CHAIR": 2, "OAK-TABLE": 1}, **contact)
+        placed = placing.place_order(draft, now=NOON, base_url=BASE_URL)
 
         order = Order.objects.get(pk=placed.order.pk)
         assert placed.is_new
@@ -51,7 +70,22 @@ class TestPlaceOrder:
         ]
         assert list(order.history.values_list("previous", "status", "at")) == [("", "placed", NOON)]
         lines = (contracts.Line(sku="RED-CHAIR", quantity=2), contracts.Line(sku="OAK-TABLE", quantity=1))
-        assert published(contracts.OrderPlaced) == [contracts.OrderPlaced(order_id=str(order.pk), lines=lines)]
+        assert published(contracts.OrderPlaced) == [
+            contracts.OrderPlaced(
+                order_id=str(order.pk),
+                lines=lines,
+                customer_id=str(ada.pk),
+                number=parse_number(order.number),
+                email="ada@example.com",
+                **contact,
+                total=29_000,
+                currency="GBP",
+                bought=(
+                    contracts.ConfirmedLine(sku="RED-CHAIR", name="Red chair", quantity=2, unit_price=4_500),
+                    contracts.ConfirmedLine(sku="OAK-TABLE", name="Oak table", quantity=1, unit_price=20_000),
+                ),
+            )
+        ]
 
     def test_merges_lines_by_sku_and_price_and_publishes_each_sku_once(self):
         lines = [
@@ -113,8 +147,24 @@ class TestPlaceOrder:
         assert (second.order, second.is_new) == (first.order, False)
         assert announced() == {"orders.order_placed": 1}
 
+    def test_takes_a_request_in_another_language_as_the_same(self):
+        draft = make_draft(idempotency_key="basket-1", language="en")
+        first = placing.place_order(draft, now=NOON, base_url=BASE_URL)
+
+        second = placing.place_order(replace(draft, language="de"), now=NOON, base_url=BASE_URL)
+
+        assert (second.order, second.order.language, second.is_new) == (first.order, "en", False)
+
     def test_places_a_new_order_for_every_request_without_a_key(self):
         assert place_order().pk != place_order().pk
+
+    def test_draws_another_number_if_one_is_taken(self, draw):
+        draw(1, 1, 1, 2)
+        first, second = place_order(), place_order()
+
+        assert (first.number, second.number) == ("1000-000M", "2000-000D")
+        assert StoredResponse.objects.count() == OrderLine.objects.count() == 2
+        assert [event.number for event in published(contracts.OrderPlaced)] == [first.number, second.number]
 
     @pytest.mark.parametrize(
         "table",
@@ -143,6 +193,16 @@ class TestPlaceOrders:
         assert unknown.problems == [OrderProblem(code="unknown_sku", field="lines/0/sku", detail=detail)]
         assert (first.is_new, repeated.is_new, repeated.order) == (True, False, first.order)
         assert Order.objects.count() == 1
+
+    def test_loses_no_order_whose_number_is_taken(self, draw):
+        draw(1, 2, 2, 1, 3, 2, 4)
+        place_order()
+
+        placed = placing.place_orders([make_draft(idempotency_key=f"basket-{key}") for key in range(3)], now=NOON)
+
+        assert sorted(result.order.number for result in placed) == ["2000-000D", "3000-000S", "4000-000T"]
+        assert OrderLine.objects.count() == HistoryEntry.objects.count() == 4
+        assert len({event.number for event in published(contracts.OrderPlaced)}) == 4
 
     @pytest.mark.parametrize("repeated", [False, True])
     def test_costs_as_many_statements_for_two_hundred_as_for_two(self, repeated):

@@ -17,7 +17,7 @@ class TestOrderOutput:
         make_stock()
         order = place_order({"RED-CHAIR": 2, "OAK-TABLE": 1}, phone="+441134960000", note="Ring twice")
         services.cancel_order(str(order.pk), reason="by_customer", now=timezone.now())
-        order = Order.objects.with_lines_and_history().get()
+        order = Order.objects.with_parts().get()
 
         output = OrderOutput(order, context={"request": RequestFactory().get("/")})
 

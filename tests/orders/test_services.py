@@ -2,7 +2,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -10,8 +10,9 @@ from django.db import IntegrityError, transaction
 from messaging import contracts
 from messaging.models import Delivery
 from orders import placing, services
-from orders.models import Order, Product
+from orders.models import Order, OrderRefund, Product
 from tests.factories import ProductFactory, make_draft, place_order
+from tests.orders.refunds import refund_of
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
 
 pytestmark = pytest.mark.django_db
@@ -21,13 +22,16 @@ NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 Batch = Callable[[list[str]], object]
 
 
+RED_CHAIR = contracts.ConfirmedLine(sku="RED-CHAIR", name="Red chair", quantity=1, unit_price=4_500)
+
+
 @pytest.fixture(autouse=True)
 def _product():
     ProductFactory(sku="RED-CHAIR", price=4_500)
 
 
 def awaiting_payment() -> Order:
-    order = place_order()
+    order = place_order(phone="+441632960123", language="de")
     services.request_payments([str(order.pk)], now=NOON)
     return Order.objects.get(pk=order.pk)
 
@@ -42,6 +46,10 @@ def cancelled() -> Order:
     return services.cancel_order(str(awaiting_payment().pk), reason="by_customer", now=NOON)
 
 
+def contact_of(order: Order) -> dict[str, str]:
+    return {"number": order.number, "phone": "+441632960123", "language": "de"}
+
+
 request_payments: Batch = partial(services.request_payments, now=NOON)
 confirm_orders: Batch = partial(services.confirm_orders, now=NOON)
 
@@ -51,13 +59,13 @@ def cancel_orders(ids: list[str]) -> None:
 
 
 def record_refunds(ids: list[str]) -> None:
-    services.record_refunds(dict.fromkeys(ids, 4_500), now=NOON)
+    services.record_refunds([refund_of(order_id) for order_id in ids], now=NOON)
 
 
 class TestRequestPayments:
     def test_publishes_the_request_and_schedules_reminder_and_expiry(self, settings):
         settings.ORDERS = replace(settings.ORDERS, reminder_seconds=900, payment_due_seconds=1800)
-        order = place_order()
+        order = place_order(phone="+441632960123", language="de")
 
         services.request_payments([str(order.pk)], now=NOON)
 
@@ -71,6 +79,19 @@ class TestRequestPayments:
                 payment_method="tok_visa",
                 email="ada@example.com",
                 customer_id=str(order.customer_id),
+                **contact_of(order),
+            )
+        ]
+        assert published(contracts.PaymentDueSoon) == [
+            contracts.PaymentDueSoon(
+                order_id=str(order.pk),
+                amount=4_500,
+                currency="GBP",
+                email="ada@example.com",
+                customer_id=str(order.customer_id),
+                **contact_of(order),
+                lines=(RED_CHAIR,),
+                due_at="2030-06-01T12:30:00+00:00",
             )
         ]
         delayed = Delivery.objects.filter(delayed=True).values_list("message__type", "due_at")
@@ -88,15 +109,15 @@ class TestConfirmOrders:
 
         order.refresh_from_db()
         assert order.status == "confirmed"
-        line = contracts.ConfirmedLine(sku="RED-CHAIR", name="Red chair", quantity=1, unit_price=4_500)
         assert published(contracts.OrderConfirmed) == [
             contracts.OrderConfirmed(
                 order_id=str(order.pk),
                 total=4_500,
                 currency="GBP",
                 email="ada@example.com",
-                lines=(line,),
+                lines=(RED_CHAIR,),
                 customer_id=str(order.customer_id),
+                **contact_of(order),
             )
         ]
 
@@ -156,6 +177,8 @@ class TestCancelOrder:
                 currency="GBP",
                 email="ada@example.com",
                 customer_id=str(order.customer_id),
+                **contact_of(order),
+                lines=(RED_CHAIR,),
             )
         ]
 
@@ -174,7 +197,7 @@ class TestRecordRefunds:
         order = make_order()
 
         for amount in amounts:
-            services.record_refunds({str(order.pk): amount}, now=NOON)
+            services.record_refunds([refund_of(order.pk, amount)], now=NOON)
 
         order.refresh_from_db()
         assert (order.status, order.refunded) == (status, sum(amounts))
@@ -182,7 +205,7 @@ class TestRecordRefunds:
     def test_cancels_an_order_that_was_refunded_before_it_was_confirmed(self):
         order = awaiting_payment()
 
-        services.record_refunds({str(order.pk): 4_500}, now=NOON)
+        services.record_refunds([refund_of(order.pk)], now=NOON)
         services.confirm_orders([str(order.pk)], now=NOON)
 
         order.refresh_from_db()
@@ -192,7 +215,40 @@ class TestRecordRefunds:
         order = confirmed()
 
         with pytest.raises(IntegrityError), transaction.atomic():
-            services.record_refunds({str(order.pk): 4_501}, now=NOON)
+            services.record_refunds([refund_of(order.pk, 4_501)], now=NOON)
+
+    def test_keeps_surplus_money_beside_the_total(self):
+        order = confirmed()
+        surplus = refund_of(order.pk, 5_200, currency="EUR", surplus=True, cause="wrong_amount")
+
+        services.record_refunds([surplus], now=NOON)
+
+        order.refresh_from_db()
+        assert (order.status, order.refunded) == ("confirmed", 0)
+        assert OrderRefund.objects.values().get() == {
+            "refund_id": UUID(surplus.refund_id),
+            "order_id": order.pk,
+            "amount": 5_200,
+            "currency": "EUR",
+            "surplus": True,
+            "cause": "wrong_amount",
+            "at": NOON,
+        }
+
+    def test_counts_each_refund_once(self):
+        order = confirmed()
+        refund = refund_of(order.pk, 1_000)
+
+        for _ in range(2):
+            services.record_refunds([refund], now=NOON)
+
+        order.refresh_from_db()
+        assert (order.refunded, order.refunds.count()) == (1_000, 1)
+
+    def test_ignores_an_unknown_order(self):
+        services.record_refunds([refund_of(uuid4())], now=NOON)
+
+        assert not OrderRefund.objects.exists()
 
 
 class TestAddProducts:

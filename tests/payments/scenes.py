@@ -15,13 +15,14 @@ from payments.webhooks import inbox
 from tests.gateways import RecordingGateway
 from tests.webhooks import event
 
+CONTACT = {"number": "K7Q4-M2X0", "phone": "+441632960123", "language": "de"}
 NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
 
 def payment_requested(**changes: object) -> PaymentRequested:
     """Return a request of 45.00 GBP by customer 17 for a new order."""
     fields = {"amount": 4_500, "currency": "GBP", "payment_method": "tok_visa", "email": "ada@example.com"}
-    return PaymentRequested(order_id=str(uuid4()), **fields | {"customer_id": "17"} | changes)
+    return PaymentRequested(order_id=str(uuid4()), **fields | {"customer_id": "17"} | CONTACT | changes)
 
 
 def collected(payment_method: str = "tok_visa", *, now: datetime = NOON, **changes: object) -> PaymentRequested:

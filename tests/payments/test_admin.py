@@ -48,6 +48,15 @@ def test_no_page_changes_a_row(admin_client, model):
     assert [response.status_code for response in responses] == [403, 403, 403]
 
 
+@pytest.mark.usefixtures("_a_row_of_each_model")
+@pytest.mark.parametrize("model", [PaymentIntent, Capture, Refund])
+@pytest.mark.parametrize("spelling", ["K7Q4-M2X0", "k7q4m2x0", " K7Q4 M2XO "])
+def test_an_order_is_found_by_its_number_however_it_is_written(admin_client, model, spelling):
+    PaymentIntent.objects.update(number="K7Q4-M2X0")
+
+    assert admin_client.get(page(model), {"q": spelling}).context["cl"].result_count == 1
+
+
 def test_a_payment_shows_its_amounts_and_links_to_its_order_captures_and_webhooks(admin_client, paid):
     request_refund(paid.order_id, 4_000)
 

@@ -97,7 +97,7 @@ class TestPage:
         assert f'<a href="/api/v1/orders/{paid.order_id}/">Order</a>' in page
         assert "1 June 2030, 12:00" in page
         assert '<span class="state succeeded">Paid</span>' in page
-        assert "100.00 GBP <small>60.00 GBP refunded</small> <small>10.00 GBP being refunded</small>" in page
+        assert "£100.00 <small>£60.00 refunded</small> <small>£10.00 being refunded</small>" in page
 
     def test_shows_no_payments_of_other_customers(self, browser):
         pay("grace")

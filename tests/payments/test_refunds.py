@@ -1,3 +1,5 @@
+from itertools import accumulate
+
 import pytest
 
 from messaging.contracts import PaymentAnomalyFound, PaymentRefunded
@@ -7,7 +9,7 @@ from payments.gateway.protocol import Answer, Outcome, TimedOut, Unreachable
 from payments.models import Capture, PaymentIntent, Refund
 from tests.outbox import allowed_for_a_hundredfold, counting_statements, published
 from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
-from tests.payments.scenes import NOON, collect, request_refund
+from tests.payments.scenes import CONTACT, NOON, charge_elsewhere, collect, deliver, request_refund
 
 pytestmark = pytest.mark.django_db
 
@@ -42,6 +44,10 @@ class TestRefund:
                 email="ada@example.com",
                 customer_id="17",
                 reason="a scratch",
+                **CONTACT,
+                order_total=10_000,
+                refunded=6_000,
+                cause="operator",
             )
         ]
         refund.refresh_from_db()
@@ -60,6 +66,8 @@ class TestRefund:
             request_refund(paid, 1)
         assert capture_rows() == [CaptureRow(10_000, returned=10_000)]
         assert sorted(sent.amount for sent in ledger.refunded.values()) == sorted(parts)
+        sums = list(accumulate(event.amount for event in published(PaymentRefunded)))
+        assert [event.refunded for event in published(PaymentRefunded)] == sums
 
     @pytest.mark.parametrize("amount", [0, -1, 10_001])
     def test_rejects_an_amount_that_is_not_refundable(self, paid, amount):
@@ -89,6 +97,16 @@ class TestRefund:
             CaptureRow(700, "USD", surplus=True, returned=700),
         ]
 
+    def test_counts_no_surplus_as_refunded_of_the_order(self, paid, ledger, drain):
+        request_refund(paid, 6_000)
+        drain()
+
+        deliver(charge_elsewhere(ledger, PaymentIntent.objects.get(order_id=paid)))
+        drain()
+
+        events = [(event.amount, event.cause, event.refunded) for event in published(PaymentRefunded)]
+        assert events == [(6_000, "operator", 6_000), (10_000, "double", 6_000)]
+
     def test_takes_an_amount_from_the_capture_that_the_order_requested(self, paid):
         add_surplus(paid, 20_000)
 
@@ -114,7 +132,12 @@ class TestSend:
         assert published(PaymentRefunded) == []
         assert published(PaymentAnomalyFound) == [
             PaymentAnomalyFound(
-                order_id=refused, anomaly="refund_refused", amount=10_000, currency="GBP", detail="account_closed"
+                order_id=refused,
+                anomaly="refund_refused",
+                amount=10_000,
+                currency="GBP",
+                detail="account_closed",
+                number="K7Q4-M2X0",
             )
         ]
 

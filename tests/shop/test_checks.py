@@ -5,11 +5,18 @@ from typing import Any
 import pytest
 from django.core.checks import run_checks
 
-from shop.settings.groups import INSTANT_GATEWAY, SIMULATED_GATEWAY
+from shop.settings.groups import INSTANT_GATEWAY, SIMULATED_GATEWAY, TWILIO_SMS
 from shop.settings.variables import SettingsGroup
 
 GOOD_SECRET = "whsec_" + 40 * "A"
 STRIPE_GATEWAY = "payments.gateway.adapters.stripe.StripeGateway"
+
+TWILIO = {
+    "sms_backend": TWILIO_SMS,
+    "sms_from": "+441134960000",
+    "twilio_account_sid": "AC" + 32 * "0",
+    "twilio_auth_token": "a token",
+}
 
 Findings = list[tuple[str, str, str]]
 
@@ -45,7 +52,73 @@ def warnings_with(findings_with) -> Callable[..., list[str]]:
     return warnings_with
 
 
+REDIS = {"url": "redis://localhost"}
+PAYMENTS_ONLY = {
+    "contexts": ("payments",),
+    "accounts_url": "https://orders.internal",
+    "introspection_secret": 32 * "s",
+}
+
 ERRORS = [
+    *(
+        (
+            {"TRANSPORT": {"service": name}},
+            ("shop.E022", f"{name!r} is not a name at the broker."),
+            "Set SERVICE_NAME to at most 40 small letters, digits, hyphens and underscores.",
+        )
+        for name in ("", "The Shop", "shop.", "-shop", 41 * "a")
+    ),
+    (
+        {"TRANSPORT": {"url": "nats://localhost"}},
+        ("shop.E023", "TRANSPORT_URL is not the address of a known broker."),
+        "Begin TRANSPORT_URL with amqp://, amqps://, kafka://, redis://, rediss://, or remove it.",
+    ),
+    (
+        {
+            "TRANSPORT": REDIS,
+            "MESSAGING": {"handler_limit_seconds": 15},
+            "NOTIFICATIONS": {"email_deadline_seconds": 7},
+            "EMAIL_TIMEOUT": 7,
+        },
+        ("shop.E025", "A set may take 15 s to send, but a worker is ended after 15 s."),
+        "Set MESSAGING_HANDLER_LIMIT_SECONDS above 15.",
+    ),
+    (
+        {"TRANSPORT": REDIS, "MESSAGING": {"retention_days": 7}},
+        ("shop.E026", "The broker keeps events for 7 days, but their ids are pruned here after 7."),
+        "Set MESSAGING_RETENTION_DAYS above 7.",
+    ),
+    (
+        {"SERVICE": {"contexts": ("orders", "warehouse")}, "TRANSPORT": REDIS},
+        ("shop.E027", "CONTEXTS is 'orders,warehouse'."),
+        "Set CONTEXTS to some of orders,inventory,payments,notifications, or remove it for all of them.",
+    ),
+    (
+        {"SERVICE": {"contexts": ("orders", "payments")}},
+        ("shop.E028", "Only orders, payments runs here, and no broker connects it with the others."),
+        "Set TRANSPORT_URL to the broker of all services, or remove CONTEXTS.",
+    ),
+    *(
+        (
+            {"SERVICE": PAYMENTS_ONLY | {"accounts_url": url}, "TRANSPORT": REDIS},
+            ("shop.E029", f"The accounts are in another service, but ACCOUNTS_URL is {url!r}."),
+            "Set ACCOUNTS_URL to scheme and host of the service with the orders, such as https://orders.internal.",
+        )
+        for url in ("", "orders.internal", "https://orders.internal/api/")
+    ),
+    *(
+        (
+            {"SERVICE": service | {"introspection_secret": secret}, "TRANSPORT": REDIS},
+            ("shop.E030", "INTROSPECTION_SECRET is missing, too short, or has other characters than visible ASCII."),
+            "Set INTROSPECTION_SECRET in all services to the same 32 characters or more.",
+        )
+        for service, secret in (
+            (PAYMENTS_ONLY, ""),
+            (PAYMENTS_ONLY, 31 * "s"),
+            (PAYMENTS_ONLY, 32 * "ß"),
+            ({}, 31 * "s"),
+        )
+    ),
     (
         {"PAYMENTS": {"gateway": "gateways.Instant"}},
         ("shop.E001", "'gateways.Instant' cannot be imported: No module named 'gateways'."),
@@ -55,6 +128,14 @@ ERRORS = [
         {"EMAIL_BACKEND": "smtp"},
         ("shop.E001", "'smtp' cannot be imported: smtp doesn't look like a module path."),
         "Set EMAIL_BACKEND to the dotted path of a class.",
+    ),
+    *(
+        (
+            {"SHOP": {"url": url}},
+            ("shop.E014", f"{url!r} is not the URL of a shop."),
+            "Set SHOP_URL to scheme and host, such as https://shop.example.",
+        )
+        for url in ("shop.example", "https://shop.example/", "ftp://shop.example", "")
     ),
     *(
         (
@@ -81,9 +162,9 @@ ERRORS = [
         for url in ("http://127.0.0.1:6379", "127.0.0.1:6379")
     ),
     (
-        {"EMAIL_TIMEOUT": 20, "MESSAGING": {"handler_limit_seconds": 20}},
-        ("shop.E006", "Sending mail may take 20 s, but a worker is ended after 20 s."),
-        "Set EMAIL_TIMEOUT below MESSAGING_HANDLER_LIMIT_SECONDS.",
+        {"EMAIL_TIMEOUT": 9, "NOTIFICATIONS": {"email_deadline_seconds": 8}},
+        ("shop.E006", "The mail provider may take 9 s for a reply, but a whole mail is cut off after 8 s."),
+        "Set EMAIL_TIMEOUT to at most EMAIL_DEADLINE.",
     ),
     (
         {"EMAIL_USE_TLS": True, "EMAIL_USE_SSL": True},
@@ -102,6 +183,55 @@ ERRORS = [
             "Set PAYMENT_WEBHOOK_SECRETS to what the gateway issued: whsec_ and at least 24 bytes in base64.",
         )
         for secrets in ((), ("whsec_c2hvcnQ=",), ("secret" * 10,), (GOOD_SECRET, ""))
+    ),
+    (
+        {"NOTIFICATIONS": {"sms_backend": "sms.Twilio"}},
+        ("shop.E001", "'sms.Twilio' cannot be imported: No module named 'sms'."),
+        "Set SMS_BACKEND to the dotted path of a class, or leave it empty.",
+    ),
+    *(
+        (
+            {"NOTIFICATIONS": {"sms_from": sender}},
+            ("shop.E011", "SMS_FROM is not a sender of SMS."),
+            "Set it to a number such as +441134960000, a name of up to 11 letters, or a messaging service (MG…).",
+        )
+        for sender in (
+            "01134960000",
+            "441134960000",
+            "+44 1134960000",
+            "The Chair Shop",
+            "12345",
+            "+441134960000\n",
+        )
+    ),
+    *(
+        (
+            {"NOTIFICATIONS": {**TWILIO, **missing}},
+            ("shop.E012", "SMS are sent by Twilio, but its account, its token or the sender is missing or malformed."),
+            "Set TWILIO_ACCOUNT_SID (AC…), TWILIO_AUTH_TOKEN and SMS_FROM.",
+        )
+        for missing in ({"twilio_account_sid": "AC/../x"}, {"twilio_auth_token": ""}, {"sms_from": ""})
+    ),
+    (
+        {"NOTIFICATIONS": {**TWILIO, "sms_timeout_seconds": 7}, "MESSAGING": {"handler_limit_seconds": 20}},
+        ("shop.E013", "The SMS provider may take 7 s for each of two calls, but a worker is ended after 20 s."),
+        "Set SMS_TIMEOUT to at most a third of MESSAGING_HANDLER_LIMIT_SECONDS.",
+    ),
+    *(
+        (
+            {"SHOP": {"time_zone": time_zone}},
+            ("shop.E020", f"{time_zone!r} is not a time zone."),
+            "Set SHOP_TIME_ZONE to a name of the IANA database, such as Europe/London.",
+        )
+        for time_zone in ("Mars", "", "../etc", "europe/london", "CEST")
+    ),
+    *(
+        (
+            {"SHOP": {"language": language}},
+            ("shop.E021", f"{language!r} is not a language of the shop."),
+            "Set SHOP_LANGUAGE to en or de.",
+        )
+        for language in ("fr", "DE", "de-at", "")
     ),
 ]
 
@@ -132,11 +262,15 @@ class TestErrors:
             {},
             {"MESSAGING": {"batch_size": 1, "relay_workers": 1}, "THROTTLING": {"account_per_minute": 0}},
             {"EMAIL_TIMEOUT": 1},
+            {"NOTIFICATIONS": {"sms_backend": "", "sms_timeout_seconds": 7}},
             {"REDIS_URL": "redis://127.0.0.1:6379/0"},
             {"REDIS_URL": "rediss://cache.example.com"},
             {"REDIS_URL": "unix:///redis.sock"},
             {"PAYMENTS": {"gateway": SIMULATED_GATEWAY, "webhook_secrets": (GOOD_SECRET, GOOD_SECRET)}},
             {"PAYMENTS": {"gateway": INSTANT_GATEWAY, "webhook_secrets": ()}},
+            {"NOTIFICATIONS": TWILIO},
+            *({"NOTIFICATIONS": {"sms_from": sender}} for sender in ("+441134960000", "MG" + 32 * "0", "Adas Chairs")),
+            {"NOTIFICATIONS": {"sms_backend": ""}},
         ],
     )
     def test_are_none_for_valid_settings(self, findings_with, changes):
@@ -156,7 +290,9 @@ class TestDeploymentWarnings:
     def test_name_a_missing_operator_and_a_simulated_gateway(self, warnings_with, gateway, operator, ids):
         cache = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "x"}}
 
-        assert warnings_with(CACHES=cache, PAYMENTS={"gateway": gateway}, SHOP={"operator_email": operator}) == ids
+        shop = {"operator_email": operator, "url": "https://shop.example"}
+
+        assert warnings_with(CACHES=cache, PAYMENTS={"gateway": gateway}, SHOP=shop) == ids
 
     @pytest.mark.parametrize(
         ("backend", "ids"), [("locmem.LocMemCache", ["shop.W001"]), ("redis.RedisCache", []), ("db.DatabaseCache", [])]
@@ -164,4 +300,9 @@ class TestDeploymentWarnings:
     def test_name_a_cache_that_processes_do_not_share(self, warnings_with, settings, backend, ids):
         settings.CACHES = {"default": {"BACKEND": f"django.core.cache.backends.{backend}", "LOCATION": "x"}}
 
-        assert warnings_with(PAYMENTS={"gateway": STRIPE_GATEWAY}) == ids
+        assert warnings_with(PAYMENTS={"gateway": STRIPE_GATEWAY}, SHOP={"url": "https://shop.example"}) == ids
+
+    def test_name_an_address_that_only_this_machine_can_open(self, warnings_with, settings):
+        settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "x"}}
+
+        assert warnings_with(PAYMENTS={"gateway": STRIPE_GATEWAY}) == ["shop.W004"]

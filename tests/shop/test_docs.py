@@ -15,6 +15,8 @@ from django.core.management import get_commands
 from inventory.models import Reservation
 from messaging.contracts import event_types
 from messaging.subscribers import subscribers_of
+from notifications.facts import kind_of
+from notifications.samples import SAMPLES
 from orders.models import Order
 from payments.models import PaymentIntent, Refund
 
@@ -26,7 +28,7 @@ PRESENT_PAGES = [page for page in PAGES if not HISTORY & {page.name, page.parent
 README_LINES = 200
 FILE = re.compile(r"[\w.-]+(/[\w.-]+)+/?|[\w-]+\.(py|md|toml|txt|lock|yaml)")
 OUR_FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir()} - {".venv", "staticfiles"}
-NAMES_OF_ANY_CONTEXT = {path.name for path in ROOT.glob("*/*.py")}
+NAMES_OF_ANY_CONTEXT = {path.name for pattern in ("*/*.py", "*/templates/**/*.txt") for path in ROOT.glob(pattern)}
 
 
 def rows(page: str) -> Iterator[list[str]]:
@@ -82,8 +84,16 @@ def test_events_lists_every_event_with_its_publisher_and_subscribers():
     }
 
 
+def test_notifications_lists_every_kind_with_its_event():
+    listed = {
+        (code_spans(event)[0], code_spans(kind)[0]) for event, kind, *_ in rows("docs/reference/notifications.md")
+    }
+
+    assert listed == {(type(event).__name__, kind_of(event)) for event in SAMPLES.values()}
+
+
 def test_commands_lists_every_command_and_target():
-    ours = {app.name for app in apps.get_app_configs() if (ROOT / app.name).is_dir()}
+    ours = {app.name for app in apps.get_app_configs() if ROOT.joinpath(*app.name.split(".")).is_dir()}
     targets = re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 
     listed = {code_spans(command)[0] for command, _ in rows("docs/reference/commands.md")}

@@ -4,6 +4,8 @@ import pytest
 from django.db import OperationalError, connection
 from rest_framework.test import APIClient
 
+from shop.index import CUSTOMER, OPERATOR
+from shop.settings.groups import SIMULATED_GATEWAY
 from tests.factories import CustomerFactory
 
 pytestmark = pytest.mark.django_db
@@ -35,6 +37,25 @@ class TestLanding:
         assert settings.SHOP.name in text
         for address in (ORDERS, TOKENS, "/admin/", "/api/auth/login/"):
             assert address in text
+
+    def test_shows_logins_and_addresses_in_the_demo(self, client, settings):
+        settings.DEBUG, settings.SHOP = True, replace(settings.SHOP, demo=True)
+        settings.PAYMENTS = replace(settings.PAYMENTS, gateway=SIMULATED_GATEWAY)
+
+        text = client.get("/").content.decode()
+
+        for shown in (*CUSTOMER, *OPERATOR):
+            assert f">{shown}</code>" in text
+        simulator = f"{settings.PAYMENTS.simulator_url}/"
+        for address in ("/api/v1/products/", "/admin/", "/sent/", simulator, "/api/v1/docs/"):
+            assert f'<dd><a href="{address}">' in text
+
+    def test_shows_no_login_of_another_shop(self, client, settings):
+        settings.DEBUG = True
+
+        text = client.get("/").content.decode()
+
+        assert [shown for shown in (*CUSTOMER, *OPERATOR) if f">{shown}<" in text] == []
 
     def test_links_to_pages_with_the_name_of_the_shop(self, client, ada, settings):
         settings.SHOP = replace(settings.SHOP, name="Bob's Tables")

@@ -5,10 +5,11 @@ All runs share one transaction: a commit is the release of an outermost savepoin
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
+from anymail.backends.test import EmailBackend
 from django.core.mail import EmailMessage
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -123,11 +124,12 @@ def watched(process: Process) -> Iterator[None]:
         with process.committing(name="claim" if CLAIM in sql else "commit"):
             return execute(sql, *arguments)
 
-    def send_across(message: EmailMessage) -> None:
-        process.send(message)
+    def send_across(backend: EmailBackend, messages: Sequence[EmailMessage]) -> None:
+        for message in messages:
+            process.send(message)
 
     with pytest.MonkeyPatch.context() as patch, connection.execute_wrapper(write_across):
         patch.setattr(BaseDatabaseWrapper, "savepoint_commit", commit_across)
         patch.setattr(BaseDatabaseWrapper, "savepoint_rollback", undo)
-        patch.setattr(EmailMessage, "send", send_across)
+        patch.setattr(EmailBackend, "send_messages", send_across)
         yield

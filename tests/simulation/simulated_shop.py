@@ -4,12 +4,14 @@ The whole shop in one simulated process, with its customers, its operator, its p
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from types import SimpleNamespace
 from typing import TypeVar
 
 import pytest
+from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -73,7 +75,8 @@ def simulated_time(clock: Clock) -> Iterator[None]:
         patch.setattr("messaging.kernel.ids.uuid7", clock.new_id)
         patch.setattr("messaging.relay.time", SimpleNamespace(monotonic=lambda: clock().timestamp()))
         patch.setattr("payments.gateway.calls.ThreadPoolExecutor", SequentialExecutor)
-        patch.setattr("notifications.services.ThreadPoolExecutor", SequentialExecutor)
+        patch.setattr("notifications.sending.ThreadPoolExecutor", SequentialExecutor)
+        patch.setattr(settings, "NOTIFICATIONS", replace(settings.NOTIFICATIONS, email_connections=1))
         yield
 
 

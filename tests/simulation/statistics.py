@@ -82,12 +82,11 @@ class Statistics:
     def runs(self) -> int:
         return self.lengths.total()
 
-    @property
-    def missing(self) -> list[str]:
+    def missing(self, expected: set[str]) -> list[str]:
         """
-        Return the names that should have been counted and were not.
+        Return which of these names were not counted.
         """
-        return sorted((RULES | FAULTS | ENDS) - self.counts.keys())
+        return sorted(expected - self.counts.keys())
 
     def lines(self) -> list[str]:
         others = self.counts.keys() - RULES - FAULTS - ENDS

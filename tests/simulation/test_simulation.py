@@ -1,9 +1,10 @@
 """
 The whole shop, simulated: thousands of steps in random order, with checks of all records after each of them.
 
-SIMULATION_SEED selects other runs, SIMULATION_RUNS and SIMULATION_STEPS more or longer ones. The audit takes ten times
-as long as a step, so it runs after every SIMULATION_AUDIT_EVERY-th change, and at the end of each run; with 1,
-Hypothesis can shorten a failed run further.
+SIMULATION_SEED selects other runs, SIMULATION_RUNS and SIMULATION_STEPS more or longer ones: about 200 runs meet every
+fault and every end, and `make torture` requires that of 2,000. The audit takes ten times as long as a step, so it runs
+after every SIMULATION_AUDIT_EVERY-th change, and at the end of each run; with 1, Hypothesis can shorten a failed run
+further.
 """
 
 import faulthandler
@@ -19,7 +20,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from .machine import Simulation
 from .simulated_shop import open_shop
-from .statistics import Statistics
+from .statistics import ENDS, FAULTS, RULES, Statistics
 
 SEED = int(os.environ.get("SIMULATION_SEED", "20300601"))
 STEPS = int(os.environ.get("SIMULATION_STEPS", "50"))
@@ -83,12 +84,12 @@ def _settings(runs: int) -> settings:
 
 class TestShop:
     def test_keeps_its_records_in_agreement(self, simulate):
-        runs = option("RUNS", 200)
+        runs = option("RUNS", 60)
 
         statistics = simulate(runs=runs, audit_every=option("AUDIT_EVERY", 20))
 
         assert statistics.lengths[STEPS] >= runs
-        assert statistics.missing == []
+        assert statistics.missing(RULES) == []
 
     @pytest.mark.torture
     def test_keeps_its_records_in_agreement_for_long(self, simulate):
@@ -97,4 +98,4 @@ class TestShop:
         statistics = simulate(runs=runs, audit_every=option("AUDIT_EVERY", 1))
 
         assert statistics.lengths[STEPS] >= runs
-        assert statistics.missing == []
+        assert statistics.missing(RULES | FAULTS | ENDS) == []

@@ -5,6 +5,8 @@ A gateway that stores nothing, for a shop without a second process: it decides b
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from django.utils.translation import gettext_noop as _
+
 from payments.gateway.checkout import Checkout, PaymentChoice
 from payments.gateway.protocol import (
     Answer,
@@ -29,12 +31,12 @@ class InstantGateway:
     """
 
     checkout = Checkout(
-        notice="Payments are simulated: no money moves. Choose how the payment ends.",
+        notice=_("Payments are simulated: no money moves. Choose how the payment ends."),
         choices=(
-            PaymentChoice("tok_visa", "A card that is approved"),
-            PaymentChoice("tok_timeout", "A card whose bank is slow to answer, and approves it"),
-            PaymentChoice("tok_declined", "A card that is declined"),
-            PaymentChoice("tok_pending", "A bank transfer, which leaves you time to pay, or to cancel"),
+            PaymentChoice("tok_visa", _("A card that is approved")),
+            PaymentChoice("tok_timeout", _("A card whose bank is slow to answer, and approves it")),
+            PaymentChoice("tok_declined", _("A card that is declined")),
+            PaymentChoice("tok_pending", _("A bank transfer, which leaves you time to pay, or to cancel")),
         ),
     )
 

@@ -16,6 +16,7 @@ from typing import Any
 import stripe
 from django.conf import settings
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 from stripe import CardError, InvalidRequestError, PaymentIntent, Refund
 
 from payments.gateway import protocol
@@ -58,7 +59,7 @@ class StripeGateway:
     of a response. All threads share one client, which keeps connections per thread.
     """
 
-    checkout = Checkout(notice="Payments are taken by Stripe. Enter the id of a payment method, such as pm_1Nd…")
+    checkout = Checkout(notice=_("Payments are taken by Stripe. Enter the id of a payment method, such as pm_1Nd…"))
 
     def __init__(self, *, clock: Callable[[], datetime] = timezone.now) -> None:
         self._clock = clock

@@ -1,15 +1,12 @@
-import errno
-import os
 import signal
 import socket
-import subprocess
-import sys
-import time
-from argparse import ArgumentParser
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
-from ipaddress import ip_address
-from typing import Any, Self
+from argparse import SUPPRESS, ArgumentParser
+from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -20,14 +17,11 @@ from django.urls import reverse
 
 from messaging.kernel.argument_types import positive
 from payments.management.commands.payment_simulator import port_number
+from shop.management import split
+from shop.server.processes import ProcessGroup, address_of, cluster_stop_seconds, listen, manage, web_server
 
-WEB_STOP_SECONDS = 10
-CLUSTER_GRACE_SECONDS = 2  # beyond the limit of a handler
-WATCH_SECONDS = 0.2
-
-# Leads the process group and kills it when its input closes. Only `up` holds the other end, which the system closes
-# when `up` dies, also by SIGKILL. A parent-death signal would not reach grandchildren.
-GUARD = ["sh", "-c", "read -r _; kill -KILL 0"]
+STOP_SECONDS = 3
+"""Which `up --split` waits longer than each of its services."""
 
 
 class Command(BaseCommand):
@@ -59,22 +53,60 @@ class Command(BaseCommand):
             help="do not start the payment simulator, because it runs elsewhere",
         )
         parser.add_argument("--demo", action="store_true", help="fill in demo data first, and print its logins")
+        parser.add_argument(
+            "--split",
+            choices=split.BROKERS,
+            help="run the contexts as four services with four databases, connected by this broker, at one address: "
+            "that in TRANSPORT_URL, or on this machine",
+        )
+        parser.add_argument("--fd", type=int, help=SUPPRESS)  # a listening socket that `up --split` passes on
 
-    def handle(self, *, host: str, port: int, simulator_port: int, workers: int, demo: bool, **options: Any) -> None:
+    def handle(self, *, host: str, port: int, simulator_port: int, **options: Any) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         simulates = settings.PAYMENTS.uses_simulator and not options["without_simulator"]
         with (
             suppress(KeyboardInterrupt),
-            listen(host, port) as listener,
+            socket.socket(fileno=options["fd"]) if options["fd"] else listen(host, port) as listener,
             listen("127.0.0.1", simulator_port, option="--simulator-port") if simulates else nullcontext() as gateway,
         ):
-            address = address_of(listener)
-            self._prepare(address, demo=demo)
-            with ProcessGroup() as group:
-                start_members(group, listener, gateway, workers=workers)
-                self._greet(address, address_of(gateway) if gateway else "")
-                dead = group.first_to_die()
-                raise CommandError(f"{dead} died, so the others were stopped.")
+            run = self._run_split if options["split"] else self._run
+            run(listener, gateway, port=port, **options)
+
+    def _run(
+        self, listener: socket.socket, gateway: socket.socket | None, *, workers: int, demo: bool, **options: Any
+    ) -> None:
+        """
+        Run the whole shop, or the service of some contexts, until a process dies.
+        """
+        self._prepare(split.shop_url(listener), demo=demo)
+        with ProcessGroup(stop_seconds=cluster_stop_seconds()) as group:
+            start_members(group, listener, gateway, workers=workers, demo=demo)
+            if options["verbosity"]:
+                self._greet(address_of(listener), address_of(gateway) if gateway else "")
+            raise CommandError(f"{group.first_to_die()} died, so the others were stopped.")
+
+    def _run_split(
+        self, origin: socket.socket, gateway: socket.socket | None, *, workers: int, demo: bool, **options: Any
+    ) -> None:
+        """
+        Run the services of all contexts until one dies. Each stops its own processes first, so they get more time.
+        """
+        broker, stop_seconds = split.broker_url(options["split"]), cluster_stop_seconds() + STOP_SECONDS
+        split.create_databases()
+        connections.close_all()
+        with (
+            ExitStack() as stack,
+            TemporaryDirectory() as folder,
+            ProcessGroup(stop_seconds=stop_seconds) as group,
+        ):
+            services = split.Split.listening(stack, origin, port=options["port"], broker=broker)
+            ups = [f"--workers={workers}", *(["--demo"] if demo else [])]
+            simulator = address_of(gateway) if gateway else ""
+            if gateway:
+                start_simulator(group, gateway, address_of(origin))
+            services.start(group, Path(folder), ups, simulator)
+            self._greet(address_of(origin), simulator, services.addresses)
+            raise CommandError(f"{group.first_to_die()} died, so the others were stopped.")
 
     def _prepare(self, address: str, *, demo: bool) -> None:
         call_command("migrate", interactive=False, verbosity=0)
@@ -84,13 +116,13 @@ class Command(BaseCommand):
             call_command("demo", address=address, stdout=self.stdout)
         connections.close_all()
 
-    def _greet(self, address: str, gateway: str) -> None:
+    def _greet(self, address: str, gateway: str, services: Mapping[str, str] = MappingProxyType({})) -> None:
+        pages = ["/admin/", "/api/v1/docs/", *(["/sent/ (mails and SMS)"] if settings.DEBUG else [])]
+        simulator = f" · payment simulator: {gateway}/" if gateway else ""
         self.stdout.write(f"\n{settings.SHOP.name} is open. Ctrl-C closes it.\n")
-        self.stdout.write(f"  {address}/                start page\n")
-        self.stdout.write(f"  {address}/admin/          for operators\n")
-        self.stdout.write(f"  {address}/api/v1/orders/  for customers and their programs\n")
-        if gateway:
-            self.stdout.write(f"  {gateway}/                the payment simulator: approve, decline, pay late\n")
+        self.stdout.write(f"  {address}/ · {' · '.join(pages)}{simulator}\n")
+        for context, service in services.items():
+            self.stdout.write(f"  {context}: {service}/admin/\n")
         if gateway not in {"", settings.PAYMENTS.simulator_url}:
             self.stdout.write(f"\nCommands in another shell need: export PAYMENT_SIMULATOR_URL={gateway}\n")
         self.stdout.write("\n")
@@ -104,116 +136,30 @@ def _simulator_port() -> int:
     return urlsplit(settings.PAYMENTS.simulator_url).port or 80
 
 
-def listen(host: str, port: int, *, option: str = "--port") -> socket.socket:
-    """
-    Listen before anything starts, so that an address in use fails at once and early requests wait instead of failing.
-
-    :raises CommandError: if the address cannot be bound.
-    """
-    try:
-        return socket.create_server((host, port))
-    except OSError as error:
-        advice = (
-            f"Stop the program that uses {host}:{port}, or choose another port with {option}."
-            if error.errno in {errno.EADDRINUSE, errno.EACCES}
-            else "Give --host an IPv4 address of this machine: 127.0.0.1, or 0.0.0.0 for all of them."
-        )
-        raise CommandError(f"Cannot serve: {error.strerror}. {advice}") from error
-
-
-def address_of(listener: socket.socket) -> str:
-    """
-    Return the URL at which a browser on this machine reaches a listening socket.
-    """
-    host, port = listener.getsockname()
-    return f"http://{'127.0.0.1' if ip_address(host).is_unspecified else host}:{port}"
-
-
-class ProcessGroup:
-    """
-    Processes that end with the `with` block, or with this process even if it is killed.
-    """
-
-    def __init__(self) -> None:
-        self.members: dict[str, subprocess.Popen[bytes]] = {}
-
-    def __enter__(self) -> Self:
-        self._guard = subprocess.Popen(GUARD, stdin=subprocess.PIPE, process_group=0)
-        return self
-
-    def start(
-        self, name: str, command: Sequence[str], *, environment: Mapping[str, str], pass_fds: Sequence[int] = ()
-    ) -> None:
-        """
-        Start the command as a member of the group, with additional environment variables.
-        """
-        self.members[name] = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            env=os.environ | environment,
-            pass_fds=pass_fds,
-            process_group=self._guard.pid,
-        )
-
-    def first_to_die(self) -> str:
-        """
-        Wait until a member or the guard is dead, and return its name.
-        """
-        while True:
-            for name, process in [("The guard", self._guard), *self.members.items()]:
-                if process.poll() is not None:
-                    return name
-            time.sleep(WATCH_SECONDS)
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            self._terminate_members()
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(self._guard.pid, signal.SIGKILL)
-            for process in (self._guard, *self.members.values()):
-                process.wait()
-
-    def _terminate_members(self) -> None:
-        """
-        Send SIGTERM to each member and wait as long as the cluster of workers may take to finish its batches.
-
-        The signal goes to members only: each stops its own children in order.
-        """
-        deadline = time.monotonic() + settings.MESSAGING.handler_limit_seconds + CLUSTER_GRACE_SECONDS
-        for process in self.members.values():
-            process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            for process in self.members.values():
-                process.wait(max(0, deadline - time.monotonic()))
-
-
-def start_members(group: ProcessGroup, listener: socket.socket, gateway: socket.socket | None, *, workers: int) -> None:
+def start_members(
+    group: ProcessGroup, listener: socket.socket, gateway: socket.socket | None, *, workers: int, demo: bool
+) -> None:
     """
     Start a web server on the listening socket, the workers, and the payment simulator on its own socket, if given.
     """
-    environment = {"PAYMENT_SIMULATOR_URL": address_of(gateway)} if gateway else {}
+    environment = {"SHOP_URL": split.shop_url(listener)} | ({"SHOP_DEMO": "on"} if demo else {})
+    environment |= split.gateway_at(address_of(gateway) if gateway else "")
     web = environment | {"RELAY_IN_WEB": "off", "PAYMENT_SIMULATOR_IN_WEB": "off"}
     group.start("The web server", web_server(listener), pass_fds=[listener.fileno()], environment=web)
-    manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
     cluster = environment | {"RELAY_WORKERS": str(workers)}
-    group.start("The cluster of workers", [*manage, "qcluster"], environment=cluster)
+    group.start("The cluster of workers", manage("qcluster"), environment=cluster)
     if gateway:
-        callback = f"{address_of(listener)}{reverse('payments:webhook')}"
-        simulator = [*manage, "payment_simulator", "--fd", str(gateway.fileno()), "--callback-url", callback]
-        group.start("The payment simulator", simulator, pass_fds=[gateway.fileno()], environment={})
+        start_simulator(group, gateway, address_of(listener))
 
 
-def web_server(listener: socket.socket) -> list[str]:
+def start_simulator(group: ProcessGroup, gateway: socket.socket, shop: str) -> None:
     """
-    Return the command that serves the shop on a listening socket.
+    Start the payment simulator on its own socket. It calls the shop at this address back.
     """
-    # By default gunicorn lets a header `SCRIPT_NAME`, which some proxies pass through, change the shop's URLs.
-    no_forwarder_headers = ("--forwarder-headers", "")
-    return [
-        *(sys.executable, "-m", "gunicorn", "shop.wsgi", "--pythonpath", str(settings.BASE_DIR)),
-        *("--bind", f"fd://{listener.fileno()}", "--worker-class", "shop.server.gunicorn_worker.BufferingThreadWorker"),
-        *("--threads", "8", "--worker-connections", "500", "--log-level", "warning", "--no-control-socket"),
-        *("--graceful-timeout", str(WEB_STOP_SECONDS)),
-        *no_forwarder_headers,
-    ]
+    options = ["--fd", str(gateway.fileno()), "--callback-url", f"{shop}{reverse('payments:webhook')}"]
+    group.start(
+        "The payment simulator",
+        manage("payment_simulator", *options),
+        pass_fds=[gateway.fileno()],
+        environment={},
+    )

@@ -2,6 +2,7 @@
 Invariants over all contexts, which hold at every commit. The checks are read-only.
 """
 
+from .copy import NoConsistentState
 from .report import CHECKS, AuditReport, CheckResult, Verdict, run
 
-__all__ = ["CHECKS", "AuditReport", "CheckResult", "Verdict", "run"]
+__all__ = ["CHECKS", "AuditReport", "CheckResult", "NoConsistentState", "Verdict", "run"]

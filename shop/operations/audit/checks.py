@@ -26,7 +26,7 @@ class Finding(NamedTuple):
 
     evaluated: int
     violating: Iterable[object]
-    """Distinct SKUs, or ids of orders, messages or deliveries that violate the rule."""
+    """Distinct SKUs, ids of orders or messages, or deliveries that violate the rule."""
     unknown_because: str = "there are no rows to check yet"
 
 

@@ -12,12 +12,12 @@ from functools import partial
 from django.db.models import Count, F, Q, Sum
 
 from messaging.claims import lease
-from orders.models import Order
+from orders.models import Order, OrderRefund
 from payments.differences import RECONCILED_WITHIN, REPAIRABLE, DifferenceKind, compare, statement
 from payments.gateway.protocol import NoStatement, StatementEntry, TimedOut, Unreachable
 from payments.models import Capture, Refund
 
-from .checks import Check, Finding, awaiting_delivery
+from .checks import Check, Finding, awaiting_delivery, retained_since
 from .orders import SOLD
 
 REFUND_DEADLINE = timedelta(days=2)
@@ -70,6 +70,18 @@ def returned_amounts_add_up(now: datetime) -> Finding:
     return Finding(captures.count(), miscounted.values_list("pk", flat=True))
 
 
+def refunds_are_recorded_with_their_orders(now: datetime) -> Finding:
+    """
+    Find orders that lack a refund of the retention period, or have one that payments did not make.
+    """
+    made = refunded.values_list("capture__intent__order_id", "pk", "amount", "capture__currency", "capture__surplus")
+    recorded = OrderRefund.objects.values_list("order_id", "pk", "amount", "currency", "surplus")
+    unfinished = awaiting_delivery("orders.record_refund")
+    due = made.filter(settled_at__gte=retained_since(now)).exclude(capture__intent__order_id__in=unfinished)
+    wrong = (due.difference(recorded), recorded.difference(made))
+    return Finding(Order.objects.count(), {order_id for rows in wrong for order_id, *_ in rows})
+
+
 def checks_of_the_gateway(now: datetime) -> list[Check]:
     """
     Return the check that compares our payments with the gateway's statement, which is read now; none without statement.
@@ -119,4 +131,5 @@ CHECKS = [
     Check("O6", "a confirmed order's total and currency are those of its capture", sold_orders_are_captured),
     Check("O7", "captured − refunded = confirmed, in every currency", books_balance),
     Check("O11", "a capture's returned amount is the sum of its refunds that did not fail", returned_amounts_add_up),
+    Check("O12", "an order's refunds are those of its captures that succeeded", refunds_are_recorded_with_their_orders),
 ]

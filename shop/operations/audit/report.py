@@ -2,17 +2,17 @@
 Run all checks on one consistent state of the database.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import chain
 
-from django.db import connection
+from shop.operations.databases import all_aliases, snapshot
 
 from . import messages, money, notifications, orders, stock
 from .checks import Check
+from .copy import consistent_copy
 
 EXAMPLES = 5
 
@@ -25,8 +25,6 @@ CHECKS = sorted(
     chain(stock.CHECKS, orders.CHECKS, money.CHECKS, messages.CHECKS, notifications.CHECKS),
     key=_rank,
 )
-
-BEGIN = {"sqlite": "BEGIN DEFERRED", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
 
 
 class Verdict(StrEnum):
@@ -81,30 +79,14 @@ class AuditReport:
 
 def run(*, now: datetime) -> AuditReport:
     """
-    Run every check on one consistent state of the database, without blocking writers. The gateway's statement is read
-    first.
+    Run every check on one consistent state of the database, or of those of all services, without blocking writers. The
+    gateway's statement is read first.
+
+    :raises NoConsistentState: if events passed between the databases each time that they were read.
     """
     checks = sorted([*CHECKS, *money.checks_of_the_gateway(now)], key=_rank)
-    with snapshot():
+    with consistent_copy(now) if len(all_aliases()) > 1 else snapshot():
         return AuditReport(results=[_examine(check, now) for check in checks])
-
-
-@contextmanager
-def snapshot() -> Iterator[None]:
-    """
-    Read one committed state inside the block, or the state of the caller's transaction if there is one.
-
-    `transaction.atomic` would take SQLite's write lock, because every transaction begins IMMEDIATE.
-    """
-    if connection.in_atomic_block:
-        yield
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(BEGIN[connection.vendor])
-        try:
-            yield
-        finally:
-            cursor.execute("ROLLBACK")
 
 
 def _examine(check: Check, now: datetime) -> CheckResult:

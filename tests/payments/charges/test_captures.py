@@ -2,6 +2,7 @@ import pytest
 
 from messaging.contracts import PaymentAnomalyFound, PaymentFailed
 from payments.charges.captures import record_captures
+from payments.models import Refund
 from tests.outbox import announced, published
 from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows
 from tests.payments.charges.scenes import ENDED, PAID, PAID_AGAIN, apply_to, intent_that_is, paid_in
@@ -61,12 +62,27 @@ class TestCapturesOfAnEndedPayment:
         assert refund_rows() == [RefundRow(500, "pending", "not what the order costs")]
 
 
+@pytest.mark.parametrize(
+    ("status", "answer", "cause"),
+    [
+        ("failed", PAID, "late"),
+        ("succeeded", PAID_AGAIN, "double"),
+        ("succeeded", paid_in(1, "GBP", reference="ch_2"), "wrong_amount"),
+    ],
+)
+def test_refunds_say_their_cause(status, answer, cause):
+    apply_to(intent_that_is(status), answer)
+
+    assert [refund.cause for refund in Refund.objects.all()] == [cause]
+
+
 class TestCapturesOfAnOpenPayment:
     def test_are_refunded_without_an_alert_when_it_was_withdrawn(self):
         intent = apply_to(intent_that_is("processing", withdrawn_at=NOON), PAID)
 
         assert (intent.status, capture_rows()) == ("succeeded", [RETURNED])
         assert refund_rows() == [RefundRow(4_500, "pending", "paid after the order was cancelled")]
+        assert Refund.objects.get().cause == "cancelled"
         assert anomalies() == []
 
     @pytest.mark.parametrize(("amount", "currency"), [(4_499, "GBP"), (4_501, "GBP"), (4_500, "USD"), (1, "JPY")])

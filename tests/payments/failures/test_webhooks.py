@@ -13,7 +13,7 @@ from payments.gateway.protocol import Outcome
 from payments.models import PaymentIntent, WebhookEvent
 from payments.webhooks import processing
 from tests.factories import make_stock, place_order
-from tests.journeys.orders import history_of, mail_subjects, place
+from tests.journeys.orders import history_of, mail_kinds, place
 from tests.outbox import announced
 from tests.payments.books import CaptureRow, RefundRow, capture_rows, refund_rows, webhook_statuses
 from tests.payments.scenes import (
@@ -53,7 +53,7 @@ class TestF6Duplicates:
         drain(after=timedelta(seconds=6))
 
         assert history_of(api, order) == ["placed", "awaiting_payment", "confirmed"]
-        assert (capture_rows(), refund_rows(), mail_subjects()) == ([KEPT], [], ["Your order is confirmed"])
+        assert (capture_rows(), refund_rows(), mail_kinds()) == ([KEPT], [], ["order_confirmed"])
         assert webhook_statuses() == ["settled"] * ids
         assert ledger.calls == {"charge": 1, "look_up": 1}
         assert announced()["payments.payment_succeeded"] == 1

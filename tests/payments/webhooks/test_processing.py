@@ -97,7 +97,7 @@ class TestProcess:
         assert (webhook_statuses(), ledger.calls["look_up"]) == (["disputed", "settled"], 1)
         anomaly = {"anomaly": "disputed_webhook", "amount": claimed.amount, "currency": claimed.currency}
         assert published(PaymentAnomalyFound) == [
-            PaymentAnomalyFound(order_id=str(disputed.order_id), detail="evt_1", **anomaly)
+            PaymentAnomalyFound(order_id=str(disputed.order_id), detail="evt_1", number="K7Q4-M2X0", **anomaly)
         ]
 
     @pytest.mark.parametrize("end", [services.stop, services.settle_overdue])

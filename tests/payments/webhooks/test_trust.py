@@ -187,5 +187,6 @@ class TestForgedWebhook:
                 amount=4_500,
                 currency="GBP",
                 detail=f"instant-{waiting.pk}",
+                number="K7Q4-M2X0",
             )
         ]

@@ -61,7 +61,8 @@ class TestStrictFilters:
     def test_name_the_known_parameters(self, api):
         problem = refused(api, "GET", f"{API}orders/?staus=placed")
 
-        assert problem["detail"] == "Unknown parameter. Known parameters: cursor, placed_after, placed_before, status."
+        known = "cursor, number, placed_after, placed_before, status"
+        assert problem["detail"] == f"Unknown parameter. Known parameters: {known}."
 
     def test_ignore_the_query_of_a_single_resource(self, api):
         order = place_order()

@@ -10,7 +10,7 @@ from inventory.models import StockItem
 from orders.models import Order, Product
 from shop.management.commands import demo
 from tests.commands import run
-from tests.shop.management.feeds import row, write
+from tests.shop.operations.management.feeds import row, write
 
 pytestmark = pytest.mark.django_db
 
@@ -42,12 +42,12 @@ class TestDemo:
 
         orders = Order.objects.filter(customer__username="ada").order_by("id")
         assert list(orders.values_list("idempotency_key", "status", "cancel_reason")) == [
-            ("demo-approved", "confirmed", ""),
-            ("demo-approved-too", "confirmed", ""),
-            ("demo-declined", "cancelled", "payment_failed"),
-            ("demo-timeout", "awaiting_payment", ""),
-            ("demo-pending", "awaiting_payment", ""),
-            ("demo-out-of-stock", "cancelled", "out_of_stock"),
+            ("demo-order-approved", "confirmed", ""),
+            ("demo-order-approved-too", "confirmed", ""),
+            ("demo-order-declined", "cancelled", "payment_failed"),
+            ("demo-order-timeout", "awaiting_payment", ""),
+            ("demo-order-pending", "awaiting_payment", ""),
+            ("demo-order-out-of-stock", "cancelled", "out_of_stock"),
         ]
 
     def test_imports_the_log(self):

@@ -19,6 +19,7 @@ from hypothesis import settings as hypothesis
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
+from inventory.models import StockItem
 from tests.access.callers import Caller, create_resources, undone
 from tests.factories import CustomerFactory, make_stock
 
@@ -101,6 +102,11 @@ def olga() -> dict[str, str]:
 
 
 @pytest.fixture
+def stock(db) -> StockItem:
+    return make_stock(100)
+
+
+@pytest.fixture
 def hers(olga, drain) -> Mapping[str, str]:
     """
     Ids of Olga's resources, by collection.
@@ -129,8 +135,7 @@ def test_responds_to_an_owner_as_documented(case, olga, hers):
 
 @schemathesis.pytest.from_fixture("at_the_limits").parametrize()
 @hypothesis(suppress_health_check=list(HealthCheck))
-def test_responds_to_values_at_their_limits_as_documented(case, olga):
-    make_stock(100)
+def test_responds_to_values_at_their_limits_as_documented(case, olga, stock):
     call(case, olga)
 
 

@@ -20,8 +20,8 @@ from tests.webhooks import signed
 
 COMMITTED = settings.BASE_DIR / "docs" / "openapi.yaml"
 
-NO_FAILURE_OF_AN_OPERATION = {"bad_request", "internal_error", "invalid_price", "method_not_allowed"}
-"""Codes of feeds, and of requests that are no operation."""
+NO_FAILURE_OF_AN_OPERATION = {"bad_request", "internal_error", "invalid_link", "invalid_price", "method_not_allowed"}
+"""Codes of feeds, of links in mails, and of requests that are no operation."""
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError
 
 from orders.models import Order
-from shop.management.commands import import_orders
+from shop.operations.management.commands import import_orders
 from tests import commands
 from tests.factories import make_stock
-from tests.shop.management.feeds import HEADER, SAMPLE, outcome_of, rejects, row, run, write
+from tests.shop.operations.management.feeds import HEADER, SAMPLE, outcome_of, rejects, row, run, write
 
 pytestmark = pytest.mark.django_db
 

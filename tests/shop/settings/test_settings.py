@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 from django.conf import settings
 
-from shop.settings.groups import INSECURE_WEBHOOK_SECRET
+from shop.settings.groups import CONSOLE_EMAIL, CONSOLE_SMS, DUMMY_EMAIL, DUMMY_SMS, INSECURE_WEBHOOK_SECRET
 from shop.settings.variables import SettingsGroup
 from tests.processes import run
 
@@ -35,11 +35,28 @@ class TestDebugOff:
             ({"SECRET_KEY": "x" * 31}, "Set SECRET_KEY in the environment"),
             ({"SECRET_KEY": ""}, "Set SECRET_KEY in the environment"),
             ({"ALLOWED_HOSTS": ""}, "Set ALLOWED_HOSTS in the environment"),
+            ({"SHOP_DEMO": "on"}, "SHOP_DEMO is on: its logins are published"),
             ({"PAYMENT_WEBHOOK_SECRETS": INSECURE_WEBHOOK_SECRET}, "PAYMENT_WEBHOOK_SECRETS contains the default"),
         ],
     )
     def test_rejects_an_insecure_or_missing_value(self, changes, complaint):
         assert complaint in complaint_about(PRODUCTION | changes)
+
+
+class TestDemo:
+    @pytest.mark.parametrize(
+        ("environment", "backends"),
+        [
+            ({}, [CONSOLE_EMAIL, CONSOLE_SMS]),
+            ({"SHOP_DEMO": "on"}, [DUMMY_EMAIL, DUMMY_SMS]),
+            ({"SHOP_DEMO": "on", "EMAIL_BACKEND": "a.Mail", "SMS_BACKEND": "an.Sms"}, ["a.Mail", "an.Sms"]),
+        ],
+        ids=["development", "demo", "demo with backends"],
+    )
+    def test_sends_nothing_unless_backends_are_set(self, environment, backends):
+        show = "from shop.settings import *; print(EMAIL_BACKEND, NOTIFICATIONS.sms_backend)"
+
+        assert run([sys.executable, "-c", show], DEBUG="on", **environment).output.split() == backends
 
 
 class TestEnvExample:

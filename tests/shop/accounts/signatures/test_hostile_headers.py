@@ -151,10 +151,10 @@ class TestRejects:
         assert code(answer) == ((415, "unsupported_media_type") if media.isascii() else (401, "invalid_signature"))
 
     def test_with_the_reason_in_the_log_only(self, api, signer, caplog):
-        caplog.set_level(logging.INFO, "shop.accounts.signatures")
+        caplog.set_level(logging.INFO, "shop.http.signatures")
 
         send(api, signer.sign("POST", ORDERS, ORDER_BODY), body=ORDER_BODY + b" ")
 
-        assert [record.message for record in caplog.records if record.name == "shop.accounts.signatures"] == [
+        assert [record.message for record in caplog.records if record.name == "shop.http.signatures"] == [
             "A signature was rejected: Content-Digest does not match the message body"
         ]

@@ -16,7 +16,7 @@ from messaging.models import Delivery, OutboxMessage
 from messaging.outbox import publish
 from messaging.relay import Relay
 from notifications.models import Notification
-from orders.models import HistoryEntry, Order
+from orders.models import HistoryEntry, Order, OrderRefund
 from payments.models import Capture, PaymentIntent, Refund
 from tests.factories import place_order
 from tests.shop.operations.audit.day import HOUR, Day, cancel
@@ -148,6 +148,16 @@ def a_refund_is_not_counted(day: Day) -> None:
     Capture.objects.filter(intent__order_id=day.ada.pk).update(returned=0)
 
 
+@breaks("O12")
+def a_refund_is_not_recorded_with_its_order(day: Day) -> None:
+    OrderRefund.objects.filter(order=day.ada).delete()
+
+
+@breaks("O12")
+def a_refund_is_recorded_with_another_amount(day: Day) -> None:
+    OrderRefund.objects.filter(order=day.ada).update(amount=F("amount") + 1)
+
+
 @breaks("O9")
 def a_key_belongs_to_two_orders(day: Day) -> None:
     unguard(Order)
@@ -209,12 +219,12 @@ def no_worker_delivers(day: Day) -> None:
 
 @breaks("M4")
 def one_delivery_is_skipped(day: Day) -> None:
-    make_overdue(day.bob, "notifications.send_confirmation", 2 * HOUR)
+    make_overdue(day.bob, "payments.take_payment", 2 * HOUR)
 
 
 @breaks("N1")
-def a_mail_stays_unsent(day: Day) -> None:
-    Notification.objects.filter(order_id=day.bob.pk, kind="order_confirmed").update(status="sending")
+def an_event_has_no_notification(day: Day) -> None:
+    Notification.objects.filter(order_id=day.bob.pk, kind="order_confirmed").delete()
 
 
 @breaks("N2")
@@ -223,3 +233,13 @@ def a_notification_is_sent_twice(day: Day) -> None:
     notification = Notification.objects.get(order_id=day.bob.pk, kind="order_confirmed")
     notification.pk = uuid4()
     notification.save(force_insert=True)
+
+
+@breaks("N3")
+def a_mail_stays_unsent(day: Day) -> None:
+    Notification.objects.filter(order_id=day.bob.pk, kind="order_confirmed").update(status="sending")
+
+
+@breaks("N3")
+def a_useful_mail_stays_unknown(day: Day) -> None:
+    Notification.objects.filter(order_id=day.bob.pk, kind="order_confirmed").update(status="unknown")

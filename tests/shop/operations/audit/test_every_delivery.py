@@ -18,7 +18,7 @@ from messaging.models import Delivery
 from messaging.relay import Relay
 from orders.models import Order
 from shop.operations import audit
-from shop.operations.audit.report import snapshot
+from shop.operations.databases import snapshot
 from tests.factories import make_stock, place_order
 from tests.shop.operations.audit.day import HOUR, cancel, give_back, violated
 from tests.threads import at_once

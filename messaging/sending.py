@@ -1,0 +1,86 @@
+"""
+Sending: with a broker, `messaging.transport` subscribes to every event that may leave this service, and sends it.
+
+It is a subscriber like others: its deliveries commit with the change, are in order per key, pause while the broker is
+down, and may become dead letters. Events that are published for later wait here until they are due.
+"""
+
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.conf import settings
+
+from .backoff import most_deferrals_within
+from .cloud_events import encode_cloud_event
+from .contracts import Event, event_types
+from .models import OutboxMessage
+from .outbox import message_of
+from .subscribers import PartlyUnavailable, subscriber
+from .transports.protocol import Outgoing, Transport, connected
+
+TRANSPORT = "messaging.transport"
+"""The name of the subscriber."""
+
+PATIENCE = timedelta(days=7)
+"""How long a broker may be down before deliveries become dead letters."""
+
+
+def register() -> None:
+    """
+    Subscribe the transport to all events that may leave this service.
+    """
+    events = [event for event in event_types().values() if not event.internal]
+    deferrals = most_deferrals_within(PATIENCE)
+    subscriber(*events, transactional=False, in_one_call=True, max_deferrals=deferrals)(transport)
+
+
+def transport(events: Sequence[Event]) -> None:
+    """
+    Send events to the broker, and wait until it has confirmed them.
+
+    :raises Unavailable: if the broker is down.
+    :raises PartlyUnavailable: if it confirmed some of them only.
+    """
+    ids = [message_of(event).message_id for event in events]
+    messages = OutboxMessage.objects.in_bulk(ids)
+    source = settings.TRANSPORT.service
+    _sender.send(
+        [
+            Outgoing(messages[id_].type, messages[id_].key, encode_cloud_event(messages[id_], source=source))
+            for id_ in ids
+        ]
+    )
+
+
+class Sender:
+    """
+    The connection of this process. It is opened by the first set, and again after each failure.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._transport: Transport | None = None
+
+    def send(self, messages: Sequence[Outgoing]) -> None:
+        with self._lock:
+            if self._transport is None:
+                self._transport = connected(settings.TRANSPORT.broker)
+            try:
+                self._transport.send(messages)
+            except PartlyUnavailable:
+                raise
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """
+        Close the connection; the next set opens another.
+        """
+        if self._transport:
+            self._transport.close()
+        self._transport = None
+
+
+_sender = Sender()

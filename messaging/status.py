@@ -1,0 +1,266 @@
+"""
+The state of the outbox for operators: the backlog of each subscriber, and with a broker its receivers and their lag.
+
+It is read from the database, where workers record what only they know. Without a broker nothing is asked elsewhere.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Thread
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, Max, Min, Q
+from django.utils.timezone import localtime
+
+from .inbox import wanted_types
+from .kernel.ids import lowest_id
+from .kernel.process_locks import free_locks
+from .models import Delivery, ReceiverState, SubscriberPause, Worker
+from .subscribers import Unavailable, all_subscribers
+from .transports.protocol import Broker, new_transport
+
+LAG_SECONDS = 3
+"""How long it waits for the broker's answer."""
+
+MINUTE, RECENT = timedelta(minutes=1), timedelta(days=1)
+"""What was delivered in the last minute is counted among messages published in the last day: an index leads to them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriberStatus:
+    """
+    The deliveries of a subscriber: `due`, `claimed`, `retrying` and `delayed` are together those that are pending.
+    """
+
+    name: str
+    due: int = 0
+    claimed: int = 0
+    """A worker is delivering them."""
+    retrying: int = 0
+    """Due later, after a failed or deferred attempt."""
+    delayed: int = 0
+    """Published for later."""
+    dead: int = 0
+    oldest_due_seconds: float | None = None
+    """For how long the oldest of those that are due has been due."""
+    delivered_last_minute: int = 0
+    paused_until: datetime | None = None
+    """The end of the longest pause in a worker."""
+
+    @property
+    def is_idle(self) -> bool:
+        """
+        Return whether there is nothing to tell about this subscriber.
+        """
+        return self == SubscriberStatus(name=self.name)
+
+    def problems(self) -> Iterator[str]:
+        if self.dead:
+            letters = "dead letter" if self.dead == 1 else "dead letters"
+            yield f"{self.name} has {self.dead} {letters}: list_dead_letters --subscriber {self.name}"
+        if self.paused_until:
+            yield f"{self.name} is paused until {_to_the_second(self.paused_until)}: the service that it calls is down."
+        pending = self.due + self.claimed + self.retrying + self.delayed
+        if pending and self.name not in all_subscribers():
+            deliveries = "1 delivery waits" if pending == 1 else f"{pending} deliveries wait"
+            yield f"{deliveries} for {self.name}, which does not run here: see move_context."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiverStatus:
+    worker: int
+    host: str
+    process: int
+    state: str
+    """A `ReceiverState.Status`, or `ReceiverState.DEAD`."""
+    since: datetime
+    received_at: datetime | None
+    set_size: int
+    error: str
+    retry_at: datetime | None
+
+    def problems(self) -> Iterator[str]:
+        name = f"The receiver in process {self.process} on {self.host}"
+        if self.state == ReceiverState.DEAD:
+            yield f"{name} was killed. No other worker has noticed yet."
+        if self.state == ReceiverState.Status.DISCONNECTED:
+            yield f"{name} is disconnected since {_to_the_second(self.since)}: {self.error}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerStatus:
+    address: str
+    lag: int | None
+    """Messages that wait at the broker for this service; None if they are not known."""
+    error: str
+    """Why the broker did not answer; empty if it did."""
+    receives: bool
+    """Whether there is an event of other services that a subscriber here wants."""
+    receivers: Sequence[ReceiverStatus]
+
+    def describe_lag(self) -> str:
+        lag = "unknown" if self.lag is None else self.lag
+        return f"Messages that wait for this service at the broker {self.address}: {lag}."
+
+    def problems(self) -> Iterator[str]:
+        if self.error:
+            yield self.error
+        if self.receives and not self.receivers:
+            yield "No receiver runs: start qcluster, or receive."
+        for receiver in self.receivers:
+            yield from receiver.problems()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutboxStatus:
+    workers: int
+    """How many are alive."""
+    subscribers: Sequence[SubscriberStatus]
+    broker: BrokerStatus | None
+    """None without a broker."""
+
+    def problems(self) -> list[str]:
+        """
+        Return what needs an operator's attention, a sentence each.
+        """
+        of_subscribers = [problem for subscriber in self.subscribers for problem in subscriber.problems()]
+        return of_subscribers + (list(self.broker.problems()) if self.broker else [])
+
+
+def outbox_status(now: datetime) -> OutboxStatus:
+    """
+    Return the state of the outbox. This takes `LAG_SECONDS` more at most if the broker does not answer.
+    """
+    alive = live_workers()
+    return OutboxStatus(
+        workers=len(alive),
+        subscribers=subscriber_statuses(alive, now),
+        broker=broker_status(alive) if settings.TRANSPORT.url else None,
+    )
+
+
+def live_workers() -> set[int]:
+    """
+    Return the numbers of the workers whose process is alive.
+    """
+    workers = set(Worker.objects.values_list("number", flat=True))
+    return workers - free_locks(workers)
+
+
+def subscriber_statuses(alive: Collection[int], now: datetime) -> list[SubscriberStatus]:
+    """
+    Return the status of each subscriber, also of those that the code defines no more and that have deliveries.
+
+    :param alive: the numbers of the live workers.
+    """
+    statuses: dict[str, dict[str, Any]] = {name: {} for name in all_subscribers()}
+    for row in (*_pending(now), *_dead(), *_delivered(now), *_paused(alive, now)):
+        statuses.setdefault(row["subscriber"], {}).update(row)
+    return [_subscriber_status(name, fields, now) for name, fields in statuses.items()]
+
+
+def broker_status(alive: Collection[int]) -> BrokerStatus:
+    """
+    Return the status of the broker in the settings, which is asked, and of the receivers.
+
+    :param alive: the numbers of the live workers.
+    """
+    broker, lag, error = settings.TRANSPORT.broker, None, ""
+    try:
+        lag = lag_of(broker)
+    except Exception as problem:  # noqa: BLE001  (whatever it is, the rest of the status is shown)
+        error = str(problem)
+    rows = ReceiverState.objects.with_state(alive).select_related("worker").order_by("pk")
+    receivers = [_receiver_status(row) for row in rows]
+    return BrokerStatus(
+        address=broker.address, lag=lag, error=error, receives=bool(wanted_types()), receivers=receivers
+    )
+
+
+def age(seconds: float | None) -> str:
+    """
+    Return a duration in its largest whole unit, such as "12 min"; an empty text for None.
+    """
+    if seconds is None:
+        return ""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(0, seconds):.0f} s"
+
+
+def lag_of(broker: Broker) -> int | None:
+    """
+    Return how many messages wait at the broker for this service; None if it cannot tell.
+
+    :raises Unavailable: if it is down, or does not answer within `LAG_SECONDS`.
+    """
+    answer: Future[int | None] = Future()
+
+    def ask() -> None:
+        transport = new_transport(broker)
+        try:
+            answer.set_result(transport.lag())
+        except Exception as error:  # noqa: BLE001  (it is raised in the thread that waits)
+            answer.set_exception(error)
+        transport.close()
+
+    Thread(target=ask, name="lag", daemon=True).start()
+    try:
+        return answer.result(LAG_SECONDS)
+    except TimeoutError as error:
+        raise Unavailable(f"The broker at {broker.address} does not answer within {LAG_SECONDS} s.") from error
+
+
+def _subscriber_status(name: str, fields: Mapping[str, Any], now: datetime) -> SubscriberStatus:
+    numbers = {field: value for field, value in fields.items() if field not in {"subscriber", "oldest"}}
+    oldest = fields.get("oldest")
+    return SubscriberStatus(name=name, oldest_due_seconds=(now - oldest).total_seconds() if oldest else None, **numbers)
+
+
+def _pending(now: datetime) -> Iterable[Mapping[str, Any]]:
+    is_due, is_claimed = Q(due_at__lte=now), Q(due_at__gt=now, claim_token__isnull=False)
+    waits, was_tried = Q(due_at__gt=now, claim_token=None), Q(attempts__gt=0) | Q(deferrals__gt=0)
+    pending = Delivery.objects.filter(status=Delivery.Status.PENDING, delivered_at=None)
+    return pending.values("subscriber").annotate(
+        due=Count("pk", filter=is_due),
+        claimed=Count("pk", filter=is_claimed),
+        retrying=Count("pk", filter=waits & was_tried),
+        delayed=Count("pk", filter=waits & ~was_tried),
+        oldest=Min("due_at", filter=is_due),
+    )
+
+
+def _dead() -> Iterable[Mapping[str, Any]]:
+    return Delivery.objects.dead().values("subscriber").annotate(dead=Count("pk"))
+
+
+def _delivered(now: datetime) -> Iterable[Mapping[str, Any]]:
+    delivered = Delivery.objects.filter(message_id__gte=lowest_id(now - RECENT), delivered_at__gt=now - MINUTE)
+    return delivered.values("subscriber").annotate(delivered_last_minute=Count("pk"))
+
+
+def _paused(alive: Collection[int], now: datetime) -> Iterable[Mapping[str, Any]]:
+    pauses = SubscriberPause.objects.filter(worker__in=alive, until__gt=now)
+    return pauses.values("subscriber").annotate(paused_until=Max("until"))
+
+
+def _receiver_status(row: Any) -> ReceiverStatus:
+    return ReceiverStatus(
+        worker=row.worker_id,
+        host=row.worker.host,
+        process=row.worker.process,
+        state=row.state,
+        since=row.since,
+        received_at=row.received_at,
+        set_size=row.set_size,
+        error=row.error,
+        retry_at=row.retry_at,
+    )
+
+
+def _to_the_second(moment: datetime) -> str:
+    return localtime(moment).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,52 @@
+"""
+Contact data in notifications and the suppression list, and its erasure. Kinds, statuses and times stay. Entries of the
+list are deleted: a hash that recognised the recipient again could be traced back to a phone number.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from .models import Notification, Preference, Suppression
+from .suppressions import folded
+
+ERASED = {"recipient": "", "subject": "", "body": "", "html": "", "error": ""}
+
+
+def contact_data(order_ids: Collection[UUID]) -> Mapping[str, QuerySet[Any]]:
+    """
+    Return the rows with contact data about these orders, by what they are.
+    """
+    told = Notification.objects.filter(order_id__any=order_ids).exclude(kind__in=Notification.FOR_OPERATOR)
+    recipients = {folded(recipient) for recipient in told.values_list("recipient", flat=True).distinct()}
+    about = Q(notification__order_id__any=order_ids) | Q(recipient__any=recipients)
+    return {"notifications": told.exclude(**ERASED), "suppressions": Suppression.objects.filter(about)}
+
+
+def message_keys(order_ids: Collection[UUID]) -> list[str]:
+    """
+    Return the keys of the messages that have notifications about these orders sent.
+    """
+    return [str(pk) for pk in Notification.objects.filter(order_id__any=order_ids).values_list("pk", flat=True)]
+
+
+def preferences_of(customer_id: str) -> QuerySet[Preference]:
+    """
+    Return what a customer chose about notifications.
+    """
+    return Preference.objects.filter(customer_id=customer_id)
+
+
+@transaction.atomic
+def erase(order_ids: Collection[UUID]) -> None:
+    """
+    Erase the contact data about these orders. What was not sent yet is not sent.
+    """
+    rows, entries = contact_data(order_ids).values()
+    entries.delete()
+    unsent = rows.filter(status__in=Notification.UNSENT)
+    unsent.update(status=Notification.Status.SUPPRESSED, reason=Notification.Reason.ERASED)
+    rows.update(**ERASED)

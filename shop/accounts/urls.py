@@ -1,0 +1,17 @@
+from django.urls import include, path
+from rest_framework.routers import SimpleRouter
+
+from . import api, introspection, pages
+
+router = SimpleRouter()
+router.register("tokens", api.TokenViewSet, basename="token")
+router.register("signing-keys", api.SigningKeyViewSet, basename="signing-key")
+
+urlpatterns = [
+    path("language/", pages.choose_language, name="set-language"),
+    path("api/auth/login/", pages.LoginPage.as_view()),
+    path("api/auth/", include("rest_framework.urls")),
+    path("api/v1/account/", api.AccountView.as_view(), name="account"),
+    path("api/v1/introspect/", introspection.IntrospectionView.as_view()),
+    path("api/v1/", include(router.urls)),
+]

@@ -1,0 +1,22 @@
+from django.apps import AppConfig
+
+
+class OperationsConfig(AppConfig):
+    """
+    Commands over all contexts, where all of them are; no models.
+    """
+
+    name = "shop.operations"
+    label = "operations"
+
+    def ready(self) -> None:
+        """
+        Register the subscribers of sending and receiving, whose deliveries the databases of services have.
+        """
+        from django.conf import settings
+
+        from messaging import inbox, sending
+
+        if settings.OPERATOR.is_set:
+            sending.register()
+            inbox.register()

@@ -1,0 +1,101 @@
+"""
+The databases of all contexts: one of each service in an operator's process, the only one in any other.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import Model
+
+from messaging.contracts import Event
+from messaging.models import OutboxMessage
+from messaging.subscribers import subscribers_of
+
+BEGIN = {"sqlite": "BEGIN DEFERRED", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
+
+_read_from: ContextVar[str] = ContextVar("read_from", default="")
+
+
+class Router:
+    """
+    Read the models of each context from its database. Messages are in each of them: where no alias and no instance says
+    which, they are read from that of the orders, as are the accounts.
+    """
+
+    def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
+        return _read_from.get() or settings.OPERATOR.aliases.get(model._meta.app_label)
+
+
+@contextmanager
+def reading_from(alias: str) -> Iterator[None]:
+    """
+    Read all models from this database inside the block.
+    """
+    reset = _read_from.set(alias)
+    try:
+        yield
+    finally:
+        _read_from.reset(reset)
+
+
+def all_aliases() -> Sequence[str]:
+    """
+    Return the alias of each database once, that of the orders first.
+    """
+    return list(dict.fromkeys(settings.OPERATOR.aliases.values()))
+
+
+def home_of(name: str) -> str | None:
+    """
+    Return the alias of the database of an event type's publisher, or of a subscriber; none for those of `messaging`,
+    which every service has.
+    """
+    alias: str | None = settings.OPERATOR.aliases.get(name.partition(".")[0])
+    return alias
+
+
+def subscribers_elsewhere(event: type[Event]) -> Iterator[tuple[str, str]]:
+    """
+    Return the subscribers that receive events of this type over a broker, each with the alias of its database.
+    """
+    for subscriber in subscribers_of(event):
+        home = home_of(subscriber.name)
+        if home and home != home_of(event.type):
+            yield subscriber.name, home
+
+
+@contextmanager
+def snapshot(alias: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
+    """
+    Read one committed state inside the block, or the state of the caller's transaction if there is one.
+
+    `transaction.atomic` would take SQLite's write lock, because every transaction begins IMMEDIATE.
+    """
+    connection = connections[alias]
+    if connection.in_atomic_block:
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(BEGIN[connection.vendor])
+        try:
+            yield
+        finally:
+            cursor.execute("ROLLBACK")
+
+
+@contextmanager
+def snapshots(aliases: Sequence[str]) -> Iterator[None]:
+    """
+    Read one committed state of each database inside the block, all of nearly the same moment.
+    """
+    with ExitStack() as stack:
+        for alias in aliases:
+            stack.enter_context(snapshot(alias))
+        for alias in aliases:
+            # The first statement that reads a table determines the state.
+            OutboxMessage.objects.using(alias).exists()
+        yield

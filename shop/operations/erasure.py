@@ -1,0 +1,126 @@
+"""
+Erasure of a customer's contact data, in all contexts: e-mail addresses, phone numbers, notes, names, and the texts that
+were sent. The books stay: orders, amounts, payments, refunds.
+
+It may be killed and repeated: each batch of orders is erased in transactions of its own, and the orders, which name the
+addresses to look for, come last. A repeated run skips what is erased.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.contrib.auth.models import User
+
+import messaging.erasure
+import notifications.erasure
+import orders.erasure
+import payments.erasure
+from orders.models import Order
+from shop.accounts import erasure as accounts
+
+logger = logging.getLogger(__name__)
+
+BATCH_ORDERS = 500
+NAMED_ORDERS = 5
+
+
+class OpenOrders(Exception):
+    """
+    The customer has open orders, about which the shop has to be able to tell. Nothing was erased.
+    """
+
+
+class WrittenMeanwhile(Exception):
+    """
+    A worker that had read contact data before it was erased has written some of it since. Run it again.
+    """
+
+
+@dataclass(frozen=True)
+class Batch:
+    """
+    Some orders of a customer, with the keys of the messages about them and the addresses that these may name.
+    """
+
+    order_ids: Sequence[UUID]
+    keys: Sequence[str]
+    addresses: Collection[str]
+
+    def rows(self) -> Counter[str]:
+        """
+        Return the number of rows with contact data, by what they are.
+        """
+        contexts = (orders.erasure, payments.erasure, notifications.erasure)
+        found = [item for context in contexts for item in context.contact_data(self.order_ids).items()]
+        messages = messaging.erasure.contact_data(self.keys, self.addresses)
+        return Counter({name: queryset.count() for name, queryset in found} | count_each(messages))
+
+    def erase(self) -> None:
+        """
+        Erase it, in the orders last: they name the addresses to look for.
+        """
+        payments.erasure.erase(self.order_ids)
+        messaging.erasure.erase(self.keys, self.addresses)
+        notifications.erasure.erase(self.order_ids)
+        orders.erasure.erase(self.order_ids)
+
+
+def rows(user: User) -> Mapping[str, int]:
+    """
+    Return the number of rows with data of a customer, by what they are.
+    """
+    chosen = notifications.erasure.preferences_of(str(user.pk))
+    personal = {**accounts.personal_data(user), "notification preferences": chosen}
+    counts = sum((batch.rows() for batch in _batches(user)), Counter(count_each(personal)))
+    return +counts
+
+
+def erase(user: User) -> None:
+    """
+    Erase the data of a customer and deactivate the account.
+
+    :raises OpenOrders: if an order of the customer is open.
+    :raises WrittenMeanwhile: if some of it was written again before the end.
+    """
+    require_no_open_orders(user)
+    accounts.close(user)
+    for batch in _batches(user):
+        batch.erase()
+    notifications.erasure.preferences_of(str(user.pk)).delete()
+    accounts.erase(user)
+    user.refresh_from_db()
+    if rows(user):
+        raise WrittenMeanwhile("A worker has written some of it meanwhile. Run the command again.")
+    logger.info("The contact data of customer %s was erased.", user.pk)
+
+
+def count_each(found: Mapping[str, Collection[object]]) -> dict[str, int]:
+    """
+    Return the number of rows, by what they are.
+    """
+    return {name: len(each) for name, each in found.items()}
+
+
+def require_no_open_orders(user: User) -> None:
+    """
+    Refuse a customer with open orders.
+
+    :raises OpenOrders: if an order of the customer is open.
+    """
+    open_orders = Order.objects.filter(customer_id=user.pk, status__in=Order.OPEN).order_by("pk")
+    if count := open_orders.count():
+        named = ", ".join(order.number or str(order.pk) for order in open_orders[:NAMED_ORDERS])
+        named += ", …" * (count > NAMED_ORDERS)
+        are, them, they_end = ("order is", "it", "it ends") if count == 1 else ("orders are", "them", "they end")
+        raise OpenOrders(f"{count} {are} open: {named}. Cancel {them}, or wait until {they_end}. Nothing was erased.")
+
+
+def _batches(user: User) -> Iterator[Batch]:
+    ids = list(Order.objects.filter(customer_id=user.pk).order_by("pk").values_list("pk", flat=True))
+    for start in range(0, len(ids), BATCH_ORDERS):
+        order_ids = ids[start : start + BATCH_ORDERS]
+        keys = [*map(str, order_ids), *notifications.erasure.message_keys(order_ids)]
+        yield Batch(order_ids, keys, orders.erasure.addresses_of(order_ids) | ({user.email} - {""}))

@@ -1,0 +1,220 @@
+import json
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.utils import timezone
+
+from messaging import liveness
+from messaging.contracts import ProductAdded, StockDepleted
+from messaging.kernel.process_locks import process_lock, remove_lock
+from messaging.models import Delivery, SubscriberPause, Worker
+from messaging.outages import Outages
+from messaging.status import SubscriberStatus, live_workers, outbox_status
+from messaging.subscribers import Unavailable
+from tests.commands import Terminal, run
+from tests.messaging.concurrency import PATIENCE_SECONDS, in_thread
+from tests.messaging.products import added, announce
+from tests.outbox import counting_statements
+from tests.threads import workers
+from tests.waiting import eventually
+
+LONGEST_NAME = "notifications.alert_of_dead_letter"
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    """A live worker. Its lock is held over another connection, as that of another process."""
+    worker = Worker.objects.create(host="shop.example", process=4711, started_at=timezone.now())
+    is_held, end = threading.Event(), threading.Event()
+
+    def hold_lock() -> None:
+        with process_lock(worker.number):
+            is_held.set()
+            end.wait(PATIENCE_SECONDS)
+
+    with in_thread(hold_lock):
+        is_held.wait(PATIENCE_SECONDS)
+        yield worker
+        end.set()
+    remove_lock(worker.number)
+
+
+def status_of(name: str, *, ahead: timedelta = timedelta()) -> SubscriberStatus:
+    """Return the status of a subscriber, as it will be so much later."""
+    [status] = [each for each in outbox_status(timezone.now() + ahead).subscribers if each.name == name]
+    return status
+
+
+def print_status(*options: str, out: StringIO | None = None) -> tuple[int, str]:
+    """Run the command, and return its exit status and its output."""
+    out = out or StringIO()
+    try:
+        run("outbox_status", *options, out=out)
+    except SystemExit as end:
+        return end.code, out.getvalue()
+    return 0, out.getvalue()
+
+
+@pytest.mark.django_db
+class TestSubscribers:
+    def test_have_their_deliveries_counted_by_state(self, subscribe, relay):
+        @subscribe(ProductAdded)
+        def paint(events):
+            if events[0].name == "fails":
+                raise ZeroDivisionError
+
+        announce(added("RED-CHAIR"))
+        relay.drain()
+        announce(added("BLUE-CHAIR", "fails"))
+        relay.drain()
+        announce(added("OLD-TABLE"), added("NEW-TABLE"))
+        announce(added("LATE-CHAIR"), at=timezone.now() + timedelta(hours=1))
+        Delivery.objects.filter(key="NEW-TABLE").update(status="dead")
+
+        status = status_of("tests.paint")
+
+        assert (status.due, status.claimed, status.retrying, status.delayed, status.dead) == (1, 0, 1, 1, 1)
+        assert status.delivered_last_minute == 1
+        assert 0 < status.oldest_due_seconds < 60
+
+    def test_have_what_is_being_delivered_counted(self, subscribe, relay):
+        seen = []
+
+        @subscribe(ProductAdded, transactional=False)
+        def paint(events):
+            seen.append(status_of("tests.paint"))
+
+        announce(added("RED-CHAIR"))
+        relay.drain()
+
+        assert [(status.due, status.claimed) for status in seen] == [(0, 1)]
+
+    def test_have_the_age_of_the_oldest_that_is_due(self, paint):
+        announce(added("RED-CHAIR"))
+
+        assert 3600 < status_of("tests.paint", ahead=timedelta(hours=1)).oldest_due_seconds < 3660
+        assert status_of("tests.paint").oldest_due_seconds < 60
+
+    def test_have_only_what_was_delivered_in_the_last_minute_counted(self, paint, relay):
+        announce(added("RED-CHAIR"))
+        relay.drain()
+
+        assert status_of("tests.paint").delivered_last_minute == 1
+        assert status_of("tests.paint", ahead=timedelta(minutes=1)).delivered_last_minute == 0
+
+    def test_are_listed_if_the_code_defines_them_no_more(self, paint, subscribe):
+        announce(added("RED-CHAIR"))
+        Delivery.objects.update(subscriber="tests.removed")
+
+        assert status_of("tests.removed").due == 1
+        assert list(status_of("tests.removed").problems()) == [
+            "1 delivery waits for tests.removed, which does not run here: see move_context."
+        ]
+
+    def test_are_read_by_a_constant_number_of_statements(self, paint, subscribe):
+        subscribe(StockDepleted)(lambda events: None)
+        with counting_statements() as for_none:
+            outbox_status(timezone.now())
+        announce(*[added(f"CHAIR-{number}") for number in range(50)], StockDepleted(sku="RED-CHAIR"))
+        with counting_statements() as for_many:
+            outbox_status(timezone.now())
+
+        assert len(for_none) == len(for_many) <= 6
+
+
+@pytest.mark.django_db(transaction=True)
+class TestPauses:
+    def test_last_until_the_longest_in_a_live_worker_ends(self, paint, worker):
+        now = timezone.now()
+        dead = Worker.objects.create(host="shop.example", process=4712, started_at=now)
+        for of, seconds in ((worker, 20), (dead, 40)):
+            SubscriberPause.objects.create(worker=of, subscriber="tests.paint", until=now + timedelta(seconds=seconds))
+
+        assert live_workers() == {worker.number}
+        assert status_of("tests.paint").paused_until == now + timedelta(seconds=20)
+        assert status_of("tests.paint", ahead=timedelta(seconds=30)).paused_until is None
+
+    def test_need_attention(self, paint, worker):
+        until = timezone.now() + timedelta(minutes=1)
+        SubscriberPause.objects.create(worker=worker, subscriber="tests.paint", until=until)
+
+        code, output = print_status()
+
+        assert code == 1
+        assert "Workers that run: 1.\n" in output
+        assert f"tests.paint is paused until {timezone.localtime(until):%Y-%m-%d %H:%M:%S}" in output
+
+    def test_are_recorded_by_workers_and_removed_when_they_end(self, subscribe, monkeypatch):
+        monkeypatch.setattr(liveness, "CHECK_SECONDS", 0.02)
+        monkeypatch.setattr(liveness, "RECORD_SECONDS", 0)
+        errors = [Unavailable("no route")]
+
+        @subscribe(ProductAdded, transactional=False)
+        def call_painter(events):
+            if errors:
+                raise errors.pop()
+
+        announce(added("RED-CHAIR"))
+        with workers(1):
+            eventually(lambda: status_of("tests.call_painter").paused_until)
+            eventually(lambda: status_of("tests.call_painter").delivered_last_minute)
+            eventually(lambda: not SubscriberPause.objects.exists())
+
+        assert not Worker.objects.exists()
+
+    def test_cost_no_statement_while_there_is_none(self, db):
+        outages = Outages()
+
+        with counting_statements() as statements:
+            outages.record(1)
+            outages.record(2)
+
+        assert len(statements) == 0
+
+
+@pytest.mark.django_db
+class TestOutboxStatus:
+    def test_says_that_nothing_needs_attention(self, paint):
+        assert print_status() == (
+            0,
+            "Workers that run: 0.\nSubscribers with nothing to deliver: 1.\nNothing needs attention.\n",
+        )
+
+    def test_prints_subscribers_with_deliveries_and_what_needs_attention(self, dead_letters):
+        announce(added("GREEN-CHAIR"))
+
+        code, output = print_status()
+
+        assert code == 1
+        assert "subscriber\tdue\toldest\tretry\tlater\tdead\t/min\n" in output
+        assert "tests.paint\t1\t0 s\t0\t0\t2\t0\n" in output
+        assert output.endswith(
+            "Needs attention:\n"
+            "tests.paint has 2 dead letters: list_dead_letters --subscriber tests.paint\n"
+            "tests.call_supplier has 1 dead letter: list_dead_letters --subscriber tests.call_supplier\n"
+        )
+
+    def test_prints_one_json_object(self, dead_letters):
+        code, output = print_status("--json")
+
+        status = json.loads(output)
+        assert (code, status["workers"], status["broker"]) == (1, 0, None)
+        assert {each["name"]: each["dead"] for each in status["subscribers"]} == {
+            "tests.paint": 2,
+            "tests.call_supplier": 1,
+        }
+        assert len(status["problems"]) == 2
+
+    def test_breaks_no_word_on_a_terminal_of_80_columns(self, paint, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "80")
+        announce(added("RED-CHAIR"))
+        Delivery.objects.update(subscriber=LONGEST_NAME, due_at=timezone.now() - timedelta(days=12))
+
+        _, output = print_status(out=Terminal())
+
+        [line] = [line for line in output.splitlines() if line.startswith("notifications")]
+        assert line.split() == [LONGEST_NAME, "1", "12", "d", "0", "0", "0", "0"]
+        assert len(line) <= 80
