@@ -85,11 +85,16 @@ class Traffic:
             lambda: self.rounds > rounds and OutboxMessage.objects.count() > stored, within=PATIENCE_SECONDS
         )
 
+    def wait_for_an_outage(self) -> None:
+        outages = self.outages
+        eventually(lambda: self.outages > outages, within=PATIENCE_SECONDS)
+
     def deliver(self) -> dict[str, list[str]]:
-        """Send no more, wait until all is stored, deliver it, and return what was recorded by SKU."""
+        """Send no more, wait until all is stored, deliver it, with retries, and return what was recorded by SKU."""
         self._finish()
         eventually(lambda: OutboxMessage.objects.count() >= self.rounds * len(SKUS), within=PATIENCE_SECONDS)
-        Relay().drain()
+        relay, undelivered = Relay(), Delivery.objects.exclude(status=Delivery.Status.DELIVERED)
+        eventually(lambda: not relay.drain() and not undelivered.exists(), within=PATIENCE_SECONDS)
         return recorded_by_sku()
 
     @property
