@@ -34,21 +34,20 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         now = timezone.now()
         status = outbox_status(now)
+        problems = status.problems()
         if options["json"]:
-            self.stdout.write(json.dumps(asdict(status) | {"problems": status.problems()}, cls=DjangoJSONEncoder))
+            self.stdout.write(json.dumps(asdict(status) | {"problems": problems}, cls=DjangoJSONEncoder))
         else:
-            self._print(status, now)
-        if status.problems():
+            self._print(status, problems, now)
+        if problems:
             sys.exit(1)
 
-    def _print(self, status: OutboxStatus, now: datetime) -> None:
+    def _print(self, status: OutboxStatus, problems: Sequence[str], now: datetime) -> None:
         self.stdout.write(f"Workers that run: {status.workers}.")
         self._print_subscribers(status)
         if status.broker:
             self._print_broker(status.broker, now)
-        self.stdout.write(
-            "\n".join(["Needs attention:", *status.problems()]) if status.problems() else "Nothing needs attention."
-        )
+        self.stdout.write("\n".join(["Needs attention:", *problems]) if problems else "Nothing needs attention.")
 
     def _print_subscribers(self, status: OutboxStatus) -> None:
         rows = [_subscriber_row(each) for each in status.subscribers if not each.is_idle]

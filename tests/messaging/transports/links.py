@@ -151,7 +151,7 @@ class KafkaLink:
 
 class TansuLink:
     def __init__(self, broker: BrokerBehindProxy) -> None:
-        self.broker = replace(broker, url=f"{broker.url}&message.timeout.ms=1000")
+        self.broker = replace(broker, url=f"{broker.url}&message.timeout.ms=3000")
         self.cut = broker.proxy.cut
 
     @contextmanager
