@@ -148,6 +148,7 @@ def running_services(
     with ExitStack() as stack:
         stack.enter_context(broker)
         split.subscribe_all(broker.url, prefix)
+        broker.write_names_of_queues()
         programs = [simulator, proxy, *(program for service in services.values() for program in service.programs)]
         for program in programs:
             stack.callback(program.kill)

@@ -47,6 +47,11 @@ class BrokerServer(Process):
             pytest.skip(f"{self.command[0]} is not installed")
         super().launch()
 
+    def write_names_of_queues(self) -> None:
+        """RabbitMQ writes the names of new queues to disk when it stops, or else up to three minutes later."""
+        self.stop()
+        self.start()
+
     def is_ready(self) -> bool:
         with suppress(OSError), socket.create_connection((LOCALHOST, self.port), CONNECT_SECONDS):
             return True

@@ -56,7 +56,7 @@ class TestServer:
 
     @pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.torture)])
     def test_that_was_killed_has_lost_and_doubled_nothing(self, server, traffic, times, summarize):
-        self._write_names_of_queues(server)
+        server.write_names_of_queues()
         for _ in range(times):
             server.kill()
             traffic.wait_for_an_outage()
@@ -65,11 +65,6 @@ class TestServer:
             summarize(f"{server.name}, killed: events flowed again {recovery:.1f} s after it had started")
 
         assert traffic.deliver() == traffic.expected
-
-    def _write_names_of_queues(self, server: BrokerServer) -> None:
-        """RabbitMQ writes the name of a new queue to disk when it stops, or else up to three minutes later."""
-        server.stop()
-        server.start()
 
 
 @pytest.mark.torture
