@@ -89,6 +89,7 @@ class AmqpTransport:
 
     def receive(self, *, timeout: float) -> Sequence[Received]:
         self._wait_until(lambda: bool(self._arrived), timeout)
+        self._gather()
         return [self._arrived.popleft() for _ in range(min(SET_SIZE, len(self._arrived)))]
 
     def settle(self, received: Sequence[Received]) -> None:
@@ -153,6 +154,15 @@ class AmqpTransport:
     def _note_ready(self, _: Any) -> None:
         self._is_ready = True
         self._stop_waiting()
+
+    def _gather(self) -> None:
+        """
+        Read what else has been sent by now, up to a set: one read of the socket holds a few messages only.
+        """
+        known = 0
+        while known < len(self._arrived) < SET_SIZE:
+            known = len(self._arrived)
+            self._wait_until(lambda: True, 0)
 
     def _publish(self, message: Outgoing) -> None:
         self._raise_if_failed()
