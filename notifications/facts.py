@@ -58,6 +58,8 @@ class Facts:
     """Of the total so far, this refund included. 0 if the refund is not part of the total."""
     cause: str = ""
     """Of the refund: cancelled, late, double, wrong_amount or operator."""
+    reason: str = ""
+    """Of a refund by an operator, as the operator wrote it."""
 
 
 def kind_of(event: CustomerEvent) -> str:
@@ -91,7 +93,14 @@ def facts_of(event: CustomerEvent) -> Facts:
             return _facts(event, total=event.amount, lines=_printable(event.lines), due_at=due_at)
         case PaymentRefunded():
             refunded = 0 if event.surplus else event.refunded
-            return _facts(event, total=event.order_total, amount=event.amount, refunded=refunded, cause=event.cause)
+            return _facts(
+                event,
+                total=event.order_total,
+                amount=event.amount,
+                refunded=refunded,
+                cause=event.cause,
+                reason=printable(event.reason) if event.cause == "operator" else "",
+            )
 
 
 def printable(text: str) -> str:

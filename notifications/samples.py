@@ -36,7 +36,7 @@ def _cancelled(reason: str, *, payment_requested: bool) -> CustomerEvent:
     )
 
 
-def _refunded(amount: int, cause: str, *, refunded: int = 0) -> CustomerEvent:
+def _refunded(amount: int, cause: str, *, refunded: int = 0, reason: str = "") -> CustomerEvent:
     """
     :param refunded: of the total; 0 for a surplus payment, which is not part of it.
     """
@@ -45,7 +45,7 @@ def _refunded(amount: int, cause: str, *, refunded: int = 0) -> CustomerEvent:
         "order_total": TOTAL,
         "surplus": not refunded,
     }
-    return _sample(contracts.PaymentRefunded, amount=amount, cause=cause, refunded=refunded, **about)
+    return _sample(contracts.PaymentRefunded, amount=amount, cause=cause, refunded=refunded, reason=reason, **about)
 
 
 SAMPLES = {
@@ -62,6 +62,9 @@ SAMPLES = {
     "cancelled-by-the-shop": _cancelled("by_operator", payment_requested=True),
     "refunded-in-full": _refunded(TOTAL, "operator", refunded=TOTAL),
     "refunded-in-part": _refunded(4_500, "operator", refunded=4_500),
+    "refunded-for-a-reason": _refunded(
+        4_500, "operator", refunded=4_500, reason="One chair was scratched. We are sorry."
+    ),
     "refunded-the-rest": _refunded(TOTAL - 4_500, "operator", refunded=TOTAL),
     "refunded-after-a-cancellation": _refunded(TOTAL, "cancelled", refunded=TOTAL),
     "refunded-a-late-payment": _refunded(TOTAL, "late", refunded=TOTAL),

@@ -1,26 +1,37 @@
 """
-Admin of products and orders. Orders are read-only, except that they can be cancelled.
+Admin of products and orders. Orders are read-only; what operators may do with one leads to a page of confirmation.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.defaultfilters import pluralize
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 
 from messaging.kernel.admin import OrderNumberSearch, ReadOnly, amount, moment
 from messaging.kernel.money import major_units, minor_units
+from messaging.kernel.order_numbers import mistake_in
+from shop.http import order_panels
 from shop.http.links import link_to
+from shop.http.order_panels import NotPossible, OrderAction
 
 from . import services
 from .drafts import MAX_AMOUNT, SKU
-from .models import HistoryEntry, Order, OrderLine, OrderRefund, Product
+from .erasure import WHY
+from .finding import MOST_FOUND, find_orders
+from .models import HistoryEntry, Order, OrderLine, Product
 
 
 class PriceField(forms.DecimalField):
@@ -90,30 +101,6 @@ class ProductAdmin(admin.ModelAdmin):
             services.add_products([obj])
 
 
-class OrderLineInline(ReadOnly, admin.TabularInline):
-    model = OrderLine
-    ordering = ("id",)
-    fields = ("sku", "name", "quantity", UNIT_PRICE)
-    readonly_fields = (UNIT_PRICE,)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[OrderLine]:
-        return super().get_queryset(request).select_related("order")
-
-
-class HistoryEntryInline(ReadOnly, admin.TabularInline):
-    model = HistoryEntry
-    ordering = ("id",)
-    fields = ("previous", "status", AT)
-    readonly_fields = (AT,)
-
-
-class OrderRefundInline(ReadOnly, admin.TabularInline):
-    model = OrderRefund
-    ordering = ("at",)
-    fields = (amount("amount", lambda refund: refund.currency), "surplus", "cause", AT, "refund_id")
-    readonly_fields = fields
-
-
 def _link(name: str) -> Callable[[Order], str]:
     @admin.display(description=name)
     def link(order: Order) -> str:
@@ -126,22 +113,93 @@ LINKS = tuple(_link(name) for name in ("payment", "reservation", "notifications"
 
 
 @admin.register(Order)
-class OrderAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
+class OrderAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("number", "status", "cancel_reason", TOTAL, PLACED, "customer", REFUNDED)
     list_filter = ("status", "cancel_reason")
-    list_select_related = ("customer",)
     date_hierarchy = "placed_at"
     ordering = ("-id",)
-    search_fields = ("number", "id", "email", "customer__username", "idempotency_key")
-    search_help_text = "The whole number, id, e-mail address, customer's name or idempotency key."
-    show_full_result_count = False
-    fields: tuple[Any, ...] = (
-        *("number", "id", "status", "cancel_reason", TOTAL, REFUNDED, PLACED, *LINKS),
-        *("customer", "email", "phone", "language", "payment_method", "idempotency_key", "fingerprint"),
+    search_fields = ("number",)  # of what else, `orders.finding` decides
+    search_help_text = (
+        "A number, the beginning of an e-mail address or an id, a phone number, an idempotency key, a username, a sku,"
+        " or a reference of the payment provider."
     )
-    readonly_fields: tuple[Any, ...] = ("number", "id", TOTAL, REFUNDED, PLACED, *LINKS)
-    inlines = (OrderLineInline, HistoryEntryInline, OrderRefundInline)
+    show_full_result_count = False
+    fields: tuple[Any, ...] = ("id", *LINKS, "payment_method", "idempotency_key", "fingerprint")
+    readonly_fields: tuple[Any, ...] = ("id", *LINKS)
     actions = ("cancel",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Order], search_term: str
+    ) -> tuple[QuerySet[Order], bool]:
+        if not search_term.strip():
+            return queryset, False
+        found = find_orders(search_term)
+        if not found and (mistake := mistake_in(search_term)):
+            self.message_user(request, mistake, messages.WARNING)
+        if len(found) == MOST_FOUND:
+            text = f"More orders may match: {MOST_FOUND:,} of them are shown. Type more of what you search for."
+            self.message_user(request, text, messages.WARNING)
+        return queryset.filter(pk__any=found), False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
+        return super().get_queryset(request).select_related("customer")
+
+    def get_urls(self) -> list[URLPattern]:
+        act = self.admin_site.admin_view(self.act)
+        return [path("<path:object_id>/do/<name>/", act, name="orders_order_do"), *super().get_urls()]
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """
+        Render the page of an order: its lines, what the contexts know of it, and what this operator may do.
+        """
+        order, may = context["original"], request.user.has_perm
+        parts = order_panels.parts_of(order.pk, may=may)
+        context |= {
+            "title": f"Order {order}",
+            "subtitle": None,
+            "lines": list(order.lines.order_by("id")),
+            "panels": [panel for part in parts for panel in part.panels],
+            "timeline": order_panels.timeline_of(parts),
+            "possible": order_panels.actions_of(parts, may=may),
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def act(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+        """
+        Ask for confirmation of an action, or perform it, log it and return to the page of the order.
+        """
+        order = self.get_object(request, unquote(object_id))
+        action = order_panels.action_named(name)
+        if not self.has_view_permission(request, order) or (action and not request.user.has_perm(action.permission)):
+            raise PermissionDenied
+        if not order or not action:
+            raise Http404
+        form = action(order.pk, request.POST if request.method == "POST" else None)
+        refusal, consequences = "", []
+        try:
+            consequences = list(form.consequences())
+            if form.is_valid() and self._perform(request, order, form):
+                return redirect("admin:orders_order_change", order.pk)
+        except NotPossible as error:
+            refusal = str(error)
+        context = {"form": form, "order": order, "refusal": refusal, "consequences": consequences}
+        context |= {**self.admin_site.each_context(request), "opts": self.opts, "title": f"{form.label}: {order}"}
+        return TemplateResponse(request, "admin/orders/order/confirm.html", context)
+
+    def _perform(self, request: HttpRequest, order: Order, form: OrderAction) -> bool:
+        """
+        Perform an action, log who did and why, and return whether it was performed; otherwise the form has errors.
+        """
+        try:
+            with transaction.atomic() if form.is_transactional else nullcontext():
+                done = form.perform(by=request.user.get_username(), now=timezone.now())
+                reason = form.why()
+                self.log_change(request, order, f"{done}{WHY}{reason}" if reason else done)
+        except forms.ValidationError as error:
+            form.add_error(None, error)
+            return False
+        self.message_user(request, f"{order}: {done}")
+        return True
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("orders.change_order")

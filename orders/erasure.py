@@ -1,15 +1,20 @@
 """
-Contact data in orders, and its erasure. Amounts, lines, statuses and history stay.
+Contact data in orders, in the notes of operators and in what they wrote into the admin's log, and its erasure. Amounts,
+lines, statuses, history and the reasons of refunds stay.
 """
 
 from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
+from django.contrib.admin.models import LogEntry
 from django.db import transaction
 from django.db.models import QuerySet
 
-from .models import Order, StoredResponse
+from .models import Order, OrderNote, StoredResponse
+
+WHY = " Reason: "
+"""Begins what an operator wrote in an entry of the admin's log."""
 
 
 def contact_data(order_ids: Collection[UUID]) -> Mapping[str, QuerySet[Any]]:
@@ -21,6 +26,13 @@ def contact_data(order_ids: Collection[UUID]) -> Mapping[str, QuerySet[Any]]:
         # A fingerprint is a digest of a request: who knows the rest of it could test guesses of its address.
         "orders": orders.exclude(email="", phone="", note="", fingerprint=""),
         "stored responses": StoredResponse.objects.filter(order_id__any=order_ids),
+        "notes of operators": OrderNote.objects.filter(order_id__any=order_ids),
+        "entries of the admin's log": LogEntry.objects.filter(
+            object_id__any=[str(order_id) for order_id in order_ids],
+            content_type__app_label="orders",
+            content_type__model="order",
+            change_message__contains=WHY,
+        ),
     }
 
 
@@ -39,4 +51,8 @@ def erase(order_ids: Collection[UUID]) -> None:
     """
     rows = contact_data(order_ids)
     rows["stored responses"].delete()
+    rows["notes of operators"].delete()
+    for entry in rows["entries of the admin's log"]:
+        entry.change_message = entry.change_message.partition(WHY)[0]
+        entry.save(update_fields=["change_message"])
     rows["orders"].update(email="", phone="", note="", fingerprint="")

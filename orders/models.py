@@ -9,9 +9,11 @@ from typing import ClassVar, NamedTuple
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Prefetch, Q
+from django.db.models.functions import Lower
 
 from messaging.kernel.databases import Row, Statement, bulk_copy_instances, fetch_all, placeholders
 from messaging.kernel.ids import new_id
+from messaging.kernel.lookups import Bytewise
 from messaging.kernel.money import money
 from messaging.kernel.state_machine import InvalidTransition
 
@@ -198,6 +200,10 @@ class Order(models.Model):
                 condition=Q(status__in=["placed", "awaiting_payment"]),
                 name="open_orders_of_a_customer",
             ),
+            # Operators find orders by these.
+            models.Index(Bytewise(Lower("email")), name="orders_by_email"),
+            models.Index(fields=["phone"], name="orders_by_phone"),
+            models.Index(fields=["idempotency_key"], name="orders_by_key"),
         ]
 
     def __str__(self) -> str:
@@ -268,6 +274,7 @@ class OrderLine(models.Model):
             models.CheckConstraint(condition=Q(quantity__gt=0), name="line_quantity_positive"),
             models.CheckConstraint(condition=Q(unit_price__gte=0), name="line_price_not_negative"),
         ]
+        indexes: ClassVar = [models.Index(fields=["sku", "-id"], name="lines_of_a_sku")]
 
     def __str__(self) -> str:
         return f"{self.quantity} x {self.sku}"
@@ -311,6 +318,13 @@ class OrderRefund(models.Model):
     cause = models.CharField(
         max_length=40, choices=Cause, blank=True, help_text="Empty if an earlier release refunded it."
     )
+    reason = models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="As an operator wrote it for the customer.",
+    )
     at = models.DateTimeField()
 
     class Meta:
@@ -320,3 +334,17 @@ class OrderRefund(models.Model):
 
     def __str__(self) -> str:
         return f"{money(self.amount, self.currency)} of {self.order_id}"
+
+
+class OrderNote(models.Model):
+    """
+    What an operator wrote about an order, for other operators; append-only.
+    """
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="notes")
+    text = models.CharField(max_length=2_000)
+    author = models.CharField(max_length=150, help_text="The operator's username.")
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"note of {self.author}"

@@ -12,7 +12,7 @@ from rest_framework.renderers import JSONRenderer
 from .models import Order
 
 LINE_FIELDS = ("sku", "name", "quantity", "unit_price")
-REFUND_FIELDS = ("amount", "currency", "surplus", "cause")
+REFUND_FIELDS = ("amount", "currency", "surplus", "cause", "reason")
 
 
 def order_document(order: Order, *, url: str) -> dict[str, Any]:

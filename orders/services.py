@@ -25,6 +25,8 @@ from .models import Order, OrderRefund, Product
 
 logger = logging.getLogger(__name__)
 
+REASON_LENGTH = 100
+
 CANNOT_CANCEL = {
     Order.Status.CONFIRMED: _("Nothing was cancelled: this order is already confirmed."),
     Order.Status.CANCELLED: _("Nothing was cancelled: this order is already cancelled."),
@@ -163,6 +165,7 @@ def _refund(event: contracts.PaymentRefunded, order: Order, now: datetime) -> Or
         currency=event.currency,
         surplus=event.surplus,
         cause=event.cause,
+        reason=event.reason[:REASON_LENGTH] if event.cause == OrderRefund.Cause.OPERATOR else "",
         at=now,
     )
 

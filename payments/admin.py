@@ -2,8 +2,6 @@
 Read-only pages of payments, captures, refunds and webhooks, and the actions that refund. Only services change states.
 """
 
-import re
-from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -21,8 +19,7 @@ from shop.http.links import link_to
 
 from . import refunds
 from .models import Capture, PaymentIntent, Reconciliation, Refund, WebhookEvent
-
-AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,4})?", re.ASCII)
+from .panels import read_amount
 
 REQUESTED = amount("amount", lambda intent: intent.currency)
 CAPTURED, RETURNED = (amount(field, lambda capture: capture.currency) for field in ("amount", "returned"))
@@ -101,9 +98,8 @@ class PaymentIntentAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
             amount = minor_units(read_amount(text), intent.currency) if text else None
             with transaction.atomic():
                 # The customer reads the reason; the admin's log names the operator.
-                requested = refunds.refund(
-                    str(intent.order_id), amount=amount, reason="by the shop", now=timezone.now()
-                )
+                reason, now = Refund.BY_THE_SHOP, timezone.now()
+                requested = refunds.refund(str(intent.order_id), amount=amount, reason=reason, now=now)
                 for refund in requested:
                     self.log_change(request, intent, f"Refunded {money(refund.amount, refund.capture.currency)}.")
         except forms.ValidationError as error:
@@ -113,17 +109,6 @@ class PaymentIntentAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
         else:
             return len(requested)
         return 0
-
-
-def read_amount(text: str) -> Decimal:
-    """
-    Return the amount that a text such as 12.50 writes, in the currency's main unit.
-
-    :raises ValidationError: if it is malformed or ambiguous.
-    """
-    if not AMOUNT.fullmatch(text):
-        raise forms.ValidationError("write it like 12.50, without a currency and without thousands separators.")
-    return Decimal(text)
 
 
 @admin.register(Capture)

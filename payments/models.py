@@ -92,7 +92,10 @@ class PaymentIntent(StateMachineModel):
 
     class Meta:
         constraints: ClassVar = [models.CheckConstraint(condition=Q(amount__gte=0), name="intent_amount_not_negative")]
-        indexes: ClassVar = [models.Index(fields=["customer_id", "-id"], name="payments_of_a_customer")]
+        indexes: ClassVar = [
+            models.Index(fields=["customer_id", "-id"], name="payments_of_a_customer"),
+            models.Index(fields=["provider_reference"], name="payments_by_reference"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.order_id}: {self.status}"
@@ -134,6 +137,7 @@ class Capture(models.Model):
             models.UniqueConstraint(fields=["intent", "reference"], name="one_capture_per_movement"),
             models.UniqueConstraint(fields=["intent"], condition=Q(surplus=False), name="one_capture_per_order"),
         ]
+        indexes: ClassVar = [models.Index(fields=["reference"], name="captures_by_reference")]
 
     def __str__(self) -> str:
         return f"{money(self.amount, self.currency)} for {self.intent_id}"
@@ -181,6 +185,9 @@ class Refund(StateMachineModel):
         Status.FAILED: frozenset(),
     }
 
+    BY_THE_SHOP: ClassVar = "by the shop"
+    """The reason of a refund for which the operator wrote none."""
+
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     capture = models.ForeignKey(Capture, on_delete=models.PROTECT, related_name="refunds")
     amount = models.BigIntegerField(help_text="In minor units, such as pence.")
@@ -203,6 +210,7 @@ class Refund(StateMachineModel):
                 name="refund_open_until_settled",
             ),
         ]
+        indexes: ClassVar = [models.Index(fields=["provider_reference"], name="refunds_by_reference")]
 
     def __str__(self) -> str:
         return f"{money(self.amount, self.capture.currency)} of {self.capture_id}: {self.status}"

@@ -192,7 +192,7 @@ def _refunded_event(refund: Refund, refunded: int) -> PaymentRefunded:
         currency=refund.capture.currency,
         email=intent.email,
         customer_id=intent.customer_id,
-        reason=refund.reason,
+        reason="" if refund.reason == Refund.BY_THE_SHOP else refund.reason,
         surplus=refund.capture.surplus,
         number=intent.number,
         phone=intent.phone,

@@ -17,6 +17,7 @@ from django.utils import timezone
 from messaging.kernel.admin import ReadOnly, WholeValueSearch, moment
 from shop.accounts import services
 from shop.accounts.models import Account, SigningKey, SigningKeyQuerySet, Token
+from shop.http.order_panels import panels_of_customer
 
 admin.site.unregister(get_user_model())
 
@@ -31,6 +32,14 @@ class AccountInline(admin.StackedInline):
 class CustomerAdmin(UserAdmin):
     def get_inlines(self, request: HttpRequest, obj: Any = None) -> tuple[type[admin.StackedInline], ...]:
         return (AccountInline,) if obj else ()
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """
+        Render the page of a user, with what the contexts know of the customer.
+        """
+        user = context.get("original")
+        panels = panels_of_customer(str(user.pk), may=request.user.has_perm) if user else []
+        return super().render_change_form(request, {**context, "panels": panels}, *args, **kwargs)
 
 
 class Revocable(WholeValueSearch, ReadOnly, admin.ModelAdmin):

@@ -81,6 +81,7 @@ class Route(NamedTuple):
         Return the URL of the route, with an id of these where it has a parameter.
         """
         pattern = self.pattern.replace("<app_label>", "orders").replace("<name>/<language>", "order-confirmed/en")
+        pattern = pattern.replace("/do/<name>", "/do/cancel")
         return re.sub(r"<[^>]+>", ids.get(self.resource, "1"), pattern) + QUERIES.get(self.pattern, "")
 
 

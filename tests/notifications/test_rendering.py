@@ -114,6 +114,7 @@ class TestEmail:
         [
             ("refunded-in-full", "This is the full amount of your order."),
             ("refunded-in-part", "So far, we have refunded £45.00 of the £157.50 of your order."),
+            ("refunded-for-a-reason", "The reason: One chair was scratched. We are sorry."),
             ("refunded-the-rest", "The full amount of your order, £157.50, is now refunded."),
             ("refunded-a-double-payment", "The reason: your order was paid twice."),
             ("refunded-a-late-payment", "The reason: your payment arrived after your order had ended."),

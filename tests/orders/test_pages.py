@@ -223,6 +223,20 @@ class TestOrder:
             ("The payment was not the amount of the order", "1 June 2030, 23:15 UTC", "€52.00"),
         ]
 
+    def test_shows_why_the_shop_refunded_in_its_own_words_only(self, browser, drain):
+        order = place_order()
+        drain()
+        refunds = [
+            refund_of(order.pk, 1_000, cause="operator", reason="A <b>scratch</b>."),
+            refund_of(order.pk, 100, surplus=True, cause="double", reason="paid twice"),
+        ]
+
+        services.record_refunds(refunds, now=datetime(2030, 6, 1, 23, 15, tzinfo=UTC))
+
+        page = " ".join(read(browser, f"{ORDERS}{order.pk}/").split())
+        assert "The shop gave it back <small>A &lt;b&gt;scratch&lt;/b&gt;.</small>" in page
+        assert "paid twice" not in page
+
     def test_is_listed_with_its_lines_and_total(self, browser):
         order = place_order({"RED-CHAIR": 2})
 

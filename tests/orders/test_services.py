@@ -232,6 +232,7 @@ class TestRecordRefunds:
             "currency": "EUR",
             "surplus": True,
             "cause": "wrong_amount",
+            "reason": "",
             "at": NOON,
         }
 

@@ -24,7 +24,9 @@ KEYWORDS = DEFAULT_KEYWORDS | {f"{name}_lazy": spec for name, spec in DEFAULT_KE
 NOT_FOR_CUSTOMERS = (
     "messaging/templates/admin/",
     "notifications/templates/admin/",
+    "orders/templates/admin/",
     "payments/simulator/",
+    "shop/templates/admin/",
     "shop/templates/drf_spectacular/",
     "shop/templates/rest_framework/admin/",
 )

@@ -34,6 +34,7 @@ NEW_TABLES = {
     "notifications_preference",
     "notifications_queuedinminute",
     "notifications_suppression",
+    "orders_ordernote",
     "orders_orderrefund",
     "payments_reconciliation",
 }

@@ -13,7 +13,7 @@ from messaging.models import Attempt, Delivery
 from notifications import suppressions
 from notifications.models import Notification, Preference
 from notifications.preferences import choose
-from orders.models import Order
+from orders.models import Order, OrderNote
 from orders.placing import place_orders
 from payments.models import PaymentIntent, WebhookEvent
 from payments.refunds import refund
@@ -33,7 +33,7 @@ CANARIES = (NAME, EMAIL, PHONE, NOTE)
 def mirabel(drain):
     """
     A customer with orders that were confirmed, partly refunded, declined and out of stock; whose mail failed once; who
-    is logged in and has a token and a signing key; and whom an operator edited.
+    is logged in and has a token and a signing key; and about whom an operator wrote notes.
     """
     make_stock(10)
     customer = CustomerFactory(username=NAME, email=EMAIL, first_name="Mirabel")
@@ -50,9 +50,10 @@ def mirabel(drain):
     choose(str(customer.pk), {("payment_due_soon", "sms"): False})
     api_of(NAME)
     Client().force_login(customer)
-    LogEntry.objects.log_actions(
-        str(CustomerFactory(username="olga", is_staff=True).pk), [customer], CHANGE, "Changed."
-    )
+    olga = CustomerFactory(username="olga", is_staff=True)
+    LogEntry.objects.log_actions(str(olga.pk), [customer], CHANGE, "Changed.")
+    LogEntry.objects.log_actions(str(olga.pk), orders[:1], CHANGE, f"Cancelled. Reason: {NAME} rang.")
+    OrderNote.objects.create(order=orders[0], text=f"{NAME} rang.", author="olga", at=timezone.now())
     return customer
 
 

@@ -23,12 +23,17 @@ COLOURS = {
 class Command(BaseCommand):
     help = (
         "Print the timeline of one order over all contexts: its states, stock, payments and notifications, its "
-        "messages with their causes and traces, and the deliveries of each message with attempts and latest error. "
-        "Read-only. Exit status: 0 if printed, 1 if there is no such order, 2 for wrong arguments."
+        "messages with their causes and traces, the deliveries of each message with attempts and latest error, and "
+        "what operators did. Read-only. Exit status: 0 if printed, 1 if no order or several are found, which it lists, "
+        "2 for wrong arguments."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("order", help="its number, id or idempotency key; for imported orders the invoice number")
+        parser.add_argument(
+            "order",
+            help="its number, id or the beginning of it, idempotency key (for imported orders the invoice number), an"
+            " e-mail address or its beginning, or a phone number",
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
     def handle(self, *, order: str, **options: Any) -> None:
