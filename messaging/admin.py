@@ -1,29 +1,29 @@
 """
-Admin pages of messages, deliveries, failed attempts, workers and receivers, and the backlog. All are read-only; dead
-letters can be replayed or discarded.
+Admin pages of messages, deliveries, failed attempts, workers and receivers. All are read-only; dead letters can be
+replayed or discarded, see `dead_letter_pages`. The backlog is in `backlog_pages`.
 """
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.auth.mixins import PermissionRequiredMixin
-from django.db import transaction
+from django.contrib.admin.helpers import ActionForm
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.defaultfilters import pluralize
-from django.urls import URLPattern, path, reverse
-from django.utils import timezone
+from django.urls import URLPattern, reverse
 from django.utils.html import format_html
-from django.views.generic import TemplateView
 
+from . import backlog_pages, dead_letter_pages, dead_letters
 from .contracts import event_types
+from .dead_letter_forms import MOST_AT_ONCE
 from .inbox import UNDECODABLE
 from .kernel.admin import ReadOnly, WholeValueSearch, moment, to_the_second
-from .models import Attempt, Delivery, DeliveryQuerySet, OutboxMessage, ReceiverState, Worker
-from .status import age, broker_status, live_workers, subscriber_statuses
+from .models import Attempt, Delivery, DeliveryQuerySet, OutboxMessage, ReceiverState, Resolution, Worker
+from .status import broker_status, live_workers
 from .subscribers import all_subscribers
 
 Lookups = Iterable[tuple[str, str]]
@@ -68,6 +68,11 @@ def due(delivery: Delivery) -> str | None:
     return to_the_second(delivery.due_at) if delivery.status == Delivery.Status.PENDING else None
 
 
+class ReasonForm(ActionForm):
+    # Validated by the action, because Django shows errors of this form as "No action selected".
+    reason = forms.Field(required=False, widget=forms.TextInput(attrs={"size": 30, "maxlength": 500}))
+
+
 class DeliveryInline(ReadOnly, admin.TabularInline):
     model = Delivery
     fields = ("subscriber", "status", due, "attempts", "delivered_at", "error_class")
@@ -105,66 +110,67 @@ class DeliveryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     search_fields = ("key", "message_id")
     search_help_text = OutboxMessageAdmin.search_help_text
     show_full_result_count = False
-    exclude = ("message", "due_at")
-    readonly_fields = ("link_to_message", due)
+    exclude = ("message", "due_at", "resolution")
+    readonly_fields = ("link_to_message", due, "resolved")
     inlines = (AttemptInline,)
+    action_form = ReasonForm
     actions = ("replay", "discard")
 
     def get_urls(self) -> list[URLPattern]:
-        backlog = self.admin_site.admin_view(Backlog.as_view())
-        return [path("backlog/", backlog, name="messaging_backlog"), *super().get_urls()]
+        return [*backlog_pages.urls(), *dead_letter_pages.urls(), *super().get_urls()]
 
     @admin.display(description="message", ordering="message")
     def link_to_message(self, delivery: Delivery) -> str:
         return _link(delivery.message)
 
+    @admin.display(description="last replay or discard")
+    def resolved(self, delivery: Delivery) -> str:
+        resolution = Resolution.objects.filter(pk=delivery.resolution).first()
+        if not resolution:
+            return "-"
+        page = reverse("admin:messaging_resolution", args=[resolution.pk])
+        return format_html('<a href="{}">{}</a> {}', page, resolution, resolution.reason)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        dead = Delivery.objects.dead().filter(pk=object_id).first() if object_id.isdecimal() else None
+        pages = {"dead_letter_group": dead_letter_pages.group_url("group", vars(dead)) if dead else ""}
+        return super().change_view(request, object_id, form_url, {**pages, **(extra_context or {})})
+
     @admin.action(description="Replay dead letters", permissions=["resolve"])
-    def replay(self, request: HttpRequest, chosen: DeliveryQuerySet) -> None:
-        self._resolve(request, chosen, "Replayed", lambda letters: letters.replay(timezone.now()))
+    def replay(self, request: HttpRequest, chosen: DeliveryQuerySet) -> HttpResponse | None:
+        return self._resolve(request, chosen, "Replayed", dead_letters.replay)
 
     @admin.action(description="Discard dead letters for good", permissions=["resolve"])
-    def discard(self, request: HttpRequest, chosen: DeliveryQuerySet) -> None:
-        self._resolve(request, chosen, "Discarded", lambda letters: letters.discard())
+    def discard(self, request: HttpRequest, chosen: DeliveryQuerySet) -> HttpResponse | None:
+        if not request.POST.get("reason", "").strip():
+            self.message_user(request, "Reason: say why they are discarded.", messages.ERROR)
+            return None
+        return self._resolve(request, chosen, "Discarded", dead_letters.discard)
 
     def has_resolve_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("messaging.change_delivery")
 
-    @transaction.atomic
     def _resolve(
-        self, request: HttpRequest, chosen: DeliveryQuerySet, verb: str, resolve: Callable[[DeliveryQuerySet], int]
-    ) -> None:
+        self, request: HttpRequest, chosen: DeliveryQuerySet, verb: str, resolve: Callable[..., Resolution]
+    ) -> HttpResponse | None:
         """
-        Replay or discard the dead letters among the chosen deliveries, and log that this user did.
+        Replay or discard the dead letters among the chosen deliveries, and show what becomes of them.
 
         :param verb: "Replayed" or "Discarded".
         """
-        letters = list(chosen.dead().order_by("pk").select_for_update(of=("self",)))
-        others = chosen.exclude(pk__in=[letter.pk for letter in letters]).count()
-        resolve(Delivery.objects.filter(pk__in=[letter.pk for letter in letters]))
-        if letters:
-            LogEntry.objects.log_actions(str(request.user.pk), letters, CHANGE, f"{verb} as a dead letter.")
-            self.message_user(request, f"{verb} {len(letters)} dead letter{pluralize(len(letters))}.")
+        others = dead_letters.count_up_to(chosen.exclude(status=Delivery.Status.DEAD))
+        letters = chosen.dead().order_by("pk")[:MOST_AT_ONCE]
+        reason = request.POST.get("reason", "").replace("\x00", "")[:500]
+        resolution = resolve(letters, chosen="by hand", **dead_letter_pages.by(request, verb, reason))
         if others:
-            self.message_user(request, f"Left unchanged, since they are not dead letters: {others}.", messages.WARNING)
-
-
-class Backlog(PermissionRequiredMixin, TemplateView):
-    """
-    The deliveries of each subscriber by state, as `manage.py outbox_status` prints them.
-    """
-
-    permission_required = "messaging.view_delivery"
-    raise_exception = True
-    template_name = "admin/messaging/delivery/backlog.html"
-
-    def get_context_data(self, **about: Any) -> dict[str, Any]:
-        alive, now = live_workers(), timezone.now()
-        rows = [
-            (status, age(status.oldest_due_seconds), to_the_second(status.paused_until))
-            for status in subscriber_statuses(alive, now)
-        ]
-        page = {"title": "Backlog by subscriber", "workers": len(alive), "rows": rows}
-        return super().get_context_data(**about, **page, **admin.site.each_context(self.request))
+            number = dead_letters.described_count(others)
+            self.message_user(request, f"Left unchanged, since they are not dead letters: {number}.", messages.WARNING)
+        if not resolution.letters:
+            return None
+        self.message_user(request, f"{verb} {resolution.letters} dead letter{pluralize(resolution.letters)}.")
+        return redirect("admin:messaging_resolution", resolution.pk)
 
 
 @admin.register(Attempt)

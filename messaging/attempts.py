@@ -30,10 +30,14 @@ class WorkerDied(Permanent):
     """
 
 
-class _About(msgspec.Struct):
+class About(msgspec.Struct):
+    """
+    The order that a message is about.
+    """
+
     order_id: str = ""
     number: Annotated[str, msgspec.Meta(pattern=r"^([0-9A-Z]{4}-[0-9A-Z]{4})?$")] = ""
-    data: "_About | None" = None
+    data: "About | None" = None
     """A message that could not be decoded is stored with the attributes of its CloudEvent."""
 
 
@@ -47,7 +51,13 @@ def record_failure(claim: Claim, error: BaseException, now: datetime) -> str:
     (delivery,) = claim.deliveries
     outcome, changes = _verdict(delivery, error, now, max_deferrals=claim.subscriber.max_deferrals)
     with transaction.atomic():
-        claim.update(**changes, claim_token=None, error_class=type(error).__name__, fingerprint=_fingerprint(error))
+        claim.update(
+            **changes,
+            claim_token=None,
+            error_class=type(error).__name__,
+            fingerprint=_fingerprint(error),
+            failed_at=now,
+        )
         Attempt.objects.create(
             delivery_id=delivery.pk,
             number=delivery.attempt,
@@ -84,7 +94,7 @@ def _verdict(
 
 
 def _death(delivery: Claimed, subscriber: str, error: BaseException) -> DeliveryDied:
-    about = _order_of(delivery.payload)
+    about = order_of(delivery.payload)
     return DeliveryDied(
         delivery_id=str(delivery.pk),
         message_id=str(delivery.message_id),
@@ -98,17 +108,17 @@ def _death(delivery: Claimed, subscriber: str, error: BaseException) -> Delivery
     )
 
 
-def _order_of(payload: str) -> _About:
+def order_of(payload: str) -> About:
     """
     Return which order a message is about, also if no contract describes it; none if its id or number can be none of
     the shop's: then the alert could not be stored.
     """
     try:
-        message = msgspec.json.decode(payload, type=_About)
+        message = msgspec.json.decode(payload, type=About)
     except (msgspec.DecodeError, RecursionError):
-        return _About()
+        return About()
     about = message.data or message
-    return about if parse_id(about.order_id) else _About()
+    return about if parse_id(about.order_id) else About()
 
 
 def _fingerprint(error: BaseException) -> str:

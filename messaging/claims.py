@@ -34,7 +34,7 @@ WITH_WORK = """
         SELECT 1 FROM messaging_delivery
         WHERE subscriber = name AND status = 'pending' AND delivered_at IS NULL AND due_at <= %s
         LIMIT 1
-    ), 0) = 1
+    ), 0) = 1 AND name NOT IN (SELECT subscriber FROM messaging_operatorpause)
 """
 
 # Due deliveries without an earlier pending one with the same key.
@@ -141,7 +141,8 @@ def lease() -> timedelta:
 
 def subscribers_with_work(now: datetime) -> list[Subscriber]:
     """
-    Return the subscribers with due deliveries, by one statement whose cost does not depend on how many are pending.
+    Return the subscribers with due deliveries that no operator has paused, by one statement whose cost does not depend
+    on how many are pending.
     """
     subscribers = all_subscribers()
     names = ", ".join(["(%s)"] * len(subscribers))

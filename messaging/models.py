@@ -1,7 +1,7 @@
 """
 The outbox: published events (`OutboxMessage`), one delivery per subscriber (`Delivery`), failed attempts (`Attempt`).
-Beside it: the processes that deliver and receive (`Worker`), and what others may know about them (`SubscriberPause`,
-`ReceiverState`).
+Beside it: the processes that deliver and receive (`Worker`), what others may know about them (`SubscriberPause`,
+`ReceiverState`), and what operators decided (`Resolution`, `DeadLetterGroup`, `OperatorPause`).
 """
 
 from collections.abc import Collection
@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Case, Exists, OuterRef, Q, Value, When
 
@@ -16,9 +17,12 @@ from .kernel.ids import new_id
 
 __all__ = [
     "Attempt",
+    "DeadLetterGroup",
     "Delivery",
+    "OperatorPause",
     "OutboxMessage",
     "ReceiverState",
+    "Resolution",
     "SubscriberPause",
     "Worker",
     "new_id",  # migrations refer to it here
@@ -87,6 +91,12 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def dead(self) -> "DeliveryQuerySet":
         return self.filter(status=Delivery.Status.DEAD)
 
+    def dead_of(self, *, subscriber: str, error_class: str, fingerprint: str) -> "DeliveryQuerySet":
+        """
+        Return the dead letters of one group. Values may be empty.
+        """
+        return self.dead().filter(subscriber=subscriber, error_class=error_class, fingerprint=fingerprint)
+
     def matching(
         self,
         *,
@@ -94,27 +104,33 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         subscriber: str = "",
         event_type: str = "",
         error: str = "",
+        fingerprint: str = "",
         since: datetime | None = None,
     ) -> "DeliveryQuerySet":
         """
         Return the deliveries that match all given filters.
 
         :param error: the class name of the last error.
-        :param since: an attempt failed at this moment or later.
+        :param since: the last attempt failed at this moment or later.
         """
-        filters = {"pk__in": ids, "subscriber": subscriber, "message__type": event_type, "error_class": error}
-        deliveries = self.filter(**{field: value for field, value in filters.items() if value})
-        if since is None:
-            return deliveries
-        return deliveries.filter(Exists(Attempt.objects.filter(delivery=OuterRef("pk"), failed_at__gte=since)))
+        filters = {
+            "pk__in": ids,
+            "subscriber": subscriber,
+            "message__type": event_type,
+            "error_class": error,
+            "fingerprint": fingerprint,
+            "failed_at__gte": since,
+        }
+        return self.filter(**{field: value for field, value in filters.items() if value})
 
-    def replay(self, now: datetime) -> int:
+    def replay(self, now: datetime, **changes: object) -> int:
         """
         Make dead letters pending again, due at once and with all their attempts; return how many.
+
+        :param changes: further fields, or another `due_at`.
         """
-        return self.dead().update(
-            status=Delivery.Status.PENDING, due_at=now, attempts=0, deferrals=0, claim_token=None, delayed=False
-        )
+        fresh: dict[str, object] = {"due_at": now, "attempts": 0, "deferrals": 0, "claim_token": None, "delayed": False}
+        return self.dead().update(status=Delivery.Status.PENDING, **fresh | changes)
 
     def repeat(self, now: datetime) -> int:
         """
@@ -125,11 +141,13 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             status=Delivery.Status.PENDING, due_at=now, delivered_at=None, attempts=0, deferrals=0
         )
 
-    def discard(self) -> int:
+    def discard(self, **changes: object) -> int:
         """
         Discard dead letters for good; return how many.
+
+        :param changes: further fields.
         """
-        return self.dead().update(status=Delivery.Status.DISCARDED)
+        return self.dead().update(status=Delivery.Status.DISCARDED, **changes)
 
 
 class Delivery(models.Model):
@@ -172,6 +190,8 @@ class Delivery(models.Model):
     fingerprint = models.CharField(
         max_length=16, blank=True, help_text="Equal for errors of the same class and function."
     )
+    failed_at = models.DateTimeField(null=True, help_text="When the last failed attempt ended.")
+    resolution = models.UUIDField(null=True, help_text="The last replay or discard by an operator.")
 
     objects = DeliveryQuerySet.as_manager()
 
@@ -197,7 +217,14 @@ class Delivery(models.Model):
                 condition=Q(status="pending", delayed=False),
                 name="pending_by_key",
             ),
-            models.Index(fields=["subscriber", "error_class"], condition=Q(status="dead"), name="dead_letters"),
+            models.Index(
+                fields=["subscriber", "error_class", "fingerprint", "failed_at"],
+                condition=Q(status="dead"),
+                name="dead_letters_by_error",
+            ),
+            models.Index(
+                fields=["resolution", "status"], condition=Q(resolution__isnull=False), name="deliveries_by_resolution"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -218,6 +245,61 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number}: {self.error_class}"
+
+
+class Resolution(models.Model):
+    """
+    A replay or a discard of dead letters by an operator. `Delivery.resolution` has the id of the last one.
+    """
+
+    class Kind(models.TextChoices):
+        REPLAY = "replay"
+        DISCARD = "discard"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    kind = models.CharField(max_length=7, choices=Kind)
+    resolved_at = models.DateTimeField()
+    resolved_by = models.CharField(max_length=200, help_text="A username, or the user of the shell.")
+    reason = models.CharField(max_length=500, blank=True)
+    chosen = models.CharField(max_length=500, blank=True, help_text="By which filters; empty for all dead letters.")
+    letters = models.PositiveIntegerField(default=0, help_text="How many dead letters it changed.")
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.letters} by {self.resolved_by}"
+
+
+class DeadLetterGroup(models.Model):
+    """
+    What operators noted about the dead letters of a subscriber that died of the same error. Notes are in the admin's
+    log. A group without a row has neither.
+    """
+
+    subscriber = models.CharField(max_length=100)
+    error_class = models.CharField(max_length=200, blank=True)
+    fingerprint = models.CharField(max_length=16, blank=True)
+    assignee = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["subscriber", "error_class", "fingerprint"], name="one_row_per_group")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.error_class or 'no error'} of {self.subscriber}"
+
+
+class OperatorPause(models.Model):
+    """
+    A pause of a subscriber by an operator. Until it is removed, no worker claims deliveries of this subscriber.
+    """
+
+    subscriber = models.CharField(max_length=100, primary_key=True)
+    reason = models.CharField(max_length=500)
+    paused_by = models.CharField(max_length=200, help_text="A username, or the user of the shell.")
+    paused_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.subscriber
 
 
 class Worker(models.Model):

@@ -77,7 +77,7 @@ def _insert_new(rows: Sequence[Delivery], source: str) -> None:
     failures_of = {pk: list(group) for pk, group in groupby(failures, key=attrgetter("delivery_id"))}
     attempts = [failures_of.get(row.pk, []) for row in rows]
     for row in rows:
-        row.pk, row.claim_token = None, None
+        row.pk, row.claim_token, row.resolution = None, None, None  # the resolutions stay in the source
     inserted = Delivery.objects.bulk_create(rows)
     for row, its_attempts in zip(inserted, attempts, strict=True):
         for attempt in its_attempts:

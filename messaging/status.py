@@ -12,13 +12,13 @@ from threading import Thread
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, F, Max, Min, Q
 from django.utils.timezone import localtime
 
 from .inbox import wanted_types
 from .kernel.ids import lowest_id
 from .kernel.process_locks import free_locks
-from .models import Delivery, ReceiverState, SubscriberPause, Worker
+from .models import Delivery, OperatorPause, ReceiverState, SubscriberPause, Worker
 from .subscribers import Unavailable, all_subscribers
 from .transports.protocol import Broker, new_transport
 
@@ -49,6 +49,10 @@ class SubscriberStatus:
     delivered_last_minute: int = 0
     paused_until: datetime | None = None
     """The end of the longest pause in a worker."""
+    paused_by: str = ""
+    """The operator who has paused it in all workers; empty if none has."""
+    paused_at: datetime | None = None
+    pause_reason: str = ""
 
     @property
     def is_idle(self) -> bool:
@@ -63,6 +67,11 @@ class SubscriberStatus:
             yield f"{self.name} has {self.dead} {letters}: list_dead_letters --subscriber {self.name}"
         if self.paused_until:
             yield f"{self.name} is paused until {_to_the_second(self.paused_until)}: the service that it calls is down."
+        if self.paused_by and self.paused_at:
+            yield (
+                f"{self.name} is paused since {_to_the_second(self.paused_at)} by {self.paused_by}"
+                f" ({self.pause_reason}): resume_subscriber {self.name}"
+            )
         pending = self.due + self.claimed + self.retrying + self.delayed
         if pending and self.name not in all_subscribers():
             deliveries = "1 delivery waits" if pending == 1 else f"{pending} deliveries wait"
@@ -157,7 +166,7 @@ def subscriber_statuses(alive: Collection[int], now: datetime) -> list[Subscribe
     :param alive: the numbers of the live workers.
     """
     statuses: dict[str, dict[str, Any]] = {name: {} for name in all_subscribers()}
-    for row in (*_pending(now), *_dead(), *_delivered(now), *_paused(alive, now)):
+    for row in (*_pending(now), *_dead(), *_delivered(now), *_paused(alive, now), *_paused_by_operators()):
         statuses.setdefault(row["subscriber"], {}).update(row)
     return [_subscriber_status(name, fields, now) for name, fields in statuses.items()]
 
@@ -246,6 +255,10 @@ def _delivered(now: datetime) -> Iterable[Mapping[str, Any]]:
 def _paused(alive: Collection[int], now: datetime) -> Iterable[Mapping[str, Any]]:
     pauses = SubscriberPause.objects.filter(worker__in=alive, until__gt=now)
     return pauses.values("subscriber").annotate(paused_until=Max("until"))
+
+
+def _paused_by_operators() -> Iterable[Mapping[str, Any]]:
+    return OperatorPause.objects.values("subscriber", "paused_by", "paused_at", pause_reason=F("reason"))
 
 
 def _receiver_status(row: Any) -> ReceiverStatus:

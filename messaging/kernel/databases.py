@@ -4,7 +4,7 @@ Statements that differ between PostgreSQL and SQLite: bulk inserts, asynchronous
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from itertools import chain
 from operator import attrgetter
@@ -229,6 +229,13 @@ def read_uuid(value: UUID | str) -> UUID:
     Return a UUID from the result of a raw statement: SQLite stores it as text.
     """
     return value if isinstance(value, UUID) else UUID(value)
+
+
+def read_moment(value: datetime | str | None) -> datetime | None:
+    """
+    Return a moment from the result of a raw statement: SQLite stores it as text, in UTC.
+    """
+    return datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else value
 
 
 _names: set[str] = set()

@@ -5,7 +5,9 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.utils import timezone
 
+from messaging.models import Resolution
 from shop.settings.groups import TWILIO_SMS
 from tests.access.callers import Caller, create_resources
 from tests.factories import PASSWORD, place_order
@@ -44,4 +46,5 @@ def ids(people, drain) -> Mapping[str, str]:
     ada = people["ada"].user
     hers = create_resources(ada, drain) | {"orders": str(place_order(customer_id=ada.pk).pk)}
     rows = {model._meta.model_name: model.objects.first() for model in admin.site._registry}
-    return {name: str(row.pk) for name, row in rows.items() if row} | hers
+    replay = Resolution.objects.create(kind="replay", resolved_at=timezone.now(), resolved_by="olga")
+    return {name: str(row.pk) for name, row in rows.items() if row} | hers | {"resolutions": str(replay.pk)}

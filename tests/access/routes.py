@@ -13,6 +13,9 @@ from django.urls import URLPattern, get_resolver
 from tests.factories import PASSWORD
 from tests.webhooks import DATA
 
+OF_DEAD_LETTERS = ("/pause/", "/groups/group/", "/replay/", "/discard/")
+"""Forms that only the admin of deliveries has."""
+
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 CREDENTIALS = {"username": "ada", "password": PASSWORD}
@@ -74,6 +77,8 @@ class Route(NamedTuple):
         """
         The key of the route's id in `ids`.
         """
+        if "/resolutions/" in self.pattern:
+            return "resolutions"
         return self.model or self.pattern.removeprefix("/api/v1").split("/")[1]
 
     def address(self, ids: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ import pytest
 from orders.models import Order
 from shop.accounts.models import Token
 from tests.access.callers import CSRF, OUR_PAGE, send
-from tests.access.routes import Route, every_route
+from tests.access.routes import OF_DEAD_LETTERS, Route, every_route
 from tests.refusals import problem_of
 from tests.snapshot import snapshot
 
@@ -25,9 +25,10 @@ EVIL = {"Origin": "https://evil.example"}
 
 def unsafe_routes() -> list[Route]:
     """
-    Return every route with an unsafe method; of the pages of models, those of one.
+    Return every route with an unsafe method; of the pages of models, those of one, and those that one has alone.
     """
-    return [route for route in every_route() if route.is_unsafe and route.model in {"", "product"}]
+    unsafe = [route for route in every_route() if route.is_unsafe]
+    return [route for route in unsafe if route.model in {"", "product"} or route.pattern.endswith(OF_DEAD_LETTERS)]
 
 
 class TestOtherSite:

@@ -16,7 +16,7 @@ from django.contrib.auth.models import Permission
 from django.test import RequestFactory
 
 from tests.access.callers import CSRF, OUR_PAGE, Caller, ResourceIds, send, undone
-from tests.access.routes import METHODS, Route, every_route
+from tests.access.routes import METHODS, OF_DEAD_LETTERS, Route, every_route
 from tests.refusals import problem_of
 from tests.snapshot import snapshot
 
@@ -61,6 +61,16 @@ DELETE /admin/<app>/<model>/<path:object_id>/                    302     302    
 GET    /admin/<app>/<model>/<id>/password/                       302     302     302     403     403     200
 POST   /admin/<app>/<model>/<id>/password/                       302     302     302     403     403     200
 GET    /admin/<app>/<model>/backlog/                             302     302     302     403     200     200
+GET    /admin/<app>/<model>/pause/                               302     302     302     403     404     404
+POST   /admin/<app>/<model>/pause/                               302     302     302     403     404     404
+GET    /admin/<app>/<model>/groups/                              302     302     302     403     200     200
+GET    /admin/<app>/<model>/groups/group/                        302     302     302     403     404     404
+POST   /admin/<app>/<model>/groups/group/                        302     302     302     403     403     404
+GET    /admin/<app>/<model>/replay/                              302     302     302     403     403     200
+POST   /admin/<app>/<model>/replay/                              302     302     302     403     403     302
+GET    /admin/<app>/<model>/discard/                             302     302     302     403     403     200
+POST   /admin/<app>/<model>/discard/                             302     302     302     403     403     200
+GET    /admin/<app>/<model>/resolutions/<uuid:pk>/               302     302     302     403     200     200
 GET    /admin/<app>/<model>/<path:object_id>/do/<name>/          302     302     302     403     403     200
 POST   /admin/<app>/<model>/<path:object_id>/do/<name>/          302     302     302     403     403     200
 GET    /admin/<app>/<model>/previews/                            302     302     302     403     200     200
@@ -166,7 +176,7 @@ def is_tested(route: Route, ids: ResourceIds) -> bool:
     Return whether to request a route: each page of each model that has a row, but forms of one model only.
     """
     if route.is_unsafe and "/do/" not in route.pattern:
-        return route.model in {"", "product", "user"}
+        return route.model in {"", "product", "user"} or route.pattern.endswith(OF_DEAD_LETTERS)
     return "<" not in route.pattern or not route.model or route.model in ids
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 
-from shop.http import links
+from messaging.kernel import links
 from shop.http.links import link_to, url_of
 
 CONTEXTS = ("orders", "inventory", "payments", "notifications")

@@ -129,18 +129,22 @@ class TestDeadLetters:
 
         assert "Replayed" not in act(client, "replay", Delivery.objects.get(key="GREEN-CHAIR"))
 
-        content = act(client, "discard", *Delivery.objects.filter(key__in=["GREEN-CHAIR", "RED-CHAIR"]))
+        chosen = Delivery.objects.filter(key__in=["GREEN-CHAIR", "RED-CHAIR"])
+        assert "Reason: say why they are discarded." in act(client, "discard", *chosen)
+        assert statuses()["RED-CHAIR"] == "dead"
+
+        content = act(client, "discard", *chosen, reason="painted by hand")
 
         assert "Discarded 1 dead letter." in content
         assert "Left unchanged, since they are not dead letters: 1." in content
         assert (statuses()["GREEN-CHAIR"], statuses()["RED-CHAIR"]) == ("pending", "discarded")
-        assert LogEntry.objects.count() == 1
+        assert LogEntry.objects.get().change_message == "Discarded as a dead letter: painted by hand"
 
     @pytest.mark.parametrize("action", ["replay", "discard"])
     def test_actions_need_the_permission_to_change(self, dead_letters, action):
         client = operator_who_may("messaging.view_delivery")
 
-        act(client, action, Delivery.objects.get(key="RED-CHAIR"))
+        act(client, action, Delivery.objects.get(key="RED-CHAIR"), reason="painted by hand")
 
         assert statuses()["RED-CHAIR"] == "dead"
 
@@ -156,7 +160,8 @@ class TestBacklog:
         shown = re.findall(r'scope="row"><a [^>]*>([^<]+)(.*?)</tr>', content, re.DOTALL)
         rows = {name: re.findall("<td>(.*?)</td>", row) for name, row in shown}
         paint = f'<a href="{page(Delivery)}?subscriber=tests.paint&amp;status__exact=dead">2</a>'
-        assert rows["tests.paint"] == ["1", "0 s", "0", "0", "0", paint, "0", ""]
+        pause = ' <a href="/admin/messaging/delivery/pause/?subscriber=tests.paint">Pause…</a>'
+        assert rows["tests.paint"] == ["1", "0 s", "0", "0", "0", paint, "0", pause]
         assert len(rows) == 2
 
     def test_is_linked_from_the_list_of_deliveries(self, admin_client):

@@ -125,7 +125,11 @@ class TestPruneMessages:
 
 
 @pytest.mark.parametrize(
-    "command", ["drain", "list_dead_letters", "outbox_status", "prune_messages", "replay_dead_letters"]
+    "command",
+    [
+        *("discard_dead_letters", "drain", "list_dead_letters", "outbox_status", "pause_subscriber", "prune_messages"),
+        *("replay_dead_letters", "resume_subscriber"),
+    ],
 )
 class TestHelp:
     def test_explains_the_exit_status(self, command, capsys):

@@ -122,7 +122,7 @@ class TestUndecodable:
             relay.drain()
         assert recorded() == []
 
-        assert run("replay_dead_letters") == "Replayed 1 dead letters.\n"
+        assert run("replay_dead_letters") == "Replayed 1 dead letter.\n"
         relay.drain()
 
         assert recorded() == ["RED-CHAIR"]
@@ -224,7 +224,7 @@ class TestUnhandleable:
         relay.drain()
 
         paint_of["RED-CHAIR"] = 1
-        assert run("replay_dead_letters", "--subscriber=tests.paint") == "Replayed 1 dead letters.\n"
+        assert run("replay_dead_letters", "--subscriber=tests.paint") == "Replayed 1 dead letter.\n"
         store([chair])
         relay.drain()
 

@@ -28,7 +28,10 @@ PREVIOUS_GATEWAY = "payments.adapters.simulated.SimulatedGateway"
 ADA = {"username": "ada", "password": "ada-counts-chairs", "name": "upgrade"}
 UNFINISHED = "SELECT id FROM messaging_delivery WHERE status = 'pending'"
 NEW_TABLES = {
+    "messaging_deadlettergroup",
+    "messaging_operatorpause",
     "messaging_receiverstate",
+    "messaging_resolution",
     "messaging_subscriberpause",
     "messaging_worker",
     "notifications_preference",
@@ -46,6 +49,7 @@ COLUMNS = {
 }
 
 ADDED_COLUMNS = {
+    *("messaging_delivery.failed_at", "messaging_delivery.resolution"),
     *(
         f"notifications_notification.{column}"
         for column in (

@@ -15,7 +15,7 @@ class Command(BaseCommand):
         "Deliver in this process until nothing is due, then print the number of deliveries by subscriber and outcome. "
         "It may run beside workers, be killed at any time and run again. Deliveries claimed by workers that died are "
         "taken over. Messages published for later, deliveries that wait for a retry and those claimed by other workers "
-        "are not due. "
+        "are not due; neither is what waits for a paused subscriber. "
         "Exit status: 0 if nothing is due, 1 after the timeout, 2 for wrong arguments."
     )
 
