@@ -17,7 +17,7 @@ from django.utils import timezone
 from . import wakeup
 from .contracts import Event, encode
 from .kernel.databases import Row, bulk_copy
-from .kernel.tracing import current_traceparent, enter_trace, new_traceparent
+from .kernel.tracing import current_traceparent, enter_messages, enter_trace, new_traceparent
 from .models import Delivery, OutboxMessage, new_id
 from .subscribers import subscribers_of
 
@@ -144,13 +144,14 @@ def caused_by(keys: Mapping[str, str]) -> Iterator[None]:
 def context_of(key: str) -> Context:
     """
     Return a copy of the current context in which the message of this key is the only one being handled, for a thread
-    that works on one event of a batch: its log lines show the event's trace.
+    that works on one event of a batch: its log lines show the event's message and trace.
     """
     context = copy_context()
     cause = _causes.get().get(key)
     if cause:
         context.run(_causes.set, {key: cause})
         context.run(enter_trace, cause.traceparent)
+        context.run(enter_messages, [cause])
     return context
 
 

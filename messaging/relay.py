@@ -21,7 +21,7 @@ from . import wakeup
 from .attempts import WorkerDied, record_failure
 from .backoff import RELAY_RESTART_SECONDS
 from .claims import Claim, LeaseLost, batch_size, claim_batch, lease, subscribers_with_work
-from .kernel.tracing import tracing
+from .kernel.tracing import tracing, working_on
 from .lanes import GATHER_SECONDS, Lanes
 from .liveness import Liveness, Reporter
 from .outages import Outages
@@ -213,7 +213,7 @@ class Relay:
 
     @contextmanager
     def _while_leased(self, claim: Claim) -> Iterator[None]:
-        with tracing(*(delivery.traceparent for delivery in claim.deliveries)):
+        with tracing(*(delivery.traceparent for delivery in claim.deliveries)), working_on(claim.deliveries):
             try:
                 yield
             except LeaseLost:

@@ -1,17 +1,34 @@
 """
-Traces (W3C Trace Context): a trace begins with a request, and the messages that follow from it carry it on.
+Traces (W3C Trace Context): a trace begins with a request, and the messages that follow from it carry it on. Log lines
+show the current trace, and the messages that are being handled.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Protocol
+from uuid import UUID
 
 TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII
 )  # W3C Trace Context, 3.2
 
 _current: ContextVar[tuple[str, ...]] = ContextVar("traceparents", default=())
+
+
+class Handled(Protocol):
+    """
+    A message that is being handled.
+    """
+
+    @property
+    def message_id(self) -> UUID: ...
+    @property
+    def key(self) -> str: ...
+
+
+_handled: ContextVar[Sequence[Handled]] = ContextVar("handled", default=())
 
 
 def is_traceparent(text: str) -> bool:
@@ -72,3 +89,29 @@ def current_trace_id() -> str:
     if len(trace_ids) > 1:
         return f"{len(trace_ids)} traces"
     return trace_ids.pop() if trace_ids else "-"
+
+
+def enter_messages(messages: Sequence[Handled]) -> None:
+    """
+    Make these the messages of the current context until others are entered.
+    """
+    _handled.set(messages)
+
+
+@contextmanager
+def working_on(messages: Sequence[Handled]) -> Iterator[None]:
+    """
+    Make these the messages of what is done inside the block.
+    """
+    reset = _handled.set(messages)
+    try:
+        yield
+    finally:
+        _handled.reset(reset)
+
+
+def current_messages() -> Sequence[Handled]:
+    """
+    Return the messages that are being handled, for log lines.
+    """
+    return _handled.get()

@@ -9,7 +9,16 @@ from contextvars import ContextVar
 from logging import Filter, LogRecord
 from uuid import uuid4
 
-from messaging.kernel.tracing import current_trace_id, enter_trace, is_traceparent, new_traceparent
+from messaging.kernel.tracing import (
+    current_messages,
+    current_trace_id,
+    enter_trace,
+    is_traceparent,
+    new_traceparent,
+)
+
+MOST_MESSAGES = 10
+"""A line names the first messages of a batch."""
 
 _current: ContextVar[str] = ContextVar("request_id", default="-")
 
@@ -35,11 +44,19 @@ def current() -> str:
 
 class LogIds(Filter):
     """
-    Add `request_id` and `trace_id` to each log record, and `ids`: both, or one if they are equal or one is missing.
+    Add `request_id` and `trace_id` to each log record, and `ids`: both, or one if they are equal or one is missing. Add
+    `message_ids` and `message_keys` of the messages that are being handled; most keys are ids of orders.
     """
 
     def filter(self, record: LogRecord) -> bool:
         request_id, trace_id = current(), current_trace_id()
         ids = dict.fromkeys(id_ for id_ in (request_id, trace_id) if id_ != "-")
-        record.__dict__ |= {"request_id": request_id, "trace_id": trace_id, "ids": " ".join(ids) or "-"}
+        messages = current_messages()[:MOST_MESSAGES]
+        record.__dict__ |= {
+            "request_id": request_id,
+            "trace_id": trace_id,
+            "ids": " ".join(ids) or "-",
+            "message_ids": [str(message.message_id) for message in messages],
+            "message_keys": [message.key for message in messages],
+        }
         return True

@@ -276,18 +276,21 @@ STORAGES = {
 # --- Logging ---
 
 LOG_LEVEL = env.log_level("LOG_LEVEL", default="INFO")
+# People read the lines of a shop that they develop, programs those of one in production.
+LOG_FORMAT = env.one_of("LOG_FORMAT", "text", "json", default="text" if DEBUG else "json")
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"ids": {"()": "shop.http.request_id.LogIds"}},
     "formatters": {
-        "plain": {
+        "text": {
             "()": "messaging.kernel.redaction.RedactingFormatter",
             "format": "%(asctime)s %(levelname)s %(name)s [%(ids)s]: %(message)s",
-        }
+        },
+        "json": {"()": "messaging.kernel.redaction.JsonFormatter"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["ids"]}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["ids"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         # Without its default handler, because the root logger prints these lines already.

@@ -57,6 +57,15 @@ class Environment(environ.Env):
             raise ImproperlyConfigured(f"{var} is {level}, which is not one of DEBUG, INFO, WARNING and ERROR.")
         return level
 
+    def one_of(self, var: str, *choices: str, default: str) -> str:
+        """
+        Return the value of a variable that has one of a few.
+        """
+        value: str = self.str(var, default=default)
+        if value not in choices:
+            raise ImproperlyConfigured(f"{var} is {value!r}, which is not one of {', '.join(choices)}.")
+        return value
+
     def database(self, var: str, *, default: str) -> dict[str, Any]:
         """
         Return a value for DATABASES from the URL of an SQLite or PostgreSQL database.

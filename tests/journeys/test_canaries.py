@@ -12,7 +12,7 @@ import pytest
 from anymail.backends.test import EmailBackend
 from django.test import Client
 
-from messaging.kernel.redaction import RedactingFormatter
+from messaging.kernel.redaction import JsonFormatter, RedactingFormatter
 from messaging.models import Attempt, Delivery
 from notifications.models import Notification
 from orders import services
@@ -62,12 +62,13 @@ class NamesTheRecipient(EmailBackend):
 @pytest.fixture
 def log(settings):
     """
-    Return the lines of the log at its lowest level, formatted as the shop formats them.
+    Return the lines of the log at its lowest level, formatted in both ways in which the shop formats them.
     """
     lines: list[str] = []
-    formatter = RedactingFormatter(settings.LOGGING["formatters"]["plain"]["format"].replace("[%(ids)s]", ""))
+    text = RedactingFormatter(settings.LOGGING["formatters"]["text"]["format"].replace("[%(ids)s]", ""))
+    formatters = (text, JsonFormatter())
     handler = logging.Handler()
-    handler.emit = lambda record: lines.append(formatter.format(record))
+    handler.emit = lambda record: lines.extend(formatter.format(record) for formatter in formatters)
     root = logging.getLogger()
     level = root.level
     root.addHandler(handler)
@@ -156,4 +157,4 @@ def test_are_in_the_tables_that_need_them_and_nowhere_else(canary, drain, log, m
     assert any("550" in error for error in errors)
     assert tables_naming(CANARIES) == WITH_CONTACT_DATA
     assert [line for line in log if any(canary in line for canary in CANARIES)] == []
-    assert len(log) > 10
+    assert len(log) > 20

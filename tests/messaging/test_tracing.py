@@ -80,3 +80,20 @@ class TestLogLinesOfWorkers:
             ("paint", blue),
             ("messaging.relay", blue),
         ]
+
+    def test_show_the_messages_that_are_being_handled_with_their_keys(self, subscribe, relay, caplog):
+        caplog.set_level(logging.INFO)
+
+        @subscribe(ProductAdded)
+        def paint(events):
+            logging.getLogger("paint").info("painting %d", len(events))
+
+        announce(*[added(f"CHAIR-{number:02}") for number in range(12)])
+        relay.deliver_due()
+        logging.getLogger("paint").info("dry")
+
+        first = OutboxMessage.objects.order_by("id")[:10]
+        painting, dry = caplog.records
+        assert painting.message_ids == [str(message.pk) for message in first]
+        assert painting.message_keys == [message.key for message in first]
+        assert (dry.message_ids, dry.message_keys) == ([], [])

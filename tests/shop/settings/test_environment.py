@@ -40,6 +40,18 @@ class TestEnvironment:
         with pytest.raises(ImproperlyConfigured, match="LOG_LEVEL is LOUD"):
             env.log_level("LOG_LEVEL", default="INFO")
 
+    def test_reads_one_of_a_few(self, env):
+        env.ENVIRON["LOG_FORMAT"] = "json"
+
+        assert env.one_of("LOG_FORMAT", "text", "json", default="text") == "json"
+        assert env.one_of("ANOTHER", "text", "json", default="text") == "text"
+
+    def test_rejects_what_is_none_of_them(self, env):
+        env.ENVIRON["LOG_FORMAT"] = "xml"
+
+        with pytest.raises(ImproperlyConfigured, match="LOG_FORMAT is 'xml', which is not one of text, json"):
+            env.one_of("LOG_FORMAT", "text", "json", default="text")
+
     @pytest.mark.parametrize("address", ["foo", "", "mysql://localhost/shop", "postgres://db:port/shop"])
     def test_rejects_another_database_url(self, env, address):
         env.ENVIRON["DATABASE_URL"] = address

@@ -1,3 +1,4 @@
+import json
 import re
 import sys
 from dataclasses import fields
@@ -57,6 +58,33 @@ class TestDemo:
         show = "from shop.settings import *; print(EMAIL_BACKEND, NOTIFICATIONS.sms_backend)"
 
         assert run([sys.executable, "-c", show], DEBUG="on", **environment).output.split() == backends
+
+
+class TestLogging:
+    @pytest.mark.parametrize(
+        ("environment", "formatter"),
+        [
+            ({"DEBUG": "on"}, "text"),
+            (PRODUCTION, "json"),
+            ({"DEBUG": "on", "LOG_FORMAT": "json"}, "json"),
+            (PRODUCTION | {"LOG_FORMAT": "text"}, "text"),
+        ],
+        ids=["development", "production", "json", "text"],
+    )
+    def test_is_json_in_production(self, environment, formatter):
+        show = "from shop.settings import *; print(LOGGING['handlers']['console']['formatter'])"
+
+        assert run([sys.executable, "-c", show], **environment).output.split() == [formatter]
+
+    def test_writes_lines_of_json(self):
+        log = "import django; django.setup(); import logging; logging.getLogger('shop').warning('to %s', 'a@b.example')"
+        environment = PRODUCTION | {"DJANGO_SETTINGS_MODULE": "shop.settings"}
+
+        line = json.loads(run([sys.executable, "-c", log], **environment).errors)
+
+        assert line == {"level": "WARNING", "logger": "shop", "message": "to (address)"} | {
+            name: line[name] for name in ("time", "process")
+        }
 
 
 class TestEnvExample:
