@@ -178,5 +178,6 @@ def _groups() -> Sequence[SettingsGroup]:
         settings.THROTTLING,
         settings.MESSAGING,
         settings.TRANSPORT,
+        settings.MONITORING,
         *(group for context, group in of_contexts.items() if context in settings.SERVICE.contexts),
     )

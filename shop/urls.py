@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from shop import elsewhere, index
 from shop.http import error_handlers
+from shop.monitoring import views as monitoring
 from shop.openapi.views import OpenApiView, RedocPage, SwaggerPage
 
 admin.site.site_header = admin.site.site_title = settings.SHOP.name
@@ -34,6 +35,9 @@ urlpatterns = [
     path("", index.StartPage.as_view(), name="landing"),
     path("problems/", index.problems, name="problems"),
     path("healthz", index.healthz, name="healthz"),
+    path("livez", monitoring.livez, name="livez"),
+    path("readyz", monitoring.readyz, name="readyz"),
+    path("metrics", monitoring.metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("api/v1/", index.Root.as_view(), name="api-root"),
     path("api/v1/schema/", OpenApiView.as_view(), name="schema"),

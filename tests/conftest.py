@@ -3,6 +3,7 @@ Fixtures for every test. No worker, no sleep, no network: `drain()` delivers eve
 """
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from messaging import relay
+from messaging.kernel.process_locks import process_lock, remove_lock
+from messaging.models import Worker
 from notifications import sms
 from payments.gateway import protocol
 from shop.http import throttling
@@ -27,6 +30,7 @@ from shop.settings.groups import NotificationSettings, ThrottlingSettings
 from tests.database import delete_rows_after_transactional_tests
 from tests.factories import CustomerFactory, api_of
 from tests.gateways import INSTANT, RecordingGateway
+from tests.messaging.concurrency import PATIENCE_SECONDS, in_thread
 from tests.processes import outputs_since
 
 delete_rows_after_transactional_tests()
@@ -143,6 +147,24 @@ def outage(monkeypatch) -> Iterator[ThreadPoolExecutor]:
         monkeypatch.setitem(connection.settings_dict, name, value)
     with ThreadPoolExecutor(max_workers=1) as pool:
         yield pool
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    """A live worker. Its lock is held over another connection, as that of another process."""
+    worker = Worker.objects.create(host="shop.example", process=4711, started_at=timezone.now())
+    is_held, end = threading.Event(), threading.Event()
+
+    def hold_lock() -> None:
+        with process_lock(worker.number):
+            is_held.set()
+            end.wait(PATIENCE_SECONDS)
+
+    with in_thread(hold_lock):
+        is_held.wait(PATIENCE_SECONDS)
+        yield worker
+        end.set()
+    remove_lock(worker.number)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ Ids of rows and messages.
 """
 
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 if sys.version_info >= (3, 14):
@@ -24,6 +24,13 @@ def lowest_id(moment: datetime) -> UUID:
     Return the lowest UUIDv7 of this millisecond: those that `new_id` returned earlier are lower.
     """
     return UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
+def moment_of(id_: UUID) -> datetime:
+    """
+    Return when a UUIDv7 was created, to the millisecond.
+    """
+    return datetime.fromtimestamp((id_.int >> 80) / 1000, UTC)
 
 
 def parse_id(text: str) -> UUID | None:

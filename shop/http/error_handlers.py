@@ -22,7 +22,13 @@ from shop.http.problems import CONTENT_TYPE, ProblemDetails, describe, problem
 from shop.http.views import ShopView
 
 
-class ProblemResponse:
+class CompleteResponse:
+    """
+    Marks a response to an error whose content says what is wrong: the middleware leaves it as it is.
+    """
+
+
+class ProblemResponse(CompleteResponse):
     """
     Marks a response that has a problem for its content.
     """

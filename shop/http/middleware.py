@@ -16,7 +16,14 @@ from rest_framework.exceptions import APIException
 from rest_framework.permissions import SAFE_METHODS
 
 from shop.http import outcome, request_id
-from shop.http.error_handlers import ProblemResponse, language_switch, prefers_page, problem_response, retry_after
+from shop.http.error_handlers import (
+    CompleteResponse,
+    ProblemResponse,
+    language_switch,
+    prefers_page,
+    problem_response,
+    retry_after,
+)
 from shop.http.exceptions import as_api_exception
 from shop.http.parsers import drop_invalid_cookies, rejected_body, rejected_query
 from shop.http.problems import describe, problem, problem_by_status
@@ -81,7 +88,7 @@ class ProblemsMiddleware:
         else:
             with nullcontext() if request.method in SAFE_METHODS else outcome.tracking_writes():
                 response = self.get_response(request)
-        if response.status_code >= 400 and not (isinstance(response, ProblemResponse) or _is_page(request, response)):
+        if response.status_code >= 400 and not (isinstance(response, CompleteResponse) or _is_page(request, response)):
             response = _as_problem(request, response)
         response.headers["X-Request-Id"] = id_
         # A browser may keep pages for its back button; other responses are not stored.

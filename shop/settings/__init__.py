@@ -20,6 +20,7 @@ from shop.settings.groups import (
     INSECURE_WEBHOOK_SECRET,
     AccountSettings,
     MessagingSettings,
+    MonitoringSettings,
     NotificationSettings,
     OperatorSettings,
     OrderSettings,
@@ -52,6 +53,7 @@ ACCOUNTS = AccountSettings.from_environment(env)
 THROTTLING = ThrottlingSettings.from_environment(env)
 MESSAGING = MessagingSettings.from_environment(env, relay_in_web=DEBUG and SQLITE)
 TRANSPORT = TransportSettings.from_environment(env, service=SERVICE.name)
+MONITORING = MonitoringSettings.from_environment(env)
 OPERATOR = OperatorSettings.from_environment(env)
 if OPERATOR.is_set and not SERVICE.is_whole_shop:
     raise ImproperlyConfigured("An operator's process has the databases of all contexts. Remove CONTEXTS.")
@@ -93,8 +95,8 @@ ACCOUNTS_SESSION_COOKIE_NAME = "sessionid"
 SESSION_COOKIE_NAME = ACCOUNTS_SESSION_COOKIE_NAME if SERVICE.has_accounts else f"{SERVICE.name}_sessionid"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
 SECURE_HSTS_SECONDS = 0 if DEBUG else env.int("HSTS_SECONDS", default=3600)
-# Load balancers check health over plain HTTP, and services ask for accounts within a private network.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", rf"^{groups.INTROSPECTION_PATH[1:]}$"]
+# Load balancers and Prometheus use plain HTTP, and services ask for accounts within a private network.
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|livez|readyz|metrics)$", rf"^{groups.INTROSPECTION_PATH[1:]}$"]
 # HSTS for subdomains and preloading are decisions of the owner of the domain.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 

@@ -6,8 +6,9 @@ concern Django's own settings, are in `shop.checks`.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Self
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
@@ -248,6 +249,40 @@ class TransportSettings(SettingsGroup):
         elif self.url and (extra := missing_client(self.url)):
             hint = f"Install requirements-{extra}.lock."
             yield error("E024", "The client library of the broker in TRANSPORT_URL is not installed.", hint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitoringSettings(SettingsGroup):
+    """
+    The limits within which `/readyz` says that this service is ready, where 0 is no limit; and who may read `/metrics`:
+    who knows the token, or connects from one of the addresses or networks.
+    """
+
+    ready_workers: int = variable("READY_WORKERS", 1, minimum=0)
+    ready_oldest_due_seconds: int = variable("READY_OLDEST_DUE_SECONDS", 300, minimum=0)
+    ready_broker_lag: int = variable("READY_BROKER_LAG", 10_000, minimum=0)
+    metrics_token: str = variable("METRICS_TOKEN", "")
+    metrics_addresses: tuple[str, ...] = variable("METRICS_ADDRESSES", ("127.0.0.1", "::1"))
+
+    @property
+    def metrics_networks(self) -> Sequence[IPv4Network | IPv6Network]:
+        """
+        Return the networks that the addresses are.
+
+        :raises ValueError: if one of them is none.
+        """
+        return [ip_network(address) for address in self.metrics_addresses]
+
+    def errors(self) -> Iterator[CheckMessage]:
+        yield from super().errors()
+        if self.metrics_token and not SERVICE_SECRET.fullmatch(self.metrics_token):
+            hint = "Set METRICS_TOKEN to 32 characters or more, or remove it."
+            yield error("E031", "METRICS_TOKEN is too short, or has other characters than visible ASCII.", hint)
+        try:
+            _ = self.metrics_networks
+        except ValueError as problem:
+            hint = "Set METRICS_ADDRESSES to addresses or networks such as 10.0.0.0/8, separated by commas."
+            yield error("E032", f"METRICS_ADDRESSES cannot be read: {problem}.", hint)
 
 
 @dataclass(frozen=True, kw_only=True)

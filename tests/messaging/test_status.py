@@ -1,6 +1,4 @@
 import json
-import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
 
@@ -9,37 +7,17 @@ from django.utils import timezone
 
 from messaging import liveness
 from messaging.contracts import ProductAdded, StockDepleted
-from messaging.kernel.process_locks import process_lock, remove_lock
 from messaging.models import Delivery, SubscriberPause, Worker
 from messaging.outages import Outages
 from messaging.status import SubscriberStatus, live_workers, outbox_status
 from messaging.subscribers import Unavailable
 from tests.commands import Terminal, run
-from tests.messaging.concurrency import PATIENCE_SECONDS, in_thread
 from tests.messaging.products import added, announce
 from tests.outbox import counting_statements
 from tests.threads import workers
 from tests.waiting import eventually
 
 LONGEST_NAME = "notifications.alert_of_dead_letter"
-
-
-@pytest.fixture
-def worker() -> Iterator[Worker]:
-    """A live worker. Its lock is held over another connection, as that of another process."""
-    worker = Worker.objects.create(host="shop.example", process=4711, started_at=timezone.now())
-    is_held, end = threading.Event(), threading.Event()
-
-    def hold_lock() -> None:
-        with process_lock(worker.number):
-            is_held.set()
-            end.wait(PATIENCE_SECONDS)
-
-    with in_thread(hold_lock):
-        is_held.wait(PATIENCE_SECONDS)
-        yield worker
-        end.set()
-    remove_lock(worker.number)
 
 
 def status_of(name: str, *, ahead: timedelta = timedelta()) -> SubscriberStatus:

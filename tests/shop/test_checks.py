@@ -119,6 +119,25 @@ ERRORS = [
             ({}, 31 * "s"),
         )
     ),
+    *(
+        (
+            {"MONITORING": {"metrics_token": token}},
+            ("shop.E031", "METRICS_TOKEN is too short, or has other characters than visible ASCII."),
+            "Set METRICS_TOKEN to 32 characters or more, or remove it.",
+        )
+        for token in (31 * "t", 32 * "ß", f"{32 * 't'} ")
+    ),
+    *(
+        (
+            {"MONITORING": {"metrics_addresses": ("127.0.0.1", address)}},
+            ("shop.E032", f"METRICS_ADDRESSES cannot be read: {problem}."),
+            "Set METRICS_ADDRESSES to addresses or networks such as 10.0.0.0/8, separated by commas.",
+        )
+        for address, problem in (
+            ("prometheus", "'prometheus' does not appear to be an IPv4 or IPv6 network"),
+            ("10.0.0.1/8", "10.0.0.1/8 has host bits set"),
+        )
+    ),
     (
         {"PAYMENTS": {"gateway": "gateways.Instant"}},
         ("shop.E001", "'gateways.Instant' cannot be imported: No module named 'gateways'."),
