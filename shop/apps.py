@@ -12,9 +12,11 @@ class ShopConfig(AppConfig):
     def ready(self) -> None:
         """
         Register the checks of the settings, which run with `manage.py check` and before other commands, and the links
-        between contexts.
+        between contexts. Start to report errors to Sentry, if that is set.
         """
         from . import checks, links
+        from .monitoring import sentry
 
         checks.register()
         links.register()
+        sentry.start()

@@ -254,8 +254,8 @@ class TransportSettings(SettingsGroup):
 @dataclass(frozen=True, kw_only=True)
 class MonitoringSettings(SettingsGroup):
     """
-    The limits within which `/readyz` says that this service is ready, where 0 is no limit; and who may read `/metrics`:
-    who knows the token, or connects from one of the addresses or networks.
+    The limits within which `/readyz` says that this service is ready, where 0 is no limit; who may read `/metrics`: who
+    knows the token, or connects from one of the addresses or networks; and where Sentry is.
     """
 
     ready_workers: int = variable("READY_WORKERS", 1, minimum=0)
@@ -263,6 +263,7 @@ class MonitoringSettings(SettingsGroup):
     ready_broker_lag: int = variable("READY_BROKER_LAG", 10_000, minimum=0)
     metrics_token: str = variable("METRICS_TOKEN", "")
     metrics_addresses: tuple[str, ...] = variable("METRICS_ADDRESSES", ("127.0.0.1", "::1"))
+    sentry_dsn: str = variable("SENTRY_DSN", "")
 
     @property
     def metrics_networks(self) -> Sequence[IPv4Network | IPv6Network]:

@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 PROJECT = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))
 RUN_TIME = PROJECT["project"]["dependencies"]
 STRIPE = PROJECT["project"]["optional-dependencies"]["stripe"]
+SENTRY = PROJECT["project"]["optional-dependencies"]["sentry"]
 BROKERS = [pin for extra in ("amqp", "kafka") for pin in PROJECT["project"]["optional-dependencies"][extra]]
 SPLIT = PROJECT["project"]["optional-dependencies"]["split"]
 TEST, DEV = (PROJECT["dependency-groups"][group] for group in ("test", "dev"))
@@ -50,21 +51,22 @@ def locked_versions(name: str) -> dict[str, str]:
 
 class TestRequirements:
     def test_list_what_pyproject_lists(self):
-        assert lines_of("requirements.txt") == [*RUN_TIME, *STRIPE, *TEST]
+        assert lines_of("requirements.txt") == [*RUN_TIME, *STRIPE, *SENTRY, *TEST]
         assert lines_of("requirements-brokers.txt") == BROKERS
         assert lines_of("requirements-split.txt") == SPLIT
         assert lines_of("requirements-dev.txt") == ["-r requirements.txt", *DEV]
 
     def test_pin_each_version(self):
-        assert [line for line in (*RUN_TIME, *STRIPE, *BROKERS, *SPLIT, *TEST, *DEV) if "==" not in line] == []
+        assert [line for line in (*RUN_TIME, *STRIPE, *SENTRY, *BROKERS, *SPLIT, *TEST, *DEV) if "==" not in line] == []
 
 
 class TestLocks:
     def test_pin_the_versions_of_pyproject(self):
-        run_time, stripe = locked_versions("requirements.lock"), locked_versions("requirements-stripe.lock")
+        run_time = locked_versions("requirements.lock")
 
         assert versions(RUN_TIME).items() <= run_time.items()
-        assert versions(STRIPE).items() <= (run_time | stripe).items()
+        for extra, pins in (("stripe", STRIPE), ("sentry", SENTRY)):
+            assert versions(pins).items() <= (run_time | locked_versions(f"requirements-{extra}.lock")).items()
 
     def test_contain_no_test_or_development_tools(self):
         assert versions([*TEST, *DEV]).keys() & locked_versions("requirements.lock").keys() == set()
@@ -80,12 +82,13 @@ class TestLocks:
 
         assert [line for line in locked(name) if not hashed.fullmatch(line)] == []
 
-    def test_of_stripe_extends_the_other_by_stripe_alone(self):
-        needed = versions([line for line in metadata.requires("stripe") or [] if "extra ==" not in line])
+    @pytest.mark.parametrize(("extra", "name"), [("stripe", "stripe"), ("sentry", "sentry-sdk")])
+    def test_of_an_extra_extends_the_other_by_its_library_alone(self, extra, name):
+        needed = versions([line for line in metadata.requires(name) or [] if "extra ==" not in line])
 
-        assert lines_of("requirements-stripe.lock")[0] == "-r requirements.lock"
+        assert lines_of(f"requirements-{extra}.lock")[0] == "-r requirements.lock"
         assert needed.keys() - locked_versions("requirements.lock").keys() == set()
-        assert locked_versions("requirements-stripe.lock").keys() == {"stripe"}
+        assert locked_versions(f"requirements-{extra}.lock").keys() == {name}
 
 
 class TestImports:
@@ -93,7 +96,7 @@ class TestImports:
         distributions = metadata.packages_distributions()
         modules = {module for root in PRODUCT for path in sources(root) for module in imported(path)}
         foreign = modules - set(sys.stdlib_module_names) - set(PRODUCT)
-        declared = versions([*RUN_TIME, *STRIPE, *BROKERS, *SPLIT]).keys()
+        declared = versions([*RUN_TIME, *STRIPE, *SENTRY, *BROKERS, *SPLIT]).keys()
         undeclared = {
             module
             for module in foreign
