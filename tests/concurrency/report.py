@@ -59,6 +59,7 @@ def what_happened(torture: Torture) -> Rows:
         "money kept, in minor units": listed(verdict.kept_money(ledger)),
         **mails_sent(torture.shop.mails),
         "attempts that failed": listed(verdict.failed_attempts()),
+        "of which without a reason": listed(verdict.failed_without_reason()),
         "dead letters, expected": listed(torture.dead_letters.expected),
         "dead letters, replayed": torture.replayed,
         "repaired by reconciliation": listed(Counter(it["kind"] for it in torture.reconciled["repaired"])),
@@ -66,7 +67,7 @@ def what_happened(torture: Torture) -> Rows:
 
 
 def violations(torture: Torture) -> dict[str, int]:
-    ledger, failed = torture.shop.ledger, verdict.failed_attempts()
+    ledger = torture.shop.ledger
     unexpected = torture.dead_letters.unexpected + torture.dead_after_replay.unexpected
     return {
         "orders lost": verdict.lost(torture.customer),
@@ -75,7 +76,7 @@ def violations(torture: Torture) -> dict[str, int]:
         "dead letters, unexpected": unexpected.total(),
         "dead letters, replayed in vain": torture.dead_after_replay.expected[verdict.DISPUTED],
         "disputes overlooked": verdict.overlooked_disputes(ledger),
-        "attempts that failed without a reason": sum(failed[error] for error in failed.keys() - verdict.EXPLAINED),
+        "attempts that failed without a reason": verdict.failed_without_reason().total(),
         "attempts used by outages": torture.server_faults.attempts_used_by_outages(),
         "differences left to a person": len(torture.reconciled["left"] + torture.reconciled_again["left"]),
         "differences repaired by a second reconciliation": len(torture.reconciled_again["repaired"]),

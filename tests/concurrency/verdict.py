@@ -4,7 +4,7 @@ Compares the shop's records with the simulator's own ledger at the end of a run.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -89,6 +89,12 @@ def overlooked_disputes(ledger: SimulatorLedger) -> int:
 def failed_attempts() -> Mapping[str, int]:
     """Return how many attempts failed, by their error."""
     return dict(Attempt.objects.values_list("error_class").annotate(Count("pk")).order_by("error_class"))
+
+
+def failed_without_reason(explained: Collection[str] = EXPLAINED) -> Counter[str]:
+    """Return how many attempts failed for another reason than these, by subscriber and error."""
+    failures = Attempt.objects.exclude(error_class__in=explained).values_list("delivery__subscriber", "error")
+    return Counter(f"{subscriber}: {error[:200]}" for subscriber, error in failures)
 
 
 def lost(customer: Customer) -> int:

@@ -110,6 +110,7 @@ def what_happened(torture: SplitTorture) -> Mapping[str, object]:
         "callbacks that failed and were repeated": ledger.failed_callbacks(),
         "events received from other services": torture.received,
         "attempts that failed": listed(verdict.failed_attempts()),
+        "of which without a reason": listed(verdict.failed_without_reason(EXPLAINED)),
         "notifications": listed(dict(mails.order_by("status"))),
         "money kept, in minor units": listed(verdict.kept_money(ledger)),
         "refunds in the gateway's ledger": f"{times}, of {amount} minor units",
@@ -118,7 +119,7 @@ def what_happened(torture: SplitTorture) -> Mapping[str, object]:
 
 
 def violations(torture: SplitTorture) -> dict[str, int]:
-    customer, ledger, failed = torture.customer, torture.shop.ledger, verdict.failed_attempts()
+    customer, ledger = torture.customer, torture.shop.ledger
     orders = set(Order.objects.values_list("pk", flat=True))
     return {
         "orders lost": verdict.lost(customer),
@@ -131,7 +132,7 @@ def violations(torture: SplitTorture) -> dict[str, int]:
         "events lost between services": databases.in_transit(),
         "events received out of order": databases.received_out_of_order(),
         "dead letters, unexpected": torture.dead_letters.unexpected.total(),
-        "attempts that failed without a reason": sum(failed[error] for error in failed.keys() - EXPLAINED),
+        "attempts that failed without a reason": verdict.failed_without_reason(EXPLAINED).total(),
         **consistency.violations_for_any_end(),
         "errors of a locked database": torture.shop.logs().count("database is locked"),
     }
