@@ -2,8 +2,9 @@
 Admin of stock. Counters change only by the actions receive and withdraw; the ledger lists every movement.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -18,7 +19,7 @@ from django.utils import timezone
 from messaging.kernel.admin import ReadOnly, WholeValueSearch, moment
 
 from . import services
-from .models import Reservation, ReservationLine, StockItem, StockMovement
+from .models import RUNNING_OUT, Reservation, ReservationLine, StockItem, StockItemQuerySet, StockMovement
 
 Move = Callable[[Mapping[str, int], datetime], None]
 
@@ -28,9 +29,27 @@ class QuantityForm(ActionForm):
     quantity = forms.Field(required=False, widget=forms.NumberInput(attrs={"min": 1}))
 
 
+class AvailabilityFilter(admin.SimpleListFilter):
+    title = "what is left"
+    parameter_name = "available"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [("none", "sold out"), ("ending", f"at most {RUNNING_OUT}, about to run out")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        items = cast("StockItemQuerySet", queryset)
+        match self.value():
+            case "none":
+                return items.sold_out()
+            case "ending":
+                return items.running_out()
+        return queryset
+
+
 @admin.register(StockItem)
 class StockItemAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("sku", "on_hand", "reserved", "available")
+    list_filter = (AvailabilityFilter,)
     search_fields = ("sku",)
     ordering = ("sku",)
     show_full_result_count = False

@@ -3,7 +3,7 @@ Stock: counters per sku, reservations, and the ledger of movements.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import F, Q
@@ -12,6 +12,9 @@ from messaging.kernel.ids import new_id
 
 LATEST_MOVEMENTS = 20
 
+RUNNING_OUT = 5
+"""An item with this many left, or fewer, is about to run out."""
+
 
 class StockItemQuerySet(models.QuerySet["StockItem"]):
     def locked(self, skus: Iterable[str]) -> dict[str, "StockItem"]:
@@ -19,6 +22,17 @@ class StockItemQuerySet(models.QuerySet["StockItem"]):
         Return these items by sku with their rows locked, in the order of their skus, which avoids deadlocks.
         """
         return {item.sku: item for item in self.filter(sku__any=set(skus)).select_for_update().order_by("sku")}
+
+    def running_out(self) -> models.QuerySet[Any]:
+        """
+        Return the items that are about to run out, without those that are sold out, with `left`: how many of each can
+        still be ordered.
+        """
+        rows: models.QuerySet[Any] = self.annotate(left=F("on_hand") - F("reserved"))
+        return rows.filter(left__gt=0, left__lte=RUNNING_OUT)
+
+    def sold_out(self) -> "StockItemQuerySet":
+        return self.filter(on_hand=F("reserved"))
 
     def write_back(self, items: Iterable["StockItem"]) -> None:
         """

@@ -55,6 +55,10 @@ class SubscriberStatus:
     pause_reason: str = ""
 
     @property
+    def pending(self) -> int:
+        return self.due + self.claimed + self.retrying + self.delayed
+
+    @property
     def is_idle(self) -> bool:
         """
         Return whether there is nothing to tell about this subscriber.
@@ -72,9 +76,8 @@ class SubscriberStatus:
                 f"{self.name} is paused since {_to_the_second(self.paused_at)} by {self.paused_by}"
                 f" ({self.pause_reason}): resume_subscriber {self.name}"
             )
-        pending = self.due + self.claimed + self.retrying + self.delayed
-        if pending and self.name not in all_subscribers():
-            deliveries = "1 delivery waits" if pending == 1 else f"{pending} deliveries wait"
+        if self.pending and self.name not in all_subscribers():
+            deliveries = "1 delivery waits" if self.pending == 1 else f"{self.pending} deliveries wait"
             yield f"{deliveries} for {self.name}, which does not run here: see move_context."
 
 

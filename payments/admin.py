@@ -2,7 +2,8 @@
 Read-only pages of payments, captures, refunds and webhooks, and the actions that refund. Only services change states.
 """
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -18,7 +19,7 @@ from messaging.kernel.money import minor_units, money
 from shop.http.links import link_to
 
 from . import refunds
-from .models import Capture, PaymentIntent, Reconciliation, Refund, WebhookEvent
+from .models import Capture, PaymentIntent, Reconciliation, Refund, RefundQuerySet, WebhookEvent
 from .panels import read_amount
 
 REQUESTED = amount("amount", lambda intent: intent.currency)
@@ -129,10 +130,21 @@ class CaptureAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
         return link_to("admin: order", capture.intent.order_id, capture.intent.number)
 
 
+class UnrepeatedFilter(admin.SimpleListFilter):
+    title = "whether the customer waits"
+    parameter_name = "unrepeated"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [("yes", "failed, and not repeated")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return cast("RefundQuerySet", queryset).unrepeated() if self.value() == "yes" else queryset
+
+
 @admin.register(Refund)
 class RefundAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", "status", REFUNDED, "reason", moment("requested_at"), moment("settled_at"), "payment")
-    list_filter = ("status", "reason")
+    list_filter = ("status", UnrepeatedFilter, "reason")
     list_select_related = ("capture__intent",)
     date_hierarchy = "requested_at"
     ordering = ("-id",)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from messaging.kernel.ids import new_id
 from messaging.kernel.money import money
@@ -95,6 +95,7 @@ class PaymentIntent(StateMachineModel):
         indexes: ClassVar = [
             models.Index(fields=["customer_id", "-id"], name="payments_of_a_customer"),
             models.Index(fields=["provider_reference"], name="payments_by_reference"),
+            models.Index(fields=["id"], condition=Q(status="unknown"), name="unknown_payments"),
         ]
 
     def __str__(self) -> str:
@@ -150,6 +151,17 @@ class Capture(models.Model):
         return self.amount - self.returned
 
 
+class RefundQuerySet(models.QuerySet["Refund"]):
+    def unrepeated(self) -> "RefundQuerySet":
+        """
+        Return the failed refunds whose money no later refund of the same capture gives back.
+        """
+        later = Refund.objects.filter(
+            capture=OuterRef("capture"), amount__gte=OuterRef("amount"), pk__gt=OuterRef("pk")
+        )
+        return self.filter(~Exists(later), status=Refund.Status.FAILED)
+
+
 class Refund(StateMachineModel):
     """
     An amount of a capture to give back. Its id is the idempotency key of the call to the gateway.
@@ -201,6 +213,8 @@ class Refund(StateMachineModel):
     requested_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True)
 
+    objects = RefundQuerySet.as_manager()
+
     class Meta:
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="refund_amount_positive"),
@@ -210,7 +224,10 @@ class Refund(StateMachineModel):
                 name="refund_open_until_settled",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["provider_reference"], name="refunds_by_reference")]
+        indexes: ClassVar = [
+            models.Index(fields=["provider_reference"], name="refunds_by_reference"),
+            models.Index(fields=["id"], condition=Q(status="failed"), name="failed_refunds"),
+        ]
 
     def __str__(self) -> str:
         return f"{money(self.amount, self.capture.currency)} of {self.capture_id}: {self.status}"
@@ -250,6 +267,9 @@ class WebhookEvent(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["charge_key"], name="webhooks_of_a_charge"),
             models.Index(fields=["order_id"], name="webhooks_of_an_order"),
+            models.Index(
+                fields=["status", "id"], condition=Q(status__in=["parked", "disputed"]), name="parked_or_disputed"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,11 +1,15 @@
 """Operators, and the pages of the admin."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
+
+from shop.http.desk import Concern
 
 
 def page(model: type[Model], kind: str = "changelist", *arguments: object) -> str:
@@ -49,3 +53,18 @@ def _worst_status(model: type[Model], client: Client) -> int:
         page(model, "change", newest.pk),
     ]
     return max(client.get(address).status_code for address in addresses)
+
+
+def concerns_of(client: Client) -> dict[str, Concern]:
+    """Return what needs a person on the home page of this operator, by title."""
+    return {concern.title: concern for concern in client.get(reverse("admin:index")).context["concerns"]}
+
+
+def figures_of(client: Client) -> dict[str, Any]:
+    """Return the figures on the home page of this operator, by title."""
+    return {figure.chart.title: figure for figure in client.get(reverse("admin:index")).context["figures"]}
+
+
+def listed_at(client: Client, url: str) -> set[Any]:
+    """Return the primary keys of all rows in a list of the admin."""
+    return set(client.get(url).context["cl"].queryset.values_list("pk", flat=True))

@@ -126,7 +126,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # --- Django ---
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "shop.desk.apps.DeskAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -143,6 +143,7 @@ INSTALLED_APPS = [
     "anymail",
     *[context for context in CONTEXTS if context in SERVICE.contexts],
     *(["shop.operations"] if SERVICE.is_whole_shop else []),
+    "shop.desk.apps.DeskConfig",
     "shop",
 ]
 

@@ -84,6 +84,8 @@ WRONG_IMPORTS = [
     ("shop.monitoring.metrics", "shop.monitoring.views", "Monitoring"),
     ("shop.settings.environment", "shop.settings.groups", "Settings"),
     ("shop.operations.audit.checks", "shop.operations.audit.report", "The audit"),
+    ("shop.desk.menu", "shop.desk.site", "The desk"),
+    ("shop.desk.outbox", "orders.models", "What every context uses"),
     ("shop.http.error_codes", "shop.http.problems", "The web floor"),
 ]
 
@@ -98,6 +100,7 @@ UNLISTED_FILES = [
     ("shop.monitoring.misc", "Monitoring"),
     ("shop.settings.misc", "Settings"),
     ("shop.operations.audit.misc", "The audit"),
+    ("shop.desk.misc", "The desk"),
     ("shop.http.misc", "The web floor"),
 ]
 

@@ -71,6 +71,12 @@ def capture_preview(browser: Browser, folder: Path) -> None:
     browser.save_screenshot(folder / "preview.webp")
 
 
+def capture_home(browser: Browser, folder: Path) -> None:
+    """Save the home page of the admin."""
+    browser.open("/admin/")
+    browser.save_screenshot(folder / f"home-{browser.screen}{'-dark' if browser.is_dark else ''}.webp")
+
+
 def capture_sent_messages(browser: Browser, folder: Path) -> None:
     """Save the list of what was sent about an order, found by its number."""
     browser.open("/sent/")
@@ -104,6 +110,8 @@ def capture_mails(folder: Path) -> None:
 
 
 OPERATOR_PAGES = (
+    (capture_home, {"screen": "sheet"}),
+    (capture_home, {"screen": "phone", "dark": True}),
     (capture_preview, {"screen": "sheet"}),
     (capture_sent_messages, {}),
     (capture_sent_mail, {"dark": True, "language": "de"}),

@@ -26,6 +26,7 @@ NOT_FOR_CUSTOMERS = (
     "notifications/templates/admin/",
     "orders/templates/admin/",
     "payments/simulator/",
+    "shop/desk/templates/",
     "shop/templates/admin/",
     "shop/templates/drf_spectacular/",
     "shop/templates/rest_framework/admin/",

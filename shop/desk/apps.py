@@ -1,0 +1,27 @@
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+from django.utils.module_loading import autodiscover_modules
+
+
+class DeskAdminConfig(AdminConfig):
+    """
+    Django's admin with the operator's desk as its site: `admin.site` is a `DeskSite`.
+    """
+
+    default_site = "shop.desk.site.DeskSite"
+
+
+class DeskConfig(AppConfig):
+    """
+    The operator's desk, in every service; no models.
+    """
+
+    name = "shop.desk"
+    label = "desk"
+
+    def ready(self) -> None:
+        """
+        Register what each context reports to the desk, and then the outbox.
+        """
+        autodiscover_modules("desk")
+        from . import outbox  # noqa: F401  (it registers itself)

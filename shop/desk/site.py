@@ -1,0 +1,40 @@
+"""
+The site of the admin: its index is the operator's desk.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+
+from shop.desk import charts, menu
+from shop.http.desk import Concern, items_for
+
+
+class DeskSite(AdminSite):
+    index_title = "Home"
+    index_template = "desk/index.html"
+
+    def index(self, request: HttpRequest, extra_context: Mapping[str, Any] | None = None) -> TemplateResponse:
+        """
+        Show what needs a person now, the figures, and the lists, as far as the user may see them.
+        """
+        now = timezone.now()
+        items = list(items_for(request.user, now))
+        concerns = sorted((item for item in items if isinstance(item, Concern)), key=lambda each: not each.is_urgent)
+        figures = [charts.drawn(item) for item in items if not isinstance(item, Concern)]
+        desk = {"now": now, "concerns": concerns, "figures": figures, "reports": bool(items)}
+        return super().index(request, {**desk, **(extra_context or {})})
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """
+        Return the models that the user may see: grouped by work, or those of one app.
+        """
+        apps = super().get_app_list(request, app_label)
+        if app_label:
+            return apps
+        return menu.grouped(apps, request.user, reverse("admin:index", current_app=self.name))
