@@ -14,7 +14,9 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import Model
 from django.utils import timezone
 
+from messaging import dead_letters
 from messaging.contracts import event_types
+from messaging.dead_letters import advice_for
 from messaging.kernel.admin import to_the_second
 from messaging.kernel.tracing import trace_id_of
 from messaging.models import Delivery, OutboxMessage
@@ -73,17 +75,18 @@ class ReplayDeadLetters(OrderAction):
         if not dead:
             raise NotPossible("This order has no dead letters.")
         failed = [f"{each.subscriber} gets {each.message.type} again: {each.error_class}." for each in dead]
+        advice = {each.error_class: advice_for(each.error_class) for each in dead}
         return [
             *failed,
+            *(f"{error_class or 'No error'}: {text}" for error_class, text in advice.items()),
             "They are due at once, with all their attempts. If nothing has changed, they die again.",
         ]
 
     def perform(self, *, by: str, now: datetime) -> str:
-        dead = self._dead()
-        replayed = Delivery.objects.filter(pk__in=[delivery.pk for delivery in dead]).replay(now)
-        if not replayed:
+        resolution = dead_letters.replay(self._dead(), by=by, now=now, chosen=f"order {self.order_id}")
+        if not resolution.letters:
             raise NotPossible("This order has no dead letters any more.")
-        return f"Replayed {replayed} dead letter{'s' * (replayed > 1)}."
+        return f"Replayed {resolution.letters} dead letter{'s' * (resolution.letters > 1)}."
 
     def _dead(self) -> Any:
         notifications = Notification.objects.filter(order_id=self.order_id).values_list("pk", flat=True)
