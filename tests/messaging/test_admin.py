@@ -1,4 +1,5 @@
 import re
+from unittest.mock import ANY
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -161,7 +162,8 @@ class TestBacklog:
         rows = {name: re.findall("<td>(.*?)</td>", row) for name, row in shown}
         paint = f'<a href="{page(Delivery)}?subscriber=tests.paint&amp;status__exact=dead">2</a>'
         pause = ' <a href="/admin/messaging/delivery/pause/?subscriber=tests.paint">Pause…</a>'
-        assert rows["tests.paint"] == ["1", "0 s", "0", "0", "0", paint, "0", pause]
+        assert rows["tests.paint"] == ["1", ANY, "0", "0", "0", paint, "0", pause]
+        assert re.fullmatch(r"\d+ s", rows["tests.paint"][1])
         assert len(rows) == 2
 
     def test_is_linked_from_the_list_of_deliveries(self, admin_client):

@@ -295,7 +295,7 @@ class TestOperators:
 
         assert "?type=undecodable" in client.get(page(OutboxMessage)).content.decode()
         listed = client.get(page(OutboxMessage) + "?type=undecodable").content.decode()
-        replayed, discarded = act(client, "replay", red), act(client, "discard", strange)
+        replayed, discarded = act(client, "replay", red), act(client, "discard", strange, reason="unknown")
         relay.drain()
 
         assert sorted(re.findall(r'field-key">([^<]+)<', listed)) == ["17", "RED-CHAIR"]

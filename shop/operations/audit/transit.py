@@ -35,7 +35,7 @@ RECEIVED_ONLY = """
 ADD_DELIVERIES = """
     INSERT INTO messaging_delivery (
         id, message_id, subscriber, key, status, due_at, delayed, suspect, attempts, deferrals, error_class,
-        fingerprint, claim_token, delivered_at
+        fingerprint, claim_token, delivered_at, failed_at, resolution
     )
     WITH elsewhere (type, subscriber, alias) AS (VALUES {elsewhere}),
     first AS (
@@ -54,7 +54,7 @@ ADD_DELIVERIES = """
         ),
         CASE WHEN sent.status = 'delivered' AND elsewhere.alias NOT IN working THEN sent.delivered_at
         ELSE max(sent.due_at, %(now)s) END,
-        sent.delayed, 0, 0, 0, '', '', NULL, NULL
+        sent.delayed, 0, 0, 0, '', '', NULL, NULL, NULL, NULL
     FROM elsewhere
     JOIN messaging_outboxmessage AS message ON message.type = elsewhere.type
     JOIN messaging_delivery AS sent ON sent.message_id = message.id AND sent.subscriber = '{transport}'
