@@ -43,8 +43,10 @@ class TestCached:
         numbers = Cached(hang)
         with in_thread(numbers.get):
             begun.wait(20)
-            with pytest.raises(Busy):
-                numbers.get()
-            end.set()
+            try:
+                with pytest.raises(Busy):
+                    numbers.get()
+            finally:
+                end.set()
 
         assert numbers.get() is True

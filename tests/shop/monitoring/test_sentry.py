@@ -49,8 +49,10 @@ def sentry() -> Iterator[tuple[str, list[dict[str, Any]]]]:
             """Keep the output of the tests clean."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, in_thread(server.serve_forever):
-        yield f"http://key@127.0.0.1:{server.server_port}/1", events
-        server.shutdown()
+        try:
+            yield f"http://key@127.0.0.1:{server.server_port}/1", events
+        finally:
+            server.shutdown()
 
 
 def run_with(dsn: str) -> Finished:
