@@ -94,6 +94,11 @@ def _of_subscribers(subscribers: Sequence[SubscriberStatus]) -> Iterator[Metric]
         "1 while the subscriber is paused, because the service that it calls is down.",
         {each.name: int(each.paused_until is not None) for each in subscribers},
     )
+    yield _by_subscriber(
+        "shop_subscriber_paused_by_operator",
+        "1 while an operator has paused the subscriber.",
+        {each.name: int(bool(each.paused_by)) for each in subscribers},
+    )
 
 
 def _by_subscriber(name: str, about: str, numbers: Mapping[str, float]) -> Metric:

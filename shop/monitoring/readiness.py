@@ -15,7 +15,7 @@ from django.db import Error, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from messaging.models import Delivery, SubscriberPause
+from messaging.models import Delivery, OperatorPause, SubscriberPause
 from messaging.status import lag_of, live_workers
 from messaging.subscribers import all_subscribers
 
@@ -100,11 +100,12 @@ CHECKS: Mapping[str, Callable[[datetime], str]] = {
 
 def _unpaused(now: datetime) -> Sequence[str]:
     """
-    Return the subscribers whose deliveries wait for no external service. During its outage the others wait as they
-    should, and another process of this service would not deliver them either.
+    Return the subscribers whose deliveries wait neither for an external service nor for an operator. The others wait as
+    they should.
     """
     recently = now - timedelta(seconds=PROBE_SECONDS)
     paused = set(SubscriberPause.objects.filter(until__gt=recently).values_list("subscriber", flat=True))
+    paused |= set(OperatorPause.objects.values_list("subscriber", flat=True))
     return [name for name in all_subscribers() if name not in paused]
 
 

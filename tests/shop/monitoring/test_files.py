@@ -71,6 +71,7 @@ def prometheus(exposition, tmp_path) -> Iterator[str]:
     """
     The address of a Prometheus that has scraped these metrics.
     """
+    executable = program("prometheus")
     with serving(exposition) as target:
         configuration = yaml.safe_load((FILES / "prometheus.yml").read_text(encoding="utf-8"))
         configuration["global"]["scrape_interval"] = "1s"
@@ -79,7 +80,7 @@ def prometheus(exposition, tmp_path) -> Iterator[str]:
         (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(configuration))
         address = f"127.0.0.1:{free_port()}"
         options = [f"--web.listen-address={address}", f"--storage.tsdb.path={tmp_path}/data"]
-        command = [program("prometheus"), f"--config.file={tmp_path}/prometheus.yml", *options]
+        command = [executable, f"--config.file={tmp_path}/prometheus.yml", *options]
         with Process(tmp_path / "log", command):
             eventually(lambda: answers_to(address, 'up{job="shop"} == 1'))
             yield address
@@ -106,8 +107,10 @@ def serving(text: str) -> Iterator[str]:
             """Keep the output of the tests clean."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, in_thread(server.serve_forever):
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
 
 
 def answers_to(address: str, query: str) -> list[object]:

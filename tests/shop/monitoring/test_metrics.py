@@ -8,7 +8,7 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from messaging.contracts import OrderPlaced
-from messaging.models import Attempt, Delivery, OutboxMessage, ReceiverState, SubscriberPause
+from messaging.models import Attempt, Delivery, OperatorPause, OutboxMessage, ReceiverState, SubscriberPause
 from messaging.subscribers import all_subscribers, subscribers_of
 from shop.monitoring import metrics
 from tests.factories import ProductFactory, make_stock, place_order
@@ -78,7 +78,7 @@ class TestExposition:
         with counting_statements() as for_many:
             metrics.render_metrics(timezone.now())
 
-        assert len(for_none) == len(for_many) <= 11
+        assert len(for_none) == len(for_many) <= 12
 
 
 class TestDeliveries:
@@ -167,6 +167,15 @@ class TestWorkers:
 
         paused = samples_of("shop_subscriber_paused")
         assert {subscriber for (subscriber,), is_paused in paused.items() if is_paused} == {RESERVE}
+
+    def test_have_pauses_by_operators_beside_them(self):
+        OperatorPause.objects.create(
+            subscriber=RESERVE, reason="stocktaking", paused_by="olga", paused_at=timezone.now()
+        )
+
+        paused = samples_of("shop_subscriber_paused_by_operator")
+        assert {subscriber for (subscriber,), is_paused in paused.items() if is_paused} == {RESERVE}
+        assert samples_of("shop_subscriber_paused")[(RESERVE,)] == 0
 
     @pytest.mark.usefixtures("silent_broker")
     def test_have_receivers_and_a_broker_that_may_be_down(self, worker):
