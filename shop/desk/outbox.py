@@ -108,15 +108,16 @@ def _pause(status: SubscriberStatus) -> Concern | None:
 
 
 def _health(workers: int, statuses: Collection[SubscriberStatus]) -> Table:
-    oldest = max((status.oldest_due_seconds or 0 for status in statuses), default=0)
+    oldest = max((status.oldest_due_seconds or 0 for status in statuses if status.due), default=None)
     delivered = sum(status.delivered_last_minute for status in statuses)
-    busy = [status for status in statuses if not status.is_idle]
+    waiting = [status for status in statuses if status.pending or status.dead]
     return Table(
         title="Outbox",
-        lead=f"Workers that run: {workers}. Delivered in the last minute: {delivered}. Oldest due: for {age(oldest)}."
-        f" Subscribers with nothing to deliver: {len(statuses) - len(busy)}.",
+        lead=f"Workers that run: {workers}. Delivered in the last minute: {delivered}."
+        f" {'Nothing is due.' if oldest is None else f'The oldest has been due for {age(oldest)}.'}"
+        f" Subscribers for which nothing waits: {len(statuses) - len(waiting)}.",
         columns=("Subscriber", "Due", "Oldest", "Retry", "Later", "Dead", "Last minute"),
-        rows=[_row(status) for status in sorted(busy, key=_backlog, reverse=True)],
+        rows=[_row(status) for status in sorted(waiting, key=_backlog, reverse=True)],
         url=reverse("admin:messaging_backlog"),
     )
 

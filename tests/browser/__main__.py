@@ -74,7 +74,7 @@ def capture_preview(browser: Browser, folder: Path) -> None:
 def capture_home(browser: Browser, folder: Path) -> None:
     """Save the home page of the admin."""
     browser.open("/admin/")
-    browser.save_screenshot(folder / f"home-{browser.screen}{'-dark' if browser.is_dark else ''}.webp")
+    browser.save_screenshot(folder / ("home-phone.webp" if browser.screen == "phone" else "home.webp"))
 
 
 def capture_sent_messages(browser: Browser, folder: Path) -> None:

@@ -62,7 +62,7 @@ class Browser:
     def __init__(
         self, shop: str, *, screen: str = "desktop", dark: bool = False, javascript: bool = True, language: str = "en"
     ) -> None:
-        self.shop, self.language, self.screen, self.is_dark = shop, language, screen, dark
+        self.shop, self.language, self.screen = shop, language, screen
         self._profile = TemporaryDirectory()
         self._chrome = _start(self._profile.name, language)
         self._command("Emulation.setDeviceMetricsOverride", **SCREENS[screen], deviceScaleFactor=1)

@@ -162,5 +162,13 @@ class TestHealth:
         table = figures_of(admin_client)["Outbox"].chart
 
         assert [row[1:] for row in table.rows] == [(1, "3 min", 0, 1, 0, 0), (0, "", 0, 0, 1, 0)]
-        assert "Oldest due: for 3 min." in table.lead
+        assert "The oldest has been due for 3 min." in table.lead
         assert admin_client.get(table.url).status_code == 200
+
+    def test_says_that_nothing_is_due(self, admin_client):
+        deliver(status="delivered", delivered_at=timezone.now())
+
+        table = figures_of(admin_client)["Outbox"].chart
+
+        assert "Delivered in the last minute: 1. Nothing is due." in table.lead
+        assert table.rows == []
