@@ -11,20 +11,48 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.html import format_html
 
 from .money import money
 from .order_numbers import InvalidNumber, mistake_in, parse_number
+
+MOST_PAGED = 10_000
+"""Lists count and show so many rows at most: counting a million takes longer than people wait for a page."""
+
+
+class AtLeast(int):
+    """
+    A number that pages show as "10,000+".
+    """
+
+    def __str__(self) -> str:
+        return f"{int(self):,}+"
+
+
+class BoundedPaginator(Paginator):
+    """
+    Pages of a list that end after `MOST_PAGED` rows. A search or a filter finds the others.
+    """
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        counted: int = rows.order_by()[: MOST_PAGED + 1].count()
+        return counted if counted <= MOST_PAGED else AtLeast(MOST_PAGED)
 
 
 class ReadOnly:
     """
     Mixin for pages on which rows cannot be added, changed or deleted.
     """
+
+    paginator = BoundedPaginator
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

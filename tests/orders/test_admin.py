@@ -1,4 +1,5 @@
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -151,6 +152,29 @@ class TestCancel:
         act(operator_who_may("orders.view_order"), "cancel", order)
 
         assert Order.objects.get().status == "placed"
+
+
+class TestList:
+    @pytest.mark.parametrize(("days", "finds"), [("1", 1), ("7", 1), ("30", 2), ("", 3), ("x", 3), ("9" * 400, 3)])
+    def test_filters_by_the_days_since_orders_were_placed(self, admin_client, days, finds):
+        make_stock()
+        for ago in (0, 20, 40):
+            order = place_order()
+            Order.objects.filter(pk=order.pk).update(placed_at=timezone.now() - timedelta(days=ago))
+
+        response = admin_client.get(page(Order), {"placed_days": days})
+
+        assert response.context["cl"].result_count == finds
+
+    def test_counts_only_so_many(self, admin_client, monkeypatch):
+        monkeypatch.setattr("messaging.kernel.admin.MOST_PAGED", 2)
+        make_stock()
+        for _ in range(3):
+            place_order()
+
+        html = admin_client.get(page(Order)).content.decode()
+
+        assert "2+ orders" in html
 
 
 class TestSearch:
