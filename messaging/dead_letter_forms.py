@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 
 from .models import Delivery, DeliveryQuerySet
 
-MOST_AT_ONCE = 10_000
+MOST_AT_ONCE = 5_000
 """Dead letters that one request replays or discards."""
 
 MAX_ID = 2**63 - 1
@@ -63,7 +63,7 @@ class ReplayForm(LettersForm):
     rate = forms.IntegerField(
         required=False,
         min_value=1,
-        max_value=MOST_AT_ONCE,
+        max_value=10_000,
         label="At most so many a second",
         help_text="Empty: at once.",
     )

@@ -160,7 +160,7 @@ class _Rehearsal(_Page):
         return redirect("admin:messaging_resolution", resolution.pk)
 
     def _change(self, form: Any) -> Resolution:
-        letters = form.letters().order_by("failed_at")[:MOST_AT_ONCE]
+        letters = form.letters().order_by(*dead_letters.BY_GROUP)[:MOST_AT_ONCE]
         resolution = self.resolve(letters, form, **by(self.request, self.done, form.cleaned_data["reason"]))
         if resolution.letters and form.cleaned_data["exact"]:
             why = f": {resolution.reason}" if resolution.reason else "."
@@ -262,7 +262,7 @@ def list_letters(letters: DeliveryQuerySet, limit: int) -> Sequence[Delivery]:
     """
     last = Attempt.objects.filter(delivery=OuterRef("pk")).order_by("-id")
     found = letters.select_related("message").annotate(error=Subquery(last.values("error")[:1]))
-    listed: list[Any] = list(found.order_by("failed_at")[:limit])
+    listed: list[Any] = list(found.order_by(*dead_letters.BY_GROUP)[:limit])
     for letter in listed:
         order = order_of(letter.message.payload)
         letter.about = link_to("admin: order", order.order_id, order.number) if order.order_id else letter.key

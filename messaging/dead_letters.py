@@ -25,6 +25,9 @@ CHUNK = 500
 MOST_COUNTED = 1_000
 """Pages count no further, so that their cost does not depend on the number of dead letters."""
 
+BY_GROUP = ("subscriber", "error_class", "fingerprint", "failed_at")
+"""The order of the index: the first of any number of dead letters are read without sorting all."""
+
 POLL_SECONDS = 0.2
 PAYLOAD_CHARACTERS = 8_000
 
@@ -65,7 +68,7 @@ GROUPS = f"""
             SELECT 1 FROM messaging_delivery AS letter
             WHERE letter.status = 'dead' AND letter.subscriber = head.subscriber
                 AND letter.error_class = head.error_class AND letter.fingerprint = head.fingerprint
-            LIMIT {MOST_COUNTED + 1}
+            ORDER BY letter.failed_at LIMIT {MOST_COUNTED + 1}
         ) AS letters
     ), (
         SELECT min(failed_at) FROM messaging_delivery AS letter
