@@ -265,7 +265,7 @@ class Resolution(models.Model):
     letters = models.PositiveIntegerField(default=0, help_text="How many dead letters it changed.")
 
     def __str__(self) -> str:
-        return f"{self.kind} of {self.letters} by {self.resolved_by}"
+        return f"{self.get_kind_display()} of {self.letters} by {self.resolved_by}"
 
 
 class DeadLetterGroup(models.Model):

@@ -339,7 +339,7 @@ class TestDiscard:
         assert "Discarded: 2. They are never delivered." in content
         assert "Reason: painted by hand" in content
         delivery = client.get(page(Delivery, "change", dead_letters["RED-CHAIR"])).content.decode()
-        assert "discard of 2 by olga</a> painted by hand" in delivery
+        assert "Discard of 2 by olga</a> painted by hand" in delivery
         assert "painted by hand" in client.get(GROUPS).content.decode()
 
     def test_needs_the_permission_to_change(self, viewer, dead_letters):
