@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
-from messaging.kernel.admin import ReadOnly, WholeValueSearch, moment
+from messaging.kernel.admin import ReadOnly, RecentFilter, WholeValueSearch, moment
 
 from . import services
 from .models import RUNNING_OUT, Reservation, ReservationLine, StockItem, StockItemQuerySet, StockMovement
@@ -93,7 +93,7 @@ class ReservationLineInline(ReadOnly, admin.TabularInline):
 @admin.register(Reservation)
 class ReservationAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("order_id", "status", moment("created_at"), moment("ended_at"))
-    list_filter = ("status",)
+    list_filter = ("status", RecentFilter)
     date_hierarchy = "created_at"
     ordering = ("-id",)
     search_fields = ("order_id",)

@@ -21,35 +21,22 @@ from . import backlog_pages, dead_letter_pages, dead_letters
 from .contracts import event_types
 from .dead_letter_forms import MOST_AT_ONCE
 from .inbox import UNDECODABLE
-from .kernel.admin import ReadOnly, WholeValueSearch, moment, to_the_second
+from .kernel.admin import ChoiceFilter, ReadOnly, RecentFilter, WholeValueSearch, moment, to_the_second
 from .models import Attempt, Delivery, DeliveryQuerySet, OutboxMessage, ReceiverState, Resolution, Worker
 from .status import broker_status, live_workers
 from .subscribers import all_subscribers
 
-Lookups = Iterable[tuple[str, str]]
 
-
-class _ChoiceFilter(admin.SimpleListFilter):
-    """
-    Filter by names that the code defines: reading the names in use from a large table would scan it.
-    """
-
-    field: str
-    names: Callable[[], Iterable[str]]
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Lookups:
-        return [(name, name) for name in sorted(type(self).names())]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(**{self.field: self.value()}) if self.value() else queryset
-
-
-class SubscriberFilter(_ChoiceFilter):
+class SubscriberFilter(ChoiceFilter):
     title = parameter_name = field = "subscriber"
     names = all_subscribers
 
 
-class TypeFilter(_ChoiceFilter):
+class RecentDeliveryFilter(RecentFilter):
+    id_field = "message_id"
+
+
+class TypeFilter(ChoiceFilter):
     title = parameter_name = field = "type"
 
     @staticmethod
@@ -91,7 +78,7 @@ class AttemptInline(ReadOnly, admin.StackedInline):
 @admin.register(OutboxMessage)
 class OutboxMessageAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", "type", "key", moment("published_at"))
-    list_filter = (TypeFilter,)
+    list_filter = (TypeFilter, RecentFilter)
     date_hierarchy = "published_at"
     ordering = ("-id",)
     search_fields = ("key", "id")
@@ -103,7 +90,7 @@ class OutboxMessageAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
 @admin.register(Delivery)
 class DeliveryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", "status", "subscriber", due, "attempts", "error_class", "link_to_message")
-    list_filter = ("status", SubscriberFilter)
+    list_filter = ("status", SubscriberFilter, RecentDeliveryFilter)
     list_select_related = ("message",)
     date_hierarchy = "due_at"
     ordering = ("-id",)

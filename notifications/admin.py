@@ -2,7 +2,10 @@
 Admin of notifications: what became of each, the action to send it again, and the suppression list.
 """
 
+from collections.abc import Iterable
+
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -13,11 +16,27 @@ from django.template.defaultfilters import pluralize
 from django.urls import URLPattern
 from django.utils import timezone
 
-from messaging.kernel.admin import OrderNumberSearch, ReadOnly, WholeValueSearch, link_to_rows, moment
+from messaging.kernel.admin import (
+    ChoiceFilter,
+    OrderNumberSearch,
+    ReadOnly,
+    RecentFilter,
+    WholeValueSearch,
+    link_to_rows,
+    moment,
+)
 
 from . import previews, services
 from .models import Notification, Suppression
 from .suppressions import folded
+
+
+class LanguageFilter(ChoiceFilter):
+    title = parameter_name = field = "language"
+
+    @staticmethod
+    def names() -> Iterable[str]:
+        return dict(settings.LANGUAGES)
 
 
 class ResendForm(ActionForm):
@@ -36,7 +55,7 @@ class NotificationAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
         "channel",
         "reason",
     )
-    list_filter = ("status", "reason", "kind", "channel", "language")
+    list_filter = ("status", "reason", "kind", "channel", LanguageFilter, RecentFilter)
     date_hierarchy = "created_at"
     ordering = ("-id",)
     search_fields = ("id", "number", "order_id", "customer_id", "recipient", "message_id", "provider_id")

@@ -14,11 +14,21 @@ from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
-from messaging.kernel.admin import OrderNumberSearch, ReadOnly, WholeValueSearch, amount, link_to_rows, moment
+from messaging.kernel.admin import (
+    ChoiceFilter,
+    OrderNumberSearch,
+    ReadOnly,
+    RecentFilter,
+    WholeValueSearch,
+    amount,
+    link_to_rows,
+    moment,
+)
 from messaging.kernel.money import minor_units, money
 from shop.http.links import link_to
 
 from . import refunds
+from .gateway.protocol import Outcome
 from .models import Capture, PaymentIntent, Reconciliation, Refund, RefundQuerySet, WebhookEvent
 from .panels import read_amount
 
@@ -43,7 +53,7 @@ class CaptureInline(ReadOnly, admin.TabularInline):
 @admin.register(PaymentIntent)
 class PaymentIntentAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", "status", REQUESTED, moment("created_at"), "order", "payment_method", moment("withdrawn_at"))
-    list_filter = ("status",)
+    list_filter = ("status", RecentFilter)
     date_hierarchy = "created_at"
     ordering = ("-id",)
     search_fields = ("id", "number", "order_id", "customer_id", "provider_reference", "email")
@@ -115,7 +125,7 @@ class PaymentIntentAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
 @admin.register(Capture)
 class CaptureAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", CAPTURED, RETURNED, "surplus", moment("captured_at"), "order", "reference")
-    list_filter = ("surplus",)
+    list_filter = ("surplus", RecentFilter)
     list_select_related = ("intent",)
     date_hierarchy = "captured_at"
     ordering = ("-id",)
@@ -128,6 +138,14 @@ class CaptureAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     @admin.display(ordering="intent__order_id")
     def order(self, capture: Capture) -> str:
         return link_to("admin: order", capture.intent.order_id, capture.intent.number)
+
+
+class OutcomeFilter(ChoiceFilter):
+    title = parameter_name = field = "outcome"
+
+    @staticmethod
+    def names() -> Iterable[str]:
+        return [outcome.value for outcome in Outcome]
 
 
 class UnrepeatedFilter(admin.SimpleListFilter):
@@ -144,7 +162,7 @@ class UnrepeatedFilter(admin.SimpleListFilter):
 @admin.register(Refund)
 class RefundAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", "status", REFUNDED, "reason", moment("requested_at"), moment("settled_at"), "payment")
-    list_filter = ("status", UnrepeatedFilter, "reason")
+    list_filter = ("status", UnrepeatedFilter, "cause", RecentFilter)
     list_select_related = ("capture__intent",)
     date_hierarchy = "requested_at"
     ordering = ("-id",)
@@ -161,7 +179,7 @@ class RefundAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
 @admin.register(WebhookEvent)
 class WebhookEventAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("event_id", "status", "outcome", CLAIMED, moment("received_at"), "conflicts", "charge_key")
-    list_filter = ("status", "outcome")
+    list_filter = ("status", OutcomeFilter, RecentFilter)
     date_hierarchy = "received_at"
     ordering = ("-id",)
     search_fields = ("event_id", "charge_key", "order_id", "reference")
