@@ -90,6 +90,8 @@ def _fault(request: dict[str, Any], status: int, headers: dict[str, str], body: 
     from shop.http.error_codes import CATALOGUE
 
     media_type = headers.get("content-type", "")
+    if (request["path"], status) == ("/readyz", 503):  # no worker runs
+        return ""
     if status >= 500:
         return "server error"
     wants_page = "text/" in request["headers"].get("Accept", "") or "format=api" in request["query"]
