@@ -1,5 +1,7 @@
 from django.db import migrations, models
 
+from messaging.kernel.indexes import concurrently, drop
+
 
 class AddConstraintConcurrently(migrations.AddConstraint):
     """
@@ -7,10 +9,10 @@ class AddConstraintConcurrently(migrations.AddConstraint):
     """
 
     def database_forwards(self, app_label, schema_editor, from_state, to_state):
-        concurrently = "CONCURRENTLY " if schema_editor.connection.vendor == "postgresql" else ""
-        schema_editor.execute(f"DROP INDEX {concurrently}IF EXISTS one_order_per_number")
+        drop(schema_editor, "one_order_per_number")
         schema_editor.execute(
-            f"CREATE UNIQUE INDEX {concurrently}one_order_per_number ON orders_order (number) WHERE number <> ''"
+            f"CREATE UNIQUE INDEX {concurrently(schema_editor)}one_order_per_number ON orders_order (number)"
+            " WHERE number <> ''"
         )
 
 

@@ -2,21 +2,7 @@ from django.db import migrations, models
 from django.db.models.functions import Lower
 
 import messaging.kernel.lookups
-
-
-class AddIndexConcurrently(migrations.AddIndex):
-    """
-    Add an index, on PostgreSQL without blocking writes. It may be repeated after a crash.
-    """
-
-    def database_forwards(self, app_label, schema_editor, from_state, to_state):
-        model = to_state.apps.get_model(app_label, self.model_name)
-        if schema_editor.connection.vendor == "postgresql":
-            schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {self.index.name}")
-            schema_editor.add_index(model, self.index, concurrently=True)
-        else:
-            schema_editor.execute(f"DROP INDEX IF EXISTS {self.index.name}")
-            schema_editor.add_index(model, self.index)
+from messaging.kernel.indexes import AddIndexConcurrently, concurrently, drop
 
 
 class IndexLogOfAdmin(migrations.RunSQL):
@@ -25,9 +11,10 @@ class IndexLogOfAdmin(migrations.RunSQL):
     """
 
     def database_forwards(self, app_label, schema_editor, from_state, to_state):
-        concurrently = "CONCURRENTLY " if schema_editor.connection.vendor == "postgresql" else ""
-        schema_editor.execute(f"DROP INDEX {concurrently}IF EXISTS log_entries_of_an_object")
-        schema_editor.execute(f"CREATE INDEX {concurrently}log_entries_of_an_object ON django_admin_log (object_id)")
+        drop(schema_editor, "log_entries_of_an_object")
+        schema_editor.execute(
+            f"CREATE INDEX {concurrently(schema_editor)}log_entries_of_an_object ON django_admin_log (object_id)"
+        )
 
 
 class Migration(migrations.Migration):

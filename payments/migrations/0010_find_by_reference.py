@@ -1,19 +1,6 @@
 from django.db import migrations, models
 
-
-class AddIndexConcurrently(migrations.AddIndex):
-    """
-    Add an index, on PostgreSQL without blocking writes. It may be repeated after a crash.
-    """
-
-    def database_forwards(self, app_label, schema_editor, from_state, to_state):
-        model = to_state.apps.get_model(app_label, self.model_name)
-        if schema_editor.connection.vendor == "postgresql":
-            schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {self.index.name}")
-            schema_editor.add_index(model, self.index, concurrently=True)
-        else:
-            schema_editor.execute(f"DROP INDEX IF EXISTS {self.index.name}")
-            schema_editor.add_index(model, self.index)
+from messaging.kernel.indexes import AddIndexConcurrently
 
 
 class Migration(migrations.Migration):

@@ -1,19 +1,6 @@
 from django.db import migrations, models
 
-
-class AddIndexConcurrently(migrations.AddIndex):
-    """
-    Add an index, on PostgreSQL without blocking writes. It may be repeated after a crash.
-    """
-
-    def database_forwards(self, app_label, schema_editor, from_state, to_state):
-        if schema_editor.connection.vendor == "postgresql":
-            model = to_state.apps.get_model(app_label, self.model_name)
-            schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {self.index.name}")
-            schema_editor.execute(self.index.create_sql(model, schema_editor, concurrently=True), params=None)
-        else:
-            schema_editor.execute(f"DROP INDEX IF EXISTS {self.index.name}")
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
+from messaging.kernel.indexes import AddIndexConcurrently
 
 
 class Migration(migrations.Migration):

@@ -16,6 +16,8 @@ from urllib.parse import unquote_to_bytes
 import django
 
 MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
+NOT_READY = "/readyz", 503
+"""No worker runs."""
 
 
 def main(requests: Path, results: Path) -> None:
@@ -90,10 +92,8 @@ def _fault(request: dict[str, Any], status: int, headers: dict[str, str], body: 
     from shop.http.error_codes import CATALOGUE
 
     media_type = headers.get("content-type", "")
-    if (request["path"], status) == ("/readyz", 503):  # no worker runs
-        return ""
     if status >= 500:
-        return "server error"
+        return "" if (request["path"], status) == NOT_READY else "server error"
     wants_page = "text/" in request["headers"].get("Accept", "") or "format=api" in request["query"]
     if status < 400 or (wants_page and media_type.startswith("text/html")):
         return ""

@@ -1,17 +1,13 @@
 """What the home page says of deliveries and workers."""
 
-import threading
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 from messaging.kernel.ids import new_id
-from messaging.kernel.process_locks import process_lock, remove_lock
 from messaging.models import Delivery, OperatorPause, OutboxMessage, SubscriberPause, Worker
 from shop.desk import outbox
-from tests.messaging.concurrency import PATIENCE_SECONDS, in_thread
 from tests.operators import concerns_of, figures_of, listed_at
 
 pytestmark = pytest.mark.django_db
@@ -90,24 +86,6 @@ class TestOverdueDeliveries:
 
         assert concern.count == 1
         assert listed_at(admin_client, concern.url) == {late.pk}
-
-
-@pytest.fixture
-def worker() -> Iterator[Worker]:
-    """A live worker. Its lock is held over another connection, as that of another process."""
-    worker = Worker.objects.create(host="shop.example", process=4711, started_at=timezone.now())
-    is_held, end = threading.Event(), threading.Event()
-
-    def hold_lock() -> None:
-        with process_lock(worker.number):
-            is_held.set()
-            end.wait(PATIENCE_SECONDS)
-
-    with in_thread(hold_lock):
-        is_held.wait(PATIENCE_SECONDS)
-        yield worker
-        end.set()
-    remove_lock(worker.number)
 
 
 class TestWorkers:

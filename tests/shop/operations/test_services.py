@@ -62,7 +62,7 @@ class TestTraceOrder:
 
     @pytest.mark.usefixtures("operator")
     def test_fails_for_an_unknown_order(self):
-        with pytest.raises(CommandError, match="No order has the number, id.* 'C536365'"):
+        with pytest.raises(CommandError, match=r"No order has the number, id.* 'C536365'"):
             run("trace_order", "C536365")
 
 
