@@ -5,7 +5,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import pytest
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from messaging.cloud_events import decode_cloud_event, encode_cloud_event
@@ -117,6 +117,7 @@ class TestDecodeCloudEvent:
         with pytest.raises(Undecodable, match="Not a CloudEvent in JSON"):
             decode_cloud_event(body)
 
+    @settings(deadline=None)
     @given(some.recursive(some.none() | some.booleans() | some.floats() | some.integers() | some.text(), some.lists))
     def test_raises_no_other_error_whatever_the_data(self, data):
         for text in (json.dumps(data), json.dumps(data, ensure_ascii=False)):

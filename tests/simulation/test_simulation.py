@@ -84,7 +84,7 @@ def _settings(runs: int) -> settings:
 
 class TestShop:
     def test_keeps_its_records_in_agreement(self, simulate):
-        runs = option("RUNS", 60)
+        runs = option("RUNS", 30)
 
         statistics = simulate(runs=runs, audit_every=option("AUDIT_EVERY", 20))
 
