@@ -8,7 +8,7 @@ dies in between, those in hand are sent again, one for each connection: with the
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -42,7 +42,7 @@ class _Call:
     connection: Connection
     notification: Notification
     deadline_seconds: float
-    started: float = field(default_factory=time.monotonic)
+    started: float
 
     @property
     def overtime(self) -> float:
@@ -126,7 +126,7 @@ class _Batch:
 
     def _start(self, submit: Callable[..., Future[Outcome]], connection: Connection) -> None:
         if self._waiting and not connection.is_down and time.monotonic() < self._last_start:
-            call = _Call(connection, self._waiting.pop(), self._route.deadline_seconds)
+            call = _Call(connection, self._waiting.pop(), self._route.deadline_seconds, started=time.monotonic())
             run = context_of(str(call.notification.pk)).run
             self._calls[submit(run, connection.send, call.notification)] = call
 

@@ -19,6 +19,7 @@ from inventory.services import open_stock_items
 from messaging.claims import lease
 from messaging.models import Delivery
 from messaging.relay import Relay
+from notifications.connections import _free_connections
 from orders import placing, services
 from orders.models import Order, Product
 from payments import reconciliation, refunds
@@ -73,7 +74,8 @@ def simulated_time(clock: Clock) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timezone, "now", clock)
         patch.setattr("messaging.kernel.ids.uuid7", clock.new_id)
-        patch.setattr("messaging.relay.time", SimpleNamespace(monotonic=lambda: clock().timestamp()))
+        for module in ("messaging.relay", "notifications.sending"):
+            patch.setattr(f"{module}.time", SimpleNamespace(monotonic=lambda: clock().timestamp()))
         patch.setattr("payments.gateway.calls.ThreadPoolExecutor", SequentialExecutor)
         patch.setattr("notifications.sending.ThreadPoolExecutor", SequentialExecutor)
         patch.setattr(settings, "NOTIFICATIONS", replace(settings.NOTIFICATIONS, email_connections=1))
@@ -185,7 +187,9 @@ class SimulatedShop:
     def take_over(self) -> None:
         """
         Let other workers deliver what this one has claimed for longer than its lease, one after the crash of another.
+        They have connections to the providers of their own.
         """
+        _free_connections.cache_clear()
         self.clock.advance(lease() + timedelta(seconds=1))
         has_crashed = True
         while has_crashed:
