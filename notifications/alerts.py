@@ -1,11 +1,12 @@
 """
 Alerts of dead letters and of caps: one mail an hour for each subscriber and error, and for the caps, however many
-deliveries die or notifications are held back.
+deliveries die or notifications are held back. Alerts of audits: one for each that finds something new.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -22,6 +23,17 @@ SILENCE = timedelta(hours=1)
 COUNTED = timedelta(days=1)
 CAPS = "notifications.caps"
 """The topic of alerts of caps."""
+
+
+class ViolatedRule(NamedTuple):
+    """
+    A rule of the audit, and what violates it since now.
+    """
+
+    id: str
+    rule: str
+    number: int
+    examples: Sequence[str]
 
 
 def topic_of(event: DeliveryDied) -> str:
@@ -64,23 +76,39 @@ def about_caps(held_back: Collection[Notification], *, now: datetime) -> list[No
     if Notification.objects.filter(topic=CAPS, created_at__gt=now - SILENCE).exists():
         return []
     reasons = sorted({str(draft.reason) for draft in held_back})
-    kind, id_ = Notification.Kind.CAP_REACHED.value, new_id()
-    subject, body = text(kind, reasons=reasons, number=len(held_back), caps=settings.NOTIFICATIONS)
-    return [
-        Notification(
-            id=id_,
-            message_id=id_,
-            kind=kind,
-            topic=CAPS,
-            channel=Notification.Channel.EMAIL.value,
-            recipient=settings.SHOP.operator_email,
-            status=Notification.Status.QUEUED.value,
-            subject=subject,
-            body=body,
-            created_at=now,
-            useful_until=now + COUNTED,
-        )
-    ]
+    kind = Notification.Kind.CAP_REACHED
+    return [_alert(kind, now, topic=CAPS, reasons=reasons, number=len(held_back), caps=settings.NOTIFICATIONS)]
+
+
+def about_violations(rules: Sequence[ViolatedRule], *, now: datetime) -> list[Notification]:
+    """
+    Return the alert to send, if any, when an audit found that these rules are violated.
+    """
+    if not settings.SHOP.operator_email:
+        return []
+    number = sum(rule.number for rule in rules)
+    return [_alert(Notification.Kind.AUDIT_VIOLATION, now, rules=rules, number=number)]
+
+
+def _alert(kind: Notification.Kind, now: datetime, *, topic: str = "", **context: object) -> Notification:
+    """
+    Return an alert that no event causes.
+    """
+    id_ = new_id()
+    subject, body = text(kind.value, **context)
+    return Notification(
+        id=id_,
+        message_id=id_,
+        kind=kind.value,
+        topic=topic,
+        channel=Notification.Channel.EMAIL.value,
+        recipient=settings.SHOP.operator_email,
+        status=Notification.Status.QUEUED.value,
+        subject=subject,
+        body=body,
+        created_at=now,
+        useful_until=now + COUNTED,
+    )
 
 
 def text(kind: str, **context: object) -> tuple[str, str]:

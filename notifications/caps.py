@@ -24,8 +24,8 @@ Kind, Reason = Notification.Kind, Notification.Reason
 HOUR = timedelta(hours=1)
 RESERVED_SHARE = 5
 """One part of so many is kept for what the contract requires."""
-UNCAPPED = frozenset({Kind.DEAD_LETTER, Kind.CAP_REACHED})
-"""Alerts of which one an hour is sent."""
+UNCAPPED = frozenset({Kind.DEAD_LETTER, Kind.CAP_REACHED, Kind.AUDIT_VIOLATION})
+"""Alerts of which one an hour is sent, or one for each audit."""
 
 ALL = ""
 """The key of all recipients together."""

@@ -34,6 +34,8 @@ class Notification(StateMachineModel):
         """For the operator."""
         CAP_REACHED = "cap_reached"
         """For the operator."""
+        AUDIT_VIOLATION = "audit_violation"
+        """For the operator."""
 
     class Channel(models.TextChoices):
         EMAIL = "email"
@@ -82,7 +84,7 @@ class Notification(StateMachineModel):
     """To be sent, or sent again."""
     SENT: ClassVar = frozenset({Status.ACCEPTED, Status.DELIVERED, Status.BOUNCED})
     """Accepted once, whatever the provider reported later."""
-    FOR_OPERATOR: ClassVar = frozenset({Kind.PAYMENT_ANOMALY, Kind.DEAD_LETTER, Kind.CAP_REACHED})
+    FOR_OPERATOR: ClassVar = frozenset({Kind.PAYMENT_ANOMALY, Kind.DEAD_LETTER, Kind.CAP_REACHED, Kind.AUDIT_VIOLATION})
     TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]] = {
         Status.QUEUED: frozenset({Status.SENDING, Status.SUPPRESSED}),
         Status.SENDING: SENT | {Status.FAILED, Status.UNKNOWN},

@@ -15,6 +15,7 @@ from messaging.kernel.databases import insert_new
 from messaging.outbox import caused_by, publish_all
 
 from . import alerts, caps, channels, suppressions
+from .alerts import ViolatedRule
 from .facts import CustomerEvent, facts_of, kind_of
 from .lateness import late_among
 from .models import Notification
@@ -72,6 +73,18 @@ def queue(events: Mapping[UUID, Notifiable], *, now: datetime) -> None:
         queued += Notification.objects.filter(message_id__any=events, status=Status.SENDING)
     _publish(queued, {draft.pk: events[draft.message_id].key for draft in queued if draft.message_id in events})
     caps.record(queued, now=now)
+
+
+@transaction.atomic
+def alert_of_violations(rules: Sequence[ViolatedRule], *, now: datetime) -> None:
+    """
+    Queue a mail to the operator about rules that an audit found violated.
+    """
+    drafts = alerts.about_violations(rules, now=now)
+    if drafts:
+        insert_new(drafts)
+        _publish(drafts, {})
+        caps.record(drafts, now=now)
 
 
 @transaction.atomic

@@ -27,6 +27,8 @@ def register() -> None:
             "admin: delivery": lambda delivery_id: reverse("admin:messaging_delivery_change", args=[delivery_id]),
         }
     )
+    if apps.is_installed("shop.operations"):
+        links.register({"admin: violations": lambda: reverse("admin:operations_auditviolation_changelist")})
     links.register({page: _search(model) for page, model in _SEARCHES if apps.is_installed(model.partition("_")[0])})
 
 

@@ -29,6 +29,29 @@ def process_lock(number: int) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def only_one(name: str) -> Iterator[None]:
+    """
+    Run the block in one process and thread at a time. The lock ends with the process, or on PostgreSQL with its
+    connection to the database.
+
+    :raises BlockingIOError: if it runs elsewhere.
+    """
+    if connection.vendor == "sqlite":
+        with Path(f"{connection.settings_dict['NAME']}-{name}").open("w") as file:
+            flock(file, LOCK_EX | LOCK_NB)
+            yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
+        if not cursor.fetchone()[0]:
+            raise BlockingIOError(f"{name} runs elsewhere.")
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+
+
 def free_locks(numbers: Collection[int]) -> set[int]:
     """
     Return those of these numbers whose lock is not held.

@@ -30,6 +30,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Stock": ("inventory.stockitem", "inventory.reservation", "inventory.stockmovement"),
     "Messages to customers": ("notifications.notification", "notifications.suppression"),
     "Messaging": ("messaging.delivery", "messaging.outboxmessage"),
+    "Audit": ("operations.auditviolation", "operations.auditrun"),
     "Access": ("auth.group", "shop.token", "shop.signingkey"),
 }
 """The models of each group, most used first."""

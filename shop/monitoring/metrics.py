@@ -5,6 +5,7 @@ So every process of a service gives the same answer, and nothing is counted in m
 process of a service. All metrics are gauges, because rows are pruned.
 """
 
+import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,6 +56,8 @@ class ShopCollector(Collector):
             yield from _of_broker(status.broker)
         if apps.is_installed("orders"):
             yield from _of_orders(self._now)
+        if apps.is_installed("shop.operations"):
+            yield from _of_audits(self._now)
 
 
 def render_metrics(now: datetime) -> bytes:
@@ -184,4 +187,26 @@ def _of_orders(now: datetime) -> Iterator[Metric]:
         "shop_recent_orders",
         f"Orders of the last {WINDOW.seconds // 60} minutes, by their present state.",
         dict.fromkeys(Order.Status.values, 0) | dict(recent.order_by()),
+    )
+
+
+def _of_audits(now: datetime) -> Iterator[Metric]:
+    from shop.operations.audit import RULES  # not installed in every service
+    from shop.operations.models import AuditRun, AuditViolation
+
+    last = AuditRun.objects.order_by("-pk").values("started_at", "seconds").first()
+    yield GaugeMetricFamily(
+        "shop_audit_age_seconds",
+        "Time since the last recorded audit began; +Inf if there was none.",
+        max(0.0, (now - last["started_at"]).total_seconds()) if last else math.inf,
+    )
+    yield GaugeMetricFamily(
+        "shop_audit_duration_seconds", "How long the last recorded audit took.", last["seconds"] if last else 0
+    )
+    counted = AuditViolation.objects.values_list("rule").annotate(Count("pk")).order_by()
+    yield _by_label(
+        "rule",
+        "shop_audit_violations",
+        "Violations of each rule that recorded audits found last, at most 1,000 of each.",
+        dict.fromkeys(RULES, 0) | dict(counted),
     )

@@ -3,7 +3,7 @@ from django.apps import AppConfig
 
 class OperationsConfig(AppConfig):
     """
-    Commands over all contexts, where all of them are; no models.
+    Commands and audits over all contexts, where all of them are.
     """
 
     name = "shop.operations"

@@ -2,13 +2,15 @@
 The databases of all contexts: one of each service in an operator's process, the only one in any other.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from messaging.contracts import Event
@@ -16,6 +18,9 @@ from messaging.models import OutboxMessage
 from messaging.subscribers import subscribers_of
 
 BEGIN = {"sqlite": "BEGIN DEFERRED", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
+
+STEPS_OF_SQLITE = 10_000
+"""Instructions of its virtual machine between two looks at the clock."""
 
 _read_from: ContextVar[str] = ContextVar("read_from", default="")
 
@@ -99,3 +104,56 @@ def snapshots(aliases: Sequence[str]) -> Iterator[None]:
             # The first statement that reads a table determines the state.
             OutboxMessage.objects.using(alias).exists()
         yield
+
+
+class TimeIsUp(Exception):
+    """
+    A block did not end in time.
+    """
+
+
+@contextmanager
+def ending_at(deadline: float) -> Iterator[None]:
+    """
+    Cancel the statement of the default database that runs inside the block at this moment. The transaction around the
+    block goes on.
+
+    :param deadline: a moment of `time.monotonic`.
+    :raises TimeIsUp: at that moment.
+    """
+    cancelling = _cancelling_in_sqlite if connection.vendor == "sqlite" else _cancelling_in_postgresql
+    if time.monotonic() >= deadline:
+        raise TimeIsUp
+    try:
+        with cancelling(connections[DEFAULT_DB_ALIAS], deadline):
+            yield
+    except OperationalError as error:
+        if time.monotonic() < deadline:
+            raise
+        raise TimeIsUp from error
+
+
+@contextmanager
+def _cancelling_in_sqlite(own: BaseDatabaseWrapper, deadline: float) -> Iterator[None]:
+    own.ensure_connection()
+    raw = own.connection
+    raw.set_progress_handler(lambda: time.monotonic() >= deadline, STEPS_OF_SQLITE)
+    try:
+        yield
+    finally:
+        raw.set_progress_handler(None, 0)
+
+
+@contextmanager
+def _cancelling_in_postgresql(own: BaseDatabaseWrapper, deadline: float) -> Iterator[None]:
+    """
+    Set `statement_timeout` in a savepoint, whose rollback takes it back.
+    """
+    milliseconds = max(1, round((deadline - time.monotonic()) * 1000))
+    with own.cursor() as cursor:
+        cursor.execute("SAVEPOINT in_time")
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
+        try:
+            yield
+        finally:
+            cursor.execute("ROLLBACK TO SAVEPOINT in_time")

@@ -48,6 +48,10 @@ TWILIO_ACCOUNT = re.compile(r"AC[0-9a-f]{32}", re.ASCII)
 INTROSPECTION_PATH = "/api/v1/introspect/"
 SERVICE_SECRET = re.compile(r"[!-~]{32,}", re.ASCII)
 
+LAST_HOUR = 23
+MOST_AUDIT_SECONDS = 240
+"""Less than the time limit of tasks in the cluster, `Q_CLUSTER`."""
+
 CONTEXTS = ("orders", "inventory", "payments", "notifications")
 
 LANGUAGES = (("en", "English"), ("de", "Deutsch"))
@@ -255,7 +259,8 @@ class TransportSettings(SettingsGroup):
 class MonitoringSettings(SettingsGroup):
     """
     The limits within which `/readyz` says that this service is ready, where 0 is no limit; who may read `/metrics`: who
-    knows the token, or connects from one of the addresses or networks; and where Sentry is.
+    knows the token, or connects from one of the addresses or networks; where Sentry is; and the hour of the daily
+    audit, in UTC, with the time that it may take.
     """
 
     ready_workers: int = variable("READY_WORKERS", 1, minimum=0)
@@ -264,6 +269,8 @@ class MonitoringSettings(SettingsGroup):
     metrics_token: str = variable("METRICS_TOKEN", "")
     metrics_addresses: tuple[str, ...] = variable("METRICS_ADDRESSES", ("127.0.0.1", "::1"))
     sentry_dsn: str = variable("SENTRY_DSN", "")
+    audit_hour: int = variable("AUDIT_HOUR", 3, minimum=0)
+    audit_limit_seconds: int = variable("AUDIT_LIMIT_SECONDS", 120, minimum=1)
 
     @property
     def metrics_networks(self) -> Sequence[IPv4Network | IPv6Network]:
@@ -284,6 +291,13 @@ class MonitoringSettings(SettingsGroup):
         except ValueError as problem:
             hint = "Set METRICS_ADDRESSES to addresses or networks such as 10.0.0.0/8, separated by commas."
             yield error("E032", f"METRICS_ADDRESSES cannot be read: {problem}.", hint)
+        if self.audit_hour > LAST_HOUR:
+            hint = f"Set AUDIT_HOUR to an hour of the day in UTC, from 0 to {LAST_HOUR}."
+            yield error("E033", f"AUDIT_HOUR is {self.audit_hour}.", hint)
+        if self.audit_limit_seconds > MOST_AUDIT_SECONDS:
+            hint = f"Set it to {MOST_AUDIT_SECONDS} or less. `manage.py audit --record`, by cron, has no limit."
+            problem = f"AUDIT_LIMIT_SECONDS is {self.audit_limit_seconds}: the cluster ends tasks earlier."
+            yield error("E034", problem, hint)
 
 
 @dataclass(frozen=True, kw_only=True)

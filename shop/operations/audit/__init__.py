@@ -3,6 +3,6 @@ Invariants over all contexts, which hold at every commit. The checks are read-on
 """
 
 from .copy import NoConsistentState
-from .report import CHECKS, AuditReport, CheckResult, Verdict, run
+from .report import CHECKS, RULES, SUBJECTS, AuditReport, CheckResult, Verdict, run
 
-__all__ = ["CHECKS", "AuditReport", "CheckResult", "NoConsistentState", "Verdict", "run"]
+__all__ = ["CHECKS", "RULES", "SUBJECTS", "AuditReport", "CheckResult", "NoConsistentState", "Verdict", "run"]

@@ -38,6 +38,8 @@ class Check(NamedTuple):
     id: str
     rule: str
     examine: Callable[[datetime], Finding]
+    about: str = "orders_order"
+    """The model whose list in the admin finds a violation by its first word; empty if none does."""
 
 
 def awaiting_delivery(*subscribers: str) -> QuerySet[Delivery, Any]:

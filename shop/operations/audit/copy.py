@@ -17,7 +17,7 @@ from django.db.models import Field, Model, TextField
 
 from inventory.models import Reservation, ReservationLine, StockItem, StockMovement
 from messaging.kernel.databases import placeholders
-from messaging.models import Attempt, Delivery, OutboxMessage
+from messaging.models import Attempt, Delivery, OperatorPause, OutboxMessage
 from notifications.models import Notification
 from orders.models import HistoryEntry, Order, OrderLine, OrderRefund
 from payments.models import Capture, PaymentIntent, Refund
@@ -32,10 +32,14 @@ OF_CONTEXTS: Sequence[type[Model]] = (
     *(PaymentIntent, Capture, Refund),
     Notification,
 )
-OF_MESSAGING: Sequence[type[Model]] = (OutboxMessage, Delivery, Attempt)
+OF_MESSAGING: Sequence[type[Model]] = (OutboxMessage, Delivery, Attempt, OperatorPause)
 """The models that the checks read. Those of messaging have a table in each database."""
 
-SAME_ROW: Mapping[type[Model], str] = {OutboxMessage: "id", Delivery: "message_id, subscriber"}
+SAME_ROW: Mapping[type[Model], str] = {
+    OutboxMessage: "id",
+    Delivery: "message_id, subscriber",
+    OperatorPause: "subscriber",
+}
 """The columns in which rows of several databases are the same."""
 
 GENERATED: Mapping[type[Model], Sequence[str]] = {Delivery: ["id"], Attempt: ["id", "delivery_id"]}

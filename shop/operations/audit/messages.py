@@ -17,7 +17,7 @@ from messaging import contracts
 from messaging.claims import lease
 from messaging.inbox import wanted_types
 from messaging.kernel.databases import read_uuid
-from messaging.models import Attempt, Delivery, OutboxMessage
+from messaging.models import Attempt, Delivery, OperatorPause, OutboxMessage
 from messaging.sending import transport
 from messaging.subscribers import all_subscribers
 
@@ -159,7 +159,8 @@ def no_effect_without_delivery(now: datetime) -> Finding:
 
 def no_delivery_is_overdue(now: datetime) -> Finding:
     """
-    Find deliveries overdue by more than a lease, unless their subscriber is making progress or an earlier one blocks.
+    Find deliveries overdue by more than a lease, unless their subscriber is making progress, an operator has paused it,
+    or an earlier one blocks.
     """
     earlier = Delivery.objects.filter(
         subscriber=OuterRef("subscriber"),
@@ -172,7 +173,8 @@ def no_delivery_is_overdue(now: datetime) -> Finding:
     failed_lately = Attempt.objects.filter(failed_at__gte=now - lease()).values_list("delivery__subscriber", flat=True)
     active = {*delivered_lately.distinct(), *failed_lately.distinct()}
     stalled = ~Q(subscriber__in=active) | Q(due_at__lt=now - LATE_AFTER)
-    overdue = Delivery.objects.due(now - lease()).filter(stalled, ~Exists(earlier))
+    paused = OperatorPause.objects.values("subscriber")
+    overdue = Delivery.objects.due(now - lease()).filter(stalled, ~Exists(earlier)).exclude(subscriber__in=paused)
     return Finding(Delivery.objects.count(), overdue)
 
 
@@ -203,17 +205,20 @@ def _ids(sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         return [row[0] for row in cursor.fetchall()]
 
 
+MESSAGE = "messaging_outboxmessage"
+
 CHECKS = [
     Check(
         "M1",
         "every change is announced by exactly one event, and every event has its change",
         every_change_is_announced,
     ),
-    Check("M2", "every message has a delivery for each of its subscribers", every_message_is_fanned_out),
+    Check("M2", "every message has a delivery for each of its subscribers", every_message_is_fanned_out, MESSAGE),
     Check("M3", "every effect has its delivery", no_effect_without_delivery),
     Check(
         "M4",
-        "no delivery is overdue by more than a lease, unless its backlog makes progress",
+        "no delivery is overdue by more than a lease, unless its backlog makes progress or is paused",
         no_delivery_is_overdue,
+        MESSAGE,
     ),
 ]

@@ -23,6 +23,10 @@ from .orders import SOLD
 REFUND_DEADLINE = timedelta(days=2)
 """Longer than the relay retries while the gateway does not answer."""
 
+STATEMENT = "O8"
+"""The check that reads the gateway's statement."""
+STATEMENT_RULE = "the gateway's statement and our payments agree, both ways"
+
 captures = Capture.objects.all()
 kept_captures = captures.filter(surplus=False)
 refunded = Refund.objects.filter(status=Refund.Status.SUCCEEDED)
@@ -92,7 +96,7 @@ def checks_of_the_gateway(now: datetime) -> list[Check]:
         return []
     except (TimedOut, Unreachable) as error:
         examine = partial(_unknown, f"the gateway's statement could not be read: {error}")
-    return [Check("O8", "the gateway's statement and our payments agree, both ways", examine)]
+    return [Check(STATEMENT, STATEMENT_RULE, examine)]
 
 
 def statement_agrees(entries: Sequence[StatementEntry], now: datetime) -> Finding:
@@ -129,7 +133,12 @@ CHECKS = [
     Check("O4", "an order has at most one capture that is not refunded", one_capture_each),
     Check("O5", "every capture belongs to a confirmed order or is being refunded", captures_belong_to_sold_orders),
     Check("O6", "a confirmed order's total and currency are those of its capture", sold_orders_are_captured),
-    Check("O7", "captured − refunded = confirmed, in every currency", books_balance),
-    Check("O11", "a capture's returned amount is the sum of its refunds that did not fail", returned_amounts_add_up),
+    Check("O7", "captured − refunded = confirmed, in every currency", books_balance, about=""),
+    Check(
+        "O11",
+        "a capture's returned amount is the sum of its refunds that did not fail",
+        returned_amounts_add_up,
+        about="payments_capture",
+    ),
     Check("O12", "an order's refunds are those of its captures that succeeded", refunds_are_recorded_with_their_orders),
 ]

@@ -42,8 +42,17 @@ def every_notification_is_sent(now: datetime) -> Finding:
     return Finding(Notification.objects.count(), unsent.values_list("pk", flat=True).difference(on_their_way))
 
 
+MESSAGE = "messaging_outboxmessage"
+
 CHECKS = [
-    Check("N1", "every event about which somebody is told has its notification", every_event_has_its_notification),
-    Check("N2", "one notification per message, channel and recipient", no_notification_is_repeated),
-    Check("N3", "every notification is sent, suppressed, on its way or a dead letter", every_notification_is_sent),
+    Check(
+        "N1", "every event about which somebody is told has its notification", every_event_has_its_notification, MESSAGE
+    ),
+    Check("N2", "one notification per message, channel and recipient", no_notification_is_repeated, MESSAGE),
+    Check(
+        "N3",
+        "every notification is sent, suppressed, on its way or a dead letter",
+        every_notification_is_sent,
+        about="notifications_notification",
+    ),
 ]

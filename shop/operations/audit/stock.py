@@ -60,11 +60,13 @@ def _compare(counter: str, totals: Mapping[str, int]) -> Finding:
     return Finding(len(counters), [sku for sku in skus if counters.get(sku, 0) != totals.get(sku, 0)])
 
 
+ITEM = "inventory_stockitem"
+
 CHECKS = [
-    Check("S1", "every SKU has on hand ≥ reserved ≥ 0", counters_in_bounds),
-    Check("S2", "reserved is the sum of the held reservations", reservations_add_up),
-    Check("S3", "on hand is the sum of the stock ledger", ledger_adds_up),
-    Check("S4", "the ledger never falls below zero", nothing_is_oversold),
+    Check("S1", "every SKU has on hand ≥ reserved ≥ 0", counters_in_bounds, ITEM),
+    Check("S2", "reserved is the sum of the held reservations", reservations_add_up, ITEM),
+    Check("S3", "on hand is the sum of the stock ledger", ledger_adds_up, ITEM),
+    Check("S4", "the ledger never falls below zero", nothing_is_oversold, ITEM),
     Check("S5", "a reservation has all lines of its order or none", all_lines_or_none),
     Check("S6", "every committed line was shipped in one movement, and nothing else was shipped", one_movement_each),
 ]

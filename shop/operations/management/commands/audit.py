@@ -4,11 +4,12 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from shop.operations import audit
+from shop.operations import audit, recorded_audits
 
 
 class Command(BaseCommand):
@@ -17,16 +18,24 @@ class Command(BaseCommand):
         "services. It is read-only and blocks no writers, so it may run at any time, also while orders are placed. A "
         "check that examined nothing is unknown, and its reason is printed. Exit status: 0 if every check is ok, 1 if "
         "a rule is violated, 2 if a check is unknown, 3 if the audit could not run. docs/how-to/operations.md explains "
-        "each rule and what to do about a violation."
+        "each rule and what to do about a violation. With --record the result is stored, as a cluster (manage.py "
+        "qcluster) does once a day: the admin and /metrics show it, and the operator gets a mail about new violations."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
 
+        parser.add_argument(
+            "--record", action="store_true", help="store the result, and alert the operator of new violations"
+        )
+
     def handle(self, **options: Any) -> None:
+        if options["record"]:
+            settings.OPERATOR.refuse("store the result of an audit")
+        run = recorded_audits.record if options["record"] else audit.run
         try:
-            report = audit.run(now=timezone.now())
-        except (DatabaseError, InterfaceError, audit.NoConsistentState) as error:
+            report = run(now=timezone.now())
+        except (DatabaseError, InterfaceError, audit.NoConsistentState, recorded_audits.AlreadyRunning) as error:
             raise CommandError(f"The audit could not run: {error}", returncode=3) from error
         self.stdout.write(json.dumps(report.as_dict()) if options["json"] else "\n".join(lines(report)))
         if report.verdict is not audit.Verdict.OK:

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from inventory.models import Reservation
-from messaging.models import Attempt, Delivery, OutboxMessage
+from messaging.models import Attempt, Delivery, OperatorPause, OutboxMessage
 from messaging.subscribers import all_subscribers
 from notifications.models import Notification
 from orders.models import HistoryEntry
@@ -52,6 +52,15 @@ class TestEachCheck:
             error="Connection refused.",
             traceback="",
         )
+
+        assert violated() == []
+
+    def test_allows_what_waits_because_an_operator_has_paused_its_subscriber(self, day):
+        make_overdue(day.bob, "payments.take_payment", 2 * HOUR)
+        assert violated() == ["M4"]
+
+        pause = {"reason": "a new key", "paused_by": "olga", "paused_at": timezone.now()}
+        OperatorPause.objects.create(subscriber="payments.take_payment", **pause)
 
         assert violated() == []
 
