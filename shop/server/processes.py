@@ -127,9 +127,12 @@ def cluster_stop_seconds() -> float:
 
 def manage(*arguments: str) -> list[str]:
     """
-    Return the command line of `manage.py` with these arguments.
+    Return the command line of `manage.py` with these arguments, or of `python -m shop` where the shop is installed.
     """
-    return [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
+    script = settings.CODE_DIR / "manage.py"
+    # -P: not from a folder `shop` in the current directory.
+    program = [str(script)] if script.exists() else ["-P", "-m", "shop"]
+    return [sys.executable, *program, *arguments]
 
 
 def web_server(listener: socket.socket) -> list[str]:
@@ -139,7 +142,7 @@ def web_server(listener: socket.socket) -> list[str]:
     # By default gunicorn lets a header `SCRIPT_NAME`, which some proxies pass through, change the shop's URLs.
     no_forwarder_headers = ("--forwarder-headers", "")
     return [
-        *(sys.executable, "-m", "gunicorn", "shop.wsgi", "--pythonpath", str(settings.BASE_DIR)),
+        *(sys.executable, "-m", "gunicorn", "shop.wsgi", "--pythonpath", str(settings.CODE_DIR)),
         *("--bind", f"fd://{listener.fileno()}", "--worker-class", "shop.server.gunicorn_worker.BufferingThreadWorker"),
         *("--threads", "8", "--worker-connections", "500", "--log-level", "warning", "--no-control-socket"),
         *("--graceful-timeout", str(WEB_STOP_SECONDS)),

@@ -31,7 +31,9 @@ from shop.settings.groups import (
     TransportSettings,
 )
 
-BASE_DIR = Path(__file__).resolve().parent.parent.parent
+CODE_DIR = Path(__file__).resolve().parent.parent.parent
+# Of `.env`, databases on SQLite and static files: a checkout's own folder. An installed shop has none beside its code.
+BASE_DIR = CODE_DIR if (CODE_DIR / "manage.py").exists() else Path.cwd()
 
 env = Environment()
 env.read_env(BASE_DIR / ".env")
@@ -165,7 +167,7 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         # Searched before app directories, to override templates of Django REST framework.
-        "DIRS": [BASE_DIR / "shop" / "templates"],
+        "DIRS": [CODE_DIR / "shop" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -188,7 +190,7 @@ LANGUAGES = groups.LANGUAGES
 # Of commands, workers and logs. Customers who ask for none of these languages get SHOP_LANGUAGE.
 LANGUAGE_CODE = "en"
 # They come before the translations of Django and its REST framework.
-LOCALE_PATHS = [BASE_DIR / app / "locale" for app in ("shop", "orders", "payments", "notifications")]
+LOCALE_PATHS = [CODE_DIR / app / "locale" for app in ("shop", "orders", "payments", "notifications")]
 LANGUAGE_COOKIE_AGE = int(timedelta(days=365).total_seconds())
 LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_SAMESITE = "Lax"

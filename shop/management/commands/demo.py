@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from shop.index import CUSTOMER, OPERATOR, Login
 
-SAMPLE = Path(settings.BASE_DIR, "shop", "samples", "online_retail_sample.csv")
+SAMPLE = Path(settings.CODE_DIR, "shop", "samples", "online_retail_sample.csv")
 
 PHONE = "+447700900123"
 """Of a range that Ofcom reserves for fiction."""
