@@ -13,7 +13,7 @@ from messaging.kernel.ids import new_id
 LATEST_MOVEMENTS = 20
 
 RUNNING_OUT = 5
-"""An item with this many left, or fewer, is about to run out."""
+"""An item with this many left, or fewer, is about to run out: customers see how many."""
 
 
 class StockItemQuerySet(models.QuerySet["StockItem"]):
@@ -46,7 +46,7 @@ class StockItem(models.Model):
     sku = models.CharField(max_length=64, primary_key=True)
     on_hand = models.BigIntegerField(default=0, help_text="In the warehouse, reserved or not.")
     reserved = models.BigIntegerField(default=0, help_text="For orders that are not confirmed yet.")
-    revision = models.BigIntegerField(default=0, help_text="Number of changes between sold out and available.")
+    revision = models.BigIntegerField(default=0, help_text="Number of changes that customers were told of.")
 
     objects = StockItemQuerySet.as_manager()
 
@@ -62,6 +62,10 @@ class StockItem(models.Model):
     @property
     def available(self) -> int:
         return self.on_hand - self.reserved
+
+    def next_revision(self) -> int:
+        self.revision += 1
+        return self.revision
 
     @property
     def latest_movements(self) -> models.QuerySet["StockMovement"]:

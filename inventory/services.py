@@ -10,12 +10,20 @@ from uuid import UUID
 
 from django.db import transaction
 
-from messaging.contracts import Event, Line, StockDepleted, StockRejected, StockReplenished, StockReserved
+from messaging.contracts import (
+    Event,
+    Line,
+    StockDepleted,
+    StockRejected,
+    StockReplenished,
+    StockReserved,
+    StockRunningLow,
+)
 from messaging.kernel.databases import bulk_copy_instances
 from messaging.outbox import publish_all
 from messaging.subscribers import Permanent
 
-from .models import Reservation, ReservationLine, StockItem, StockMovement
+from .models import RUNNING_OUT, Reservation, ReservationLine, StockItem, StockMovement
 
 Stock = Mapping[str, StockItem]
 
@@ -40,10 +48,10 @@ def reserve(requests: Mapping[str, Sequence[Line]], *, now: datetime) -> None:
     :param requests: lines by order id.
     """
     stock = StockItem.objects.locked(line.sku for lines in requests.values() for line in lines)
-    sold_out = _sold_out(stock)
+    levels = _levels(stock)
     missing = {order_id: _reserve_lines(stock, lines) for order_id, lines in _unanswered(requests).items()}
     reserved = [order_id for order_id, skus in missing.items() if not skus]
-    changes = _write_back(stock, sold_out)
+    changes = _write_back(stock, levels)
     _write_reservations({order_id: requests[order_id] for order_id in reserved}, now)
     publish_all([StockReserved(order_id=order_id) for order_id in reserved])
     publish_all([StockRejected(order_id=order_id, missing=skus) for order_id, skus in missing.items() if skus])
@@ -80,10 +88,10 @@ def release(order_ids: Collection[str], *, now: datetime) -> None:
     reservations = Reservation.objects.locked(order_ids)
     ended = _end(reservations, Reservation.Status.RELEASED, now)
     stock = StockItem.objects.locked(_skus(ended))
-    sold_out = _sold_out(stock)
+    levels = _levels(stock)
     for line in _lines(ended):
         stock[line.sku].reserved -= line.quantity
-    changes = _write_back(stock, sold_out)
+    changes = _write_back(stock, levels)
     _block(set(order_ids) - {str(reservation.order_id) for reservation in reservations}, now)
     publish_all(changes)
 
@@ -201,32 +209,37 @@ def _shipment(reservation: Reservation, line: ReservationLine, now: datetime) ->
 
 
 def _move(stock: Stock, quantities: Mapping[str, int], kind: str, now: datetime) -> None:
-    sold_out = _sold_out(stock)
+    levels = _levels(stock)
     for sku, item in stock.items():
         item.on_hand += quantities[sku]
-    changes = _write_back(stock, sold_out)
+    changes = _write_back(stock, levels)
     bulk_copy_instances(
         [StockMovement(sku=sku, kind=kind, quantity=quantity, at=now) for sku, quantity in quantities.items()]
     )
     publish_all(changes)
 
 
-def _sold_out(stock: Stock) -> set[str]:
-    return {sku for sku, item in stock.items() if item.available == 0}
+def _levels(stock: Stock) -> dict[str, int]:
+    """
+    Return how many of each item are available, as far as customers are told: all large numbers are equal.
+    """
+    return {sku: min(item.available, RUNNING_OUT + 1) for sku, item in stock.items()}
 
 
-def _write_back(stock: Stock, sold_out: set[str]) -> list[Event]:
+def _write_back(stock: Stock, before: Mapping[str, int]) -> list[Event]:
     """
-    Store these locked items, and return an event for each that became sold out or available since `sold_out`.
+    Store these locked items, and return the events of those whose levels have changed.
     """
-    changed = sorted(sold_out ^ _sold_out(stock))
-    for sku in changed:
-        stock[sku].revision += 1
+    changed = [sku for sku, level in sorted(_levels(stock).items()) if level != before[sku]]
+    changes = [event for sku in changed for event in _changes(stock[sku], was_sold_out=before[sku] == 0)]
     StockItem.objects.write_back(stock.values())
-    return [_availability(stock[sku]) for sku in changed]
+    return changes
 
 
-def _availability(item: StockItem) -> Event:
-    if item.available:
-        return StockReplenished(sku=item.sku, revision=item.revision)
-    return StockDepleted(sku=item.sku, revision=item.revision)
+def _changes(item: StockItem, *, was_sold_out: bool) -> Iterator[Event]:
+    if not item.available:
+        yield StockDepleted(sku=item.sku, revision=item.next_revision())
+    elif was_sold_out or item.available > RUNNING_OUT:
+        yield StockReplenished(sku=item.sku, revision=item.next_revision())
+    if 0 < item.available <= RUNNING_OUT:
+        yield StockRunningLow(sku=item.sku, available=item.available, revision=item.next_revision())

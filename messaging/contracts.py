@@ -166,6 +166,15 @@ class StockReplenished(Event, frozen=True):
     revision: int = 0
 
 
+class StockRunningLow(Event, frozen=True):
+    type: ClassVar[str] = "inventory.stock_running_low"
+    keyed_by: ClassVar[str] = "sku"
+
+    sku: str
+    available: int
+    revision: int = 0
+
+
 class PaymentSucceeded(Event, frozen=True):
     type: ClassVar[str] = "payments.payment_succeeded"
 

@@ -79,7 +79,7 @@ class ProductViewSet(ShopView, viewsets.ReadOnlyModelViewSet[Product]):
     serializer_class = ProductOutput
     permission_classes = (AllowAny,)
     filterset_class = ProductFilter
-    pages = {"list": "orders/products.html"}
+    pages = {"list": "orders/products.html", "retrieve": "orders/product.html"}
     # The page of the products keeps the basket in its URL.
     extra_parameters = QUANTITY_OF_SKU
     ordering = "sku"
@@ -104,10 +104,11 @@ class Quote(ShopView, generics.GenericAPIView[Order]):
         lines = [_line_of_query(line) for line in lines_of(request.query_params)]
         draft = Draft(customer_id=user_of(request).pk, lines=lines, payment_method="")
         try:
-            return Response(QuoteOutput(placing.preview(draft, now=timezone.now())).data)
+            order = placing.preview(draft, now=timezone.now())
         except placing.InvalidOrder as error:
             errors = {_parameter(problem.field, lines): _details(problem) for problem in error.problems}
             raise ValidationError(errors) from error
+        return Response(QuoteOutput(order, context={"available": Product.objects.available(draft.skus)}).data)
 
 
 class OrderViewSet(ShopView, mixins.RetrieveModelMixin, mixins.ListModelMixin, viewsets.GenericViewSet[Order]):

@@ -14,11 +14,13 @@ from messaging.contracts import (
     StockRejected,
     StockReplenished,
     StockReserved,
+    StockRunningLow,
 )
 from messaging.subscribers import subscriber
 
 from . import services
 from .models import Order
+from .services import Availability
 
 
 @subscriber(StockReserved)
@@ -51,6 +53,16 @@ def record_refund(events: Sequence[PaymentRefunded]) -> None:
     services.record_refunds(events, now=timezone.now())
 
 
-@subscriber(StockDepleted, StockReplenished)
-def show_availability(events: Sequence[StockDepleted | StockReplenished]) -> None:
-    services.show_availability({event.sku: (event.revision, isinstance(event, StockDepleted)) for event in events})
+@subscriber(StockDepleted, StockReplenished, StockRunningLow)
+def show_availability(events: Sequence[StockDepleted | StockReplenished | StockRunningLow]) -> None:
+    services.show_availability({event.sku: _availability(event) for event in events})
+
+
+def _availability(event: StockDepleted | StockReplenished | StockRunningLow) -> Availability:
+    match event:
+        case StockDepleted():
+            return Availability(event.revision, is_sold_out=True)
+        case StockRunningLow():
+            return Availability(event.revision, few_left=event.available)
+        case _:
+            return Availability(event.revision)

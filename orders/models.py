@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import ClassVar, NamedTuple
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Prefetch, Q
 from django.db.models.functions import Lower
@@ -36,6 +37,12 @@ class ProductQuerySet(models.QuerySet["Product"]):
         """
         return self.from_offer(fetch_all(self.offer_statement(skus)))
 
+    def available(self, skus: Collection[str]) -> dict[str, int | None]:
+        """
+        Return how many of each of these products can be ordered now, if few; None if more.
+        """
+        return {product.sku: product.available for product in self.filter(sku__in=skus).only("sold_out", "few_left")}
+
     def offer_statement(self, skus: Collection[str]) -> Statement:
         """
         Return the statement that reads the products of one order, for `from_offer`.
@@ -50,14 +57,40 @@ class ProductQuerySet(models.QuerySet["Product"]):
         return {sku: Product.from_db(self.db, OFFER_FIELDS, [sku, *rest]) for sku, *rest in rows}
 
 
+def validate_picture(address: str) -> None:
+    """
+    Accept what the pages' Content-Security-Policy lets browsers load.
+
+    :raises ValidationError: for another address.
+    """
+    origin = settings.SHOP.picture_origin
+    is_path = address.startswith("/") and not address.startswith(("//", "/\\"))
+    if not (is_path or (origin and address.startswith(f"{origin}/"))):
+        raise ValidationError(
+            f"Enter a path that begins with /, or an address at {origin}/."
+            if origin
+            else "Enter a path that begins with /, or set PICTURE_ORIGIN to the origin of your pictures."
+        )
+
+
 class Product(models.Model):
     sku = models.CharField(max_length=64, primary_key=True)
     name = models.CharField(max_length=200)
     price = models.BigIntegerField(help_text="In minor units, such as pence.")
     active = models.BooleanField(default=True, help_text="Whether customers can see and order it.")
     sold_out = models.BooleanField(default=True, help_text="True until inventory reports stock.")
+    few_left = models.PositiveSmallIntegerField(
+        null=True, blank=True, editable=False, help_text="How many can be ordered, if few."
+    )
     stock_revision = models.BigIntegerField(
-        default=0, editable=False, help_text="Revision of the stock item that `sold_out` reflects."
+        default=0, editable=False, help_text="Revision of the stock item that `sold_out` and `few_left` reflect."
+    )
+    picture = models.CharField(
+        max_length=500,
+        blank=True,
+        db_default="",
+        validators=[validate_picture],
+        help_text="Address of a picture: a path of this shop such as /static/chair.webp, or at PICTURE_ORIGIN.",
     )
 
     objects = ProductQuerySet.as_manager()
@@ -67,6 +100,13 @@ class Product(models.Model):
 
     def __str__(self) -> str:
         return self.sku
+
+    @property
+    def available(self) -> int | None:
+        """
+        Return how many can be ordered now, if few; None if more.
+        """
+        return 0 if self.sold_out else self.few_left
 
 
 class CustomerQuota(NamedTuple):

@@ -78,14 +78,18 @@ class OrderInput(Input):
     )
 
 
+AVAILABLE = "How many can be ordered now, if few; null if more."
+
+
 class ProductOutput(serializers.ModelSerializer[Product]):
     url = serializers.HyperlinkedIdentityField(view_name="orders:product-detail")
     price = serializers.IntegerField(help_text="In minor units, such as pence.")
     currency = serializers.SerializerMethodField()
+    available = serializers.IntegerField(allow_null=True, help_text=AVAILABLE)
 
     class Meta:
         model = Product
-        fields = ("url", "sku", "name", "price", "currency", "sold_out")
+        fields = ("url", "sku", "name", "price", "currency", "sold_out", "available", "picture")
 
     def get_currency(self, product: Product) -> str:
         return settings.ORDERS.currency
@@ -109,12 +113,32 @@ class OrderRefundOutput(serializers.ModelSerializer[OrderRefund]):
         fields = (*REFUND_FIELDS, "at")
 
 
+class QuoteLineOutput(LineOutput):
+    available = serializers.SerializerMethodField(help_text=AVAILABLE)
+
+    class Meta(LineOutput.Meta):
+        fields = (*LINE_FIELDS, "available")
+
+    def get_available(self, line: OrderLine) -> int | None:
+        available: int | None = self.context["available"][line.sku]
+        return available
+
+
 class QuoteOutput(serializers.ModelSerializer[Order]):
-    lines = LineOutput(many=True, source="all_lines")
+    """
+    The order that a basket would become. Its context names how many of each product are `available`.
+    """
+
+    lines = QuoteLineOutput(many=True, source="all_lines")
+    in_stock = serializers.SerializerMethodField(help_text="Whether all of it is available now.")
 
     class Meta:
         model = Order
-        fields = ("lines", "total", "currency")
+        fields = ("lines", "total", "currency", "in_stock")
+
+    def get_in_stock(self, order: Order) -> bool:
+        lines = [(line.quantity, self.context["available"][line.sku]) for line in order.all_lines]
+        return all(available is None or quantity <= available for quantity, available in lines)
 
 
 class OrderOutput(serializers.ModelSerializer[Order]):

@@ -8,6 +8,7 @@ to theirs. Functions take sets: one order costs as many statements as two hundre
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -44,6 +45,17 @@ class AlreadyCancelled(CannotCancel):
     """
     The order is cancelled already.
     """
+
+
+class Availability(NamedTuple):
+    """
+    What inventory reports of a product.
+    """
+
+    revision: int
+    is_sold_out: bool = False
+    few_left: int | None = None
+    """How many can be ordered, if few."""
 
 
 @transaction.atomic
@@ -135,17 +147,17 @@ def _add_products(products: Sequence[Product]) -> list[Product]:
 
 
 @transaction.atomic
-def show_availability(changes: Mapping[str, tuple[int, bool]]) -> None:
+def show_availability(changes: Mapping[str, Availability]) -> None:
     """
     Mark products as sold out or available, unless a later change was applied already: a replayed event may be late.
 
-    :param changes: inventory's revision, and whether the product is sold out, by sku.
+    :param changes: what inventory has reported last, by sku.
     """
     products = list(Product.objects.filter(sku__in=list(changes)).select_for_update().order_by("sku"))
-    outdated = [product for product in products if product.stock_revision < changes[product.sku][0]]
+    outdated = [product for product in products if product.stock_revision < changes[product.sku].revision]
     for product in outdated:
-        product.stock_revision, product.sold_out = changes[product.sku]
-    Product.objects.bulk_update(outdated, ["stock_revision", "sold_out"])
+        product.stock_revision, product.sold_out, product.few_left = changes[product.sku]
+    Product.objects.bulk_update(outdated, ["stock_revision", "sold_out", "few_left"])
 
 
 def _locked_if_allowed(status: str, order_ids: Iterable[str]) -> list[Order]:

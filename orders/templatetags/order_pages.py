@@ -42,6 +42,22 @@ def other_lines(query: QueryDict, products: Sequence[dict[str, Any]]) -> list[di
 
 
 @register.filter
+def lines_without(query: QueryDict, sku: str) -> list[dict[str, Any]]:
+    """
+    Return the lines of the basket for other products than this one.
+    """
+    return [line for line in lines_of(query) if line["sku"] != sku]
+
+
+@register.filter
+def is_short(line: Mapping[str, Any]) -> bool:
+    """
+    Return whether less is available than this line of a quote asks for.
+    """
+    return line["available"] is not None and line["available"] < line["quantity"]
+
+
+@register.filter
 def basket_query(query: QueryDict) -> str:
     """
     Return the lines of a basket, and nothing else of a form or a query, as a query string.

@@ -62,8 +62,9 @@ LANGUAGES = (("en", "English"), ("de", "Deutsch"))
 class ShopSettings(SettingsGroup):
     """
     The shop's name, its URL in links of messages, the language of customers who ask for none of `LANGUAGES`, the time
-    zone of its pages and messages, the address for alerts about payments and dead letters, and whether it is the demo:
-    its start page shows the logins, and it sends no mails and SMS unless a backend is set.
+    zone of its pages and messages, the address for alerts about payments and dead letters, whether it is the demo: its
+    start page shows the logins, and it sends no mails and SMS unless a backend is set, and the origin of the pictures
+    of products, if not its own.
     """
 
     name: str = variable("SHOP_NAME", "The Shop")
@@ -72,6 +73,7 @@ class ShopSettings(SettingsGroup):
     time_zone: str = variable("SHOP_TIME_ZONE", "UTC")
     operator_email: str = variable("OPERATOR_EMAIL", "")
     demo: bool = variable("SHOP_DEMO", default=False)
+    picture_origin: str = variable("PICTURE_ORIGIN", "")
 
     @property
     def is_public(self) -> bool:
@@ -86,6 +88,9 @@ class ShopSettings(SettingsGroup):
         if not ORIGIN.fullmatch(self.url):
             problem = f"{self.url!r} is not the URL of a shop."
             yield error("E014", problem, "Set SHOP_URL to scheme and host, such as https://shop.example.")
+        if self.picture_origin and not ORIGIN.fullmatch(self.picture_origin):
+            problem = f"{self.picture_origin!r} is not the origin of pictures."
+            yield error("E033", problem, "Set PICTURE_ORIGIN to scheme and host, such as https://pictures.example.")
         if self.time_zone not in available_timezones():
             hint = "Set SHOP_TIME_ZONE to a name of the IANA database, such as Europe/London."
             yield error("E020", f"{self.time_zone!r} is not a time zone.", hint)

@@ -134,7 +134,7 @@ class TestSubscribers:
             "orders.confirm_order": (["PaymentSucceeded"], "inside"),
             "orders.cancel_unpaid": (["PaymentFailed"], "inside"),
             "orders.record_refund": (["PaymentRefunded"], "inside"),
-            "orders.show_availability": (["StockDepleted", "StockReplenished"], "inside"),
+            "orders.show_availability": (["StockDepleted", "StockReplenished", "StockRunningLow"], "inside"),
             "inventory.open_stock_item": (["ProductAdded"], "inside"),
             "inventory.reserve_stock": (["OrderPlaced"], "inside"),
             "inventory.commit_reservation": (["OrderConfirmed"], "inside"),

@@ -59,12 +59,24 @@ class TestReserve:
         assert [event.order_id for event in published(contracts.StockReserved)] == [first, small]
         assert [event.order_id for event in published(contracts.StockRejected)] == [too_large]
 
-    def test_publishes_that_an_item_is_depleted(self):
-        make_stock(3)
+    def test_publishes_how_many_are_left_of_an_item_that_runs_low_until_it_is_depleted(self):
+        make_stock(10)
 
-        services.reserve({new_order_id(): chairs(3)}, now=NOON)
+        for quantity in (4, 1, 2, 3):
+            services.reserve({new_order_id(): chairs(quantity)}, now=NOON)
 
-        assert published(contracts.StockDepleted) == [contracts.StockDepleted(sku="RED-CHAIR", revision=2)]
+        assert published(contracts.StockRunningLow) == [
+            contracts.StockRunningLow(sku="RED-CHAIR", available=5, revision=2),
+            contracts.StockRunningLow(sku="RED-CHAIR", available=3, revision=3),
+        ]
+        assert published(contracts.StockDepleted) == [contracts.StockDepleted(sku="RED-CHAIR", revision=4)]
+
+    def test_publishes_nothing_about_an_item_of_which_many_are_left(self):
+        make_stock(100)
+
+        services.reserve({new_order_id(): chairs(9) for _ in range(10)}, now=NOON)
+
+        assert published(contracts.StockRunningLow) == []
 
 
 class TestCommit:
@@ -95,19 +107,38 @@ class TestCommit:
 
 class TestRelease:
     def test_releases_the_stock_and_publishes_that_it_is_replenished(self):
-        make_stock(3)
+        make_stock(10)
         order_id = new_order_id()
-        services.reserve({order_id: chairs(3)}, now=NOON)
+        services.reserve({order_id: chairs(10)}, now=NOON)
         before = published(contracts.StockReplenished)
 
         services.release([order_id], now=NOON)
 
-        assert stock() == Stock(on_hand=3)
+        assert stock() == Stock(on_hand=10)
         assert Reservation.objects.values_list("status", "ended_at").get() == ("released", NOON)
         assert published(contracts.StockReplenished) == [
             *before,
             contracts.StockReplenished(sku="RED-CHAIR", revision=3),
         ]
+
+    def test_publishes_how_many_of_a_depleted_item_are_released_if_few(self):
+        make_stock(3)
+        order_id = new_order_id()
+        services.reserve({order_id: chairs(3)}, now=NOON)
+
+        services.release([order_id], now=NOON)
+
+        assert [event.revision for event in published(contracts.StockReplenished)] == [1, 4]
+        assert [(event.available, event.revision) for event in published(contracts.StockRunningLow)] == [(3, 2), (3, 5)]
+
+    def test_publishes_that_many_of_an_item_that_ran_low_are_left_again(self):
+        make_stock(10)
+        order_id = new_order_id()
+        services.reserve({order_id: chairs(8)}, now=NOON)
+
+        services.release([order_id], now=NOON)
+
+        assert [event.revision for event in published(contracts.StockReplenished)] == [1, 3]
 
     def test_prevents_a_later_reservation_of_the_order(self):
         make_stock(10)
@@ -144,14 +175,14 @@ class TestReceive:
     def test_adds_the_goods_and_publishes_that_they_are_replenished(self):
         make_stock(0)
 
-        services.receive({"RED-CHAIR": 5, "OAK-TABLE": 2}, now=NOON)
+        services.receive({"RED-CHAIR": 9, "OAK-TABLE": 2}, now=NOON)
 
-        assert (stock("RED-CHAIR"), stock("OAK-TABLE")) == (Stock(on_hand=5), Stock(on_hand=2))
+        assert (stock("RED-CHAIR"), stock("OAK-TABLE")) == (Stock(on_hand=9), Stock(on_hand=2))
         assert set(StockMovement.objects.values_list("kind", "sku", "quantity")) == {
-            ("received", "RED-CHAIR", 5),
+            ("received", "RED-CHAIR", 9),
             ("received", "OAK-TABLE", 2),
         }
-        assert announced() == {"inventory.stock_replenished": 2}
+        assert announced() == {"inventory.stock_replenished": 2, "inventory.stock_running_low": 1}
 
 
 class TestWithdraw:

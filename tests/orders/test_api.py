@@ -268,6 +268,8 @@ class TestProducts:
             "price": 3_250,
             "currency": "GBP",
             "sold_out": False,
+            "available": None,
+            "picture": "",
         }
         assert [visitor.get(product["url"]).json() for product in products] == products
 
@@ -294,19 +296,33 @@ class TestProducts:
 
 class TestQuote:
     def test_returns_the_price_of_a_basket(self, api):
-        ProductFactory(sku="OAK-TABLE", price=24_900)
+        Product.objects.update(sold_out=False)
+        ProductFactory(sku="OAK-TABLE", price=24_900, sold_out=False, few_left=1)
 
         response = api.get("/api/v1/quote/?quantity[RED-CHAIR]=2&quantity[OAK-TABLE]=1&quantity[LAMP]=")
 
         assert response.status_code == 200
         assert response.json() == {
             "lines": [
-                {"sku": "RED-CHAIR", "name": "Red chair", "quantity": 2, "unit_price": 4_500},
-                {"sku": "OAK-TABLE", "name": "Oak table", "quantity": 1, "unit_price": 24_900},
+                {"sku": "RED-CHAIR", "name": "Red chair", "quantity": 2, "unit_price": 4_500, "available": None},
+                {"sku": "OAK-TABLE", "name": "Oak table", "quantity": 1, "unit_price": 24_900, "available": 1},
             ],
             "total": 33_900,
             "currency": "GBP",
+            "in_stock": True,
         }
+
+    @pytest.mark.parametrize(
+        ("stock", "available"),
+        [({"sold_out": True}, 0), ({"sold_out": False, "few_left": 1}, 1)],
+        ids=["sold out", "one left"],
+    )
+    def test_says_what_is_out_of_stock_before_it_is_ordered(self, api, stock, available):
+        Product.objects.update(**stock)
+
+        quote = api.get("/api/v1/quote/?quantity[RED-CHAIR]=2").json()
+
+        assert (quote["lines"][0]["available"], quote["in_stock"]) == (available, False)
         assert is_unchanged()
 
 

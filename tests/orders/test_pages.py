@@ -101,6 +101,17 @@ class TestProducts:
         assert "£45.00" in page
         assert 'name="quantity[RED-CHAIR]" value=""' in page
 
+    def test_shows_one_product_with_its_picture_and_how_many_are_left(self, browser, drain):
+        drain()
+        Product.objects.update(picture="/static/orders/pictures/red-chair.svg", few_left=3)
+
+        page = read(browser, f"{PRODUCTS}RED-CHAIR/?quantity[OAK-TABLE]=2")
+
+        assert '<img src="/static/orders/pictures/red-chair.svg" alt="Picture of Red chair"' in page
+        assert "Only 3 left" in page
+        assert '<input type="hidden" name="quantity[OAK-TABLE]" value="2">' in page
+        assert f"{PRODUCTS}?quantity%5BOAK-TABLE%5D=2" in page
+
     def test_keeps_the_basket_during_a_search(self, browser, drain):
         make_stock(sku="OAK-TABLE")
         drain()
@@ -137,6 +148,14 @@ class TestQuote:
 
         assert "£90.00" in page
         assert f"{PRODUCTS}?quantity%5BRED-CHAIR%5D=2" in page
+
+    def test_warns_that_an_order_of_more_than_is_left_would_be_cancelled(self, browser):
+        Product.objects.update(sold_out=False, few_left=1)
+
+        page = read(browser, BASKET)
+
+        assert "this one would be cancelled, and nothing would be charged" in page
+        assert "<li>Red chair: only 1 left</li>" in page
 
     def test_has_hidden_fields_with_the_total_and_a_new_key(self, browser):
         first, second = (hidden_fields(read(browser, BASKET)) for _ in range(2))

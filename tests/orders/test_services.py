@@ -11,6 +11,7 @@ from messaging import contracts
 from messaging.models import Delivery
 from orders import placing, services
 from orders.models import Order, OrderRefund, Product
+from orders.services import Availability
 from tests.factories import ProductFactory, make_draft, place_order
 from tests.orders.refunds import refund_of
 from tests.outbox import allowed_for_a_hundredfold, announced, counting_statements, published
@@ -265,10 +266,22 @@ class TestShowAvailability:
     def test_marks_each_product_by_its_latest_revision(self):
         ProductFactory(sku="OAK-TABLE", sold_out=True)
 
-        services.show_availability({"RED-CHAIR": (2, True), "OAK-TABLE": (1, False)})
-        services.show_availability({"RED-CHAIR": (1, False)})
+        ProductFactory(sku="LAMP")
 
-        assert dict(Product.objects.values_list("sku", "sold_out")) == {"RED-CHAIR": True, "OAK-TABLE": False}
+        services.show_availability(
+            {
+                "RED-CHAIR": Availability(2, is_sold_out=True),
+                "OAK-TABLE": Availability(1),
+                "LAMP": Availability(3, few_left=4),
+            }
+        )
+        services.show_availability({"RED-CHAIR": Availability(1), "LAMP": Availability(2)})
+
+        assert Product.objects.available(["RED-CHAIR", "OAK-TABLE", "LAMP"]) == {
+            "RED-CHAIR": 0,
+            "OAK-TABLE": None,
+            "LAMP": 4,
+        }
 
 
 class TestBatch:

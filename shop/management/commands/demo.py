@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.templatetags.static import static
 from django.utils import timezone
 
 from shop.index import CUSTOMER, OPERATOR, Login
@@ -124,12 +125,18 @@ def open_demo_stock() -> None:
 
 def add_demo_products() -> None:
     """
-    Add a dozen products.
+    Add a dozen products, each with a picture.
     """
     from orders.models import Product
     from orders.services import add_products
 
-    add_products([Product(sku=sku, name=name, price=price) for sku, (name, price) in PRODUCTS.items()])
+    add_products(
+        [Product(sku=sku, name=name, price=price, picture=_picture(sku)) for sku, (name, price) in PRODUCTS.items()]
+    )
+
+
+def _picture(sku: str) -> str:
+    return static(f"orders/pictures/{sku.lower()}.svg")
 
 
 def place_demo_orders(customer: User) -> None:
