@@ -3,6 +3,7 @@ Batches: which due deliveries of a subscriber are claimed together.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import accumulate
 from math import isqrt
 from typing import NamedTuple
@@ -26,9 +27,12 @@ class Claimed(NamedTuple):
     suspect: bool
     abandoned_token: object
     type: str
+    version: int
     payload: str
     correlation_id: UUID
+    causation_id: UUID | None
     traceparent: str
+    published_at: datetime
 
     @property
     def attempt(self) -> int:

@@ -13,11 +13,11 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from .batches import Claimed, next_batch
-from .kernel.databases import adapt, async_commit, read_uuid
+from .kernel.databases import COMMIT_ASYNC, adapt, async_commit, read_moment, read_uuid
 from .kernel.lookups import equals_any
 from .models import Delivery, DeliveryQuerySet
 from .subscribers import Subscriber, all_subscribers
@@ -50,12 +50,15 @@ CLAIMABLE = """
     ORDER BY due_at LIMIT %s
 """
 
-MESSAGES = "SELECT id, type, payload, correlation_id, traceparent FROM messaging_outboxmessage WHERE {chosen}"
+MESSAGES = """
+    SELECT id, type, version, payload, correlation_id, causation_id, traceparent, published_at
+    FROM messaging_outboxmessage WHERE {chosen}
+"""
 
 TAKE = """
     UPDATE messaging_delivery
     SET attempts = attempts + 1, claim_token = %s, due_at = %s, delayed = FALSE, suspect = %s
-    WHERE {chosen}
+    {commit} WHERE {chosen}
 """
 
 DELIVERED = """
@@ -165,7 +168,8 @@ def claim_batch(subscriber: Subscriber, *, at_most: int | None = None, worker: i
 
     :param worker: the number of the worker that claims, 0 if it has none.
     """
-    with async_commit(), connection.cursor() as cursor:
+    around = async_commit() if connection.vendor == "sqlite" else transaction.atomic()
+    with around, connection.cursor() as cursor:
         due = _lock_claimable(cursor, subscriber, at_most or batch_size(subscriber), now)
         batch = next_batch(due, usual_size=batch_size(subscriber))
         return _take(cursor, subscriber, batch, worker, now) if batch else None
@@ -194,8 +198,18 @@ def _lock_claimable(cursor: CursorWrapper, subscriber: Subscriber, limit: int, n
 
 
 def _claimed(pk: int, message_id: UUID | str, state: Sequence[Any], message: Sequence[Any]) -> Claimed:
-    type_, payload, correlation_id, traceparent = message
-    return Claimed._make([pk, read_uuid(message_id), *state, type_, payload, read_uuid(correlation_id), traceparent])
+    type_, version, payload, correlation_id, causation_id, traceparent, published_at = message
+    causation_id = read_uuid(causation_id) if causation_id else None
+    of_message = [
+        type_,
+        version,
+        payload,
+        read_uuid(correlation_id),
+        causation_id,
+        traceparent,
+        read_moment(published_at),
+    ]
+    return Claimed._make([pk, read_uuid(message_id), *state, *of_message])
 
 
 def _new_token(worker: int) -> UUID:
@@ -205,5 +219,8 @@ def _new_token(worker: int) -> UUID:
 def _take(cursor: CursorWrapper, subscriber: Subscriber, batch: Sequence[Claimed], worker: int, now: datetime) -> Claim:
     claim = Claim(subscriber=subscriber, token=_new_token(worker), deliveries=batch)
     chosen, ids = equals_any("id", [delivery.pk for delivery in batch])
-    cursor.execute(TAKE.format(chosen=chosen), [claim.token.hex, adapt(now + lease()), claim.is_suspect, *ids])
+    commit = "FROM " + COMMIT_ASYNC if connection.vendor == "postgresql" else ""
+    cursor.execute(
+        TAKE.format(commit=commit, chosen=chosen), [claim.token.hex, adapt(now + lease()), claim.is_suspect, *ids]
+    )
     return claim

@@ -18,7 +18,7 @@ from django.utils import timezone
 from . import wakeup
 from .cloud_events import decode_cloud_event, storable_key
 from .contracts import Event, Undecodable, event_types
-from .kernel.databases import Row, insert_new, insert_new_rows
+from .kernel.databases import Row, insert_new, insert_new_rows, visible_before_flush
 from .kernel.ids import parse_id
 from .kernel.tracing import is_traceparent, new_traceparent
 from .models import Delivery, OutboxMessage
@@ -57,10 +57,11 @@ def wanted_types() -> set[str]:
 
 def store(bodies: Sequence[bytes]) -> None:
     """
-    Write received messages, and a delivery for each of their subscribers here, in one transaction. Messages and
-    deliveries that exist already stay as they are, so it may be called again for the same messages.
+    Write received messages, and a delivery for each of their subscribers here, in one transaction, and return when they
+    are on disk. Messages and deliveries that exist already stay as they are, so it may be called again for the same
+    messages.
     """
-    with transaction.atomic():
+    with visible_before_flush():
         _insert([_read(body) for body in bodies])
 
 

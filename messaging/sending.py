@@ -15,7 +15,7 @@ from .backoff import most_deferrals_within
 from .cloud_events import encode_cloud_event
 from .contracts import Event, event_types
 from .models import OutboxMessage
-from .outbox import message_of
+from .outbox import Cause, message_of
 from .subscribers import PartlyUnavailable, subscriber
 from .transports.protocol import Outgoing, Transport, connected
 
@@ -42,15 +42,25 @@ def transport(events: Sequence[Event]) -> None:
     :raises Unavailable: if the broker is down.
     :raises PartlyUnavailable: if it confirmed some of them only.
     """
-    ids = [message_of(event).message_id for event in events]
-    messages = OutboxMessage.objects.in_bulk(ids)
-    source = settings.TRANSPORT.service
-    _sender.send(
-        [
-            Outgoing(messages[id_].type, messages[id_].key, encode_cloud_event(messages[id_], source=source))
-            for id_ in ids
-        ]
+    _sender.send([_outgoing(message_of(event)) for event in events])
+
+
+def _outgoing(message: Cause) -> Outgoing:
+    body = encode_cloud_event(
+        OutboxMessage(
+            id=message.message_id,
+            type=message.type,
+            version=message.version,
+            key=message.key,
+            payload=message.payload,
+            correlation_id=message.correlation_id,
+            causation_id=message.causation_id,
+            traceparent=message.traceparent,
+            published_at=message.published_at,
+        ),
+        source=settings.TRANSPORT.service,
     )
+    return Outgoing(message.type, message.key, body)
 
 
 class Sender:

@@ -19,6 +19,11 @@ from django.db.models import AutoField, Model
 
 TRY_LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
 
+COMMIT_ASYNC = "set_config('synchronous_commit', 'off', true)"
+"""`async_commit` on PostgreSQL in the FROM clause of the only statement that writes, which saves a round trip."""
+FLUSH = "SELECT pg_logical_emit_message(true, 'flush', '')"
+"""Commits an entry in the log that nothing reads: this waits until all earlier commits are on disk, too."""
+
 Row = Sequence[Any]
 
 
@@ -131,6 +136,24 @@ def async_commit() -> Iterator[None]:
                 cursor.execute("PRAGMA synchronous = FULL")
 
 
+@contextmanager
+def visible_before_flush() -> Iterator[None]:
+    """
+    Run a transaction whose changes others read, and work on, while its log is flushed; return when it is on disk.
+
+    What they commit is flushed after it, so a crash of the server never leaves their work without it. SQLite flushes as
+    it commits. Inside another transaction this does nothing.
+    """
+    if connection.vendor == "postgresql" and not connection.in_atomic_block:
+        with async_commit():
+            yield
+        with connection.cursor() as cursor:
+            cursor.execute(FLUSH)
+    else:
+        with transaction.atomic():
+            yield
+
+
 def insert_once(table: str, values: Mapping[str, Any]) -> bool:
     """
     Insert a row by INSERT … ON CONFLICT DO NOTHING with asynchronous commit; return whether it was new.
@@ -138,7 +161,7 @@ def insert_once(table: str, values: Mapping[str, Any]) -> bool:
     marks = placeholders(values)
     if connection.vendor == "postgresql" and not connection.in_atomic_block:
         # One statement instead of four: BEGIN, SET LOCAL, INSERT, COMMIT.
-        marks += " FROM set_config('synchronous_commit', 'off', true)"
+        marks += f" FROM {COMMIT_ASYNC}"
     around = async_commit() if connection.vendor == "sqlite" else nullcontext()
     with around, connection.cursor() as cursor:
         cursor.execute(

@@ -7,7 +7,13 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from inventory.models import Reservation, StockMovement
-from messaging.kernel.databases import bulk_copy_instances, insert_new, insert_new_rows, pipelined
+from messaging.kernel.databases import (
+    bulk_copy_instances,
+    insert_new,
+    insert_new_rows,
+    pipelined,
+    visible_before_flush,
+)
 from messaging.models import Delivery, OutboxMessage
 from messaging.outbox import DELIVERY_FIELDS, new_delivery
 from tests.outbox import counting_statements
@@ -95,3 +101,35 @@ class TestInsertNew:
         )
 
         assert list(Delivery.objects.order_by("id").values_list("subscriber", flat=True)) == names
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite flushes as it commits")
+@pytest.mark.django_db(transaction=True)
+class TestVisibleBeforeFlush:
+    @pytest.fixture(autouse=True)
+    def waits_for_the_disk(self):
+        with connection.cursor() as cursor:
+            cursor.execute("SET synchronous_commit = on")
+            yield
+            cursor.execute("SET synchronous_commit = off")
+
+    def test_ends_when_the_log_is_on_disk_beyond_the_commit(self):
+        committed_at = []
+
+        with visible_before_flush():
+            insert_new(messages("RED-CHAIR"))
+            transaction.on_commit(lambda: committed_at.append(scalar("SELECT pg_current_wal_insert_lsn()")))
+
+        assert scalar("SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", *committed_at)
+
+    def test_commits_without_a_wait_for_the_disk(self):
+        with visible_before_flush():
+            assert scalar("SHOW synchronous_commit") == "off"
+
+        assert scalar("SHOW synchronous_commit") == "on"
+
+
+def scalar(query: str, *parameters: str) -> object:
+    with connection.cursor() as cursor:
+        cursor.execute(query, parameters)
+        return cursor.fetchone()[0]
