@@ -1,5 +1,6 @@
 # `make` lists the commands. Variables: PYTHON3 is the interpreter (3.11 or newer), VENV the folder of its environment,
-# PORT and SIMULATOR_PORT are the ports of `make run`, for example `make run PORT=8001 SIMULATOR_PORT=8011`.
+# PORT and SIMULATOR_PORT are the ports of `make run`, for example `make run PORT=8001 SIMULATOR_PORT=8011`; with
+# FAULTS=1 it breaks the shop on purpose.
 
 PYTHON3 ?= python3
 VENV ?= .venv
@@ -20,8 +21,8 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-run: $(VENV)/installed ## install, migrate, fill in demo data and serve until Ctrl-C
-	$(BIN)/python manage.py up --demo --port $(PORT) --simulator-port $(SIMULATOR_PORT)
+run: $(VENV)/installed ## install, migrate, fill in demo data and serve until Ctrl-C; FAULTS=1 breaks the shop for practice
+	$(BIN)/python manage.py up --demo $(if $(FAULTS),--faults) --port $(PORT) --simulator-port $(SIMULATOR_PORT)
 
 test: $(VENV)/installed ## install and run the tests, on SQLite or the database of DATABASE_URL
 	$(BIN)/python -m pytest -n auto --dist worksteal

@@ -10,11 +10,12 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
-from django.db.models import QuerySet
+from django.db.models import Case, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.defaultfilters import pluralize
 from django.urls import URLPattern, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 
 from . import backlog_pages, dead_letter_pages, dead_letters
@@ -23,7 +24,7 @@ from .dead_letter_forms import MOST_AT_ONCE
 from .inbox import UNDECODABLE
 from .kernel.admin import ChoiceFilter, ReadOnly, RecentFilter, WholeValueSearch, moment, to_the_second
 from .models import Attempt, Delivery, DeliveryQuerySet, OutboxMessage, ReceiverState, Resolution, Worker
-from .status import broker_status, live_workers
+from .status import broker_status, live_workers, worker_states
 from .subscribers import all_subscribers
 
 
@@ -178,8 +179,29 @@ class AttemptAdmin(ReadOnly, admin.ModelAdmin):
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("number", "host", "process", moment("started_at"))
+    list_display = ("number", "state", "host", "process", moment("started_at"), moment("seen_at"), "end")
     ordering = ("number",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
+        states = worker_states(timezone.now())
+        state = Case(
+            When(number__in=states.dead, then=Value("dead")),
+            When(number__in=states.silent, then=Value("silent")),
+            default=Value("running"),
+        )
+        workers: QuerySet[Worker] = super().get_queryset(request).annotate(state=state)
+        return workers
+
+    @admin.display(ordering="state")
+    def state(self, worker: Any) -> str:
+        return str(worker.state)
+
+    @admin.display(description="what to do")
+    def end(self, worker: Any) -> str:
+        if worker.end_requested_at:
+            return "Its end is requested."
+        page = reverse("admin:messaging_end_worker", args=[worker.number])
+        return "" if worker.state == "dead" else format_html('<a href="{}">End…</a>', page)
 
 
 @admin.register(ReceiverState)
@@ -190,7 +212,8 @@ class ReceiverStateAdmin(ReadOnly, admin.ModelAdmin):
     fields = ("worker", "state", "since", "received_at", "set_size", "error", "retry_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReceiverState]:
-        return ReceiverState.objects.with_state(live_workers())
+        states = worker_states(timezone.now())
+        return ReceiverState.objects.with_state(states.running | states.silent)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {"subtitle": _lag(), **(extra_context or {})})

@@ -1,5 +1,5 @@
 """
-Admin pages of the backlog by subscriber, and of the pause of one.
+Admin pages of the backlog by subscriber, of the pause of one, and of the end of a worker.
 """
 
 from typing import Any
@@ -10,15 +10,17 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.mixins import PermissionRequiredMixin
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.views.generic import TemplateView
 
 from . import pauses
 from .kernel.admin import to_the_second
-from .models import OperatorPause
-from .status import age, live_workers, subscriber_statuses
+from .kernel.redaction import redact
+from .liveness import request_end
+from .models import OperatorPause, Worker
+from .status import age, live_workers, subscriber_statuses, worker_states
 from .subscribers import all_subscribers
 
 PAUSE, RESUME = "messaging.add_operatorpause", "messaging.delete_operatorpause"
@@ -26,6 +28,10 @@ PAUSE, RESUME = "messaging.add_operatorpause", "messaging.delete_operatorpause"
 
 class PauseForm(forms.Form):
     reason = forms.CharField(max_length=500, help_text="Why it is paused; outbox_status shows it.")
+
+
+class EndForm(forms.Form):
+    reason = forms.CharField(max_length=500, required=False, help_text="For the log; may be empty.")
 
 
 class _Page(PermissionRequiredMixin, TemplateView):
@@ -113,12 +119,49 @@ class Pause(_Page):
         )
 
 
+class EndWorker(_Page):
+    """
+    Asks for confirmation, and requests that a worker's cluster kills it.
+    """
+
+    permission_required = "messaging.change_delivery"
+    template_name = "admin/messaging/delivery/end_worker.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._show(EndForm())
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        worker, form = self._worker(), EndForm(request.POST)
+        if not form.is_valid():
+            return self._show(form)
+        with transaction.atomic():
+            request_end(worker, now=timezone.now())
+            done, reason = f"Requested the end of worker {worker}.", redact(form.cleaned_data["reason"])
+            message = f"{done} {reason}".strip()
+            LogEntry.objects.log_actions(str(self.request.user.pk), [worker], CHANGE, message)
+        messages.success(request, f"{done} Its cluster kills it within seconds, and starts another.")
+        return redirect("admin:messaging_worker_changelist")
+
+    def _worker(self) -> Worker:
+        return get_object_or_404(Worker, pk=self.kwargs["number"])
+
+    def _show(self, form: EndForm) -> HttpResponse:
+        worker = self._worker()
+        state = worker_states(timezone.now()).described(worker.number)
+        seen = to_the_second(worker.seen_at)
+        return self.page(title=f"End worker {worker.number}", worker=worker, state=state, seen=seen, form=form)
+
+
 def urls() -> list[URLPattern]:
     """
     Return the URLs of these pages, below those of deliveries.
     """
-    pages = {"backlog": Backlog, "pause": Pause}
+    pages = {
+        "backlog/": ("backlog", Backlog),
+        "pause/": ("pause", Pause),
+        "workers/<int:number>/end/": ("end_worker", EndWorker),
+    }
     return [
-        path(f"{name}/", admin.site.admin_view(view.as_view()), name=f"messaging_{name}")
-        for name, view in pages.items()
+        path(route, admin.site.admin_view(view.as_view()), name=f"messaging_{name}")
+        for route, (name, view) in pages.items()
     ]

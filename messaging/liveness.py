@@ -3,18 +3,20 @@ Liveness: which workers are alive, what they record about themselves, and the ta
 
 A worker registers a row and holds a lock that ends with its process. Every worker checks the locks of the others: one
 whose lock is free in several checks in a row is dead. A frozen worker keeps its lock, so its claims wait for the end of
-their lease. A live worker may be taken for dead if it does not reconnect soon after its connection to the database was
-lost: then it registers again, and a claim that another has taken over meets `LeaseLost`.
+their lease. It is silent (`status.worker_states`), and its cluster kills it if an operator requests that. A live worker
+may be taken for dead if it does not reconnect soon after its connection to the database was lost: then it registers
+again, and a claim that another has taken over meets `LeaseLost`.
 """
 
 import logging
 import os
+import signal
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Protocol
 
@@ -22,6 +24,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from .claims import claims_of
+from .kernel.databases import async_commit
 from .kernel.process_locks import free_locks, process_lock, remove_lock
 from .models import Worker
 
@@ -33,6 +36,9 @@ CHECKS_UNTIL_DEAD = 4
 
 RECORD_SECONDS = 1
 """A worker records its state this often at most."""
+
+SEEN_SECONDS = 5
+"""A worker records this often that it runs."""
 
 START_SECONDS, STOP_SECONDS = 5, 1
 """How long a relay waits for its registration before its first claim, and for the end of it after its last."""
@@ -61,7 +67,7 @@ class Liveness:
     def __init__(self, clock: Callable[[], datetime] = timezone.now, *, reporters: Sequence[Reporter] = ()) -> None:
         self.number = 0
         self._reporters = reporters
-        self._record_at = 0.0
+        self._record_at = self._seen_at = 0.0
         self._clock = clock
         self._holds_lock = threading.Event()
 
@@ -105,6 +111,10 @@ class Liveness:
         self.number = 0
 
     def _record(self) -> None:
+        if time.monotonic() >= self._seen_at:
+            self._seen_at = time.monotonic() + SEEN_SECONDS
+            with async_commit():
+                Worker.objects.filter(number=self.number).update(seen_at=self._clock())
         if time.monotonic() >= self._record_at:
             self._record_at = time.monotonic() + RECORD_SECONDS
             for reporter in self._reporters:
@@ -141,8 +151,27 @@ def take_over_from_dead_workers(clock: Callable[[], datetime] = timezone.now) ->
         time.sleep(CHECK_SECONDS)
 
 
+def request_end(worker: Worker, *, now: datetime) -> None:
+    """
+    Request that a worker's cluster kills it. The cluster starts another, and what it had claimed is delivered again.
+    """
+    Worker.objects.filter(pk=worker.pk).update(end_requested_at=now)
+
+
+def kill_requested_workers() -> None:
+    """
+    Kill the workers in this process group whose end an operator has requested.
+    """
+    requested = Worker.objects.filter(end_requested_at__isnull=False, host=socket.gethostname())
+    for process in requested.values_list("process", flat=True):
+        with suppress(ProcessLookupError):
+            if os.getpgid(process) == os.getpgrp():
+                logger.warning("An operator has requested the end of the worker in process %s.", process)
+                os.kill(process, signal.SIGKILL)
+
+
 def _register(now: datetime) -> int:
-    return Worker.objects.create(host=socket.gethostname(), process=os.getpid(), started_at=now).number
+    return Worker.objects.create(host=socket.gethostname(), process=os.getpid(), started_at=now, seen_at=now).number
 
 
 def _registered() -> set[int]:

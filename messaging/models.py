@@ -312,6 +312,12 @@ class Worker(models.Model):
     host = models.CharField(max_length=255)
     process = models.PositiveIntegerField(help_text="The id of the process on its host.")
     started_at = models.DateTimeField()
+    seen_at = models.DateTimeField(
+        null=True, help_text="When it last recorded that it runs; none from a worker of older code."
+    )
+    end_requested_at = models.DateTimeField(
+        null=True, help_text="When an operator requested that its cluster kills it."
+    )
 
     def __str__(self) -> str:
         return f"{self.number}: process {self.process} on {self.host}"

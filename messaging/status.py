@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, F, Max, Min, Q
+from django.utils import timezone
 from django.utils.timezone import localtime
 
 from .inbox import wanted_types
@@ -24,6 +25,9 @@ from .transports.protocol import Broker, new_transport
 
 LAG_SECONDS = 3
 """How long it waits for the broker's answer."""
+
+SILENT = timedelta(seconds=20)
+"""After which a worker that has recorded nothing is silent: four times `liveness.SEEN_SECONDS`."""
 
 MINUTE, RECENT = timedelta(minutes=1), timedelta(days=1)
 """What was delivered in the last minute is counted among messages published in the last day: an index leads to them."""
@@ -127,9 +131,27 @@ class BrokerStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkerStates:
+    """
+    The numbers of workers.
+    """
+
+    running: set[int]
+    silent: set[int]
+    """Their process exists, and has not recorded for `SILENT` that it runs: it is frozen, or cannot write."""
+    dead: set[int]
+    """Their process was killed. Another worker that runs takes over what they claimed within seconds."""
+
+    def described(self, number: int) -> str:
+        return "dead" if number in self.dead else "silent" if number in self.silent else "running"
+
+
+@dataclass(frozen=True, kw_only=True)
 class OutboxStatus:
     workers: int
-    """How many are alive."""
+    """How many run."""
+    silent_workers: Mapping[int, str]
+    """Each by its number: process and host."""
     subscribers: Sequence[SubscriberStatus]
     broker: BrokerStatus | None
     """None without a broker."""
@@ -138,28 +160,44 @@ class OutboxStatus:
         """
         Return what needs an operator's attention, a sentence each.
         """
-        of_subscribers = [problem for subscriber in self.subscribers for problem in subscriber.problems()]
-        return of_subscribers + (list(self.broker.problems()) if self.broker else [])
+        problems = [
+            f"Worker {worker} is silent, and holds what it claimed: end_worker {number}"
+            for number, worker in self.silent_workers.items()
+        ]
+        problems += [problem for subscriber in self.subscribers for problem in subscriber.problems()]
+        return problems + (list(self.broker.problems()) if self.broker else [])
 
 
 def outbox_status(now: datetime) -> OutboxStatus:
     """
     Return the state of the outbox. This takes `LAG_SECONDS` more at most if the broker does not answer.
     """
-    alive = live_workers()
+    workers = worker_states(now)
+    silent = Worker.objects.filter(number__in=workers.silent).order_by("number") if workers.silent else []
+    alive = workers.running | workers.silent
     return OutboxStatus(
-        workers=len(alive),
+        workers=len(workers.running),
+        silent_workers={worker.number: str(worker) for worker in silent},
         subscribers=subscriber_statuses(alive, now),
         broker=broker_status(alive) if settings.TRANSPORT.url else None,
     )
 
 
+def worker_states(now: datetime) -> WorkerStates:
+    """
+    Return the state of each registered worker.
+    """
+    seen = dict(Worker.objects.values_list("number", "seen_at"))
+    dead = free_locks(seen)
+    silent = {number for number, at in seen.items() if at and at < now - SILENT} - dead
+    return WorkerStates(running=seen.keys() - dead - silent, silent=silent, dead=dead)
+
+
 def live_workers() -> set[int]:
     """
-    Return the numbers of the workers whose process is alive.
+    Return the numbers of the workers that run.
     """
-    workers = set(Worker.objects.values_list("number", flat=True))
-    return workers - free_locks(workers)
+    return worker_states(timezone.now()).running
 
 
 def subscriber_statuses(alive: Collection[int], now: datetime) -> list[SubscriberStatus]:

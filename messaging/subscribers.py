@@ -3,7 +3,7 @@ Subscribers: the decorator, the registry, and the exceptions by which a subscrib
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .backoff import MAX_DEFERRALS
@@ -112,6 +112,15 @@ def subscriber(
         return react
 
     return register
+
+
+def wrap(name: str, wrapper: Callable[[Reaction], Reaction]) -> None:
+    """
+    Replace a subscriber's function in this process, for example by one that fails on purpose.
+
+    :param wrapper: gets the function and returns the one that is called instead.
+    """
+    _registry[name] = replace(_registry[name], react=wrapper(_registry[name].react))
 
 
 def all_subscribers() -> dict[str, Subscriber]:

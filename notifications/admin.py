@@ -25,6 +25,7 @@ from messaging.kernel.admin import (
     link_to_rows,
     moment,
 )
+from shop.http.links import link_to
 
 from . import previews, services
 from .models import Notification, Suppression
@@ -50,7 +51,7 @@ class NotificationAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
         "status",
         "kind",
         "recipient",
-        "order_id",
+        "order",
         moment("accepted_at"),
         "channel",
         "reason",
@@ -66,6 +67,11 @@ class NotificationAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     show_full_result_count = False
     action_form = ResendForm
     actions = ("resend",)
+
+    @admin.display(ordering="order_id")
+    def order(self, notification: Notification) -> str:
+        number = notification.number
+        return link_to("admin: order", notification.order_id, number) if notification.order_id and number else number
 
     def get_urls(self) -> list[URLPattern]:
         return [*previews.urls(self.admin_site), *super().get_urls()]

@@ -75,8 +75,11 @@ class SendAgain(OrderAction):
     def __init__(self, order_id: UUID, data: Any = None) -> None:
         super().__init__(order_id, data)
         sent = [each for each in _notifications(order_id) if each.kind not in Notification.FOR_OPERATOR]
-        self.choices = [(str(each.pk), _described(each)) for each in reversed(sent) if _is_repeatable(each)]
+        latest_first = [each for each in reversed(sent) if _is_repeatable(each)]
+        failed_first = sorted(latest_first, key=lambda each: each.status != Notification.Status.FAILED)
+        self.choices = [(str(each.pk), _described(each)) for each in failed_first]
         self.fields["notification"].choices = self.choices  # type: ignore[attr-defined]  # the field is a choice
+        self.fields["notification"].initial = next((pk for pk, _ in self.choices), None)
 
     def consequences(self) -> Sequence[str]:
         if not self.choices:

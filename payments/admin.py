@@ -161,7 +161,7 @@ class UnrepeatedFilter(admin.SimpleListFilter):
 
 @admin.register(Refund)
 class RefundAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
-    list_display = ("id", "status", REFUNDED, "reason", moment("requested_at"), moment("settled_at"), "payment")
+    list_display = ("id", "order", "status", REFUNDED, "reason", moment("requested_at"), moment("settled_at"))
     list_filter = ("status", UnrepeatedFilter, "cause", RecentFilter)
     list_select_related = ("capture__intent",)
     date_hierarchy = "requested_at"
@@ -169,8 +169,11 @@ class RefundAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     search_fields = ("id", "capture__intent__number", "capture__intent__order_id", "provider_reference")
     search_help_text = "The complete id of a refund or an order, an order's number, or the gateway's reference."
     exclude = ("amount",)
-    readonly_fields = (REFUNDED, "payment")
+    readonly_fields = ("order", REFUNDED, "payment")
     show_full_result_count = False
+
+    def order(self, refund: Refund) -> str:
+        return link_to("admin: order", refund.capture.intent.order_id, refund.capture.intent.number)
 
     def payment(self, refund: Refund) -> str:
         return link_to_rows("payments_paymentintent", refund.capture.intent.order_id)

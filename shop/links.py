@@ -27,13 +27,14 @@ def register() -> None:
             "admin: delivery": lambda delivery_id: reverse("admin:messaging_delivery_change", args=[delivery_id]),
         }
     )
+    if apps.is_installed("orders"):
+        links.register({"admin: order": lambda order_id: reverse("admin:orders_order_change", args=[order_id])})
     if apps.is_installed("shop.operations"):
         links.register({"admin: violations": lambda: reverse("admin:operations_auditviolation_changelist")})
     links.register({page: _search(model) for page, model in _SEARCHES if apps.is_installed(model.partition("_")[0])})
 
 
 _SEARCHES = [
-    ("admin: order", "orders_order"),
     ("admin: payment", "payments_paymentintent"),
     ("admin: reservation", "inventory_reservation"),
     ("admin: notifications", "notifications_notification"),

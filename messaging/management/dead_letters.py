@@ -5,7 +5,6 @@ Filters for dead letters on the command line, for the commands that list, replay
 from argparse import ArgumentParser
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from getpass import getuser
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -69,16 +68,6 @@ def described_filters(options: Mapping[str, Any]) -> str:
 
 def described_number(number: int) -> str:
     return f"{number} dead letter{pluralize(number)}"
-
-
-def shell_user() -> str:
-    """
-    Return who runs this command, such as "root (shell)".
-    """
-    try:
-        return f"{getuser()} (shell)"
-    except (OSError, KeyError):  # the user has no name
-        return "shell"
 
 
 def _values_of(field: str) -> Iterable[str]:

@@ -12,9 +12,8 @@ from django.utils.html import format_html
 from messaging import dead_letters
 from messaging.dead_letter_pages import group_url
 from messaging.kernel.admin import to_the_second
-from messaging.kernel.process_locks import free_locks
-from messaging.models import Delivery, Worker
-from messaging.status import SubscriberStatus, age, subscriber_statuses
+from messaging.models import Delivery
+from messaging.status import SubscriberStatus, WorkerStates, age, subscriber_statuses, worker_states
 from shop.http.desk import LIMIT, Concern, Item, Table, count_each, list_url, reports
 
 OVERDUE = timedelta(minutes=1)
@@ -22,19 +21,20 @@ OVERDUE = timedelta(minutes=1)
 CAUSES = 12
 """How many causes are shown, the most frequent first."""
 
+STOPPED = "Nothing is delivered, from stock to mails: start a worker, by manage.py qcluster."
+
 VIEW_DELIVERIES = "messaging.view_delivery"
 
 
 @reports(VIEW_DELIVERIES)
 def show_outbox(now: datetime) -> Iterator[Item]:
-    registered = set(Worker.objects.values_list("number", flat=True))
-    silent = free_locks(registered)
-    statuses = subscriber_statuses(registered - silent, now)
+    workers = worker_states(now)
+    statuses = subscriber_statuses(workers.running, now)
     yield from _dead_letters()
-    yield from _workers(registered, silent)
+    yield from _workers(workers)
     yield from _overdue(now)
     yield from filter(None, map(_pause, statuses))
-    yield _health(len(registered - silent), statuses)
+    yield _health(len(workers.running), statuses)
 
 
 def _dead_letters() -> Iterator[Concern]:
@@ -63,18 +63,33 @@ def _cause(group: dead_letters.Group) -> Concern:
     )
 
 
-def _workers(registered: Collection[int], silent: Collection[int]) -> Iterator[Concern]:
-    if registered and not silent:
-        return
-    is_idle = len(silent) == len(registered)
-    stopped = "Nothing is delivered, from stock to mails: start a worker, by manage.py qcluster."
-    yield Concern(
-        title="Workers that died" if silent else "Workers that run",
-        count=len(silent),
-        url=list_url("messaging_worker", **({"number__in": ",".join(map(str, sorted(silent)))} if silent else {})),
+def _workers(workers: WorkerStates) -> Iterator[Concern]:
+    none_runs = not workers.running
+    if workers.silent:
+        yield _worker_concern(
+            "Workers that are silent",
+            workers.silent,
+            advice="They are frozen, and hold what they claimed for as long as their lease. End them: their cluster"
+            " starts others.",
+        )
+    if workers.dead:
+        takeover = "Another worker takes over their deliveries within seconds."
+        yield _worker_concern(
+            "Workers that died", workers.dead, advice=STOPPED if none_runs else takeover, is_urgent=none_runs
+        )
+    if none_runs and not workers.silent | workers.dead:
+        yield _worker_concern("Workers that run", (), advice=STOPPED)
+
+
+def _worker_concern(title: str, numbers: Collection[int], *, advice: str, is_urgent: bool = True) -> Concern:
+    chosen = {"number__in": ",".join(map(str, sorted(numbers)))} if numbers else {}
+    return Concern(
+        title=title,
+        count=len(numbers),
+        url=list_url("messaging_worker", **chosen),
         permission="messaging.view_worker",
-        advice=stopped if is_idle else "Another worker takes over their deliveries within seconds.",
-        is_urgent=is_idle,
+        advice=advice,
+        is_urgent=is_urgent,
     )
 
 

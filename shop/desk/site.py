@@ -5,6 +5,7 @@ The site of the admin: its index is the operator's desk.
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
@@ -27,7 +28,7 @@ class DeskSite(AdminSite):
         items = list(items_for(request.user, now))
         concerns = sorted((item for item in items if isinstance(item, Concern)), key=lambda each: not each.is_urgent)
         figures = [charts.drawn(item) for item in items if not isinstance(item, Concern)]
-        desk = {"now": now, "concerns": concerns, "figures": figures, "reports": bool(items)}
+        desk = {"now": now, "concerns": concerns, "figures": figures, "reports": bool(items), "orders": _orders()}
         return super().index(request, {**desk, **(extra_context or {})})
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
@@ -38,3 +39,10 @@ class DeskSite(AdminSite):
         if app_label:
             return apps
         return menu.grouped(apps, request.user, reverse("admin:index", current_app=self.name))
+
+
+def _orders() -> str:
+    """
+    Return the URL of the list of orders; empty in a service without orders.
+    """
+    return reverse("admin:orders_order_changelist") if "orders" in settings.SERVICE.contexts else ""

@@ -216,6 +216,13 @@ def action_named(name: str) -> type[OrderAction] | None:
     return _actions.get(name)
 
 
+def all_actions() -> list[type[OrderAction]]:
+    """
+    Return the actions of all contexts, in the order of their registration.
+    """
+    return list(_actions.values())
+
+
 def actions_of(parts: Iterable[Part], *, may: Callable[[str], bool]) -> list[type[OrderAction]]:
     """
     Return the actions that are possible now and permitted, in the order of their registration.

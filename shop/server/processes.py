@@ -80,6 +80,13 @@ class ProcessGroup:
             process_group=self._guard.pid,
         )
 
+    @property
+    def id(self) -> int:
+        """
+        Return the id of the process group.
+        """
+        return self._guard.pid
+
     def first_to_die(self) -> str:
         """
         Wait until a member or the guard is dead, and return its name.

@@ -63,8 +63,8 @@ class ShopSettings(SettingsGroup):
     """
     The shop's name, its URL in links of messages, the language of customers who ask for none of `LANGUAGES`, the time
     zone of its pages and messages, the address for alerts about payments and dead letters, whether it is the demo: its
-    start page shows the logins, and it sends no mails and SMS unless a backend is set, and the origin of the pictures
-    of products, if not its own.
+    start page shows the logins, it sends no mails and SMS unless a backend is set, and with `faults` some of its
+    handlers fail on purpose; and the origin of the pictures of products, if not its own.
     """
 
     name: str = variable("SHOP_NAME", "The Shop")
@@ -73,6 +73,7 @@ class ShopSettings(SettingsGroup):
     time_zone: str = variable("SHOP_TIME_ZONE", "UTC")
     operator_email: str = variable("OPERATOR_EMAIL", "")
     demo: bool = variable("SHOP_DEMO", default=False)
+    faults: bool = variable("SHOP_FAULTS", default=False)
     picture_origin: str = variable("PICTURE_ORIGIN", "")
 
     @property

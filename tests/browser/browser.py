@@ -63,6 +63,8 @@ class Browser:
         self, shop: str, *, screen: str = "desktop", dark: bool = False, javascript: bool = True, language: str = "en"
     ) -> None:
         self.shop, self.language, self.screen = shop, language, screen
+        self.clicks = 0
+        """Links and buttons that were pressed since the last `clicks_from`."""
         self._profile = TemporaryDirectory()
         self._chrome = _start(self._profile.name, language)
         self._command("Emulation.setDeviceMetricsOverride", **SCREENS[screen], deviceScaleFactor=1)
@@ -99,9 +101,17 @@ class Browser:
 
     def press(self, words: str) -> None:
         """Click a link or button, preferably in the page's main part, and wait for the next page."""
-        page = self._chrome.find_element(By.TAG_NAME, "html")
-        self._find(f"//main{LINK}" if self.offers(words) else LINK, words).click()
-        _wait_until(lambda: _is_gone(page))
+        self._follow(self._find(f"//main{LINK}" if self.offers(words) else LINK, words))
+
+    def press_link_of(self, column: str) -> None:
+        """Click the link of the first row in this column of a list of the admin, and wait for the next page."""
+        self._follow(self._chrome.find_element(By.CSS_SELECTOR, f"#result_list .field-{column} a"))
+
+    def clicks_from(self, address: str) -> int:
+        """Return how many links and buttons were pressed since this was last called, and open a page."""
+        clicks, self.clicks = self.clicks, 0
+        self.open(address)
+        return clicks
 
     def press_by_keyboard(self, words: str) -> None:
         """Move the focus from the start of the page with the tab key to a link or button, and press enter."""
@@ -175,6 +185,12 @@ class Browser:
             "Page.captureScreenshot", captureBeyondViewport=True, clip=clip, format=file.suffix.removeprefix(".")
         )
         file.write_bytes(base64.b64decode(picture["data"]))
+
+    def _follow(self, target: WebElement) -> None:
+        page = self._chrome.find_element(By.TAG_NAME, "html")
+        target.click()
+        self.clicks += 1
+        _wait_until(lambda: _is_gone(page))
 
     def _find(self, pattern: str, words: str) -> WebElement:
         return self._chrome.find_element(By.XPATH, pattern.format(_quoted(words)))

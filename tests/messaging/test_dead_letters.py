@@ -214,7 +214,7 @@ class TestWaiting:
         painter |= {"RED-CHAIR"}
 
         with workers(1):
-            code, output = run_and_exit("replay_dead_letters", "--wait", "60")
+            code, output = run_and_exit("replay_dead_letters", "--wait", "--timeout=60")
 
         assert (code, output) == (1, "Replayed 3 dead letters.\nDelivered: 1.\nDied again: 2 (Permanent 2).\n")
 
@@ -228,7 +228,7 @@ class TestWaiting:
         assert (code, result["delivered"], result["died"], result["errors"]) == (1, 1, 2, {"Permanent": 2})
 
     def test_ends_after_its_time_with_3(self, painter):
-        code, output = run_and_exit("replay_dead_letters", "--wait", "0.01")
+        code, output = run_and_exit("replay_dead_letters", "--wait", "--timeout=0.01")
 
         assert code == 3
         assert "Died again: 0.\nStill waiting: 3.\n" in output

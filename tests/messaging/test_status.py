@@ -1,12 +1,19 @@
 import json
+import signal
+import socket
+import subprocess
 from datetime import timedelta
 from io import StringIO
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.core.management import CommandError
+from django.urls import reverse
 from django.utils import timezone
 
 from messaging import liveness
 from messaging.contracts import ProductAdded, StockDepleted
+from messaging.liveness import kill_requested_workers, request_end
 from messaging.models import Delivery, SubscriberPause, Worker
 from messaging.outages import Outages
 from messaging.status import SubscriberStatus, live_workers, outbox_status
@@ -196,3 +203,59 @@ class TestOutboxStatus:
         [line] = [line for line in output.splitlines() if line.startswith("notifications")]
         assert line.split() == [LONGEST_NAME, "1", "12", "d", "0", "0", "0", "0"]
         assert len(line) <= 80
+
+
+@pytest.mark.django_db(transaction=True)
+class TestSilentWorkers:
+    """Their process exists, and has not recorded for 20 s that it runs."""
+
+    @pytest.fixture
+    def frozen(self, worker):
+        Worker.objects.filter(pk=worker.pk).update(seen_at=timezone.now() - timedelta(seconds=21))
+        return worker
+
+    def test_need_attention_and_do_not_run(self, frozen):
+        code, output = print_status()
+
+        assert (code, live_workers()) == (1, set())
+        assert "Workers that run: 0.\n" in output
+        silent = f"Worker {frozen.number}: process 4711 on shop.example is silent, and holds what it claimed: "
+        assert f"{silent}end_worker {frozen.number}\n" in output
+
+    def test_are_shown_to_operators_who_request_their_end(self, frozen, admin_client):
+        workers = admin_client.get(reverse("admin:messaging_worker_changelist")).content.decode()
+        page = reverse("admin:messaging_end_worker", args=[frozen.number])
+        asked = admin_client.get(page).content.decode()
+
+        assert (">silent<" in workers, page in workers) == (True, True)
+        assert "is silent; it last recorded" in " ".join(asked.split())
+        admin_client.post(page, {"reason": "frozen"})
+        assert Worker.objects.get().end_requested_at
+        assert LogEntry.objects.get().change_message.endswith("on shop.example. frozen")
+
+    def test_are_ended_from_the_shell_which_is_logged(self, frozen):
+        assert "Requested the end of worker" in run("end_worker", str(frozen.number), "--reason=frozen")
+
+        entry = LogEntry.objects.get()
+        assert (entry.user.username, entry.user.is_active) == ("(shell)", False)
+        assert entry.change_message.endswith("on shop.example. Reason: frozen")
+
+    def test_are_killed_only_in_the_process_group_of_their_cluster(self, frozen):
+        request_end(frozen, now=timezone.now())
+        with subprocess.Popen(["sleep", "60"]) as ours, subprocess.Popen(["sleep", "60"], process_group=0) as other:
+            for process in (ours, other):
+                Worker.objects.create(
+                    host=socket.gethostname(),
+                    process=process.pid,
+                    started_at=timezone.now(),
+                    end_requested_at=timezone.now(),
+                )
+
+            kill_requested_workers()
+
+            assert (ours.wait(10), other.poll()) == (-signal.SIGKILL, None)
+            other.kill()
+
+    def test_do_not_exist_without_a_number(self, db):
+        with pytest.raises(CommandError, match=r"There is no worker 17: see outbox_status\."):
+            run("end_worker", "17")

@@ -26,7 +26,7 @@ UNCONFIRMED = (
 HISTORY = (
     "The history of the order:\n\n"
     "  python manage.py trace_order {}\n"
-    f"  http://127.0.0.1:8000/admin/orders/order/?q={ORDER}"
+    f"  http://127.0.0.1:8000/admin/orders/order/{ORDER}/change/"
 )
 
 

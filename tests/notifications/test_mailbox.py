@@ -116,7 +116,7 @@ class TestMail:
         assert mail.body.strip().splitlines()[0] in page
         assert "Auto-Submitted: auto-generated" in page
         assert f"Message-ID: <{mail.pk}@example.com>" in page
-        assert f'href="/admin/orders/order/?q={ORDER}">K7Q4-M2X0</a>' in page
+        assert f'href="/admin/orders/order/{ORDER}/change/">K7Q4-M2X0</a>' in page
 
     def test_is_a_document_with_its_own_policy(self, operator):
         mail = make_notification(confirmed())

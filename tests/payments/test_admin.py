@@ -64,7 +64,7 @@ def test_a_payment_shows_its_amounts_and_links_to_its_order_captures_and_webhook
 
     assert "100.00 GBP" in html
     assert "40.00 GBP" in html
-    assert f"/admin/orders/order/?q={paid.order_id}" in html
+    assert f"/admin/orders/order/{paid.order_id}/change/" in html
     assert f"instant-{paid.pk}" in html
     assert f"/admin/payments/refund/?q={paid.order_id}" in html
     assert f"/admin/payments/webhookevent/?q={paid.pk}" in html

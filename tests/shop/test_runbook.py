@@ -11,7 +11,7 @@ from django.conf import settings as project
 from django.core.management import call_command
 from django.utils import timezone
 
-from messaging.models import Delivery, OperatorPause
+from messaging.models import Delivery, OperatorPause, Worker
 from tests.factories import make_stock, place_order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,6 +36,7 @@ def order(drain, ledger):
     Delivery.objects.create(message_id=message_id, subscriber="messaging.transport", status="dead", due_at=now)
     pause = {"reason": "its template is being repaired", "paused_by": "olga", "paused_at": now}
     OperatorPause.objects.create(subscriber="notifications.send_email", **pause)
+    Worker.objects.create(host="shop.example", process=4711, started_at=now)
     return order
 
 
@@ -50,7 +51,8 @@ def status_of(command: str, *arguments: str) -> int:
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("python manage.py ")])
 def test_the_command_runs(line, order):
     _, _, command, *arguments = shlex.split(line)
-    arguments = [order.number if argument == "ORDER" else argument for argument in arguments]
+    names = {"ORDER": order.number, "WORKER": str(Worker.objects.latest("number").number)}
+    arguments = [names.get(argument, argument) for argument in arguments]
 
     assert status_of(command, *arguments) in STATUSES.get(command, {0})
 

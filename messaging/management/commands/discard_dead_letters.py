@@ -1,5 +1,6 @@
 import json
 from argparse import ArgumentParser
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -12,8 +13,8 @@ from messaging.management.dead_letters import (
     chosen,
     described_filters,
     described_number,
-    shell_user,
 )
+from messaging.management.shell import log_from_shell, shell_user
 from messaging.models import Delivery
 
 
@@ -42,7 +43,8 @@ class Command(BaseCommand):
             count, discarded = Delivery.objects.filter(pk__in=letters.values("pk")).count(), 0
         else:
             about = described_filters(options)
-            resolution = discard(letters, by=shell_user(), now=timezone.now(), reason=reason, chosen=about)
+            log = partial(log_from_shell, done="Discarded as a dead letter.", reason=reason)
+            resolution = discard(letters, by=shell_user(), now=timezone.now(), reason=reason, chosen=about, log=log)
             count = discarded = resolution.letters
         if options["json"]:
             self.stdout.write(json.dumps({"discarded": discarded, "matching": count, "dry_run": dry_run}))

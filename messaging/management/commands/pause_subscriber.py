@@ -3,10 +3,11 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 from django.utils import timezone
 from django.utils.timezone import localtime
 
-from messaging.management.dead_letters import shell_user
+from messaging.management.shell import log_from_shell, shell_user
 from messaging.pauses import pause
 from messaging.subscribers import all_subscribers
 
@@ -29,7 +30,9 @@ class Command(BaseCommand):
             raise CommandError(f"There is no subscriber {subscriber!r}. Choose from: {', '.join(sorted(names))}.")
         if not reason.strip():
             raise CommandError("Say why it is paused: --reason.")
-        paused, is_new = pause(subscriber, reason=reason, by=shell_user(), now=timezone.now())
+        with transaction.atomic():
+            paused, is_new = pause(subscriber, reason=reason, by=shell_user(), now=timezone.now())
+            log_from_shell([paused] * is_new, f"Paused {subscriber}.", reason)
         since = localtime(paused.paused_at)
         if options["json"]:
             about = {"paused_by": paused.paused_by, "paused_at": since.isoformat(), "reason": paused.reason}

@@ -1,3 +1,4 @@
+import logging
 import os
 import signal
 import sys
@@ -8,18 +9,26 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connection
 from django_q.cluster import Sentinel
 
+from messaging.liveness import kill_requested_workers
 from messaging.process_tree import ProcessTree
+
+logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 1.5
 """How long processes may take to end beyond the limit of a handler."""
+
+CHECK_SECONDS = 2
+"""A worker whose end was requested is killed after this time at most."""
 
 
 class Command(BaseCommand):
     help = (
         "Run the workers, and the periodic chores, until Ctrl-C or SIGTERM. Each worker finishes its batch first, for "
-        "MESSAGING_HANDLER_LIMIT_SECONDS at most. No process is left behind, even if this one is killed. "
+        "MESSAGING_HANDLER_LIMIT_SECONDS at most. No process is left behind, even if this one is killed. It kills a "
+        "worker whose end was requested (end_worker, or the admin), and starts another. "
         "Exit status: 0 if stopped, 1 if django-q2's supervisor died."
     )
 
@@ -28,7 +37,9 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         tree = ProcessTree()
         self._start_sentinel()
-        self._sentinel.join()
+        while self._sentinel.is_alive():
+            self._sentinel.join(CHECK_SECONDS)
+            _kill_requested_workers()
         if not tree.end(within=settings.MESSAGING.handler_limit_seconds + GRACE_SECONDS):
             self._kill_group()
         if not self.is_stopped:
@@ -61,6 +72,15 @@ class Command(BaseCommand):
         if os.getpgrp() == os.getpid():
             os.killpg(0, signal.SIGKILL)
         sys.exit(1)
+
+
+def _kill_requested_workers() -> None:
+    try:
+        kill_requested_workers()
+    except DatabaseError as error:
+        logger.warning("Whether a worker has to be killed is not known: %s", error)
+    finally:
+        connection.close()
 
 
 def set_handler(handler: Callable[..., None] | signal.Handlers) -> None:

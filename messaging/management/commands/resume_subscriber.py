@@ -3,7 +3,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
+from messaging.management.shell import log_from_shell
 from messaging.models import OperatorPause
 from messaging.pauses import resume
 from messaging.subscribers import all_subscribers
@@ -19,13 +21,16 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("subscriber", help="such as notifications.send_email")
+        parser.add_argument("--reason", default="", help="why, for the log")
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of a sentence")
 
-    def handle(self, *, subscriber: str, **options: Any) -> None:
+    def handle(self, *, subscriber: str, reason: str, **options: Any) -> None:
         names = {*all_subscribers(), *OperatorPause.objects.values_list("subscriber", flat=True)}
         if subscriber not in names:
             raise CommandError(f"There is no subscriber {subscriber!r}. Choose from: {', '.join(sorted(names))}.")
-        was_paused = resume(subscriber)
+        with transaction.atomic():
+            was_paused = resume(subscriber)
+            log_from_shell([OperatorPause(subscriber=subscriber)] * was_paused, f"Resumed {subscriber}.", reason)
         if options["json"]:
             self.stdout.write(json.dumps({"subscriber": subscriber, "was_paused": was_paused}))
         else:

@@ -60,23 +60,24 @@ class Command(BaseCommand):
         parser.add_argument(
             "--address", default="http://127.0.0.1:8000", help="address of the shop (default: %(default)s)"
         )
+        parser.add_argument("--without-log", action="store_true", help="leave out the retailer's order log")
 
-    def handle(self, *, address: str, **options: Any) -> None:
+    def handle(self, *, address: str, without_log: bool, **options: Any) -> None:
         if not settings.DEBUG:
             raise CommandError("Demo data has public passwords, so it is refused if DEBUG is off.")
         ensure_user(OPERATOR, is_staff=True, is_superuser=True)
         if "inventory" in settings.SERVICE.contexts:
             open_demo_stock()
         if "orders" in settings.SERVICE.contexts:
-            self._fill_orders(address)
+            self._fill_orders(address, has_log=settings.SERVICE.is_whole_shop and not without_log)
 
-    def _fill_orders(self, address: str) -> None:
+    def _fill_orders(self, address: str, *, has_log: bool) -> None:
         from shop.accounts.services import issue_token
 
         ada = ensure_user(CUSTOMER)
         add_demo_products()
         place_demo_orders(ada)
-        if settings.SERVICE.is_whole_shop:
+        if has_log:
             self._import_sample()
         _, token = issue_token(user=ada, name="demo", expires_in=timedelta(days=1), now=timezone.now())
         self._print_logins(address, token)

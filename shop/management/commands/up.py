@@ -17,11 +17,15 @@ from django.urls import reverse
 
 from messaging.kernel.argument_types import positive
 from payments.management.commands.payment_simulator import port_number
+from shop import faults
 from shop.management import split
 from shop.server.processes import ProcessGroup, address_of, cluster_stop_seconds, listen, manage, web_server
 
 STOP_SECONDS = 3
 """Which `up --split` waits longer than each of its services."""
+
+LEAST_WORKERS_WITH_FAULTS = 2
+"""One of them is frozen."""
 
 
 class Command(BaseCommand):
@@ -54,6 +58,11 @@ class Command(BaseCommand):
         )
         parser.add_argument("--demo", action="store_true", help="fill in demo data first, and print its logins")
         parser.add_argument(
+            "--faults",
+            action="store_true",
+            help="with --demo: break the shop on purpose, to practise repairs (docs/tutorial/repair-a-shop.md)",
+        )
+        parser.add_argument(
             "--split",
             choices=split.BROKERS,
             help="run the contexts as four services with four databases, connected by this broker, at one address: "
@@ -64,6 +73,8 @@ class Command(BaseCommand):
     def handle(self, *, host: str, port: int, simulator_port: int, **options: Any) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         simulates = settings.PAYMENTS.uses_simulator and not options["without_simulator"]
+        if options["faults"] and (options["split"] or not options["demo"] or not simulates):
+            raise CommandError("--faults breaks the demo of a whole shop with its payment simulator: add --demo.")
         with (
             suppress(KeyboardInterrupt),
             socket.socket(fileno=options["fd"]) if options["fd"] else listen(host, port) as listener,
@@ -78,12 +89,29 @@ class Command(BaseCommand):
         """
         Run the whole shop, or the service of some contexts, until a process dies.
         """
-        self._prepare(split.shop_url(listener), demo=demo)
-        with ProcessGroup(stop_seconds=cluster_stop_seconds()) as group:
-            start_members(group, listener, gateway, workers=workers, demo=demo)
+        self._prepare(split.shop_url(listener), demo=demo, has_log=not options["faults"])
+        with ExitStack() as stack:
+            environment = {"SHOP_DEMO": "on"} if demo else {}
+            if options["faults"]:
+                workers = max(workers, LEAST_WORKERS_WITH_FAULTS)
+                environment |= stack.enter_context(faults.broken_mail_server())
+            group = stack.enter_context(ProcessGroup(stop_seconds=cluster_stop_seconds()))
+            start_members(group, listener, gateway, workers=workers, environment=environment)
+            if options["faults"]:
+                self._break(group, stack)
             if options["verbosity"]:
                 self._greet(address_of(listener), address_of(gateway) if gateway else "")
             raise CommandError(f"{group.first_to_die()} died, so the others were stopped.")
+
+    def _break(self, group: ProcessGroup, stack: ExitStack) -> None:
+        """
+        Break the shop until the end of the stack.
+        """
+        try:
+            stack.enter_context(faults.broken_orders(group.id))
+        except faults.NotBroken as error:
+            raise CommandError(f"{group.dead() or 'The shop'} cannot be broken: {error}") from error
+        self.stdout.write("\nThis shop is broken on purpose. docs/tutorial/repair-a-shop.md tells how to repair it.\n")
 
     def _run_split(
         self, origin: socket.socket, gateway: socket.socket | None, *, workers: int, demo: bool, **options: Any
@@ -108,12 +136,12 @@ class Command(BaseCommand):
             self._greet(address_of(origin), simulator, services.addresses)
             raise CommandError(f"{group.first_to_die()} died, so the others were stopped.")
 
-    def _prepare(self, address: str, *, demo: bool) -> None:
+    def _prepare(self, address: str, *, demo: bool, has_log: bool) -> None:
         call_command("migrate", interactive=False, verbosity=0)
         if not settings.DEBUG:
             call_command("collectstatic", interactive=False, verbosity=0)
         if demo:
-            call_command("demo", address=address, stdout=self.stdout)
+            call_command("demo", address=address, without_log=not has_log, stdout=self.stdout)
         connections.close_all()
 
     def _greet(self, address: str, gateway: str, services: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -137,12 +165,17 @@ def _simulator_port() -> int:
 
 
 def start_members(
-    group: ProcessGroup, listener: socket.socket, gateway: socket.socket | None, *, workers: int, demo: bool
+    group: ProcessGroup,
+    listener: socket.socket,
+    gateway: socket.socket | None,
+    *,
+    workers: int,
+    environment: Mapping[str, str],
 ) -> None:
     """
     Start a web server on the listening socket, the workers, and the payment simulator on its own socket, if given.
     """
-    environment = {"SHOP_URL": split.shop_url(listener)} | ({"SHOP_DEMO": "on"} if demo else {})
+    environment = {"SHOP_URL": split.shop_url(listener), **environment}
     environment |= split.gateway_at(address_of(gateway) if gateway else "")
     web = environment | {"RELAY_IN_WEB": "off", "PAYMENT_SIMULATOR_IN_WEB": "off"}
     group.start("The web server", web_server(listener), pass_fds=[listener.fileno()], environment=web)

@@ -93,7 +93,7 @@ class TestARecordedAudit:
         [violation] = AuditViolation.objects.all()
         assert (violation.subject, concern.count) == (str(order.pk), 1)
         assert listed_at(admin_client, concern.url) == {violation.pk}
-        link = f'<a href="/admin/orders/order/?q={order.pk}">{order.pk}</a>'
+        link = f'<a href="/admin/orders/order/{order.pk}/change/">{order.pk}</a>'
         assert link in admin_client.get(concern.url).content.decode()
         assert metric("shop_audit_violations") == dict.fromkeys([(rule,) for rule in audit.RULES], 0) | {("O2",): 1}
 
