@@ -1,7 +1,7 @@
 """
 Orders of an earlier release get numbers, while the shop goes on placing orders.
 
-The last test measures that on PostgreSQL for docs/how-to/operations.md:
+The last test measures that on PostgreSQL for docs/how-to/upgrade.md:
 
     UPGRADE_ORDERS=1000000 pytest -n 0 -o faulthandler_timeout=0 --log-cli-level=INFO tests/upgrade -k placed_while
 """
