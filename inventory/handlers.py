@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from django.utils import timezone
 
-from messaging.contracts import OrderCancelled, OrderConfirmed, OrderPlaced, ProductAdded
+from messaging import erasure as messages
+from messaging.contracts import ContactDataErased, OrderCancelled, OrderConfirmed, OrderPlaced, ProductAdded
 from messaging.subscribers import subscriber
 
 from . import services
@@ -30,3 +31,8 @@ def commit_reservation(events: Sequence[OrderConfirmed]) -> None:
 @subscriber(OrderCancelled)
 def release_stock(events: Sequence[OrderCancelled]) -> None:
     services.release([event.order_id for event in events], now=timezone.now())
+
+
+@subscriber(ContactDataErased)
+def erase_messages(events: Sequence[ContactDataErased]) -> None:
+    messages.erase_named([event.order_id for event in events])

@@ -137,6 +137,19 @@ class OrderCancelled(Event, frozen=True):
     lines: tuple[ConfirmedLine, ...] = ()
 
 
+class ContactDataErased(Event, frozen=True):
+    type: ClassVar[str] = "orders.contact_data_erased"
+
+    order_id: str
+
+
+class CustomerErased(Event, frozen=True):
+    type: ClassVar[str] = "orders.customer_erased"
+    keyed_by: ClassVar[str] = "customer_id"
+
+    customer_id: str
+
+
 class StockReserved(Event, frozen=True):
     type: ClassVar[str] = "inventory.stock_reserved"
 

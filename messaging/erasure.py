@@ -2,6 +2,7 @@
 Contact data in messages and in the errors of their deliveries, and its erasure. What was published stays.
 """
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -14,7 +15,7 @@ from .models import Attempt, OutboxMessage
 CONTACT_FIELDS = ("email", "phone")
 """The fields of events in `contracts` that hold contact data."""
 
-CONTACT = re.compile(rf'"({"|".join(CONTACT_FIELDS)})":"(?:[^"\\]|\\.)+"')
+CONTACT = re.compile(rf'"({"|".join(CONTACT_FIELDS)})":("(?:[^"\\]|\\.)+")')
 HAS_CONTACT = Q()
 for _field in CONTACT_FIELDS:
     HAS_CONTACT |= Q(payload__contains=f'"{_field}":"') & ~Q(payload__contains=f'"{_field}":""')
@@ -42,6 +43,14 @@ def erase(keys: Collection[str], addresses: Collection[str]) -> None:
     for attempt in rows["failed attempts"]:
         attempt.error, attempt.traceback = (_without(addresses, text) for text in (attempt.error, attempt.traceback))
     Attempt.objects.bulk_update(rows["failed attempts"], ["error", "traceback"], batch_size=100)
+
+
+def erase_named(keys: Collection[str]) -> None:
+    """
+    Erase contact data in messages with these keys, and the addresses that they name in the errors of their deliveries.
+    """
+    payloads = [message.payload for message in contact_data(keys, ())["messages"]]
+    erase(keys, {json.loads(value) for payload in payloads for _, value in CONTACT.findall(payload)})
 
 
 def _naming(messages: QuerySet[OutboxMessage], addresses: Collection[str]) -> list[Attempt]:

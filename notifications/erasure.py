@@ -20,8 +20,8 @@ def contact_data(order_ids: Collection[UUID]) -> Mapping[str, QuerySet[Any]]:
     """
     Return the rows with contact data about these orders, by what they are.
     """
-    told = Notification.objects.filter(order_id__any=order_ids).exclude(kind__in=Notification.FOR_OPERATOR)
-    recipients = {folded(recipient) for recipient in told.values_list("recipient", flat=True).distinct()}
+    told = _for_customers(order_ids)
+    recipients = set(map(folded, addresses_of(order_ids)))
     about = Q(notification__order_id__any=order_ids) | Q(recipient__any=recipients)
     return {"notifications": told.exclude(**ERASED), "suppressions": Suppression.objects.filter(about)}
 
@@ -33,11 +33,19 @@ def message_keys(order_ids: Collection[UUID]) -> list[str]:
     return [str(pk) for pk in Notification.objects.filter(order_id__any=order_ids).values_list("pk", flat=True)]
 
 
-def preferences_of(customer_id: str) -> QuerySet[Preference]:
+def addresses_of(order_ids: Collection[UUID]) -> set[str]:
     """
-    Return what a customer chose about notifications.
+    Return the addresses to which notifications about these orders were sent.
     """
-    return Preference.objects.filter(customer_id=customer_id)
+    sent = _for_customers(order_ids).exclude(recipient="")
+    return set(sent.values_list("recipient", flat=True).distinct())
+
+
+def preferences_of(customer_ids: Collection[str]) -> QuerySet[Preference]:
+    """
+    Return what customers chose about notifications.
+    """
+    return Preference.objects.filter(customer_id__any=customer_ids)
 
 
 @transaction.atomic
@@ -50,3 +58,7 @@ def erase(order_ids: Collection[UUID]) -> None:
     unsent = rows.filter(status__in=Notification.UNSENT)
     unsent.update(status=Notification.Status.SUPPRESSED, reason=Notification.Reason.ERASED)
     rows.update(**ERASED)
+
+
+def _for_customers(order_ids: Collection[UUID]) -> QuerySet[Notification]:
+    return Notification.objects.filter(order_id__any=order_ids).exclude(kind__in=Notification.FOR_OPERATOR)

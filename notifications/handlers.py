@@ -3,11 +3,15 @@ Subscribers of notifications: events about which customers and operators are tol
 """
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from django.utils import timezone
 
+from messaging import erasure as messages
 from messaging.backoff import most_deferrals_within
 from messaging.contracts import (
+    ContactDataErased,
+    CustomerErased,
     DeliveryDied,
     EmailQueued,
     OrderCancelled,
@@ -21,7 +25,7 @@ from messaging.contracts import (
 from messaging.outbox import message_of
 from messaging.subscribers import subscriber
 
-from . import sending, services
+from . import erasure, sending, services
 from .models import Notification
 
 Channel = Notification.Channel
@@ -63,6 +67,19 @@ def alert_operator(events: Sequence[PaymentAnomalyFound]) -> None:
 @subscriber(DeliveryDied)
 def alert_of_dead_letter(events: Sequence[DeliveryDied]) -> None:
     _queue(events)
+
+
+@subscriber(ContactDataErased)
+def erase_contact_data(events: Sequence[ContactDataErased]) -> None:
+    order_ids = [UUID(event.order_id) for event in events]
+    messages.erase_named([event.order_id for event in events])
+    messages.erase(erasure.message_keys(order_ids), erasure.addresses_of(order_ids))
+    erasure.erase(order_ids)
+
+
+@subscriber(CustomerErased)
+def erase_preferences(events: Sequence[CustomerErased]) -> None:
+    erasure.preferences_of([event.customer_id for event in events]).delete()
 
 
 @subscriber(EmailQueued, transactional=False, max_deferrals=MAX_DEFERRALS)

@@ -11,6 +11,9 @@ from django.contrib.admin.models import LogEntry
 from django.db import transaction
 from django.db.models import QuerySet
 
+from messaging.contracts import ContactDataErased, CustomerErased
+from messaging.outbox import publish, publish_all
+
 from .models import Order, OrderNote, StoredResponse
 
 WHY = " Reason: "
@@ -47,7 +50,7 @@ def addresses_of(order_ids: Collection[UUID]) -> set[str]:
 @transaction.atomic
 def erase(order_ids: Collection[UUID]) -> None:
     """
-    Erase the contact data of these orders.
+    Erase the contact data of these orders, and have it erased by the other contexts, after all other events of orders.
     """
     rows = contact_data(order_ids)
     rows["stored responses"].delete()
@@ -56,3 +59,11 @@ def erase(order_ids: Collection[UUID]) -> None:
         entry.change_message = entry.change_message.partition(WHY)[0]
         entry.save(update_fields=["change_message"])
     rows["orders"].update(email="", phone="", note="", fingerprint="")
+    publish_all([ContactDataErased(order_id=str(order_id)) for order_id in order_ids])
+
+
+def publish_erased(customer_id: str) -> None:
+    """
+    Have what other contexts store about a customer erased. In the transaction that erases the account.
+    """
+    publish(CustomerErased(customer_id=customer_id))

@@ -3,10 +3,13 @@ What payments does on events of other contexts, and on its own.
 """
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from django.utils import timezone
 
+from messaging import erasure as messages
 from messaging.contracts import (
+    ContactDataErased,
     OrderCancelled,
     PaymentOverdue,
     PaymentRequested,
@@ -16,7 +19,7 @@ from messaging.contracts import (
 )
 from messaging.subscribers import subscriber
 
-from . import refunds
+from . import erasure, refunds
 from .charges import services
 from .webhooks import processing
 
@@ -53,3 +56,9 @@ def send_refund(events: Sequence[RefundRequested]) -> None:
 def settle_webhook(events: Sequence[WebhookReceived]) -> None:
     over = any(event.parking_is_over for event in events)
     processing.process([event.webhook_id for event in events], now=timezone.now(), parking_is_over=over)
+
+
+@subscriber(ContactDataErased)
+def erase_contact_data(events: Sequence[ContactDataErased]) -> None:
+    messages.erase_named([event.order_id for event in events])
+    erasure.erase([UUID(event.order_id) for event in events])

@@ -2,6 +2,9 @@
 Erasure of a customer's contact data, in all contexts: e-mail addresses, phone numbers, notes, names, and the texts that
 were sent. The books stay: orders, amounts, payments, refunds.
 
+It runs where the orders and the accounts are. Contexts in the same database are erased at once; those in services of
+their own by `ContactDataErased` and `CustomerErased`, which commit with what is erased here.
+
 It may be killed and repeated: each batch of orders is erased in transactions of its own, and the orders, which name the
 addresses to look for, come last. A repeated run skips what is erased.
 """
@@ -10,14 +13,16 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 from uuid import UUID
 
+from django.apps import apps
 from django.contrib.auth.models import User
+from django.db import transaction
 
 import messaging.erasure
-import notifications.erasure
 import orders.erasure
-import payments.erasure
 from orders.models import Order
 from shop.accounts import erasure as accounts
 
@@ -53,7 +58,7 @@ class Batch:
         """
         Return the number of rows with contact data, by what they are.
         """
-        contexts = (orders.erasure, payments.erasure, notifications.erasure)
+        contexts = (orders.erasure, *_here("payments", "notifications"))
         found = [item for context in contexts for item in context.contact_data(self.order_ids).items()]
         messages = messaging.erasure.contact_data(self.keys, self.addresses)
         return Counter({name: queryset.count() for name, queryset in found} | count_each(messages))
@@ -62,9 +67,9 @@ class Batch:
         """
         Erase it, in the orders last: they name the addresses to look for.
         """
-        payments.erasure.erase(self.order_ids)
         messaging.erasure.erase(self.keys, self.addresses)
-        notifications.erasure.erase(self.order_ids)
+        for context in _here("payments", "notifications"):
+            context.erase(self.order_ids)
         orders.erasure.erase(self.order_ids)
 
 
@@ -72,25 +77,31 @@ def rows(user: User) -> Mapping[str, int]:
     """
     Return the number of rows with data of a customer, by what they are.
     """
-    chosen = notifications.erasure.preferences_of(str(user.pk))
-    personal = {**accounts.personal_data(user), "notification preferences": chosen}
-    counts = sum((batch.rows() for batch in _batches(user)), Counter(count_each(personal)))
-    return +counts
+    personal = Counter(count_each(accounts.personal_data(user)))
+    for notifications in _here("notifications"):
+        personal["notification preferences"] = notifications.preferences_of([str(user.pk)]).count()
+    return +sum((batch.rows() for batch in _batches(user)), personal)
 
 
 def erase(user: User) -> None:
     """
-    Erase the data of a customer and deactivate the account.
+    Erase the data of a customer and deactivate the account. The account is erased last: while it is not, another run
+    erases everything again and has other services do so.
 
     :raises OpenOrders: if an order of the customer is open.
     :raises WrittenMeanwhile: if some of it was written again before the end.
     """
     require_no_open_orders(user)
+    if not rows(user):
+        return
     accounts.close(user)
     for batch in _batches(user):
         batch.erase()
-    notifications.erasure.preferences_of(str(user.pk)).delete()
-    accounts.erase(user)
+    for notifications in _here("notifications"):
+        notifications.preferences_of([str(user.pk)]).delete()
+    with transaction.atomic():
+        accounts.erase(user)
+        orders.erasure.publish_erased(str(user.pk))
     user.refresh_from_db()
     if rows(user):
         raise WrittenMeanwhile("A worker has written some of it meanwhile. Run the command again.")
@@ -118,9 +129,16 @@ def require_no_open_orders(user: User) -> None:
         raise OpenOrders(f"{count} {are} open: {named}. Cancel {them}, or wait until {they_end}. Nothing was erased.")
 
 
+def _here(*contexts: str) -> list[ModuleType]:
+    """
+    Return the erasure of those contexts that run here, beside the orders.
+    """
+    return [import_module(f"{context}.erasure") for context in contexts if apps.is_installed(context)]
+
+
 def _batches(user: User) -> Iterator[Batch]:
     ids = list(Order.objects.filter(customer_id=user.pk).order_by("pk").values_list("pk", flat=True))
     for start in range(0, len(ids), BATCH_ORDERS):
         order_ids = ids[start : start + BATCH_ORDERS]
-        keys = [*map(str, order_ids), *notifications.erasure.message_keys(order_ids)]
+        keys = [*map(str, order_ids), *(key for each in _here("notifications") for key in each.message_keys(order_ids))]
         yield Batch(order_ids, keys, orders.erasure.addresses_of(order_ids) | ({user.email} - {""}))

@@ -71,6 +71,11 @@ class SplitShop(Up):
         urls = {f"{context.upper()}_DATABASE_URL": self.database_of(context) for context in CONTEXTS}
         return urls | {"PAYMENT_SIMULATOR_URL": simulator}
 
+    def settings_of(self, context: str) -> dict[str, str]:
+        """The variables of a command that is run in a service."""
+        about = {"CONTEXTS": context, "DATABASE_URL": self.database_of(context), "INTROSPECTION_SECRET": "-" * 32}
+        return self.environment | about | {"ACCOUNTS_URL": self.address_of("orders")}
+
     def database_of(self, context: str) -> str:
         whole, dot, suffix = self.database.rpartition(".sqlite3")
         return f"{whole}-{context}{dot}{suffix}" if dot else f"{self.database}_{context}"

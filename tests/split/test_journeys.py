@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from shop.settings.groups import CONTEXTS
 from tests.processes import manage, run
 from tests.split.shops import Browser, Customer, SplitShop
 from tests.waiting import eventually
@@ -173,3 +174,26 @@ def test_a_person_sees_payments_and_chooses_notifications_after_one_login(shop, 
     assert "Your choice is saved." in person.get(preferences).data.decode()
     chosen = shop.customer.get(preferences)["preferences"]
     assert {"kind": "order_received", "channel": "email", "is_on": False}.items() <= chosen[0].items()
+
+
+def test_a_customer_is_erased_in_all_services(shop, customer, orders):
+    eventually(lambda: all(customer.is_final(order) for order in orders.values()), within=PATIENCE_SECONDS)
+    email = customer.get(orders["paid"])["email"]
+    assert "orders_order" in _tables_naming(shop, "orders", email)
+    assert "messaging_outboxmessage" in _tables_naming(shop, "inventory", email)
+
+    eventually(lambda: _erase_ada(shop) == 0, within=PATIENCE_SECONDS)  # not while an order is open
+
+    eventually(lambda: [_tables_naming(shop, context, email) for context in CONTEXTS] == ["", "", "", ""])
+
+
+def _erase_ada(shop: SplitShop) -> int:
+    return run(manage("erase_customer", "ada", "--yes"), **shop.settings_of("orders")).status
+
+
+def _tables_naming(shop: SplitShop, context: str, text: str) -> str:
+    """The tables of a service in which a row has this text."""
+    code = f"from tests.canaries import tables_naming; print(*tables_naming([{text!r}]))"
+    found = run(manage("shell", "--verbosity=0", "-c", code), **shop.settings_of(context))
+    assert found.status == 0, found.errors
+    return found.output.strip()

@@ -1,15 +1,19 @@
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
 import notifications.erasure
-from messaging.models import Attempt, Delivery
+from messaging.contracts import ContactDataErased, CustomerErased
+from messaging.models import Attempt, Delivery, OutboxMessage
+from messaging.outbox import publish_all
 from notifications import suppressions
 from notifications.models import Notification, Preference
 from notifications.preferences import choose
@@ -124,6 +128,24 @@ class TestErase:
 
         assert not Preference.objects.exists()
 
+    def test_is_published_for_services_that_have_databases_of_their_own(self, mirabel):
+        erasure.erase(mirabel)
+
+        erased = OutboxMessage.objects.filter(type=ContactDataErased.type).values_list("key", flat=True)
+        assert set(erased) == {str(order.pk) for order in Order.objects.all()}
+        assert OutboxMessage.objects.get(type=CustomerErased.type).key == str(mirabel.pk)
+
+    def test_is_published_with_the_erasure_of_the_account_or_not_at_all(self, mirabel, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr(erasure.orders.erasure, "publish_erased", killed_after(0, print))
+            with pytest.raises(KeyboardInterrupt):
+                erasure.erase(mirabel)
+        assert erasure.rows(mirabel)["user"] == 1
+
+        erasure.erase(mirabel)
+
+        assert OutboxMessage.objects.filter(type=CustomerErased.type).count() == 1
+
     def test_may_be_repeated(self, mirabel):
         erasure.erase(mirabel)
         once = snapshot()
@@ -137,7 +159,7 @@ class TestErase:
     @pytest.mark.parametrize("context", ["payments", "messaging", "notifications", "orders"])
     def test_is_finished_by_another_run_if_it_was_killed(self, mirabel, monkeypatch, context, batches):
         monkeypatch.setattr(erasure, "BATCH_ORDERS", 1)
-        module = getattr(erasure, context).erasure
+        module = import_module(f"{context}.erasure")
         with monkeypatch.context() as patch:
             patch.setattr(module, "erase", killed_after(batches, module.erase))
             with pytest.raises(KeyboardInterrupt):
@@ -175,3 +197,16 @@ class TestErase:
             erasure.erase(many)
 
         assert len(for_many) <= allowed_for_a_hundredfold(len(for_two))
+
+
+class TestEventsOfErasure:
+    def test_erase_what_contexts_elsewhere_store(self, mirabel, drain):
+        about = [ContactDataErased(order_id=str(order.pk)) for order in Order.objects.all()]
+
+        with transaction.atomic():
+            publish_all([*about, CustomerErased(customer_id=str(mirabel.pk))])
+        drain()
+
+        left = tables_naming([EMAIL, PHONE])
+        assert left == {"auth_user", "orders_order", "orders_firstanswer"}
+        assert not Preference.objects.exists()

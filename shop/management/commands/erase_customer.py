@@ -4,11 +4,10 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Q
-
-from shop.operations import erasure
 
 ID = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -18,8 +17,8 @@ class Command(BaseCommand):
         "Erase the contact data of a customer: e-mail addresses, phone numbers, notes, names, tokens, sessions, and "
         "the texts that were sent. The account is deactivated; orders, amounts, payments and refunds stay. Without "
         "--yes nothing is changed: the command prints what it would erase. Refused while an order of the customer is "
-        "open. It may be killed and run again. Exit status: 0 if printed or erased, 1 if refused or unfinished, 2 for "
-        "wrong arguments."
+        "open. It may be killed and run again. Services with other contexts erase what they have when they receive its "
+        "events. Exit status: 0 if printed or erased, 1 if refused or unfinished, 2 for wrong arguments."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -28,6 +27,10 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of a list")
 
     def handle(self, *, customer: str, yes: bool, **options: Any) -> None:
+        if not settings.SERVICE.has_accounts or settings.OPERATOR.is_set:
+            raise CommandError("Run it in the service with the orders, which has the accounts.")
+        from shop.operations import erasure  # which needs the orders
+
         user = find(customer)
         rows = erasure.rows(user)
         try:
