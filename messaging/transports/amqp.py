@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from typing import Any
 
 from pika import BasicProperties, BlockingConnection, DeliveryMode, SelectConnection, URLParameters
@@ -62,6 +63,7 @@ class AmqpTransport:
         """The keys of sent messages, by delivery tag."""
         self._rejected: set[str] = set()
         self._arrived: deque[Received] = deque()
+        self._is_gathering = False
 
     def connect(self, types: Collection[str] = ()) -> None:
         self._types = types
@@ -89,7 +91,8 @@ class AmqpTransport:
 
     def receive(self, *, timeout: float) -> Sequence[Received]:
         self._wait_until(lambda: bool(self._arrived), timeout)
-        self._gather()
+        if self._arrived:
+            self._gather()
         return [self._arrived.popleft() for _ in range(min(SET_SIZE, len(self._arrived)))]
 
     def settle(self, received: Sequence[Received]) -> None:
@@ -146,7 +149,7 @@ class AmqpTransport:
         channel.add_on_close_callback(self._fail)
         channel.add_on_cancel_callback(lambda frame: self._fail(channel, RuntimeError("A queue was deleted.")))
         channel.add_on_return_callback(self._note_return)
-        channel.basic_qos(prefetch_count=SET_SIZE // SHARDS)  # for each queue: a set altogether
+        channel.basic_qos(prefetch_count=2 * SET_SIZE // SHARDS)  # for each queue: a set in hand and the next
         for queue in self._consumed():
             channel.basic_consume(queue, self._note_message)
         channel.confirm_delivery(self._note_confirm, self._note_ready)
@@ -157,12 +160,22 @@ class AmqpTransport:
 
     def _gather(self) -> None:
         """
-        Read what else has been sent by now, up to a set: one read of the socket holds a few messages only.
+        Read what else has been sent by now, up to a set: one read of the socket holds a few messages only. The loop
+        runs once for all reads, since its start costs more than they do.
         """
-        known = 0
-        while known < len(self._arrived) < SET_SIZE:
-            known = len(self._arrived)
-            self._wait_until(lambda: True, 0)
+        self._is_gathering = True
+        self._go_on_while_more_arrives(0)
+        try:
+            self._wait_until(lambda: True, CONNECT_SECONDS)
+        finally:
+            self._is_gathering = False
+
+    def _go_on_while_more_arrives(self, known: int) -> None:
+        if known < len(self._arrived) < SET_SIZE:
+            loop = self._connection.ioloop  # type: ignore[union-attr]
+            loop.call_later(0, partial(self._go_on_while_more_arrives, len(self._arrived)))
+        else:
+            self._stop_waiting()
 
     def _publish(self, message: Outgoing) -> None:
         self._raise_if_failed()
@@ -186,7 +199,8 @@ class AmqpTransport:
 
     def _note_message(self, channel: Any, method: Any, properties: BasicProperties, body: bytes) -> None:
         self._arrived.append(Received(body, method.delivery_tag))
-        self._stop_waiting()
+        if not self._is_gathering:
+            self._stop_waiting()
 
     def _fail(self, _: Any, reason: Any) -> None:
         self._error = self._error or (reason if isinstance(reason, BaseException) else RuntimeError(str(reason)))

@@ -27,6 +27,9 @@ ENDINGS = ("payments.payment_succeeded", "payments.payment_failed", "orders.orde
 EXPLAINED = {"PartlyUnavailable", "NotReady", "OutageObserved", DISPUTED, UNMATCHED, "IntegrityError"}
 """Why an attempt may fail: the gateway, a webhook with a wrong claim, or two transactions that collided."""
 
+DROPPED = "terminating connection due to administrator command"
+"""What PostgreSQL says to a session that the fault `drop_connections` ends."""
+
 LATER = Q(subscriber="payments.ask_again", delayed=True)
 """Queries for unknown outcomes wait for minutes, though their payments have ended meanwhile."""
 
@@ -93,7 +96,8 @@ def failed_attempts() -> Mapping[str, int]:
 
 def failed_without_reason(explained: Collection[str] = EXPLAINED) -> Counter[str]:
     """Return how many attempts failed for another reason than these, by subscriber and error."""
-    failures = Attempt.objects.exclude(error_class__in=explained).values_list("delivery__subscriber", "error")
+    unexplained = Attempt.objects.exclude(error_class__in=explained).exclude(error__startswith=DROPPED)
+    failures = unexplained.values_list("delivery__subscriber", "error")
     return Counter(f"{subscriber}: {error[:200]}" for subscriber, error in failures)
 
 
