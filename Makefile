@@ -10,13 +10,14 @@ TRANSPORT ?= redis
 CONTRACT_SEED ?= 9457
 CONTRACT_EXAMPLES ?= 200
 BIN := $(VENV)/bin
+LOCKED = $(shell sed -nE 's/^([a-z][A-Za-z0-9._-]*)(\[[a-z,]*\])?==.*/\1/p' requirements.lock)
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header
 
 # The tests start hundreds of processes, each of which would compile the project again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run split test journeys bench torture conformance browser screenshots contract fuzz schema translations check format lock clean
+.PHONY: help run split test journeys bench torture conformance browser screenshots contract fuzz schema translations check format lock licences sbom clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -91,6 +92,14 @@ lock: $(VENV)/installed-dev ## write the locks for deployments from pyproject.to
 	grep -oE 'sentry-sdk==[0-9.]+' pyproject.toml | $(BIN)/$(COMPILE) --no-deps - >>requirements-sentry.lock
 	grep -oE 'pika==[0-9.]+' pyproject.toml | $(BIN)/$(COMPILE) - >requirements-amqp.lock
 	grep -oE 'confluent-kafka==[0-9.]+' pyproject.toml | $(BIN)/$(COMPILE) - >requirements-kafka.lock
+
+licences: $(VENV)/installed-dev ## list the licences of the run-time dependencies in requirements.lock
+	$(BIN)/pip-licenses --from=mixed --order=license --packages $(LOCKED)
+
+sbom: $(VENV)/installed-dev ## write dist/sbom.json, the dependencies of requirements.lock with hashes, in CycloneDX
+	mkdir -p dist
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible \
+		--output-format JSON --output-file dist/sbom.json
 
 clean: ## remove the virtual environment and caches, but no databases
 	rm -rf $(VENV) staticfiles .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
