@@ -34,8 +34,8 @@ split: $(VENV)/installed-split ## serve the demo by four services over TRANSPORT
 journeys: $(VENV)/installed-split ## order, pay, cancel and be told by four services over Redis Streams, RabbitMQ and Kafka
 	$(BIN)/python -m pytest -m split
 
-bench: $(VENV)/installed ## measure throughput, latency and CPU time, on SQLite and the PostgreSQL database of DATABASE_URL
-	$(BIN)/python -m tests.bench
+bench: $(VENV)/installed ## measure throughput, latency and CPU time, on SQLite and the PostgreSQL database of DATABASE_URL; BENCH=--desk: pages of the admin
+	$(BIN)/python -m tests.bench $(BENCH)
 
 torture: $(VENV)/installed-split ## place TORTURE_ORDERS (2000), send TORTURE_MAILS (5000) while processes, services and servers are killed; count effects
 	$(BIN)/python -m pytest -m torture -s -o faulthandler_timeout=0

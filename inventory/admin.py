@@ -107,8 +107,8 @@ class ReservationLineAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("reservation", "sku", "quantity")
     list_select_related = ("reservation",)
     ordering = ("-id",)
-    search_fields = ("reservation__order_id", "sku")
-    search_help_text = "The whole id of an order, or a whole sku."
+    search_fields = ("reservation__order_id",)
+    search_help_text = "The whole id of an order."
     show_full_result_count = False
 
 

@@ -4,7 +4,7 @@ replayed or discarded, see `dead_letter_pages`. The backlog is in `backlog_pages
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
@@ -26,6 +26,9 @@ from .kernel.admin import ChoiceFilter, ReadOnly, RecentFilter, WholeValueSearch
 from .models import Attempt, Delivery, DeliveryQuerySet, OutboxMessage, ReceiverState, Resolution, Worker
 from .status import broker_status, live_workers, worker_states
 from .subscribers import all_subscribers
+
+MOST_FOUND = 1_000
+"""A search for deliveries finds those of so many messages."""
 
 
 class SubscriberFilter(ChoiceFilter):
@@ -92,6 +95,7 @@ class OutboxMessageAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
 class DeliveryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", "status", "subscriber", due, "attempts", "error_class", "link_to_message")
     list_filter = ("status", SubscriberFilter, RecentDeliveryFilter)
+    indexed: ClassVar = {"status__exact": [Delivery.Status.PENDING, Delivery.Status.DEAD]}
     list_select_related = ("message",)
     date_hierarchy = "due_at"
     ordering = ("-id",)
@@ -103,6 +107,19 @@ class DeliveryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     inlines = (AttemptInline,)
     action_form = ReasonForm
     actions = ("replay", "discard")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Delivery], search_term: str
+    ) -> tuple[QuerySet[Delivery], bool]:
+        """
+        Find the deliveries of the newest messages with this key or id. Deliveries have no index of keys.
+        """
+        if not search_term.strip():
+            return queryset, False
+        of_messages = self.admin_site.get_model_admin(OutboxMessage)
+        found, _ = of_messages.get_search_results(request, OutboxMessage.objects.all(), search_term)
+        newest = found.order_by("-pk").values_list("pk", flat=True)[:MOST_FOUND]
+        return queryset.filter(message_id__any=list(newest)), False
 
     def get_urls(self) -> list[URLPattern]:
         return [*backlog_pages.urls(), *dead_letter_pages.urls(), *super().get_urls()]
@@ -168,6 +185,7 @@ class AttemptAdmin(ReadOnly, admin.ModelAdmin):
     date_hierarchy = "failed_at"
     ordering = ("-id",)
     search_fields = ("error_class", "error")
+    searches_by_index = False
     show_full_result_count = False
     fields = ("link_to_delivery", "number", "failed_at", "error_class", "error", as_printed)
     readonly_fields = ("link_to_delivery", as_printed)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib.auth.models import User
 
+from . import dead_letters
 from .models import Delivery, DeliveryQuerySet
 
 MOST_AT_ONCE = 5_000
@@ -33,7 +34,7 @@ class LettersForm(forms.Form):
         chosen = self.cleaned_data
         if chosen["exact"]:
             return Delivery.objects.dead_of(**self.group())
-        return Delivery.objects.dead().matching(
+        return dead_letters.matching(
             ids=[chosen["id"]] if chosen["id"] else [],
             subscriber=chosen["subscriber"],
             event_type=chosen["event_type"],

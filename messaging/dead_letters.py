@@ -16,10 +16,12 @@ from django.db import connection, transaction
 from django.db.models import Case, Count, DateTimeField, Max, Min, Q, Value, When
 
 from . import wakeup
+from .contracts import event_types
 from .erasure import CONTACT
 from .kernel.databases import read_moment
 from .kernel.redaction import redact
-from .models import Delivery, DeliveryQuerySet, Resolution
+from .models import IS_DEAD, Delivery, DeliveryQuerySet, Resolution, subscribers_with
+from .subscribers import all_subscribers, subscribers_of
 
 CHUNK = 500
 MOST_COUNTED = 1_000
@@ -158,6 +160,20 @@ def groups_at_a_glance() -> list[Group]:
             for subscriber, error_class, fingerprint, letters, first, last in cursor.fetchall()
         ]
     return sorted(found, key=lambda each: each.last_failed_at.timestamp() if each.last_failed_at else 0, reverse=True)
+
+
+def matching(*, event_type: str = "", **filters: Any) -> DeliveryQuerySet:
+    """
+    Return the dead letters that match all given filters of `DeliveryQuerySet.matching`.
+
+    Those of an event type are looked for among subscribers to it, and among those that are no more: to read the
+    messages of all dead letters takes a second for 200,000.
+    """
+    letters = Delivery.objects.dead().matching(event_type=event_type, **filters)
+    if event := event_types().get(event_type):
+        others = all_subscribers().keys() - {subscriber.name for subscriber in subscribers_of(event)}
+        return letters.filter(subscriber__in=[name for name in subscribers_with(IS_DEAD) if name not in others])
+    return letters
 
 
 def replay(

@@ -10,7 +10,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import models
+from django.db import connection, models
 from django.db.models import Case, Exists, OuterRef, Q, Value, When
 
 from .kernel.ids import new_id
@@ -29,6 +29,19 @@ __all__ = [
 ]
 
 PRUNE_CHUNK = 500
+
+# A loose index scan: one step by index for each subscriber.
+SUBSCRIBERS = """
+    WITH RECURSIVE names (name) AS (
+        SELECT min(subscriber) FROM messaging_delivery WHERE {condition}
+        UNION ALL
+        SELECT (SELECT min(subscriber) FROM messaging_delivery WHERE {condition} AND subscriber > names.name)
+        FROM names WHERE names.name IS NOT NULL
+    )
+    SELECT name FROM names WHERE name IS NOT NULL
+"""
+IS_PENDING, IS_DEAD = "status = 'pending' AND delivered_at IS NULL", "status = 'dead'"
+"""The conditions of the indexes that begin with the subscriber."""
 
 
 class OutboxMessageQuerySet(models.QuerySet["OutboxMessage"]):
@@ -150,6 +163,17 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.dead().update(status=Delivery.Status.DISCARDED, **changes)
 
 
+def subscribers_with(condition: str) -> list[str]:
+    """
+    Return the subscribers that have deliveries of this condition, however many deliveries those are.
+
+    :param condition: `IS_PENDING` or `IS_DEAD`.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(SUBSCRIBERS.format(condition=condition))
+        return [name for (name,) in cursor.fetchall()]
+
+
 class Delivery(models.Model):
     """
     One message for one subscriber: queue entry and inbox record in one row.
@@ -224,6 +248,9 @@ class Delivery(models.Model):
             ),
             models.Index(
                 fields=["resolution", "status"], condition=Q(resolution__isnull=False), name="deliveries_by_resolution"
+            ),
+            models.Index(
+                fields=["delivered_at"], condition=Q(delivered_at__isnull=False), name="deliveries_by_their_end"
             ),
         ]
 

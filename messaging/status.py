@@ -4,22 +4,33 @@ The state of the outbox for operators: the backlog of each subscriber, and with 
 It is read from the database, where workers record what only they know. Without a broker nothing is asked elsewhere.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from threading import Thread
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, F, Max, Min, Q
+from django.db import connection
+from django.db.models import Count, F, Max
 from django.utils import timezone
 from django.utils.timezone import localtime
 
 from .inbox import wanted_types
-from .kernel.ids import lowest_id
+from .kernel.databases import adapt, read_moment
 from .kernel.process_locks import free_locks
-from .models import Delivery, OperatorPause, ReceiverState, SubscriberPause, Worker
+from .models import (
+    IS_PENDING,
+    Delivery,
+    OperatorPause,
+    ReceiverState,
+    SubscriberPause,
+    Worker,
+    subscribers_with,
+)
 from .subscribers import Unavailable, all_subscribers
 from .transports.protocol import Broker, new_transport
 
@@ -29,8 +40,28 @@ LAG_SECONDS = 3
 SILENT = timedelta(seconds=20)
 """After which a worker that has recorded nothing is silent: four times `liveness.SEEN_SECONDS`."""
 
-MINUTE, RECENT = timedelta(minutes=1), timedelta(days=1)
-"""What was delivered in the last minute is counted among messages published in the last day: an index leads to them."""
+MINUTE = timedelta(minutes=1)
+
+MOST_PENDING, MOST_DELIVERED = 10_000, 20_000
+"""So many pending deliveries of a subscriber are counted, and so many deliveries of a minute: otherwise pages and
+metrics would take the longer, the longer the backlog is."""
+
+EXACT = 2**62
+"""The limit of who counts all of them."""
+
+# Without an order: PostgreSQL expects few pending deliveries, and would sort all of them.
+COUNT_PENDING = f"""
+    SELECT %s, count(*),
+        count(CASE WHEN due_at <= %s THEN 1 END),
+        count(CASE WHEN due_at > %s AND claim_token IS NOT NULL THEN 1 END),
+        count(CASE WHEN due_at > %s AND claim_token IS NULL AND attempts + deferrals > 0 THEN 1 END),
+        (SELECT min(due_at) FROM messaging_delivery WHERE {IS_PENDING} AND subscriber = %s)
+    FROM (
+        SELECT due_at, claim_token, attempts, deferrals FROM messaging_delivery
+        WHERE {IS_PENDING} AND subscriber = %s LIMIT %s
+    ) AS counted
+"""  # noqa: S608  (a condition of ours)
+NOTHING = "SELECT NULL WHERE 1 = 0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +79,8 @@ class SubscriberStatus:
     delayed: int = 0
     """Published for later."""
     dead: int = 0
+    has_more: bool = False
+    """Whether more are pending than those that were counted."""
     oldest_due_seconds: float | None = None
     """For how long the oldest of those that are due has been due."""
     delivered_last_minute: int = 0
@@ -81,7 +114,8 @@ class SubscriberStatus:
                 f" ({self.pause_reason}): resume_subscriber {self.name}"
             )
         if self.pending and self.name not in all_subscribers():
-            deliveries = "1 delivery waits" if self.pending == 1 else f"{self.pending} deliveries wait"
+            number = f"{self.pending}{'+' * self.has_more}"
+            deliveries = "1 delivery waits" if number == "1" else f"{number} deliveries wait"
             yield f"{deliveries} for {self.name}, which does not run here: see move_context."
 
 
@@ -168,9 +202,11 @@ class OutboxStatus:
         return problems + (list(self.broker.problems()) if self.broker else [])
 
 
-def outbox_status(now: datetime) -> OutboxStatus:
+def outbox_status(now: datetime, *, most: int = MOST_PENDING) -> OutboxStatus:
     """
     Return the state of the outbox. This takes `LAG_SECONDS` more at most if the broker does not answer.
+
+    :param most: how many pending deliveries of each subscriber are counted.
     """
     workers = worker_states(now)
     silent = Worker.objects.filter(number__in=workers.silent).order_by("number") if workers.silent else []
@@ -178,7 +214,7 @@ def outbox_status(now: datetime) -> OutboxStatus:
     return OutboxStatus(
         workers=len(workers.running),
         silent_workers={worker.number: str(worker) for worker in silent},
-        subscribers=subscriber_statuses(alive, now),
+        subscribers=subscriber_statuses(alive, now, most=most),
         broker=broker_status(alive) if settings.TRANSPORT.url else None,
     )
 
@@ -200,14 +236,15 @@ def live_workers() -> set[int]:
     return worker_states(timezone.now()).running
 
 
-def subscriber_statuses(alive: Collection[int], now: datetime) -> list[SubscriberStatus]:
+def subscriber_statuses(alive: Collection[int], now: datetime, *, most: int = MOST_PENDING) -> list[SubscriberStatus]:
     """
     Return the status of each subscriber, also of those that the code defines no more and that have deliveries.
 
     :param alive: the numbers of the live workers.
+    :param most: how many pending deliveries of each subscriber are counted.
     """
     statuses: dict[str, dict[str, Any]] = {name: {} for name in all_subscribers()}
-    for row in (*_pending(now), *_dead(), *_delivered(now), *_paused(alive, now), *_paused_by_operators()):
+    for row in (*_pending(now, most), *_dead(), *_delivered(now), *_paused(alive, now), *_paused_by_operators()):
         statuses.setdefault(row["subscriber"], {}).update(row)
     return [_subscriber_status(name, fields, now) for name, fields in statuses.items()]
 
@@ -271,26 +308,33 @@ def _subscriber_status(name: str, fields: Mapping[str, Any], now: datetime) -> S
     return SubscriberStatus(name=name, oldest_due_seconds=(now - oldest).total_seconds() if oldest else None, **numbers)
 
 
-def _pending(now: datetime) -> Iterable[Mapping[str, Any]]:
-    is_due, is_claimed = Q(due_at__lte=now), Q(due_at__gt=now, claim_token__isnull=False)
-    waits, was_tried = Q(due_at__gt=now, claim_token=None), Q(attempts__gt=0) | Q(deferrals__gt=0)
-    pending = Delivery.objects.filter(status=Delivery.Status.PENDING, delivered_at=None)
-    return pending.values("subscriber").annotate(
-        due=Count("pk", filter=is_due),
-        claimed=Count("pk", filter=is_claimed),
-        retrying=Count("pk", filter=waits & was_tried),
-        delayed=Count("pk", filter=waits & ~was_tried),
-        oldest=Min("due_at", filter=is_due),
-    )
+def _pending(now: datetime, most: int) -> Iterator[Mapping[str, Any]]:
+    at = adapt(now)
+    with connection.cursor() as cursor:
+        parts = [(name, at, at, at, name, name, most + 1) for name in subscribers_with(IS_PENDING)]
+        cursor.execute(" UNION ALL ".join([COUNT_PENDING] * len(parts)) or NOTHING, [*chain.from_iterable(parts)])
+        rows = cursor.fetchall()
+    for name, pending, due, claimed, retrying, oldest in rows:
+        counts = {
+            "due": min(due, most),
+            "claimed": claimed,
+            "retrying": retrying,
+            "delayed": pending - due - claimed - retrying,
+        }
+        first = read_moment(oldest)
+        oldest_due = {"oldest": first} if first and first <= now else {}
+        yield {"subscriber": name, "has_more": pending > most, **counts, **oldest_due}
 
 
 def _dead() -> Iterable[Mapping[str, Any]]:
-    return Delivery.objects.dead().values("subscriber").annotate(dead=Count("pk"))
+    # Not of ids, which are not in the index of dead letters.
+    return Delivery.objects.dead().values("subscriber").annotate(dead=Count("*"))
 
 
-def _delivered(now: datetime) -> Iterable[Mapping[str, Any]]:
-    delivered = Delivery.objects.filter(message_id__gte=lowest_id(now - RECENT), delivered_at__gt=now - MINUTE)
-    return delivered.values("subscriber").annotate(delivered_last_minute=Count("pk"))
+def _delivered(now: datetime) -> Iterator[Mapping[str, Any]]:
+    newest = Delivery.objects.filter(delivered_at__gt=now - MINUTE).order_by("-delivered_at")
+    for subscriber, number in Counter(newest.values_list("subscriber", flat=True)[:MOST_DELIVERED]).items():
+        yield {"subscriber": subscriber, "delivered_last_minute": number}
 
 
 def _paused(alive: Collection[int], now: datetime) -> Iterable[Mapping[str, Any]]:

@@ -3,6 +3,7 @@ Admin of notifications: what became of each, the action to send it again, and th
 """
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from django import forms
 from django.conf import settings
@@ -57,6 +58,7 @@ class NotificationAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
         "reason",
     )
     list_filter = ("status", "reason", "kind", "channel", LanguageFilter, RecentFilter)
+    indexed: ClassVar = {"status__exact": [Notification.Status.FAILED, Notification.Status.BOUNCED]}
     date_hierarchy = "created_at"
     ordering = ("-id",)
     search_fields = ("id", "number", "order_id", "customer_id", "recipient", "message_id", "provider_id")

@@ -150,6 +150,9 @@ class Notification(StateMachineModel):
                 name="notifications_to_a_recipient",
             ),
             models.Index(fields=["provider_id"], condition=~Q(provider_id=""), name="notifications_of_provider"),
+            models.Index(
+                fields=["status", "id"], condition=Q(status__in=["failed", "bounced"]), name="failed_notifications"
+            ),
         ]
 
     def __str__(self) -> str:

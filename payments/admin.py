@@ -3,7 +3,7 @@ Read-only pages of payments, captures, refunds and webhooks, and the actions tha
 """
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -54,6 +54,7 @@ class CaptureInline(ReadOnly, admin.TabularInline):
 class PaymentIntentAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", "status", REQUESTED, moment("created_at"), "order", "payment_method", moment("withdrawn_at"))
     list_filter = ("status", RecentFilter)
+    indexed: ClassVar = {"status__exact": [PaymentIntent.Status.UNKNOWN]}
     date_hierarchy = "created_at"
     ordering = ("-id",)
     search_fields = ("id", "number", "order_id", "customer_id", "provider_reference", "email")
@@ -163,6 +164,7 @@ class UnrepeatedFilter(admin.SimpleListFilter):
 class RefundAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", "order", "status", REFUNDED, "reason", moment("requested_at"), moment("settled_at"))
     list_filter = ("status", UnrepeatedFilter, "cause", RecentFilter)
+    indexed: ClassVar = {"status__exact": [Refund.Status.FAILED], "unrepeated": ["yes"]}
     list_select_related = ("capture__intent",)
     date_hierarchy = "requested_at"
     ordering = ("-id",)
@@ -183,6 +185,7 @@ class RefundAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
 class WebhookEventAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("event_id", "status", "outcome", CLAIMED, moment("received_at"), "conflicts", "charge_key")
     list_filter = ("status", OutcomeFilter, RecentFilter)
+    indexed: ClassVar = {"status__exact": [WebhookEvent.Status.PARKED, WebhookEvent.Status.DISPUTED]}
     date_hierarchy = "received_at"
     ordering = ("-id",)
     search_fields = ("event_id", "charge_key", "order_id", "reference")

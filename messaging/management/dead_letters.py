@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.template.defaultfilters import pluralize
 
+from messaging import dead_letters
 from messaging.contracts import event_types
 from messaging.kernel.argument_types import moment, positive
 from messaging.models import Delivery, DeliveryQuerySet
@@ -50,7 +51,7 @@ def matching(options: Mapping[str, Any]) -> DeliveryQuerySet:
     _require_ids(filters["ids"])
     _require_name("subscriber", filters["subscriber"], {*all_subscribers(), *_values_of("subscriber")})
     _require_name("type", filters["event_type"], {*event_types(), *_values_of("message__type")})
-    return Delivery.objects.dead().matching(**filters)
+    return dead_letters.matching(**filters)
 
 
 def described_filters(options: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from messaging.kernel.admin import ReadOnly, WholeValueSearch, moment
+from messaging.kernel.admin import BoundedPaginator, ReadOnly, WholeValueSearch, moment
 from shop.accounts import services
 from shop.accounts.models import Account, SigningKey, SigningKeyQuerySet, Token
 from shop.http.order_panels import panels_of_customer
@@ -30,6 +30,13 @@ class AccountInline(admin.StackedInline):
 
 @admin.register(get_user_model())
 class CustomerAdmin(UserAdmin):
+    # A search for parts of names, and Django's two counts, read all customers several times.
+    search_fields = ("username__startswith", "email__istartswith", "last_name__istartswith")
+    search_help_text = "The beginning of a username, an e-mail address or a last name."
+    show_full_result_count = False
+    paginator = BoundedPaginator
+    list_per_page = ReadOnly.list_per_page
+
     def get_inlines(self, request: HttpRequest, obj: Any = None) -> tuple[type[admin.StackedInline], ...]:
         return (AccountInline,) if obj else ()
 

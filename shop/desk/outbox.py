@@ -141,7 +141,8 @@ def _row(status: SubscriberStatus) -> Sequence[object]:
     url = list_url("messaging_delivery", status__exact=Delivery.Status.PENDING, subscriber=status.name)
     name = format_html('<a href="{}">{}</a>', url, status.name)
     oldest = age(status.oldest_due_seconds)
-    return name, status.due, oldest, status.retrying, status.delayed, status.dead, status.delivered_last_minute
+    due = f"{status.due}+" if status.has_more else status.due
+    return name, due, oldest, status.retrying, status.delayed, status.dead, status.delivered_last_minute
 
 
 def _backlog(status: SubscriberStatus) -> tuple[int, int]:

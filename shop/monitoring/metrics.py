@@ -20,7 +20,14 @@ from prometheus_client.registry import Collector
 
 from messaging.kernel.ids import lowest_id, moment_of
 from messaging.models import Attempt, Delivery, ReceiverState
-from messaging.status import BrokerStatus, OutboxStatus, SubscriberStatus, outbox_status
+from messaging.status import (
+    MOST_DELIVERED,
+    MOST_PENDING,
+    BrokerStatus,
+    OutboxStatus,
+    SubscriberStatus,
+    outbox_status,
+)
 
 WINDOW = timedelta(minutes=5)
 """What is recent: an index leads to the messages and orders of these minutes."""
@@ -72,7 +79,8 @@ def render_metrics(now: datetime) -> bytes:
 def _of_subscribers(subscribers: Sequence[SubscriberStatus]) -> Iterator[Metric]:
     backlog = GaugeMetricFamily(
         "shop_pending_deliveries",
-        "Deliveries that are pending: due, claimed by a worker, retrying later, or delayed by their publisher.",
+        "Deliveries that are pending: due, claimed by a worker, retrying later, or delayed by their publisher; at most"
+        f" {MOST_PENDING} of each subscriber.",
         labels=["subscriber", "state"],
     )
     for subscriber in subscribers:
@@ -89,7 +97,7 @@ def _of_subscribers(subscribers: Sequence[SubscriberStatus]) -> Iterator[Metric]
     )
     yield _by_subscriber(
         "shop_delivered_last_minute",
-        "Deliveries in the last minute, of messages of the last day.",
+        f"Deliveries in the last minute, at most {MOST_DELIVERED} of all subscribers.",
         {each.name: each.delivered_last_minute for each in subscribers},
     )
     yield _by_subscriber(

@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.processes import run
 
-from .environment import environment, fresh_database
+from .environment import drop_database, environment, fresh_database
 
 SAMPLE = Path("shop/samples/online_retail_sample.csv")
 RUN_SECONDS = 4 * 3600
@@ -33,6 +33,8 @@ ON_REQUEST = {
     "scale": "--shop with 1 to 4 web processes and workers and 1 to 64 connections, and 1 to 4 workers alone",
     "audit": "the audit of 10,000 orders (2,000 with --quick), in one database and in those of four services",
     "split": "--shop as one program beside four services over each broker, and the events between them",
+    "desk": "every page of the operator's desk over a generated database of 1,000,000 orders (20,000 with --quick);"
+    " alone, on PostgreSQL",
     "memory": "processes after 100,000 orders (4,000 with --quick), most of them placed in sets",
 }
 DATABASES = ("SQLite", "PostgreSQL")
@@ -42,6 +44,10 @@ TRANSPORTS = ("redis", "amqp", "kafka")
 def main() -> None:
     parser = _parser()
     options = parser.parse_args()
+    if "desk" in (options.parts or ()):
+        options.on = ["PostgreSQL"]
+        if len(options.parts) > 1:
+            parser.error("--desk is measured alone.")
     postgres = os.environ.get("DATABASE_URL", "")
     urls = {"SQLite": ""} | ({"PostgreSQL": postgres} if postgres.startswith("postgres") else {})
     if not urls.keys() & options.on:
@@ -67,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--latency", type=float, nargs="+", default=[0, 0.3], help="seconds of the gateway's answers in --shop (0 0.3)")
     add("--over", nargs="+", choices=TRANSPORTS, default=TRANSPORTS, help="the brokers of --split (all; Kafka's mock)")
     add("--on", nargs="+", choices=DATABASES, default=DATABASES, help="measure only on this database")
+    add("--keep", action="store_true", help="keep the database of --desk, which is dropped at the end otherwise")
     add("--log", type=Path, default=SAMPLE, help="the order log to import (the shipped sample)")
     add("--out", type=Path, default=Path("bench.json"))
     return parser
@@ -81,12 +88,16 @@ def _measure(url: str, options: argparse.Namespace) -> dict[str, Any]:
         "transports": options.over,
         "events": 2_000 if options.quick else 20_000,
         "log": str(options.log.resolve()),
+        "desk_orders": 20_000 if options.quick else 1_000_000,
         "sizes": [1_000, 2_000] if options.quick else [1_000, 10_000, 50_000],
     }
     with tempfile.TemporaryDirectory() as scratch:
-        variables = environment(Path(scratch), fresh_database(url, Path(scratch)))
+        database = fresh_database(url, Path(scratch))
+        variables = environment(Path(scratch), database)
         measure = [sys.executable, "-m", "tests.bench.measure"]
         finished = run(measure, text=json.dumps(todo), within=RUN_SECONDS, **variables)
+        if "desk" in todo["parts"] and not options.keep:
+            drop_database(database)
         if finished.status:
             sys.exit(finished.output + finished.errors)
         return json.loads(Path(f"{scratch}/figures").read_text())

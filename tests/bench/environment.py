@@ -18,15 +18,27 @@ def fresh_database(url: str, scratch: Path) -> str:
 
 def empty_database(url: str) -> None:
     """Make an empty database of this URL, after dropping the one that is there."""
+    drop_database(url)
+    parts = urlsplit(url)
+    if parts.scheme != "sqlite":
+        _execute_beside(url, "CREATE DATABASE")
+
+
+def drop_database(url: str) -> None:
+    """Drop the database of this URL if it is there."""
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
         for suffix in ("", "-wal", "-shm"):
             Path(parts.path[1:] + suffix).unlink(missing_ok=True)
-        return
-    name = parts.path.lstrip("/")
+    else:
+        _execute_beside(url, "DROP DATABASE IF EXISTS", "WITH (FORCE)")
+
+
+def _execute_beside(url: str, command: str, options: str = "") -> None:
+    """Execute a command about a database in another one of its server."""
+    parts = urlsplit(url)
     with psycopg.connect(parts._replace(path="/postgres").geturl(), autocommit=True) as server:
-        server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        server.execute(f'CREATE DATABASE "{name}"')
+        server.execute(f'{command} "{parts.path.lstrip("/")}" {options}')
 
 
 def environment(folder: Path, database_url: str) -> dict[str, str]:

@@ -15,12 +15,14 @@ from tests.programs import MailServer
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
+from django.utils import timezone  # noqa: E402
 
 from shop.settings.groups import CONTEXTS  # noqa: E402
 from tests.processes import manage  # noqa: E402
 from tests.shop.operations.services import divided  # noqa: E402
 
-from . import figures, shop  # noqa: E402
+from . import desk, figures, shop  # noqa: E402
+from .generated import generate  # noqa: E402
 from .handlers import FOLDER  # noqa: E402
 from .http_requests import Caller  # noqa: E402
 from .mail import mails_of_orders  # noqa: E402
@@ -58,6 +60,7 @@ def main() -> None:
         "scale": lambda: _of_the_scale(options["orders"]),
         "audit": lambda: _of_the_audit(options["sizes"][1]),
         "split": lambda: _of_the_split(options["transports"], options["orders"], options["events"]),
+        "desk": lambda: _of_the_desk(options["desk_orders"]),
         "memory": lambda: _of_the_memory(options["sizes"][-1] * 2),
         "http": _over_http,
         "workers": lambda: _of_the_workers(options["log"], options["sizes"]),
@@ -135,6 +138,11 @@ def _of_the_audit(orders: int) -> Figures:
             f"audit of {orders:,} orders, four databases",
             run_to_its_end(manage("audit"), **services.environment),
         )
+
+
+def _of_the_desk(orders: int) -> Figures:
+    yield "generated database", generate(orders, now=timezone.now())
+    yield from desk.figures_of(desk.visit_all(desk.every_page()))
 
 
 def _of_the_split(transports: Sequence[str], orders: int, events: int) -> Figures:

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from messaging.kernel import admin
 from messaging.kernel.ids import lowest_id
-from messaging.models import Delivery, OutboxMessage
+from messaging.models import Attempt, Delivery, OutboxMessage
 from tests.operators import listed_at, page
 
 pytestmark = pytest.mark.django_db
@@ -64,3 +64,48 @@ class TestRecentFilter:
 
         assert response.status_code in {200, 302, 400}
         assert response.status_code != 200 or response.context["cl"].result_count == 1
+
+
+class TestFilterOfALongList:
+    @pytest.fixture(autouse=True)
+    def _short(self, monkeypatch):
+        monkeypatch.setattr(admin, "MOST_READ", 2)
+
+    @pytest.fixture
+    def dead(self) -> int:
+        """An old delivery that died, and three newer ones that wait; return its id."""
+        publish(ago=timedelta(days=2))
+        Delivery.objects.update(status="dead")
+        for _ in range(3):
+            publish()
+        return Delivery.objects.get(status="dead").pk
+
+    def test_looks_at_its_newest_rows_and_says_so(self, admin_client, dead):
+        for query in ("?subscriber=orders.confirm_order", "?o=-4"):
+            response = admin_client.get(page(Delivery) + query)
+
+            assert response.context["cl"].result_count == 2
+            assert "Only the newest 2 rows were looked at." in response.content.decode()
+
+    def test_finds_old_rows_by_an_index(self, admin_client, dead):
+        assert listed_at(admin_client, page(Delivery) + "?status__exact=dead") == {dead}
+
+    def test_does_not_restrict_a_search(self, admin_client, dead):
+        message = Delivery.objects.get(pk=dead).message_id
+
+        assert listed_at(admin_client, page(Delivery) + f"?q={message}&subscriber=orders.confirm_order") == {dead}
+
+    def test_searches_texts_among_its_newest_rows(self, admin_client, dead):
+        for number in range(4):
+            fields = {"failed_at": timezone.now(), "error_class": "ValueError", "error": "no stock", "traceback": ""}
+            Attempt.objects.create(delivery_id=dead, number=number, **fields)
+
+        assert len(listed_at(admin_client, page(Attempt) + "?q=stock")) == 2
+
+    def test_of_fewer_rows_looks_at_all(self, admin_client):
+        publish()
+
+        response = admin_client.get(page(Delivery) + "?status__exact=pending&o=-4")
+
+        assert response.context["cl"].result_count == 1
+        assert "Only the newest" not in response.content.decode()

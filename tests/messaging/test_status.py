@@ -90,6 +90,14 @@ class TestSubscribers:
         assert status_of("tests.paint").delivered_last_minute == 1
         assert status_of("tests.paint", ahead=timedelta(minutes=1)).delivered_last_minute == 0
 
+    def test_have_no_more_of_a_long_backlog_counted_than_the_maximum(self, paint):
+        announce(*[added(f"CHAIR-{number}") for number in range(3)])
+
+        [shortened] = [each for each in outbox_status(timezone.now(), most=2).subscribers if each.name == "tests.paint"]
+
+        assert (shortened.due, shortened.has_more) == (2, True)
+        assert (status_of("tests.paint").due, status_of("tests.paint").has_more) == (3, False)
+
     def test_are_listed_if_the_code_defines_them_no_more(self, paint, subscribe):
         announce(added("RED-CHAIR"))
         Delivery.objects.update(subscriber="tests.removed")

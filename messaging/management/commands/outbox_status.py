@@ -11,7 +11,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 
 from messaging.kernel import tables
-from messaging.status import BrokerStatus, OutboxStatus, ReceiverStatus, SubscriberStatus, age, outbox_status
+from messaging.status import EXACT, BrokerStatus, OutboxStatus, ReceiverStatus, SubscriberStatus, age, outbox_status
 
 SUBSCRIBERS = ("subscriber", "due", "oldest", "retry", "later", "dead", "/min")
 RECEIVERS = ("host", "process", "state", "for", "last message", "set")
@@ -33,7 +33,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         now = timezone.now()
-        status = outbox_status(now)
+        status = outbox_status(now, most=EXACT)
         problems = status.problems()
         if options["json"]:
             self.stdout.write(json.dumps(asdict(status) | {"problems": problems}, cls=DjangoJSONEncoder))

@@ -1,0 +1,46 @@
+"""Every page of the admin over a generated shop, as `python -m tests.bench --desk` asks for them."""
+
+from itertools import groupby
+from operator import attrgetter
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from tests.bench import desk
+from tests.bench.generated import generate
+from tests.bench.products import open_shop
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="a shop of this size runs on PostgreSQL"),
+]
+
+ORDERS = 1_000
+
+
+@pytest.fixture
+def generated() -> dict[str, float]:
+    """A shop with so many orders, and its figures."""
+    open_shop()
+    return generate(ORDERS, now=timezone.now())
+
+
+def one_of_each_kind(pages: list[desk.Page]) -> list[desk.Page]:
+    """
+    Return the last page of each kind, such as a filter of a list: all of them take minutes. Those that Django alone
+    writes are left out.
+    """
+    of_shop = [page for page in pages if not page.kind.startswith(("add of ", "history of ", "delete of "))]
+    in_order = sorted(of_shop, key=attrgetter("kind"))
+    return [list(of_kind)[-1] for _, of_kind in groupby(in_order, attrgetter("kind"))]
+
+
+def test_no_page_takes_more_than_twenty_statements(generated):
+    visits = desk.visit_all(one_of_each_kind(list(desk.every_page())), rounds=0)
+
+    assert {visit.page.url: visit.statements for visit in visits if visit.statements > desk.MOST_STATEMENTS} == {}
+    assert len(visits) > 100
+    assert generated["deliveries"] > 9 * ORDERS
+    figures = dict(desk.figures_of(visits))
+    assert figures["list of orders.order"]["rows read"] >= 50
