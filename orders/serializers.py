@@ -98,7 +98,7 @@ class ProductOutput(serializers.ModelSerializer[Product]):
 class LineOutput(serializers.ModelSerializer[OrderLine]):
     class Meta:
         model = OrderLine
-        fields = LINE_FIELDS
+        fields: tuple[str, ...] = LINE_FIELDS
 
 
 class HistoryOutput(serializers.ModelSerializer[HistoryEntry]):

@@ -2,7 +2,7 @@
 The start page, the API root, the page of error codes and the health check.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
+from shop import tour
 from shop.http.error_codes import CATALOGUE
 from shop.http.views import ShopView
 
@@ -36,19 +37,9 @@ RESOURCES = {
 }
 
 
-class Login(NamedTuple):
-    name: str
-    password: str
-
-
-CUSTOMER = Login("ada", "ada-counts-chairs")
-OPERATOR = Login("olga", "olga-runs-the-shop")
-"""The logins of the demo, which are published."""
-
-
 class StartPage(TemplateView):
     """
-    The start page. That of the demo shows its logins and addresses.
+    The start page. That of the demo shows its logins and addresses, and begins the tour.
     """
 
     template_name = "shop/landing.html"
@@ -56,8 +47,13 @@ class StartPage(TemplateView):
     def get_context_data(self, **about: Any) -> dict[str, Any]:
         if not settings.SHOP.demo:
             return super().get_context_data(**about)
-        simulator = settings.PAYMENTS.simulator_url if settings.PAYMENTS.uses_simulator else ""
-        return super().get_context_data(**about, customer=CUSTOMER, operator=OPERATOR, simulator=simulator)
+        about |= {
+            "customer": tour.CUSTOMER,
+            "operator": tour.OPERATOR,
+            "simulator": settings.PAYMENTS.simulator_url if settings.PAYMENTS.uses_simulator else "",
+            "scenes": tour.SCENES if tour.is_offered() else {},
+        }
+        return super().get_context_data(**about)
 
 
 class Root(ShopView):

@@ -91,7 +91,7 @@ class ShopSettings(SettingsGroup):
             yield error("E014", problem, "Set SHOP_URL to scheme and host, such as https://shop.example.")
         if self.picture_origin and not ORIGIN.fullmatch(self.picture_origin):
             problem = f"{self.picture_origin!r} is not the origin of pictures."
-            yield error("E033", problem, "Set PICTURE_ORIGIN to scheme and host, such as https://pictures.example.")
+            yield error("E035", problem, "Set PICTURE_ORIGIN to scheme and host, such as https://pictures.example.")
         if self.time_zone not in available_timezones():
             hint = "Set SHOP_TIME_ZONE to a name of the IANA database, such as Europe/London."
             yield error("E020", f"{self.time_zone!r} is not a time zone.", hint)
@@ -302,8 +302,8 @@ class MonitoringSettings(SettingsGroup):
             yield error("E033", f"AUDIT_HOUR is {self.audit_hour}.", hint)
         if self.audit_limit_seconds > MOST_AUDIT_SECONDS:
             hint = f"Set it to {MOST_AUDIT_SECONDS} or less. `manage.py audit --record`, by cron, has no limit."
-            problem = f"AUDIT_LIMIT_SECONDS is {self.audit_limit_seconds}: the cluster ends tasks earlier."
-            yield error("E034", problem, hint)
+            limit = f"AUDIT_LIMIT_SECONDS is {self.audit_limit_seconds}: the cluster ends tasks earlier."
+            yield error("E034", limit, hint)
 
 
 @dataclass(frozen=True, kw_only=True)

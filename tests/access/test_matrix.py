@@ -23,6 +23,12 @@ from tests.snapshot import snapshot
 MATRIX = """\
                                                                guest     bob     ada    carl     sue    olga
 GET    /                                                         200     200     200     200     200     200
+GET    /tour/<slug:scene>/                                       404     404     404     404     404     404
+POST   /tour/<slug:scene>/                                       404     404     404     404     404     404
+GET    /tour/orders/<str:number>/                                404     404     404     404     404     404
+POST   /tour/orders/<str:number>/                                404     404     404     404     404     404
+GET    /tour/orders/<str:number>/cancel/                         404     404     404     404     404     404
+POST   /tour/orders/<str:number>/cancel/                         404     404     404     404     404     404
 GET    /problems/                                                200     200     200     200     200     200
 POST   /problems/                                                405     405     405     405     405     405
 GET    /healthz                                                  200     200     200     200     200     200

@@ -21,6 +21,7 @@ from shop import faults
 from shop.management import split
 from shop.server.processes import ProcessGroup, address_of, cluster_stop_seconds, listen, manage, web_server
 
+DEMO_LATE_SECONDS = 15
 STOP_SECONDS = 3
 """Which `up --split` waits longer than each of its services."""
 
@@ -131,7 +132,7 @@ class Command(BaseCommand):
             ups = [f"--workers={workers}", *(["--demo"] if demo else [])]
             simulator = address_of(gateway) if gateway else ""
             if gateway:
-                start_simulator(group, gateway, address_of(origin))
+                start_simulator(group, gateway, address_of(origin), demo=demo)
             services.start(group, Path(folder), ups, simulator)
             self._greet(address_of(origin), simulator, services.addresses)
             raise CommandError(f"{group.first_to_die()} died, so the others were stopped.")
@@ -182,14 +183,16 @@ def start_members(
     cluster = environment | {"RELAY_WORKERS": str(workers)}
     group.start("The cluster of workers", manage("qcluster"), environment=cluster)
     if gateway:
-        start_simulator(group, gateway, address_of(listener))
+        start_simulator(group, gateway, address_of(listener), demo="SHOP_DEMO" in environment)
 
 
-def start_simulator(group: ProcessGroup, gateway: socket.socket, shop: str) -> None:
+def start_simulator(group: ProcessGroup, gateway: socket.socket, shop: str, *, demo: bool) -> None:
     """
-    Start the payment simulator on its own socket. It calls the shop at this address back.
+    Start the payment simulator on its own socket. It calls the shop at this address back. A late payment of the demo
+    comes while a person watches.
     """
     options = ["--fd", str(gateway.fileno()), "--callback-url", f"{shop}{reverse('payments:webhook')}"]
+    options += ["--late-seconds", str(DEMO_LATE_SECONDS)] if demo else []
     group.start(
         "The payment simulator",
         manage("payment_simulator", *options),
