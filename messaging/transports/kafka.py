@@ -179,6 +179,8 @@ class KafkaTransport:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+        except TimeoutError as error:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from error  # noqa: SLF001
 
     def _produce(self, message: Outgoing, unconfirmed: dict[str, KafkaError]) -> None:
         def note(error: KafkaError | None, _: object) -> None:

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from messaging.transports.protocol import SHARDS
 from tests.messaging.transports.kafka_cluster import kafka_cluster
 from tests.split.shops import SplitShop, databases
 
@@ -27,5 +28,7 @@ def shop(request, tmp_path_factory) -> Iterator[SplitShop]:
     folder = tmp_path_factory.mktemp(request.param)
     with databases(folder) as database:
         shop = SplitShop(folder, request.param, BROKERS[request.param](), database, **SETTINGS)
+        if request.param == "kafka":  # whose mock lets no client create a topic
+            kafka_cluster().create_topic(f"{shop.environment['TRANSPORT_PREFIX']}.events", partitions=SHARDS)
         with shop:
             yield shop
