@@ -3,14 +3,14 @@ Admin pages of messages, deliveries, failed attempts, workers and receivers. All
 replayed or discarded, see `dead_letter_pages`. The backlog is in `backlog_pages`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
-from django.db.models import Case, QuerySet, Value, When
+from django.db.models import Case, OuterRef, QuerySet, Subquery, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.defaultfilters import pluralize
@@ -22,7 +22,9 @@ from . import backlog_pages, dead_letter_pages, dead_letters
 from .contracts import event_types
 from .dead_letter_forms import MOST_AT_ONCE
 from .inbox import UNDECODABLE
+from .kernel.actions import asks_first, counted
 from .kernel.admin import ChoiceFilter, ReadOnly, RecentFilter, WholeValueSearch, moment, to_the_second
+from .kernel.csv_export import CsvExport
 from .models import Attempt, Delivery, DeliveryQuerySet, OutboxMessage, ReceiverState, Resolution, Worker
 from .status import broker_status, live_workers, worker_states
 from .subscribers import all_subscribers
@@ -59,6 +61,20 @@ def due(delivery: Delivery) -> str | None:
     return to_the_second(delivery.due_at) if delivery.status == Delivery.Status.PENDING else None
 
 
+EXPORTED: Mapping[str, Callable[[Any], object]] = {
+    "id": lambda delivery: delivery.pk,
+    "subscriber": lambda delivery: delivery.subscriber,
+    "type": lambda delivery: delivery.message.type,
+    "key": lambda delivery: delivery.key,
+    "status": lambda delivery: delivery.status,
+    "attempts": lambda delivery: delivery.attempts,
+    "failed_at": lambda delivery: delivery.failed_at,
+    "error_class": lambda delivery: delivery.error_class,
+    "error": lambda delivery: delivery.last_error,
+    "fingerprint": lambda delivery: delivery.fingerprint,
+}
+
+
 class ReasonForm(ActionForm):
     # Validated by the action, because Django shows errors of this form as "No action selected".
     reason = forms.Field(required=False, widget=forms.TextInput(attrs={"size": 30, "maxlength": 500}))
@@ -92,7 +108,7 @@ class OutboxMessageAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
+class DeliveryAdmin(CsvExport, WholeValueSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", "status", "subscriber", due, "attempts", "error_class", "link_to_message")
     list_filter = ("status", SubscriberFilter, RecentDeliveryFilter)
     indexed: ClassVar = {"status__exact": [Delivery.Status.PENDING, Delivery.Status.DEAD]}
@@ -107,6 +123,11 @@ class DeliveryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     inlines = (AttemptInline,)
     action_form = ReasonForm
     actions = ("replay", "discard")
+    exported = EXPORTED
+
+    def rows_to_export(self, rows: QuerySet[Delivery]) -> QuerySet[Delivery]:
+        last = Attempt.objects.filter(delivery=OuterRef("pk")).order_by("-id")
+        return rows.annotate(last_error=Subquery(last.values("error")[:1]))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Delivery], search_term: str
@@ -143,15 +164,29 @@ class DeliveryAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
         pages = {"dead_letter_group": dead_letter_pages.group_url("group", vars(dead)) if dead else ""}
         return super().change_view(request, object_id, form_url, {**pages, **(extra_context or {})})
 
+    def _are_replayed(self, request: HttpRequest, chosen: DeliveryQuerySet) -> Sequence[str]:
+        letters = counted(chosen.dead())
+        return [
+            f"Dead letters that are delivered again, each to its own subscriber with all its attempts: {letters}.",
+            *_bounds(chosen),
+        ]
+
+    def _are_discarded(self, request: HttpRequest, chosen: DeliveryQuerySet) -> Sequence[str]:
+        if not request.POST.get("reason", "").strip():
+            raise forms.ValidationError("Reason: say why they are discarded.")
+        return [
+            f"Dead letters that are discarded for good, and never delivered: {counted(chosen.dead())}.",
+            *_bounds(chosen),
+        ]
+
     @admin.action(description="Replay dead letters", permissions=["resolve"])
+    @asks_first(_are_replayed)
     def replay(self, request: HttpRequest, chosen: DeliveryQuerySet) -> HttpResponse | None:
         return self._resolve(request, chosen, "Replayed", dead_letters.replay)
 
     @admin.action(description="Discard dead letters for good", permissions=["resolve"])
+    @asks_first(_are_discarded)
     def discard(self, request: HttpRequest, chosen: DeliveryQuerySet) -> HttpResponse | None:
-        if not request.POST.get("reason", "").strip():
-            self.message_user(request, "Reason: say why they are discarded.", messages.ERROR)
-            return None
         return self._resolve(request, chosen, "Discarded", dead_letters.discard)
 
     def has_resolve_permission(self, request: HttpRequest) -> bool:
@@ -239,6 +274,16 @@ class ReceiverStateAdmin(ReadOnly, admin.ModelAdmin):
     @admin.display(ordering="state")
     def state(self, receiver: Any) -> str:
         return str(receiver.state)
+
+
+def _bounds(chosen: DeliveryQuerySet) -> Iterator[str]:
+    """
+    Return what else a page of confirmation says of chosen deliveries.
+    """
+    if others := counted(chosen.exclude(status=Delivery.Status.DEAD)):
+        yield f"Left unchanged, since they are not dead letters: {others}."
+    if chosen.dead()[MOST_AT_ONCE : MOST_AT_ONCE + 1].exists():
+        yield f"At most {MOST_AT_ONCE} at a time."
 
 
 def _lag() -> str:

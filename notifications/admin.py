@@ -2,7 +2,7 @@
 Admin of notifications: what became of each, the action to send it again, and the suppression list.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from django import forms
@@ -17,6 +17,7 @@ from django.template.defaultfilters import pluralize
 from django.urls import URLPattern
 from django.utils import timezone
 
+from messaging.kernel.actions import asks_first, counted
 from messaging.kernel.admin import (
     ChoiceFilter,
     OrderNumberSearch,
@@ -81,7 +82,17 @@ class NotificationAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     def has_resend_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("notifications.change_notification")
 
+    def _consequences(self, request: HttpRequest, selected: QuerySet[Notification]) -> Sequence[str]:
+        repeats = request.POST.get("repeat") == "on"
+        accepted = "Those that were accepted are sent again too: their recipients get them twice."
+        return [
+            f"The chosen messages are sent again with the same text: {counted(selected)}.",
+            accepted if repeats else "Those that were accepted before stay as they are.",
+            "Recipients on the suppression list get nothing.",
+        ]
+
     @admin.action(description="Send again", permissions=["resend"])
+    @asks_first(_consequences)
     def resend(self, request: HttpRequest, selected: QuerySet[Notification]) -> None:
         """
         Send the selected notifications again, and log who did; what was accepted only if the box is checked.

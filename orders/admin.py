@@ -2,7 +2,7 @@
 Admin of products and orders. Orders are read-only; what operators may do with one leads to a page of confirmation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
@@ -21,7 +21,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
+from messaging.kernel.actions import asks_first, counted
 from messaging.kernel.admin import OrderNumberSearch, ReadOnly, amount, moment
+from messaging.kernel.csv_export import CsvExport
 from messaging.kernel.ids import lowest_id
 from messaging.kernel.money import major_units, minor_units
 from messaging.kernel.order_numbers import mistake_in
@@ -103,6 +105,21 @@ class ProductAdmin(admin.ModelAdmin):
             services.add_products([obj])
 
 
+EXPORTED: Mapping[str, Callable[[Order], object]] = {
+    "number": lambda order: order.number,
+    "id": lambda order: order.pk,
+    "placed_at": lambda order: order.placed_at,
+    "status": lambda order: order.status,
+    "cancel_reason": lambda order: order.cancel_reason,
+    "customer": lambda order: order.customer,
+    "email": lambda order: order.email,
+    "phone": lambda order: order.phone,
+    "currency": lambda order: order.currency,
+    "total": lambda order: major_units(order.total, order.currency),
+    "refunded": lambda order: major_units(order.refunded, order.currency),
+}
+
+
 def _link(name: str) -> Callable[[Order], str]:
     @admin.display(description=name)
     def link(order: Order) -> str:
@@ -134,7 +151,7 @@ class PlacedFilter(admin.SimpleListFilter):
 
 
 @admin.register(Order)
-class OrderAdmin(ReadOnly, admin.ModelAdmin):
+class OrderAdmin(CsvExport, ReadOnly, admin.ModelAdmin):
     list_display = ("number", "status", "cancel_reason", TOTAL, PLACED, "customer", REFUNDED)
     list_filter = (PlacedFilter, "status", "cancel_reason")
     ordering = ("-id",)
@@ -147,6 +164,7 @@ class OrderAdmin(ReadOnly, admin.ModelAdmin):
     fields: tuple[Any, ...] = ("id", *LINKS, "payment_method", "idempotency_key", "fingerprint")
     readonly_fields: tuple[Any, ...] = ("id", *LINKS)
     actions = ("cancel",)
+    exported = EXPORTED
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Order], search_term: str
@@ -224,7 +242,16 @@ class OrderAdmin(ReadOnly, admin.ModelAdmin):
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("orders.change_order")
 
+    def _consequences(self, request: HttpRequest, chosen: QuerySet[Order]) -> Sequence[str]:
+        return [
+            f"The chosen orders end as cancelled: {counted(chosen)}. That cannot be undone.",
+            "Those that are confirmed or have ended stay as they are.",
+            "Their stock becomes available again, their payments are withdrawn, and money that was captured goes back.",
+            "Their customers get a mail about it.",
+        ]
+
     @admin.action(description="Cancel orders", permissions=["cancel"])
+    @asks_first(_consequences)
     def cancel(self, request: HttpRequest, chosen: QuerySet[Order]) -> None:
         cancelled = sum([self._cancel(request, order) for order in chosen.order_by("pk")])
         if cancelled:

@@ -14,7 +14,7 @@ from django.db.models import Model
 from messaging.kernel.admin import to_the_second
 from messaging.kernel.money import money
 from shop.http import order_panels
-from shop.http.order_panels import Link, NotPossible, OrderAction, Panel, Part, TimelineEntry
+from shop.http.order_panels import Link, NotPossible, OrderAction, Panel, Part, TimelineEntry, reason_field
 
 from . import services
 from .models import HistoryEntry, Order, OrderNote, OrderRefund
@@ -75,12 +75,7 @@ def read_customer(customer_id: str) -> Sequence[Panel]:
 class CancelOrder(OrderAction):
     name, label, permission = "cancel", "Cancel", "orders.change_order"
 
-    reason = forms.CharField(
-        required=False,
-        max_length=200,
-        help_text="For the log; the customer does not read it.",
-        widget=forms.TextInput(attrs={"size": 60}),
-    )
+    reason = reason_field(max_length=200, help_text="For the log; the customer does not read it.")
 
     def consequences(self) -> Sequence[str]:
         order = Order.objects.get(pk=self.order_id)

@@ -2,7 +2,7 @@
 Read-only pages of payments, captures, refunds and webhooks, and the actions that refund. Only services change states.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 from django import forms
@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
+from messaging.kernel.actions import asks_first, counted
 from messaging.kernel.admin import (
     ChoiceFilter,
     OrderNumberSearch,
@@ -24,7 +25,8 @@ from messaging.kernel.admin import (
     link_to_rows,
     moment,
 )
-from messaging.kernel.money import minor_units, money
+from messaging.kernel.csv_export import CsvExport
+from messaging.kernel.money import major_units, minor_units, money
 from shop.http.links import link_to
 
 from . import refunds
@@ -36,6 +38,36 @@ REQUESTED = amount("amount", lambda intent: intent.currency)
 CAPTURED, RETURNED = (amount(field, lambda capture: capture.currency) for field in ("amount", "returned"))
 REFUNDED = amount("amount", lambda refund: refund.capture.currency)
 CLAIMED = amount("amount", lambda webhook: webhook.currency)
+
+
+REFUND_CONSEQUENCES = (
+    "The payment provider sends the money back the way it was paid. That cannot be undone.",
+    "The customers get a mail about it. Payments of which nothing, or less, is left stay as they are.",
+)
+
+EXPORTED_PAYMENTS: Mapping[str, Callable[[PaymentIntent], object]] = {
+    "id": lambda intent: intent.pk,
+    "order": lambda intent: intent.number or intent.order_id,
+    "created_at": lambda intent: intent.created_at,
+    "status": lambda intent: intent.status,
+    "failure_reason": lambda intent: intent.failure_reason,
+    "currency": lambda intent: intent.currency,
+    "amount": lambda intent: major_units(intent.amount, intent.currency),
+    "provider_reference": lambda intent: intent.provider_reference,
+}
+EXPORTED_REFUNDS: Mapping[str, Callable[[Refund], object]] = {
+    "id": lambda refund: refund.pk,
+    "order": lambda refund: refund.capture.intent.number or refund.capture.intent.order_id,
+    "requested_at": lambda refund: refund.requested_at,
+    "settled_at": lambda refund: refund.settled_at,
+    "status": lambda refund: refund.status,
+    "failure_reason": lambda refund: refund.failure_reason,
+    "cause": lambda refund: refund.cause,
+    "reason": lambda refund: refund.reason,
+    "currency": lambda refund: refund.capture.currency,
+    "amount": lambda refund: major_units(refund.amount, refund.capture.currency),
+    "provider_reference": lambda refund: refund.provider_reference,
+}
 
 
 class AmountForm(ActionForm):
@@ -51,7 +83,7 @@ class CaptureInline(ReadOnly, admin.TabularInline):
 
 
 @admin.register(PaymentIntent)
-class PaymentIntentAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
+class PaymentIntentAdmin(CsvExport, OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", "status", REQUESTED, moment("created_at"), "order", "payment_method", moment("withdrawn_at"))
     list_filter = ("status", RecentFilter)
     indexed: ClassVar = {"status__exact": [PaymentIntent.Status.UNKNOWN]}
@@ -68,6 +100,7 @@ class PaymentIntentAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     inlines = (CaptureInline,)
     action_form = AmountForm
     actions = ("refund_rest", "refund_amount")
+    exported = EXPORTED_PAYMENTS
 
     @admin.display(ordering="order_id")
     def order(self, intent: PaymentIntent) -> str:
@@ -82,20 +115,26 @@ class PaymentIntentAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     def has_refund_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("payments.add_refund")
 
-    @admin.action(description="Refund the rest of the selected payments", permissions=["refund"])
-    def refund_rest(self, request: HttpRequest, selected: QuerySet[PaymentIntent]) -> None:
+    def _all_goes_back(self, request: HttpRequest, selected: QuerySet[PaymentIntent]) -> Sequence[str]:
         if request.POST.get("amount", "").strip():
-            self.message_user(request, "Amount: leave it empty to refund the rest.", messages.ERROR)
-        else:
-            self._refund(request, selected, "")
+            raise forms.ValidationError("Amount: leave it empty to refund the rest.")
+        return [f"All that is left of the chosen payments is refunded: {counted(selected)}.", *REFUND_CONSEQUENCES]
+
+    def _amount_goes_back(self, request: HttpRequest, selected: QuerySet[PaymentIntent]) -> Sequence[str]:
+        text = request.POST.get("amount", "").strip()
+        if not text:
+            raise forms.ValidationError("Amount: enter the amount to refund of each payment.")
+        return [f"{text} of each chosen payment is refunded: {counted(selected)}.", *REFUND_CONSEQUENCES]
+
+    @admin.action(description="Refund the rest of the selected payments", permissions=["refund"])
+    @asks_first(_all_goes_back)
+    def refund_rest(self, request: HttpRequest, selected: QuerySet[PaymentIntent]) -> None:
+        self._refund(request, selected, "")
 
     @admin.action(description="Refund this amount of each selected payment", permissions=["refund"])
+    @asks_first(_amount_goes_back)
     def refund_amount(self, request: HttpRequest, selected: QuerySet[PaymentIntent]) -> None:
-        text = request.POST.get("amount", "").strip()
-        if text:
-            self._refund(request, selected, text)
-        else:
-            self.message_user(request, "Amount: enter the amount to refund of each payment.", messages.ERROR)
+        self._refund(request, selected, request.POST.get("amount", "").strip())
 
     def _refund(self, request: HttpRequest, selected: QuerySet[PaymentIntent], text: str) -> None:
         refunded = sum([self._refund_one(request, intent, text) for intent in selected.order_by("order_id")])
@@ -161,7 +200,7 @@ class UnrepeatedFilter(admin.SimpleListFilter):
 
 
 @admin.register(Refund)
-class RefundAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
+class RefundAdmin(CsvExport, OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("id", "order", "status", REFUNDED, "reason", moment("requested_at"), moment("settled_at"))
     list_filter = ("status", UnrepeatedFilter, "cause", RecentFilter)
     indexed: ClassVar = {"status__exact": [Refund.Status.FAILED], "unrepeated": ["yes"]}
@@ -173,6 +212,8 @@ class RefundAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     exclude = ("amount",)
     readonly_fields = ("order", REFUNDED, "payment")
     show_full_result_count = False
+
+    exported = EXPORTED_REFUNDS
 
     def order(self, refund: Refund) -> str:
         return link_to("admin: order", refund.capture.intent.order_id, refund.capture.intent.number)

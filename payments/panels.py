@@ -17,7 +17,7 @@ from messaging.kernel.admin import to_the_second
 from messaging.kernel.money import minor_units, money
 from messaging.subscribers import NotReady, OutageObserved, PartlyUnavailable
 from shop.http import order_panels
-from shop.http.order_panels import Link, NotPossible, OrderAction, Panel, Part, TimelineEntry
+from shop.http.order_panels import Link, NotPossible, OrderAction, Panel, Part, TimelineEntry, reason_field
 
 from . import refunds
 from .charges import services
@@ -94,11 +94,9 @@ class RefundPayment(OrderAction):
         help_text="Such as 12.50. Empty: all that is left.",
         widget=forms.TextInput(attrs={"inputmode": "decimal", "size": 10, "autofocus": True}),
     )
-    reason = forms.CharField(
-        required=False,
+    reason = reason_field(
         max_length=100,
         help_text="The customer reads it on the page of the order and in the mail. It is kept: write no names.",
-        widget=forms.TextInput(attrs={"size": 60}),
     )
     # A form that is sent twice must not refund twice.
     returned_before = forms.CharField(required=False, max_length=20, widget=forms.HiddenInput)

@@ -29,8 +29,8 @@ def operator_who_may(*permissions: str) -> Client:
 
 
 def act(client: Client, action: str, *chosen: Model, **fields: object) -> str:
-    """Apply an action to these rows of their list, and return the page that follows."""
-    form = {"action": action, "_selected_action": [str(row.pk) for row in chosen]} | fields
+    """Apply an action to these rows of their list, confirm it, and return the page that follows."""
+    form = {"action": action, "_selected_action": [str(row.pk) for row in chosen], "confirmed": "yes"} | fields
     return client.post(page(type(chosen[0])), form, follow=True).content.decode()
 
 

@@ -133,6 +133,16 @@ class OrderAction(forms.Form):
         return str(self.cleaned_data.get("reason", ""))
 
 
+def reason_field(*, max_length: int, help_text: str) -> forms.CharField:
+    """
+    Return the field of an action that asks why.
+
+    :param help_text: says who reads it.
+    """
+    widget = forms.TextInput(attrs={"size": 60})
+    return forms.CharField(required=False, max_length=max_length, help_text=help_text, widget=widget)
+
+
 Read = Callable[[UUID, Sequence[Model]], Part]
 ReadCustomer = Callable[[str], Sequence[Panel]]
 Find = Callable[[str, int], Iterable[UUID]]

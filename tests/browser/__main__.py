@@ -3,13 +3,19 @@
 import os
 import re
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import django
 
+from tests.browser.broken_shop import RITA, BrokenShop
 from tests.browser.browser import Browser
 from tests.browser.demo_shop import LOGIN, OPERATOR, DemoShop
+
+Page = tuple[Callable[[Browser, Path], None], Mapping[str, Any]]
+"""What to capture, and the options of the browser."""
 
 NUMBER = re.compile(r"Out of stock: your order (\S+)")
 
@@ -109,7 +115,66 @@ def capture_mails(folder: Path) -> None:
                 browser.save_screenshot(folder / f"mails-{language}.webp")
 
 
+def _file(folder: Path, name: str, browser: Browser) -> Path:
+    return folder / f"{name}{'-phone' * (browser.screen == 'phone')}.webp"
+
+
+def capture_orders(browser: Browser, folder: Path) -> None:
+    """Save the list of orders in the admin, with many rows."""
+    browser.open("/admin/orders/order/")
+    browser.save_screenshot(_file(folder, "desk-orders", browser))
+
+
+def capture_broken_home(browser: Browser, folder: Path) -> None:
+    """Save the home page of the admin of a broken shop."""
+    browser.open("/admin/")
+    browser.save_screenshot(_file(folder, "desk-broken", browser))
+
+
+def capture_order_page(browser: Browser, folder: Path) -> None:
+    """Save the page of an order whose refund was refused."""
+    browser.open(f"/admin/orders/order/?q={RITA}")
+    browser.press_link_of("number")
+    browser.save_screenshot(_file(folder, "desk-order", browser))
+
+
+def capture_dead_letters(browser: Browser, folder: Path) -> None:
+    """Save the page of dead letters with the same error, with a traceback."""
+    browser.open("/admin/messaging/delivery/groups/")
+    browser.press("notifications.send_confirmation")
+    browser.save_screenshot(_file(folder, "desk-dead-letters", browser))
+
+
+def capture_customer(browser: Browser, folder: Path) -> None:
+    """Save the page of a customer."""
+    browser.open("/admin/auth/user/?q=ada")
+    browser.press_link_of("username")
+    browser.save_screenshot(_file(folder, "desk-customer", browser))
+
+
+def capture_no_dead_letters(browser: Browser, folder: Path) -> None:
+    """Save the page of dead letters after all were replayed and delivered."""
+    browser.open("/admin/messaging/delivery/replay/")
+    browser.press("Replay")
+    browser.wait_for_text("Nothing is waiting any more.")
+    browser.save_screenshot(_file(folder, "desk-replayed", browser))
+    browser.open("/admin/messaging/delivery/groups/")
+    browser.save_screenshot(_file(folder, "desk-no-dead-letters", browser))
+
+
+BROKEN_PAGES = (
+    (capture_broken_home, {"screen": "sheet"}),
+    (capture_order_page, {"screen": "sheet"}),
+    (capture_order_page, {"screen": "phone", "dark": True}),
+    (capture_dead_letters, {}),
+    (capture_dead_letters, {"screen": "phone", "dark": True}),
+    (capture_customer, {}),
+    (capture_customer, {"screen": "phone"}),
+    (capture_no_dead_letters, {"dark": True}),
+)
+
 OPERATOR_PAGES = (
+    (capture_orders, {"dark": True}),
     (capture_home, {"screen": "sheet"}),
     (capture_home, {"screen": "phone", "dark": True}),
     (capture_preview, {"screen": "sheet"}),
@@ -121,14 +186,18 @@ OPERATOR_PAGES = (
 def main(folder: Path) -> None:
     capture_mails(folder)
     with TemporaryDirectory() as scratch, DemoShop(Path(scratch), f"sqlite:///{scratch}/shop.sqlite3") as shop:
-        for capture, options in CUSTOMER_PAGES:
-            with Browser(shop.address, **options) as browser:
-                browser.log_in(**LOGIN)
-                capture(browser, folder)
-        for capture, options in OPERATOR_PAGES:
-            with Browser(shop.address, **options) as browser:
-                browser.log_in(**OPERATOR)
-                capture(browser, folder)
+        capture_all(shop.address, LOGIN, CUSTOMER_PAGES, folder)
+        capture_all(shop.address, OPERATOR, OPERATOR_PAGES, folder)
+    with TemporaryDirectory() as scratch, BrokenShop(Path(scratch)) as shop:
+        capture_all(shop.address, OPERATOR, BROKEN_PAGES, folder)
+
+
+def capture_all(address: str, login: Mapping[str, str], pages: Sequence[Page], folder: Path) -> None:
+    """Save pages of a shop, each in a browser of its own that has logged in."""
+    for capture, options in pages:
+        with Browser(address, **options) as browser:
+            browser.log_in(**login)
+            capture(browser, folder)
 
 
 main(Path(sys.argv[1]))

@@ -9,6 +9,9 @@ from tests.waiting import eventually
 COMMAND_SECONDS = 60
 BREAKING_SECONDS = 180
 
+RITA = "rita@example.com"
+"""The provider refused her refund."""
+
 
 class BrokenShop(Up):
     """Running during the `with` block; all of its faults have happened."""

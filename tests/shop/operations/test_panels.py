@@ -52,7 +52,9 @@ def test_is_refused_without_dead_letters(admin_client, order):
 def test_shows_what_operators_did_elsewhere(admin_client, order):
     kill("notifications.send_confirmation")
     letter = Delivery.objects.dead().get(key=str(order.pk))
-    admin_client.post("/admin/messaging/delivery/", {"action": "replay", "_selected_action": [letter.pk]})
+    admin_client.post(
+        "/admin/messaging/delivery/", {"action": "replay", "_selected_action": [letter.pk], "confirmed": "yes"}
+    )
 
     html = admin_client.get(page(Order, "change", order.pk)).content.decode()
 
