@@ -29,9 +29,6 @@ from .models import Attempt, Delivery, DeliveryQuerySet, OutboxMessage, Receiver
 from .status import broker_status, live_workers, worker_states
 from .subscribers import all_subscribers
 
-MOST_FOUND = 1_000
-"""A search for deliveries finds those of so many messages."""
-
 
 class SubscriberFilter(ChoiceFilter):
     title = parameter_name = field = "subscriber"
@@ -139,8 +136,7 @@ class DeliveryAdmin(CsvExport, WholeValueSearch, ReadOnly, admin.ModelAdmin):
             return queryset, False
         of_messages = self.admin_site.get_model_admin(OutboxMessage)
         found, _ = of_messages.get_search_results(request, OutboxMessage.objects.all(), search_term)
-        newest = found.order_by("-pk").values_list("pk", flat=True)[:MOST_FOUND]
-        return queryset.filter(message_id__any=list(newest)), False
+        return queryset.filter(message_id__any=list(found.values_list("pk", flat=True))), False
 
     def get_urls(self) -> list[URLPattern]:
         return [*backlog_pages.urls(), *dead_letter_pages.urls(), *super().get_urls()]

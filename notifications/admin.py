@@ -11,7 +11,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.urls import URLPattern
@@ -63,9 +63,13 @@ class NotificationAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     date_hierarchy = "created_at"
     ordering = ("-id",)
     search_fields = ("id", "number", "order_id", "customer_id", "recipient", "message_id", "provider_id")
+    unindexed = ("number",)
+    partly_indexed: ClassVar = {
+        "recipient": ~Q(reason=Notification.Reason.RECIPIENT_CAP) & ~Q(reason=Notification.Reason.TOTAL_CAP)
+    }
     search_help_text = (
-        "The whole id of a notification, an order, a customer or a message, an order's number, the provider's id, or"
-        " a whole e-mail address or phone number."
+        "The whole id of a notification, an order, a customer or a message, the provider's id, or a whole e-mail"
+        " address or phone number; of recent ones also an order's number."
     )
     show_full_result_count = False
     action_form = ResendForm
@@ -118,6 +122,7 @@ class NotificationAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
 class SuppressionAdmin(WholeValueSearch, admin.ModelAdmin):
     list_display = (moment("created_at"), "channel", "recipient", "reason", "cause")
     list_filter = ("reason", "channel")
+    list_per_page = ReadOnly.list_per_page
     fields = readonly_fields = ("channel", "recipient", "reason", moment("created_at"), "cause")
     ordering = ("-id",)
     search_fields = ("id", "recipient", "notification_id", "notification__number")

@@ -90,9 +90,10 @@ class PaymentIntentAdmin(CsvExport, OrderNumberSearch, ReadOnly, admin.ModelAdmi
     date_hierarchy = "created_at"
     ordering = ("-id",)
     search_fields = ("id", "number", "order_id", "customer_id", "provider_reference", "email")
+    unindexed = ("number", "email")
     search_help_text = (
-        "The complete id of a payment, order or customer, the number of an order, the gateway's reference or an e-mail"
-        " address."
+        "The complete id of a payment, order or customer, or the gateway's reference; of recent payments also an"
+        " order's number or an e-mail address."
     )
     show_full_result_count = False
     exclude = ("order_id", "amount", "currency")
@@ -170,7 +171,11 @@ class CaptureAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     date_hierarchy = "captured_at"
     ordering = ("-id",)
     search_fields = ("id", "intent__number", "intent__order_id", "reference")
-    search_help_text = "The complete id of a capture or an order, an order's number, or the gateway's reference."
+    unindexed = ("intent__number",)
+    search_help_text = (
+        "The complete id of a capture or an order, or the gateway's reference; of recent captures also an order's"
+        " number."
+    )
     show_full_result_count = False
     exclude = ("amount", "returned")
     readonly_fields = (CAPTURED, RETURNED, "order")
@@ -208,7 +213,10 @@ class RefundAdmin(CsvExport, OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     date_hierarchy = "requested_at"
     ordering = ("-id",)
     search_fields = ("id", "capture__intent__number", "capture__intent__order_id", "provider_reference")
-    search_help_text = "The complete id of a refund or an order, an order's number, or the gateway's reference."
+    unindexed = ("capture__intent__number",)
+    search_help_text = (
+        "The complete id of a refund or an order, or the gateway's reference; of recent refunds also an order's number."
+    )
     exclude = ("amount",)
     readonly_fields = ("order", REFUNDED, "payment")
     show_full_result_count = False
@@ -230,6 +238,7 @@ class WebhookEventAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     date_hierarchy = "received_at"
     ordering = ("-id",)
     search_fields = ("event_id", "charge_key", "order_id", "reference")
+    unindexed = ("reference",)
     search_help_text = "The complete id of an event, payment or order, or the gateway's reference."
     exclude = ("amount", "body")
     readonly_fields = (CLAIMED, "raw_body")

@@ -9,6 +9,7 @@ from django.utils import timezone
 from messaging.kernel import admin
 from messaging.kernel.ids import lowest_id
 from messaging.models import Attempt, Delivery, OutboxMessage
+from payments.models import PaymentIntent
 from tests.operators import listed_at, page
 
 pytestmark = pytest.mark.django_db
@@ -89,6 +90,19 @@ class TestFilterOfALongList:
 
     def test_finds_old_rows_by_an_index(self, admin_client, dead):
         assert listed_at(admin_client, page(Delivery) + "?status__exact=dead") == {dead}
+
+    def test_searches_old_rows_by_an_index_only(self, admin_client):
+        order_ids = []
+        for number in range(3):
+            payment = PaymentIntent.objects.create(
+                order_id=uuid4(), number=f"NUMBER-{number}", amount=100, currency="GBP", created_at=timezone.now()
+            )
+            order_ids.append(payment.order_id)
+
+        found = [len(listed_at(admin_client, f"{page(PaymentIntent)}?q={order_id}")) for order_id in order_ids]
+        recent = [len(listed_at(admin_client, f"{page(PaymentIntent)}?q=NUMBER-{number}")) for number in range(3)]
+
+        assert (found, recent) == ([1, 1, 1], [0, 1, 1])
 
     def test_does_not_restrict_a_search(self, admin_client, dead):
         message = Delivery.objects.get(pk=dead).message_id
