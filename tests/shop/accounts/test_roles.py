@@ -21,6 +21,7 @@ from tests.operators import act, figures_of, page
 pytestmark = pytest.mark.django_db
 
 ROLES = import_module("shop.accounts.migrations.0005_roles")
+RESOLUTIONS = import_module("shop.accounts.migrations.0006_operators_view_resolutions")
 
 STOCK = {"inventory.StockItem", "inventory.Reservation", "inventory.ReservationLine", "inventory.StockMovement"}
 ORDERS = {"orders.Order", "orders.OrderLine", "orders.HistoryEntry"}
@@ -53,9 +54,10 @@ FIGURES = {
 
 @pytest.fixture
 def member_of() -> Callable[[str], Client]:
-    """Log in as a member of this group only, after the migration."""
+    """Log in as a member of this group only, after the migrations."""
     Group.objects.all().delete()
     ROLES.create_roles(apps, connection.schema_editor())
+    RESOLUTIONS.grant(apps, connection.schema_editor())
 
     def log_in(role: str) -> Client:
         member = get_user_model().objects.create_user(f"{role}-member", is_staff=True)
@@ -150,6 +152,23 @@ class TestFinance:
 
         assert Refund.objects.get().amount == order.total
         assert Order.objects.get().status != "cancelled"
+
+
+class TestResolutions:
+    def test_are_viewed_by_operators_only(self, member_of):
+        member_of("operator")
+
+        viewers = Group.objects.filter(permissions__codename="view_resolution")
+
+        assert [group.name for group in viewers] == ["operator"]
+
+    def test_are_not_granted_to_another_role_of_that_name(self):
+        Group.objects.all().delete()
+        Group.objects.create(name="operator")
+
+        RESOLUTIONS.grant(apps, connection.schema_editor())
+
+        assert not Group.objects.get().permissions.exists()
 
 
 def test_a_group_that_exists_is_left_alone():
