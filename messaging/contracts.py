@@ -4,7 +4,8 @@ The published language: the events by which contexts communicate.
 An event is a fact in the past tense. Its `type` never changes, its fields are JSON-native, money is integer minor units
 with an ISO 4217 code, ids are strings. Add a field with a default; never rename or remove one; a new meaning is a new
 event. The part of `type` before the dot names the only context that publishes it; `messaging` itself publishes what
-becomes of its deliveries. An `internal` event is for its own context alone; the others may leave this service.
+becomes of its deliveries, and `accounts` is `shop.accounts`. An `internal` event is for its own context alone; the
+others may leave this service.
 """
 
 from functools import cache
@@ -258,6 +259,33 @@ class PaymentAnomalyFound(Event, frozen=True):
     currency: str
     detail: str = ""
     number: str = ""
+
+
+class PasswordResetRequested(Event, frozen=True):
+    """
+    Without the link by which the password is reset: `notifications` derives it when it sends the mail.
+    """
+
+    type: ClassVar[str] = "accounts.password_reset_requested"
+    keyed_by: ClassVar[str] = "customer_id"
+
+    request_id: str
+    email: str
+    username: str
+    expires_at: str
+    customer_id: str = ""
+    language: str = ""
+
+
+class PasswordChanged(Event, frozen=True):
+    type: ClassVar[str] = "accounts.password_changed"
+    keyed_by: ClassVar[str] = "customer_id"
+
+    email: str
+    username: str
+    changed_at: str
+    customer_id: str = ""
+    language: str = ""
 
 
 class DeliveryDied(Event, frozen=True):

@@ -12,8 +12,8 @@ from django.db.models import Q, QuerySet
 
 from .models import Attempt, OutboxMessage
 
-CONTACT_FIELDS = ("email", "phone")
-"""The fields of events in `contracts` that hold contact data."""
+CONTACT_FIELDS = ("email", "phone", "username")
+"""The fields of events in `contracts` that hold contact data, or identify a customer."""
 
 CONTACT = re.compile(rf'"({"|".join(CONTACT_FIELDS)})":("(?:[^"\\]|\\.)+")')
 HAS_CONTACT = Q()

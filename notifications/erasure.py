@@ -33,6 +33,21 @@ def message_keys(order_ids: Collection[UUID]) -> list[str]:
     return [str(pk) for pk in Notification.objects.filter(order_id__any=order_ids).values_list("pk", flat=True)]
 
 
+def about_account(customer_ids: Collection[str]) -> QuerySet[Notification]:
+    """
+    Return the notifications with contact data about the accounts of customers.
+    """
+    told = Notification.objects.filter(customer_id__any=customer_ids, kind__in=Notification.ABOUT_ACCOUNTS)
+    return told.exclude(**ERASED)
+
+
+def account_message_keys(customer_ids: Collection[str]) -> list[str]:
+    """
+    Return the keys of the messages about the accounts of customers, and of those that have notifications of them sent.
+    """
+    return [*customer_ids, *map(str, about_account(customer_ids).values_list("pk", flat=True))]
+
+
 def addresses_of(order_ids: Collection[UUID]) -> set[str]:
     """
     Return the addresses to which notifications about these orders were sent.
@@ -55,6 +70,14 @@ def erase(order_ids: Collection[UUID]) -> None:
     """
     rows, entries = contact_data(order_ids).values()
     entries.delete()
+    erase_texts(rows)
+
+
+@transaction.atomic
+def erase_texts(rows: QuerySet[Notification]) -> None:
+    """
+    Erase the contact data of these notifications. What was not sent yet is not sent.
+    """
     unsent = rows.filter(status__in=Notification.UNSENT)
     unsent.update(status=Notification.Status.SUPPRESSED, reason=Notification.Reason.ERASED)
     rows.update(**ERASED)

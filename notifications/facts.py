@@ -12,11 +12,15 @@ from messaging.contracts import (
     OrderCancelled,
     OrderConfirmed,
     OrderPlaced,
+    PasswordChanged,
+    PasswordResetRequested,
     PaymentDueSoon,
     PaymentRefunded,
 )
 
-CustomerEvent = OrderPlaced | OrderConfirmed | OrderCancelled | PaymentDueSoon | PaymentRefunded
+OrderEvent = OrderPlaced | OrderConfirmed | OrderCancelled | PaymentDueSoon | PaymentRefunded
+AccountEvent = PasswordResetRequested | PasswordChanged
+CustomerEvent = OrderEvent | AccountEvent
 
 KINDS = {
     OrderPlaced: "order_received",
@@ -24,6 +28,8 @@ KINDS = {
     OrderCancelled: "order_cancelled",
     PaymentDueSoon: "payment_due_soon",
     PaymentRefunded: "payment_refunded",
+    PasswordResetRequested: "password_reset",
+    PasswordChanged: "password_changed",
 }
 KINDS_BY_CANCEL_REASON = {
     "out_of_stock": "out_of_stock",
@@ -42,9 +48,10 @@ class Facts:
     Amounts are minor units. A fact that the event does not state is empty or 0: events of earlier releases lack some.
     """
 
-    order_id: str
-    number: str
-    currency: str
+    order_id: str = ""
+    """Empty in a message about an account."""
+    number: str = ""
+    currency: str = ""
     total: int = 0
     lines: tuple[ConfirmedLine, ...] = ()
     due_at: datetime | None = None
@@ -60,6 +67,14 @@ class Facts:
     """Of the refund: cancelled, late, double, wrong_amount or operator."""
     reason: str = ""
     """Of a refund by an operator, as the operator wrote it."""
+    username: str = ""
+    """Of the account that the message is about."""
+    link_id: str = ""
+    """Of a one-time link (`shop.http.one_time_links`)."""
+    until: datetime | None = None
+    """When that link expires."""
+    at: datetime | None = None
+    """When the password was changed."""
 
 
 def kind_of(event: CustomerEvent) -> str:
@@ -75,6 +90,8 @@ def facts_of(event: CustomerEvent) -> Facts:
     """
     Return the facts that an event states for its customer.
     """
+    if isinstance(event, AccountEvent):
+        return _facts_about_account(event)
     match event:
         case OrderPlaced():
             return _facts(event, total=event.total, lines=_printable(event.bought))
@@ -103,6 +120,13 @@ def facts_of(event: CustomerEvent) -> Facts:
             )
 
 
+def _facts_about_account(event: AccountEvent) -> Facts:
+    username = printable(event.username)
+    if isinstance(event, PasswordChanged):
+        return Facts(username=username, at=datetime.fromisoformat(event.changed_at))
+    return Facts(username=username, link_id=event.request_id, until=datetime.fromisoformat(event.expires_at))
+
+
 def printable(text: str) -> str:
     """
     Return a text from outside as one line that cannot affect the text around it: white space and control characters
@@ -117,7 +141,7 @@ def printable(text: str) -> str:
     return line
 
 
-def _facts(event: CustomerEvent, **facts: Any) -> Facts:
+def _facts(event: OrderEvent, **facts: Any) -> Facts:
     return Facts(order_id=event.order_id, number=printable(event.number), currency=event.currency, **facts)
 
 

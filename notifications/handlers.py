@@ -17,6 +17,8 @@ from messaging.contracts import (
     OrderCancelled,
     OrderConfirmed,
     OrderPlaced,
+    PasswordChanged,
+    PasswordResetRequested,
     PaymentAnomalyFound,
     PaymentDueSoon,
     PaymentRefunded,
@@ -59,6 +61,16 @@ def send_refund_notice(events: Sequence[PaymentRefunded]) -> None:
     _queue(events)
 
 
+@subscriber(PasswordResetRequested)
+def send_reset_link(events: Sequence[PasswordResetRequested]) -> None:
+    _queue(events)
+
+
+@subscriber(PasswordChanged)
+def confirm_password_change(events: Sequence[PasswordChanged]) -> None:
+    _queue(events)
+
+
 @subscriber(PaymentAnomalyFound)
 def alert_operator(events: Sequence[PaymentAnomalyFound]) -> None:
     _queue(events)
@@ -79,7 +91,10 @@ def erase_contact_data(events: Sequence[ContactDataErased]) -> None:
 
 @subscriber(CustomerErased)
 def erase_preferences(events: Sequence[CustomerErased]) -> None:
-    erasure.preferences_of([event.customer_id for event in events]).delete()
+    customer_ids = [event.customer_id for event in events]
+    messages.erase_named(erasure.account_message_keys(customer_ids))
+    erasure.erase_texts(erasure.about_account(customer_ids))
+    erasure.preferences_of(customer_ids).delete()
 
 
 @subscriber(EmailQueued, transactional=False, max_deferrals=MAX_DEFERRALS)

@@ -20,12 +20,12 @@ VALUES = (
     "headline",
     "preview",
     "message",
-    "order_url",
     "preferences_url",
     "reference",
     "shop",
     "shop_url",
     "total",
+    "url",
 )
 VALUES_OF_LINE = ("quantity", "name", "amount")
 MARK = "<!--lines-->"

@@ -11,6 +11,8 @@ from typing import Any
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 
+from shop.http import one_time_links
+
 from .models import Notification
 from .outcomes import Outcome, Result, outcome_of
 from .unsubscribing import headers_of
@@ -101,7 +103,7 @@ class Mail(EmailMultiAlternatives):
         reply_to = settings.NOTIFICATIONS.reply_to
         super().__init__(
             subject=notification.subject,
-            body=notification.body,
+            body=with_token(notification, notification.body),
             to=[notification.recipient],
             reply_to=[reply_to] if reply_to else None,
             headers={
@@ -112,7 +114,7 @@ class Mail(EmailMultiAlternatives):
             },
         )
         if notification.html:
-            self.attach_alternative(notification.html, "text/html")
+            self.attach_alternative(with_token(notification, notification.html), "text/html")
         self.metadata = {METADATA: str(notification.pk)}
 
     def message(self, **options: Any) -> Any:
@@ -120,3 +122,12 @@ class Mail(EmailMultiAlternatives):
         if message.is_multipart():
             message.set_boundary(self.metadata[METADATA])
         return message
+
+
+def with_token(notification: Notification, text: str) -> str:
+    """
+    Return the text of a mail as it is sent: its one-time link, if it has one, with the token, which is not stored.
+    """
+    if not notification.link_id:
+        return text
+    return text.replace(str(notification.link_id), one_time_links.token_of(notification.link_id))

@@ -19,7 +19,7 @@ from django.views.generic import TemplateView, View
 
 from messaging.kernel.order_numbers import InvalidNumber, parse_number
 
-from .mail import Mail
+from .mail import Mail, with_token
 from .models import Notification
 from .previews import FramesMail, mail_document
 from .sms.segments import segments
@@ -76,7 +76,8 @@ class SentMessage(FramesMail, Mailbox, TemplateView):
         message = get_object_or_404(_sent(), pk=self.kwargs["pk"])
         if message.channel == Notification.Channel.SMS:
             return super().get_context_data(**about, message=message, segments=segments(message.body))
-        return super().get_context_data(**about, message=message, headers=Mail(message).message().items())
+        mail = Mail(message)
+        return super().get_context_data(**about, message=message, body=mail.body, headers=mail.message().items())
 
 
 class SentMail(Mailbox, View):
@@ -85,7 +86,8 @@ class SentMail(Mailbox, View):
     """
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        return mail_document(get_object_or_404(_sent().exclude(html=""), pk=pk).html)
+        message = get_object_or_404(_sent().exclude(html=""), pk=pk)
+        return mail_document(with_token(message, message.html))
 
 
 def _sent() -> QuerySet[Notification]:

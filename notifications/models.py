@@ -28,6 +28,9 @@ class Notification(StateMachineModel):
         ORDER_CANCELLED = "order_cancelled"
         """Cancelled by customer or operator; stored by an earlier release, for any reason."""
         PAYMENT_REFUNDED = "payment_refunded"
+        PASSWORD_RESET = "password_reset"  # noqa: S105  (a kind)
+        """The link by which a customer sets a new password."""
+        PASSWORD_CHANGED = "password_changed"  # noqa: S105
         PAYMENT_ANOMALY = "payment_anomaly"
         """For the operator."""
         DEAD_LETTER = "dead_letter"
@@ -84,6 +87,8 @@ class Notification(StateMachineModel):
     """To be sent, or sent again."""
     SENT: ClassVar = frozenset({Status.ACCEPTED, Status.DELIVERED, Status.BOUNCED})
     """Accepted once, whatever the provider reported later."""
+    ABOUT_ACCOUNTS: ClassVar = frozenset({Kind.PASSWORD_RESET, Kind.PASSWORD_CHANGED})
+    """Not about orders: told by e-mail only, and always."""
     FOR_OPERATOR: ClassVar = frozenset({Kind.PAYMENT_ANOMALY, Kind.DEAD_LETTER, Kind.CAP_REACHED, Kind.AUDIT_VIOLATION})
     TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]] = {
         Status.QUEUED: frozenset({Status.SENDING, Status.SUPPRESSED}),
@@ -104,6 +109,10 @@ class Notification(StateMachineModel):
         max_length=64, blank=True, help_text="Owner; empty for events of releases without it."
     )
     kind = models.CharField(max_length=20, choices=Kind)
+    link_id = models.UUIDField(
+        null=True,
+        help_text="Of the one-time link in the text. Its token is added to what is sent, and not stored.",
+    )
     topic = models.CharField(
         max_length=120,
         blank=True,

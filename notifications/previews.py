@@ -16,6 +16,7 @@ from django.views.generic import TemplateView, View
 from shop.http.middleware import content_security_policy
 
 from .facts import facts_of, kind_of
+from .models import Notification
 from .rendering import Email, render_email, render_sms
 from .samples import SAMPLES
 from .sms.segments import segments
@@ -99,14 +100,15 @@ def urls(site: admin.AdminSite) -> list[URLPattern]:
 
 def _messages(name: str, language: str) -> tuple[Email, str]:
     """
-    Return the mail and the SMS of a sample.
+    Return the mail and the SMS of a sample; an empty text if there is no SMS of its kind.
 
     :raises Http404: if there is no such sample or language.
     """
     if name not in SAMPLES or language not in dict(settings.LANGUAGES):
         raise Http404
     kind, facts = kind_of(SAMPLES[name]), facts_of(SAMPLES[name])
-    return render_email(kind, facts, language), render_sms(kind, facts, language)
+    sms = "" if kind in Notification.ABOUT_ACCOUNTS else render_sms(kind, facts, language)
+    return render_email(kind, facts, language), sms
 
 
 def _title(name: str) -> str:

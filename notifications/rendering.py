@@ -52,7 +52,7 @@ def render_email(kind: str, facts: Facts, language: str) -> Email:
     """
     language = _supported(language)
     with translation.override(language):
-        values = _values(facts, language, format_money)
+        values = _values(kind, facts, language, format_money)
         paragraphs = [_one_line(paragraph) for paragraph in _sentences(kind, "message", facts, values).split("\n\n")]
         values["preferences_url"] = settings.SHOP.url + url_of("preferences") if kind in OPTIONAL_BY_EMAIL else ""
         values["subject"] = _one_line(_sentences(kind, "subject", facts, values))
@@ -74,27 +74,43 @@ def render_sms(kind: str, facts: Facts, language: str) -> str:
     """
     language = _supported(language)
     with translation.override(language):
-        values = _values(facts, language, _gsm7_money)
+        values = _values(kind, facts, language, _gsm7_money)
         sentences = " ".join(_sentences(kind, "sms", facts, values).split())
-    return next(text for text in _sms_texts(sentences, values["order_url"]) if segments(text) <= MOST_SEGMENTS)
+    return next(text for text in _sms_texts(sentences, values["url"]) if segments(text) <= MOST_SEGMENTS)
 
 
 def _supported(language: str) -> str:
     return language if language in dict(settings.LANGUAGES) else settings.SHOP.language
 
 
-def _values(facts: Facts, language: str, write_money: WriteMoney) -> dict[str, str]:
+def _values(kind: str, facts: Facts, language: str, write_money: WriteMoney) -> dict[str, str]:
     shop = settings.SHOP
     return {
         "shop": printable(shop.name),
         "shop_url": shop.url,
-        "order_url": shop.url + url_of("order", facts.order_id),
+        "url": shop.url + _path(kind, facts),
         "reference": f" {facts.number}" if facts.number else "",
         "total": write_money(facts.total, facts.currency, language) if facts.currency else "",
         "amount": write_money(facts.amount, facts.currency, language) if facts.amount else "",
         "refunded": write_money(facts.refunded, facts.currency, language) if facts.refunded else "",
-        "due_at": format_moment(facts.due_at, language, time_zone=shop.time_zone) if facts.due_at else "",
+    } | {
+        name: format_moment(moment, language, time_zone=shop.time_zone) if moment else ""
+        for name, moment in (("due_at", facts.due_at), ("until", facts.until), ("at", facts.at))
     }
+
+
+def _path(kind: str, facts: Facts) -> str:
+    """
+    Return the path of the page to which a message leads. That of a one-time link has the link's id where its token will
+    be (`notifications.mail`).
+    """
+    match kind:
+        case "password_reset":
+            return url_of("password reset", facts.link_id)
+        case "password_changed":
+            return url_of("forgotten password")
+        case _:
+            return url_of("order", facts.order_id)
 
 
 def _sentences(kind: str, part: str, facts: Facts, values: dict[str, str]) -> str:

@@ -2,11 +2,12 @@
 Sample events, one for each wording of each kind of message: previews show them, and tests render them.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from messaging import contracts
 
-from .facts import CustomerEvent
+from .facts import AccountEvent, CustomerEvent, OrderEvent
 
 LINES = (
     contracts.ConfirmedLine(sku="RED-CHAIR", name="Red chair", quantity=2, unit_price=4_500),
@@ -18,7 +19,10 @@ LINES = (
 TOTAL = 15_750
 
 
-def _sample(event: type[CustomerEvent], **facts: Any) -> CustomerEvent:
+LINK_ID = "01900000-0000-7000-8000-000000000003"
+
+
+def _sample(event: type[OrderEvent], **facts: Any) -> OrderEvent:
     return event(
         order_id="01900000-0000-7000-8000-000000000001",
         number="K7Q4-M2X0",
@@ -30,13 +34,17 @@ def _sample(event: type[CustomerEvent], **facts: Any) -> CustomerEvent:
     )
 
 
-def _cancelled(reason: str, *, payment_requested: bool) -> CustomerEvent:
+def _about_account(event: type[AccountEvent], **facts: Any) -> AccountEvent:
+    return event(username="ada", email="ada@example.com", customer_id="17", **facts)
+
+
+def _cancelled(reason: str, *, payment_requested: bool) -> OrderEvent:
     return _sample(
         contracts.OrderCancelled, reason=reason, payment_requested=payment_requested, total=TOTAL, lines=LINES
     )
 
 
-def _refunded(amount: int, cause: str, *, refunded: int = 0, reason: str = "") -> CustomerEvent:
+def _refunded(amount: int, cause: str, *, refunded: int = 0, reason: str = "") -> OrderEvent:
     """
     :param refunded: of the total; 0 for a surplus payment, which is not part of it.
     """
@@ -48,7 +56,7 @@ def _refunded(amount: int, cause: str, *, refunded: int = 0, reason: str = "") -
     return _sample(contracts.PaymentRefunded, amount=amount, cause=cause, refunded=refunded, reason=reason, **about)
 
 
-SAMPLES = {
+OF_ORDERS: Mapping[str, CustomerEvent] = {
     "order-received": _sample(contracts.OrderPlaced, lines=(), bought=LINES, total=TOTAL),
     "order-confirmed": _sample(contracts.OrderConfirmed, lines=LINES, total=TOTAL),
     "out-of-stock": _cancelled("out_of_stock", payment_requested=False),
@@ -71,4 +79,11 @@ SAMPLES = {
     "refunded-a-double-payment": _refunded(TOTAL, "double"),
     "refunded-a-wrong-amount": _refunded(14_000, "wrong_amount"),
 }
+OF_ACCOUNTS: Mapping[str, CustomerEvent] = {
+    "password-reset": _about_account(
+        contracts.PasswordResetRequested, request_id=LINK_ID, expires_at="2030-06-01T12:35:00+00:00"
+    ),
+    "password-changed": _about_account(contracts.PasswordChanged, changed_at="2030-06-01T12:35:00+00:00"),
+}
+SAMPLES = {**OF_ORDERS, **OF_ACCOUNTS}
 """By a name that says what each is about."""

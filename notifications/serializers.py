@@ -16,7 +16,7 @@ from .models import Notification, Preference
 
 class NotificationOutput(serializers.ModelSerializer[Notification]):
     url = serializers.HyperlinkedIdentityField(view_name="notifications:notification-detail")
-    order_id = serializers.UUIDField()
+    order_id = serializers.UUIDField(allow_null=True, help_text="Null if it is about your account.")
 
     class Meta:
         model = Notification

@@ -10,13 +10,20 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from messaging.contracts import DeliveryDied, EmailQueued, PaymentAnomalyFound, PaymentDueSoon, SmsQueued
+from messaging.contracts import (
+    DeliveryDied,
+    EmailQueued,
+    PasswordResetRequested,
+    PaymentAnomalyFound,
+    PaymentDueSoon,
+    SmsQueued,
+)
 from messaging.kernel.databases import insert_new
 from messaging.outbox import caused_by, publish_all
 
 from . import alerts, caps, channels, suppressions
 from .alerts import ViolatedRule
-from .facts import CustomerEvent, facts_of, kind_of
+from .facts import AccountEvent, CustomerEvent, facts_of, kind_of
 from .lateness import late_among
 from .models import Notification
 from .preferences import SmsRequest, sms_requests
@@ -115,13 +122,16 @@ def _drafts(
     """
     kind = _kind_of(event)
     requested = (recipient.customer_id, kind.value) in requests
+    order_id, number = ("", "") if isinstance(event, AccountEvent) else (event.order_id, event.number)
+    link_id = event.request_id if isinstance(event, PasswordResetRequested) else ""
     for channel in channels.channels_of(kind, phone=recipient.phone, sms_requested=requested):
         yield Notification(
             message_id=message_id,
-            order_id=UUID(event.order_id) if event.order_id else None,
-            number=event.number,
+            order_id=UUID(order_id) if order_id else None,
+            number=number,
             customer_id=recipient.customer_id,
             kind=kind.value,
+            link_id=UUID(link_id) if link_id else None,
             topic=alerts.topic_of(event) if isinstance(event, DeliveryDied) else "",
             channel=channel,
             recipient=recipient.email if channel == Channel.EMAIL else recipient.phone,
@@ -145,12 +155,16 @@ def _kind_of(event: Notifiable) -> Notification.Kind:
 def _recipient_of(event: Notifiable) -> Recipient:
     if isinstance(event, ForOperator):
         return Recipient(email=settings.SHOP.operator_email)
+    if isinstance(event, AccountEvent):
+        return Recipient(event.email, customer_id=event.customer_id, language=event.language)
     return Recipient(event.email, event.phone, event.customer_id, event.language)
 
 
 def _useful_until(event: Notifiable, now: datetime) -> datetime:
     if isinstance(event, PaymentDueSoon) and event.due_at:
         return datetime.fromisoformat(event.due_at)
+    if isinstance(event, PasswordResetRequested):
+        return datetime.fromisoformat(event.expires_at)
     return now + USEFUL_FOR
 
 

@@ -32,6 +32,9 @@ ORDERS = {
 }
 ACCOUNTS = {
     "set-language": "language/",
+    "password": "account/password/",
+    "forgotten-password": "account/forgotten-password/",
+    "password-reset": "account/password-reset/<token>/",
     "account": "api/v1/account/",
     "token-list": "api/v1/tokens/",
     "signing-key-list": "api/v1/signing-keys/",

@@ -18,6 +18,8 @@ def register() -> None:
             "order": lambda order_id: reverse("orders:order-detail", args=[order_id]),
             "payments": lambda: reverse("payments:payment-list"),
             "payments of order": lambda order_id: reverse("payments:payment-list", query={"order_id": order_id}),
+            "forgotten password": lambda: reverse("forgotten-password"),
+            "password reset": lambda token: reverse("password-reset", args=[token]),
             "preferences": lambda: reverse("notifications:preferences"),
             "unsubscribe": lambda token: reverse("unsubscribe", args=[token]),
             "notifications": lambda: reverse("notifications:notification-list"),

@@ -2,6 +2,7 @@
 Fixtures for every test. No worker, no sleep, no network: `drain()` delivers everything due, in the test's own process.
 """
 
+import logging
 import os
 import threading
 from collections import Counter
@@ -22,6 +23,7 @@ from rest_framework.test import APIClient
 
 from messaging import relay
 from messaging.kernel.process_locks import process_lock, remove_lock
+from messaging.kernel.redaction import JsonFormatter, RedactingFormatter
 from messaging.models import Worker
 from notifications import sms
 from payments.gateway import protocol
@@ -57,7 +59,12 @@ def _test_settings(settings):
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     cache.clear()
     settings.THROTTLING = ThrottlingSettings(
-        account_per_minute=0, address_per_minute=0, failures_per_minute=0, failed_logins_per_quarter_hour=0
+        account_per_minute=0,
+        address_per_minute=0,
+        failures_per_minute=0,
+        failed_logins_per_quarter_hour=0,
+        account_mails_per_address_per_hour=0,
+        account_mails_per_recipient_per_hour=0,
     )
 
 
@@ -195,3 +202,20 @@ def limits(settings, at) -> Callable[..., None]:
         settings.THROTTLING = replace(settings.THROTTLING, **maxima)
 
     return limits
+
+
+@pytest.fixture
+def log(settings) -> Iterator[list[str]]:
+    """Return the lines of the log at its lowest level, formatted in both ways in which the shop formats them."""
+    lines: list[str] = []
+    text = RedactingFormatter(settings.LOGGING["formatters"]["text"]["format"].replace("[%(ids)s]", ""))
+    formatters = (text, JsonFormatter())
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.extend(formatter.format(record) for formatter in formatters)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield lines
+    root.removeHandler(handler)
+    root.setLevel(level)

@@ -13,8 +13,8 @@ WORD = r"[^\s\"'`<>(){}\[\],;:=&?/\\]"
 ADDRESS = re.compile(rf"(?<!{WORD}){WORD}{{1,256}}(?:@|%40)[\w-]{{1,63}}(?:\.[\w-]{{1,63}})+")
 NUMBER = re.compile(r"(?<![\w.])(?:\+|%2B)[1-9][0-9]{6,14}\b", re.ASCII)
 PASSWORD = re.compile(r"(?<=://)([^\s/:@]{0,256}):[^\s/@]{1,256}@")
-# Tokens of the shop, webhook secrets, and keys of Stripe.
-SECRET = re.compile(r"\b(shop_(?=[0-9a-f]{32})|whsec_|[rs]k_(?:live|test)_)[\w+/=-]+", re.ASCII)
+# Tokens of the shop and of links in its mails, webhook secrets, and keys of Stripe.
+SECRET = re.compile(r"\b((?:shop|link)_(?=[0-9a-f]{32})|whsec_|[rs]k_(?:live|test)_)[\w+/=-]+", re.ASCII)
 # PostgreSQL adds the row that it rejects. A value in it may have several lines; a traceback goes on after an empty one.
 ROW = re.compile(r"^(DETAIL|CONTEXT):.*?(?=^\n(?:The above|During)|\Z)", re.DOTALL | re.MULTILINE)
 ROW_IN_ONE_LINE = re.compile(r"\\n(DETAIL|CONTEXT):.*")

@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import authenticate
+from django.contrib.auth import authenticate, update_session_auth_hash
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError as WeakPassword
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -21,12 +22,14 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from shop.accounts import services
+from shop.accounts import passwords, services
 from shop.accounts.authentication import TokenAuthentication
+from shop.accounts.links import link_attempt
 from shop.accounts.models import SigningKey, Token
 from shop.http.authentication import BySession
 from shop.http.exceptions import Conflict
-from shop.http.fields import Choice, Input, Text, WholeNumber
+from shop.http.fields import Choice, EmailText, Input, Text, WholeNumber
+from shop.http.throttling import consume_account_mail
 from shop.http.views import ShopView, account_language, user_of
 
 
@@ -47,6 +50,20 @@ class AccountOutput(serializers.Serializer[User]):
     @extend_schema_field(serializers.ChoiceField(choices=settings.LANGUAGES, allow_blank=True))
     def get_language(self, user: User) -> str:
         return account_language(user)
+
+
+class PasswordInput(Input):
+    current_password = Text(code="invalid_field", max_length=4_096)
+    new_password = Text(code="invalid_field", max_length=4_096)
+
+
+class PasswordResetInput(Input):
+    email = EmailText(code="invalid_email", help_text="Of the account.")
+
+
+class PasswordResetConfirmInput(Input):
+    token = Text(code="invalid_field", max_length=200, help_text="From the link in the mail: what begins with `link_`.")
+    new_password = Text(code="invalid_field", max_length=4_096)
 
 
 class TokenInput(Input):
@@ -124,6 +141,80 @@ class AccountView(ShopView, generics.GenericAPIView[User]):
         if "language" in values:
             services.set_language(user_of(request), values["language"])
         return self.get(request)
+
+
+class PasswordView(ShopView, generics.GenericAPIView[User]):
+    """
+    Your password.
+    """
+
+    serializer_class = PasswordInput
+    error_codes = {"post": ("invalid_state", "weak_password", "wrong_password")}
+
+    @extend_schema(responses={204: None})
+    def post(self, request: Request) -> Response:
+        """
+        Change your password. All sessions end, and all tokens are revoked, also one that sends this request: get a new
+        one. Signing keys stay.
+        """
+        values = PasswordInput.read(request)
+        username = user_of(request).get_username()
+        user = authenticate(request._request, username=username, password=values["current_password"])  # noqa: SLF001
+        if not isinstance(user, User):
+            detail = gettext("This is not your present password.")
+            raise ValidationError({"current_password": [ErrorDetail(detail, code="wrong_password")]})
+        try:
+            passwords.change(user, values["new_password"])
+        except WeakPassword as error:
+            raise _weak_password(error) from error
+        except passwords.ChangedMeanwhile as error:
+            raise Conflict(gettext("Your password was changed at the same time."), code="invalid_state") from error
+        if isinstance(request.successful_authenticator, BySession):
+            update_session_auth_hash(request._request, user)  # noqa: SLF001
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class PasswordResetView(ShopView, generics.GenericAPIView[User]):
+    """
+    The request of a link by which a forgotten password is replaced.
+    """
+
+    serializer_class = PasswordResetInput
+    permission_classes = (AllowAny,)
+
+    @extend_schema(responses={202: None})
+    def post(self, request: Request) -> Response:
+        """
+        Have a link mailed to the address of an account, by which its owner sets a new password. The response is the
+        same if no account has this address.
+        """
+        values = PasswordResetInput.read(request)
+        consume_account_mail(request, values["email"])
+        passwords.request_reset(values["email"], now=timezone.now())
+        return Response(status=status.HTTP_202_ACCEPTED)
+
+
+class PasswordResetConfirmView(ShopView, generics.GenericAPIView[User]):
+    """
+    The use of that link.
+    """
+
+    serializer_class = PasswordResetConfirmInput
+    permission_classes = (AllowAny,)
+    error_codes = {"post": ("expired_link", "weak_password")}
+
+    @extend_schema(operation_id="password_resets_confirm", responses={204: None})
+    def post(self, request: Request) -> Response:
+        """
+        Set a new password by the token of a link, which is valid once. All sessions end, and all tokens are revoked.
+        """
+        values = PasswordResetConfirmInput.read(request)
+        try:
+            with link_attempt(request):
+                passwords.reset(passwords.find_reset(values["token"], now=timezone.now()), values["new_password"])
+        except WeakPassword as error:
+            raise _weak_password(error) from error
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class TokenViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet[Token]):
@@ -231,6 +322,10 @@ class SigningKeyViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet
         """
         services.revoke_key(self.get_object(), now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _weak_password(error: WeakPassword) -> ValidationError:
+    return ValidationError({"new_password": [ErrorDetail(text, code="weak_password") for text in error.messages]})
 
 
 def _invalid_public_key(error: services.InvalidPublicKey) -> ValidationError:

@@ -13,7 +13,7 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Q
 
-from .models import Account, SigningKey, Token
+from .models import Account, Confirmation, SigningKey, Token
 
 
 def erased_name(user: User) -> str:
@@ -32,6 +32,7 @@ def personal_data(user: User) -> Mapping[str, Collection[Any]]:
         "account": Account.objects.filter(user=user),
         "tokens": Token.objects.filter(user=user),
         "signing keys": SigningKey.objects.filter(owner=user),
+        "confirmations": Confirmation.objects.filter(user=user),
         "sessions": _sessions_of(user),
     }
 
@@ -45,6 +46,7 @@ def close(user: User) -> None:
     get_user_model().objects.filter(open_, pk=user.pk).update(is_active=False, password=make_password(None))
     Token.objects.filter(user=user).delete()
     SigningKey.objects.filter(owner=user).delete()
+    Confirmation.objects.filter(user=user).delete()
     Session.objects.filter(pk__in=[session.pk for session in _sessions_of(user)]).delete()
 
 

@@ -1,5 +1,5 @@
 """
-Tokens and signing keys of users, and the nonces of signed requests.
+Tokens and signing keys of users, the nonces of signed requests, and what users confirm by links in mails.
 """
 
 from base64 import b64decode
@@ -201,3 +201,22 @@ class Nonce(models.Model):
 
     def __str__(self) -> str:
         return self.nonce
+
+
+class Confirmation(models.Model):
+    """
+    What the owner of an e-mail address confirms by the link in a mail, once: the row is deleted then. The link is
+    derived from the id and not stored (`shop.http.one_time_links`).
+    """
+
+    class Purpose(models.TextChoices):
+        PASSWORD_RESET = "password_reset"  # noqa: S105  (a purpose)
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    purpose = models.CharField(max_length=20, choices=Purpose)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+")
+    fingerprint = models.CharField(max_length=64, blank=True, help_text="Of the credentials when it was requested.")
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.purpose} of user {self.user_id}"

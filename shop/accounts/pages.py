@@ -1,19 +1,169 @@
 """
-Pages of accounts beyond the API: the login, and the language switch that every page has.
+Pages of accounts beyond the API: the login, passwords, and the language switch that every page has.
 """
 
+from typing import Any
+
+from django import forms
 from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import authenticate, update_session_auth_hash
 from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import reverse_lazy
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
+from django.views.generic import FormView
 from django.views.i18n import set_language
+from rest_framework.exceptions import ValidationError as InvalidInput
 
-from shop.accounts import services
+from shop.accounts import passwords, services
+from shop.accounts.links import link_attempt
+from shop.accounts.models import Confirmation
 from shop.http.error_handlers import problem_response
+from shop.http.fields import EmailText
 from shop.http.problems import problem
+from shop.http.throttling import consume_account_mail
 from shop.http.views import account_language
+
+MOST_CHARACTERS = 4_096
+"""Of a password."""
+
+
+def _password(label: Any, autocomplete: str, help_text: Any = "") -> forms.CharField:
+    widget = forms.PasswordInput(attrs={"autocomplete": autocomplete})
+    return forms.CharField(label=label, strip=False, max_length=MOST_CHARACTERS, widget=widget, help_text=help_text)
+
+
+class AddressForm(forms.Form):
+    email = forms.CharField(
+        label=_("E-mail address"),
+        widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True}),
+        max_length=254,
+    )
+
+    def clean_email(self) -> str:
+        """
+        Return an address that the API accepts, too.
+        """
+        try:
+            return str(EmailText(code="invalid_email").run_validation(self.cleaned_data["email"].strip()))
+        except InvalidInput as error:
+            raise ValidationError(_("Enter one plain e-mail address.")) from error
+
+
+class NewPasswordForm(forms.Form):
+    new_password = _password(_("New password"), "new-password", _("At least 8 characters, and no common password."))
+    repeated = _password(_("New password again"), "new-password")
+
+    def clean(self) -> None:
+        """
+        Reject two passwords that differ.
+        """
+        new, repeated = self.cleaned_data.get("new_password"), self.cleaned_data.get("repeated")
+        if new and repeated and new != repeated:
+            self.add_error("repeated", _("The two passwords differ."))
+
+
+class PasswordForm(NewPasswordForm):
+    current_password = _password(_("Present password"), "current-password")
+
+    field_order = ("current_password", "new_password", "repeated")
+
+
+@method_decorator(sensitive_post_parameters(), name="dispatch")
+class AccountPage(FormView):  # type: ignore[type-arg]  # not generic at run time
+    """
+    A form about an account, with a title, a sentence that says what it does, and a button.
+    """
+
+    http_method_names = ("get", "head", "options", "post")
+    template_name = "accounts/form.html"
+    title: Any
+    lead: Any
+    button: Any
+
+    def get_context_data(self, **about: Any) -> dict[str, Any]:
+        return super().get_context_data(**about, title=self.title, lead=self.lead, button=self.button)
+
+
+class PasswordPage(LoginRequiredMixin, AccountPage):
+    form_class = PasswordForm
+    success_url = reverse_lazy("password")
+    title = button = _("Change your password")
+    lead = _("A new password ends all other sessions and revokes all API tokens. Signing keys stay.")
+
+    def form_valid(self, form: forms.Form) -> HttpResponse:
+        username = self.request.user.get_username()
+        user = authenticate(self.request, username=username, password=form.cleaned_data["current_password"])
+        if not isinstance(user, User):
+            form.add_error("current_password", _("This is not your present password."))
+            return self.form_invalid(form)
+        try:
+            passwords.change(user, form.cleaned_data["new_password"])
+        except ValidationError as error:
+            form.add_error("new_password", error)
+            return self.form_invalid(form)
+        except passwords.ChangedMeanwhile:
+            return problem_response(self.request, problem("invalid_state"))
+        update_session_auth_hash(self.request, user)
+        messages.success(self.request, gettext("Your password is changed. We have sent you an e-mail about it."))
+        return super().form_valid(form)
+
+
+class ForgottenPasswordPage(AccountPage):
+    form_class = AddressForm
+    success_url = reverse_lazy("forgotten-password")
+    title = _("Forgot your password?")
+    lead = _("We send you a link by which you set a new one.")
+    button = _("Send the link")
+
+    def form_valid(self, form: forms.Form) -> HttpResponse:
+        """
+        Have the link sent if there is an account; the page is the same if there is none.
+        """
+        consume_account_mail(self.request, form.cleaned_data["email"])
+        passwords.request_reset(form.cleaned_data["email"], now=timezone.now())
+        minutes = settings.ACCOUNTS.password_reset_minutes
+        text = gettext(
+            "If an account has this address, we have sent a link to it. It is valid for %(minutes)s minutes."
+        ) % {"minutes": minutes}
+        messages.success(self.request, text)
+        return super().form_valid(form)
+
+
+class PasswordResetPage(AccountPage):
+    """
+    The page of a link: a GET changes nothing, as scanners of mail follow links.
+    """
+
+    form_class = NewPasswordForm
+    success_url = reverse_lazy("rest_framework:login")
+    title = button = _("Set a new password")
+    lead = PasswordPage.lead
+    confirmation: Confirmation
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with link_attempt(request):
+            self.confirmation = passwords.find_reset(kwargs["token"], now=timezone.now())
+            return super().dispatch(request, *args, **kwargs)
+
+    def form_valid(self, form: forms.Form) -> HttpResponse:
+        try:
+            passwords.reset(self.confirmation, form.cleaned_data["new_password"])
+        except ValidationError as error:
+            form.add_error("new_password", error)
+            return self.form_invalid(form)
+        messages.success(self.request, gettext("Your new password is set. Log in with it."))
+        return super().form_valid(form)
 
 
 class LoginPage(LoginView):

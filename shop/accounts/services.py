@@ -15,7 +15,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
-from shop.accounts.models import Account, Nonce, SigningKey, Token
+from shop.accounts.models import Account, Confirmation, Nonce, SigningKey, Token
 from shop.accounts.sealing import LostSecret, seal, unseal
 
 SECRET_BYTES = PUBLIC_KEY_BYTES = 32
@@ -113,15 +113,17 @@ def revoke_key(key: SigningKey, *, now: datetime) -> None:
 
 def prune(*, nonces_before: datetime, now: datetime) -> dict[str, int]:
     """
-    Delete expired tokens, expired nonces, and signing keys that ended before the retention period; return how many of
-    each.
+    Delete expired tokens, nonces and confirmations, and signing keys that ended before the retention period; return how
+    many of each.
     """
     oldest = now - ENDED_KEY_RETENTION
     ended = SigningKey.objects.filter(Q(expires_at__lt=oldest) | Q(revoked_at__lt=oldest))
     nonces = Nonce.objects.prune(before=nonces_before)
     tokens, _ = Token.objects.filter(expiry__lte=now).delete()
+    confirmations, _ = Confirmation.objects.filter(expires_at__lte=now).delete()
     _, deleted = ended.delete()
-    return {"nonces": nonces, "tokens": tokens, "signing_keys": deleted.get(SigningKey._meta.label, 0)}
+    keys = deleted.get(SigningKey._meta.label, 0)
+    return {"nonces": nonces, "tokens": tokens, "signing_keys": keys, "confirmations": confirmations}
 
 
 def reseal_secrets() -> int:

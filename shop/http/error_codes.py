@@ -79,6 +79,13 @@ CATALOGUE = {
     "invalid_public_key": Code(
         400, _("Invalid public key"), _("For ed25519 send its 32 bytes in base64, or PEM; for hmac-sha256 none.")
     ),
+    "wrong_password": Code(400, _("Wrong password"), _("Send your present password. Wrong ones are limited.")),
+    "weak_password": Code(400, _("Password too weak"), _("Choose another password: `errors` says what is missing.")),
+    "expired_link": Code(
+        404,
+        _("Link no longer valid"),
+        _("Copy the whole link from the latest mail, or request a new one: it is valid for a limited time, and once."),
+    ),
     "limit_reached": Code(409, _("Limit reached"), _("Revoke one that you do not use.")),
     # Idempotency
     "idempotency_key_missing": Code(

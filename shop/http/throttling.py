@@ -1,7 +1,8 @@
 """
 Rate limits: fixed windows, counted in the cache that all processes share.
 
-Requests are limited by account, or by address if anonymous. Failed logins and invalid tokens and signatures are limited
+Requests are limited by account, or by address if anonymous. Mails about accounts, which anyone may request, are limited
+by address and by recipient. Failed logins and invalid tokens and signatures are limited
 by address, failed logins by username too. Beyond these limits credentials are rejected unchecked, valid ones included:
 otherwise guessing could go on behind the error.
 """
@@ -104,6 +105,18 @@ USERNAME_FAILURES = RateLimit(
     900,
     _("Too many wrong passwords for this username; the right one is rejected too. Existing tokens stay valid."),
 )
+MAILS_FROM_ADDRESS = RateLimit(
+    "ACCOUNT_MAILS_PER_ADDRESS_PER_HOUR",
+    lambda: settings.THROTTLING.account_mails_per_address_per_hour,
+    3600,
+    _("Too many mails about accounts were requested from your address."),
+)
+MAILS_TO_RECIPIENT = RateLimit(
+    "ACCOUNT_MAILS_PER_RECIPIENT_PER_HOUR",
+    lambda: settings.THROTTLING.account_mails_per_recipient_per_hour,
+    3600,
+    _("Too many mails to this e-mail address were requested."),
+)
 
 
 class RequestThrottle(BaseThrottle):
@@ -117,6 +130,16 @@ class RequestThrottle(BaseThrottle):
         else:
             ADDRESS_REQUESTS.consume(client_address(request))
         return True
+
+
+def consume_account_mail(request: HttpRequest | Request, recipient: str) -> None:
+    """
+    Count a request for a mail about an account, whether there is an account or not.
+
+    :raises Throttled: if too many were requested from this address, or to this recipient.
+    """
+    MAILS_FROM_ADDRESS.consume(client_address(request))
+    MAILS_TO_RECIPIENT.consume(recipient.lower())
 
 
 def client_address(request: HttpRequest | Request) -> str:

@@ -78,8 +78,10 @@ def rows(user: User) -> Mapping[str, int]:
     Return the number of rows with data of a customer, by what they are.
     """
     personal = Counter(count_each(accounts.personal_data(user)))
+    personal.update(count_each(messaging.erasure.contact_data(*_about_account(user))))
     for notifications in _here("notifications"):
         personal["notification preferences"] = notifications.preferences_of([str(user.pk)]).count()
+        personal["notifications"] = notifications.about_account([str(user.pk)]).count()
     return +sum((batch.rows() for batch in _batches(user)), personal)
 
 
@@ -97,7 +99,9 @@ def erase(user: User) -> None:
     accounts.close(user)
     for batch in _batches(user):
         batch.erase()
+    messaging.erasure.erase(*_about_account(user))
     for notifications in _here("notifications"):
+        notifications.erase_texts(notifications.about_account([str(user.pk)]))
         notifications.preferences_of([str(user.pk)]).delete()
     with transaction.atomic():
         accounts.erase(user)
@@ -134,6 +138,17 @@ def _here(*contexts: str) -> list[ModuleType]:
     Return the erasure of those contexts that run here, beside the orders.
     """
     return [import_module(f"{context}.erasure") for context in contexts if apps.is_installed(context)]
+
+
+def _about_account(user: User) -> tuple[Collection[str], Collection[str]]:
+    """
+    Return the keys of the messages about a customer's account, and what the errors of their deliveries may name.
+    """
+    keys = {
+        str(user.pk),
+        *(key for each in _here("notifications") for key in each.account_message_keys([str(user.pk)])),
+    }
+    return keys, {user.email, user.get_username()} - {""}
 
 
 def _batches(user: User) -> Iterator[Batch]:

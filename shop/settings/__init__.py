@@ -124,6 +124,8 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+if SERVICE.has_accounts:
+    AUTH_PASSWORD_VALIDATORS.append({"NAME": "shop.accounts.passwords.EndsAccess"})
 
 # --- Django ---
 
@@ -181,6 +183,7 @@ TEMPLATES = [
 
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
+LOGIN_URL = "rest_framework:login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "landing"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

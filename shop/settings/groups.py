@@ -193,12 +193,14 @@ class OrderSettings(SettingsGroup):
 @dataclass(frozen=True, kw_only=True)
 class AccountSettings(SettingsGroup):
     """
-    Limits of API tokens and signing keys. A rotated key still signs during the grace time.
+    Limits of API tokens and signing keys. A rotated key still signs during the grace time. How long the link in a mail
+    is valid by which a customer sets a new password.
     """
 
     tokens_per_user: int = variable("TOKENS_PER_USER", 100, minimum=1)
     signing_keys_per_user: int = variable("SIGNING_KEYS_PER_USER", 10, minimum=1)
     signing_key_grace_hours: int = variable("SIGNING_KEY_GRACE_HOURS", 24, minimum=1)
+    password_reset_minutes: int = variable("PASSWORD_RESET_MINUTES", 60, minimum=5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +213,8 @@ class ThrottlingSettings(SettingsGroup):
     address_per_minute: int = variable("THROTTLE_ADDRESS_PER_MINUTE", 600, minimum=0)
     failures_per_minute: int = variable("THROTTLE_FAILURES_PER_MINUTE", 30, minimum=0)
     failed_logins_per_quarter_hour: int = variable("THROTTLE_FAILED_LOGINS_PER_QUARTER_HOUR", 10, minimum=0)
+    account_mails_per_address_per_hour: int = variable("THROTTLE_ACCOUNT_MAILS_PER_ADDRESS_PER_HOUR", 30, minimum=0)
+    account_mails_per_recipient_per_hour: int = variable("THROTTLE_ACCOUNT_MAILS_PER_RECIPIENT_PER_HOUR", 5, minimum=0)
     trusted_proxies: int = variable("TRUSTED_PROXIES", 0, minimum=0)
 
 

@@ -19,7 +19,18 @@ OF_DEAD_LETTERS = ("/pause/", "/groups/group/", "/replay/", "/discard/")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 CREDENTIALS = {"username": "ada", "password": PASSWORD}
+NEW_PASSWORD = "four green chairs"
+TOKEN_OF_LINK = "link_" + 75 * "0"
+"""That the shop has not signed."""
 FORMS = {"POST /language/": {"language": "de"}, "POST /api/auth/login/": CREDENTIALS, "POST /admin/login/": CREDENTIALS}
+FORMS |= {
+    "POST /account/password/": {
+        "current_password": PASSWORD,
+        "new_password": NEW_PASSWORD,
+        "repeated": NEW_PASSWORD,
+    },
+    "POST /account/forgotten-password/": {"email": "ada@example.com"},
+}
 QUERIES = {"/api/v1/quote/": "?quantity[RED-CHAIR]=2"}
 PREFERENCES = {"preferences": [{"kind": "payment_due_soon", "channel": "email", "is_on": False}]}
 BODIES: Mapping[str, Mapping[str, object]] = {
@@ -30,6 +41,9 @@ BODIES: Mapping[str, Mapping[str, object]] = {
     },
     "POST /api/v1/tokens/": CREDENTIALS | {"name": "a program"},
     "PATCH /api/v1/account/": {"language": "de"},
+    "POST /api/v1/account/password/": {"current_password": PASSWORD, "new_password": NEW_PASSWORD},
+    "POST /api/v1/password-resets/": {"email": "ada@example.com"},
+    "POST /api/v1/password-resets/confirm/": {"token": TOKEN_OF_LINK, "new_password": NEW_PASSWORD},
     "PATCH /api/v1/notification-preferences/": PREFERENCES,
     "POST /api/v1/notification-preferences/": PREFERENCES,
     "POST /api/v1/signing-keys/": {"name": "a program", "algorithm": "hmac-sha256"},

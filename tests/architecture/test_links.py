@@ -52,7 +52,7 @@ class TestLinks:
         except TypeError:
             url = url_of(page, ORDER_ID)
 
-        assert url.startswith(("/api/v1/", "/admin/", "/sent/", "/unsubscribe/"))
+        assert url.startswith(("/api/v1/", "/account/", "/admin/", "/sent/", "/unsubscribe/"))
 
     def test_are_plain_text_for_an_unknown_page(self):
         assert url_of("invoices") == ""

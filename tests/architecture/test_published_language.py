@@ -19,9 +19,16 @@ from messaging.subscribers import all_subscribers, subscribers_of
 PINNED = json.loads(Path(__file__).with_name("published_language.json").read_text(encoding="utf-8"))
 ORDER = {"customer_id": "", "email": ""}
 CONTACT = {"number": "", "phone": "", "language": ""}
-CONTEXTS = ("orders", "inventory", "payments", "notifications")
-PUBLISHERS = ("messaging", *CONTEXTS)
 WITH_CUSTOMER = [type_ for type_, event in PINNED.items() if {"customer_id", "order_id"} <= event["payload"].keys()]
+PUBLISHERS = {
+    "messaging": "messaging",
+    "orders": "orders",
+    "inventory": "inventory",
+    "payments": "payments",
+    "notifications": "notifications",
+    "accounts": "shop/accounts",
+}
+"""The first part of the types of their events, and their folder."""
 TYPES_BY_NAME = {event.__name__: type_ for type_, event in event_types().items()}
 
 
@@ -104,7 +111,7 @@ class TestEvents:
 class TestPublishers:
     @pytest.mark.parametrize("context", PUBLISHERS)
     def test_publish_only_events_of_their_own(self, context):
-        sources = (settings.BASE_DIR / context).rglob("*.py")
+        sources = (settings.BASE_DIR / PUBLISHERS[context]).rglob("*.py")
 
         published = {type_ for source in sources for type_ in published_in(source.read_text(encoding="utf-8"))}
 
@@ -153,6 +160,8 @@ class TestSubscribers:
             "notifications.send_cancellation": (["OrderCancelled"], "inside"),
             "notifications.send_reminder": (["PaymentDueSoon"], "inside"),
             "notifications.send_refund_notice": (["PaymentRefunded"], "inside"),
+            "notifications.send_reset_link": (["PasswordResetRequested"], "inside"),
+            "notifications.confirm_password_change": (["PasswordChanged"], "inside"),
             "notifications.alert_operator": (["PaymentAnomalyFound"], "inside"),
             "notifications.alert_of_dead_letter": (["DeliveryDied"], "inside"),
             "notifications.erase_contact_data": (["ContactDataErased"], "inside"),

@@ -19,6 +19,7 @@ ORDERS = f"{API}orders/"
 TOKENS = f"{API}tokens/"
 KEYS = f"{API}signing-keys/"
 ACCOUNT = f"{API}account/"
+PASSWORD_CHANGE, RESETS, CONFIRM = f"{API}account/password/", f"{API}password-resets/", f"{API}password-resets/confirm/"
 
 LINE = {"sku": "RED-CHAIR", "quantity": 2}
 ORDER = {"lines": [LINE], "payment_method": "tok_visa", "expected_total": 9_000}
@@ -70,6 +71,14 @@ def login(**changes: Any) -> bytes:
 
 def key(**changes: Any) -> bytes:
     return _written(KEY | changes)
+
+
+def password_change(**changes: Any) -> bytes:
+    return _written({"current_password": PASSWORD, "new_password": "four green chairs"} | changes)
+
+
+def confirmation(**changes: Any) -> bytes:
+    return _written({"token": "link_" + 75 * "0", "new_password": "four green chairs"} | changes)
 
 
 def account(**changes: Any) -> bytes:

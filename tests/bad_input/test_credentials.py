@@ -1,5 +1,5 @@
 """
-The same kinds of values in requests for tokens and signing keys, and of the account.
+The same kinds of values in requests for tokens, signing keys and new passwords, and of the account.
 """
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -7,7 +7,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.contrib.auth import get_user_model
 
 from tests.bad_input.rows import one_of, rows
-from tests.bad_input.scene import ACCOUNT, KEYS, TOKENS, Literal, account, key, login
+from tests.bad_input.scene import (
+    ACCOUNT,
+    CONFIRM,
+    KEYS,
+    PASSWORD_CHANGE,
+    RESETS,
+    TOKENS,
+    Literal,
+    account,
+    confirmation,
+    key,
+    login,
+    password_change,
+)
 from tests.refusals import assert_fault, refused
 
 OTHER_CURVE = ec.derive_private_key(7, ec.SECP256R1()).public_key()
@@ -68,6 +81,61 @@ def test_rejects_as_language_of_the_account(api, language):
     problem = refused(api, "PATCH", ACCOUNT, account(language=language))
 
     assert_fault(problem, "invalid_language", "#/language")
+
+
+@rows(
+    "name, value, code",
+    (38, "current_password", one_of(5, True, None, [], {}, ..., "", "p" * 4_097), "invalid_field"),
+    (38, "new_password", one_of(5, True, None, [], {}, ..., "", "p" * 4_097), "invalid_field"),
+    (85, "new_password", one_of("short", "password", "2938475610", "ada@example.com"), "weak_password"),
+    (
+        86,
+        "current_password",
+        one_of("three red chair", "THREE RED CHAIRS", "three red chairs ", "' OR 1=1"),
+        "wrong_password",
+    ),
+    (46, "username", "bob", "unknown_field"),
+)
+def test_rejects_in_a_change_of_the_password(api, name, value, code):
+    problem = refused(api, "POST", PASSWORD_CHANGE, password_change(**{name: value}))
+
+    assert_fault(problem, code, f"#/{name}")
+
+
+@rows(
+    "email",
+    (
+        44,
+        one_of(
+            "", "ada", "ada@", "a@b@c.example", "Ada <ada@example.com>", "ada@example.com\n", "ada@example.com,b@c.de"
+        ),
+    ),
+    (38, one_of(5, True, None, [], {}, ["ada@example.com"], ...)),
+)
+def test_rejects_as_address_of_a_forgotten_password(api, email):
+    problem = refused(api, "POST", RESETS, account(email=email))
+
+    assert_fault(problem, "invalid_email", "#/email")
+
+
+@rows(
+    "name, value",
+    (38, "token", one_of(5, True, None, [], {}, ..., "", "t" * 201)),
+    (38, "new_password", one_of(5, True, None, [], {}, ..., "", "p" * 4_097)),
+)
+def test_rejects_in_a_new_password_by_a_link(api, name, value):
+    problem = refused(api, "POST", CONFIRM, confirmation(**{name: value}))
+
+    assert_fault(problem, "invalid_field", f"#/{name}")
+
+
+@rows(
+    "text", (87, one_of("x", "link_", "link_" + 75 * "0", 32 * "f" + 43 * "A", "link_" + 32 * "é" + 43 * "A", "/../"))
+)
+def test_knows_no_link_by(api, text):
+    problem = refused(api, "POST", CONFIRM, confirmation(token=text))
+
+    assert problem["code"] == "expired_link"
 
 
 @rows("username", (42, one_of("' OR 1=1", "ada'--", "ADA", "ada\n", "ada ", "%")), (40, "\uffff"))

@@ -3,7 +3,6 @@ Addresses and phone numbers that nothing else uses go through the whole life of 
 are found in the tables that need them, and nowhere else: in no log, no error and no task.
 """
 
-import logging
 from dataclasses import replace
 from smtplib import SMTPRecipientsRefused
 from urllib.parse import urlencode
@@ -12,7 +11,6 @@ import pytest
 from anymail.backends.test import EmailBackend
 from django.test import Client
 
-from messaging.kernel.redaction import JsonFormatter, RedactingFormatter
 from messaging.models import Attempt, Delivery
 from notifications.models import Notification
 from orders import services
@@ -57,25 +55,6 @@ class NamesTheRecipient(EmailBackend):
             case 2:
                 raise ValueError(f"no template for {recipient!r}")
         return super().send_messages(email_messages)
-
-
-@pytest.fixture
-def log(settings):
-    """
-    Return the lines of the log at its lowest level, formatted in both ways in which the shop formats them.
-    """
-    lines: list[str] = []
-    text = RedactingFormatter(settings.LOGGING["formatters"]["text"]["format"].replace("[%(ids)s]", ""))
-    formatters = (text, JsonFormatter())
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.extend(formatter.format(record) for formatter in formatters)
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    yield lines
-    root.removeHandler(handler)
-    root.setLevel(level)
 
 
 @pytest.fixture

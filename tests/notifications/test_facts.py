@@ -31,6 +31,8 @@ class TestKindOf:
             "order_expired",
             "order_cancelled",
             "payment_refunded",
+            "password_reset",
+            "password_changed",
         }
 
 

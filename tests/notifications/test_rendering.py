@@ -8,8 +8,9 @@ from django.conf import settings as shop_settings
 
 from messaging.contracts import ConfirmedLine
 from notifications.facts import Facts, facts_of, kind_of
+from notifications.models import Notification
 from notifications.rendering import Email, render_email, render_sms
-from notifications.samples import SAMPLES
+from notifications.samples import LINK_ID, OF_ACCOUNTS, OF_ORDERS, SAMPLES
 from notifications.sms.segments import is_gsm7, segments
 from tests.notifications.events import ORDER, cancelled, confirmed, due_soon, refunded
 
@@ -46,7 +47,7 @@ def shown(html: str) -> str:
     return re.sub(r"[ \n]+", " ", unescape(text)).strip()
 
 
-each_sample = pytest.mark.parametrize("event", SAMPLES.values(), ids=SAMPLES)
+each_sample = pytest.mark.parametrize("event", OF_ORDERS.values(), ids=OF_ORDERS)
 each_language = pytest.mark.parametrize("language", LANGUAGES)
 
 
@@ -212,6 +213,26 @@ class TestEverySms:
         assert LEFTOVERS.findall(text) == INTERNAL_WORDS.findall(text) == []
 
 
+@each_language
+class TestEmailAboutAnAccount:
+    @pytest.mark.parametrize("event", OF_ACCOUNTS.values(), ids=OF_ACCOUNTS)
+    def test_says_the_same_as_text_and_as_html(self, event, language):
+        mail = email_about(event, language)
+
+        prose = re.sub(r"https://\S+", "", mail.text)
+        html = shown(mail.html)
+        assert [line for line in prose.splitlines() if line.rstrip(": ") not in html] == []
+        assert LEFTOVERS.findall(mail.subject + prose + html) == []
+        assert "“ada”" in prose or "„ada“" in prose
+        assert "order" not in prose.lower().replace("fordert", "")
+
+    def test_leads_to_the_page_of_the_link_whose_token_is_added_later(self, language):
+        mail = email_about(OF_ACCOUNTS["password-reset"], language)
+
+        path = f"https://chairs.example/account/password-reset/{LINK_ID}/"
+        assert (mail.text.count(path), mail.html.count(f'href="{path}"')) == (1, 1)
+
+
 class TestSms:
     def test_reminds_of_a_payment(self):
         assert sms_about(SAMPLES["payment-due-soon"]) == (
@@ -237,7 +258,7 @@ class TestSms:
         assert text.endswith(URL)
         assert segments(text) == 2
 
-    @pytest.mark.parametrize("event", SAMPLES.values(), ids=SAMPLES)
+    @each_sample
     @pytest.mark.parametrize("number", ["K7Q4-M2X0", "9" * 400, "Ж" * 200, "🪑" * 200])
     @pytest.mark.parametrize("language", LANGUAGES)
     def test_never_exceeds_two_segments(self, settings, event, number, language):
@@ -306,7 +327,8 @@ def test_every_template_belongs_to_a_kind():
 
     assert {path.name for path in folder.iterdir() if path.is_dir()} == kinds
     for kind in kinds:
-        assert {path.name for path in (folder / kind).iterdir()} >= {"subject.txt", "message.txt", "sms.txt"}
+        sms = set() if kind in Notification.ABOUT_ACCOUNTS else {"sms.txt"}
+        assert {path.name for path in (folder / kind).iterdir()} - {"cause.txt"} == {"subject.txt", "message.txt"} | sms
 
 
 def test_facts_are_enough_to_render():

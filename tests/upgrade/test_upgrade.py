@@ -35,14 +35,15 @@ NEW_TABLES = {
     "orders_ordernote",
     "orders_orderrefund",
     "payments_reconciliation",
+    "shop_confirmation",
 }
 ADDED_COLUMNS = {
     *("messaging_delivery.failed_at", "messaging_delivery.resolution"),
     *(
         f"notifications_notification.{column}"
         for column in (
-            *("attempts", "ended_at", "error", "html", "language", "number", "provider_id", "reason", "topic"),
-            *("tried_at", "useful_until"),
+            *("attempts", "ended_at", "error", "html", "language", "link_id", "number", "provider_id", "reason"),
+            *("topic", "tried_at", "useful_until"),
         )
     ),
     *("orders_order.language", "orders_order.number", "orders_product.few_left", "orders_product.picture"),

@@ -11,10 +11,10 @@ from shop.accounts import services, signatures
 
 class Command(BaseCommand):
     help = (
-        "Delete expired tokens, nonces of signatures too old to be accepted again, and signing keys that ended a month "
-        "ago. While SECRET_KEY_FALLBACKS is set, re-encrypt the secrets of signing keys with SECRET_KEY. It may run "
-        "beside the workers, be killed and be run again. A running cluster (manage.py qcluster) does this every hour; "
-        "without one, call it from cron. Exit status: 0 if done."
+        "Delete expired tokens, nonces of signatures too old to be accepted again, signing keys that ended a month ago "
+        "and links in mails that were not used in time. While SECRET_KEY_FALLBACKS is set, re-encrypt the secrets of "
+        "signing keys with SECRET_KEY. It may run beside the workers, be killed and be run again. A running cluster "
+        "(manage.py qcluster) does this every hour; without one, call it from cron. Exit status: 0 if done."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -4,7 +4,8 @@ import pytest
 from django.utils import timezone
 from django_q.models import Schedule
 
-from shop.accounts.models import Nonce, SigningKey, Token
+from shop.accounts.models import Confirmation, Nonce, SigningKey, Token
+from shop.accounts.passwords import request_reset
 from tests.commands import run, run_json
 from tests.factories import CustomerFactory, make_signing_key
 
@@ -19,6 +20,8 @@ def _a_month_of_use():
     key = make_signing_key()
     for end, days in [("revoked_at", 29), ("revoked_at", 31), ("expires_at", 31)]:
         SigningKey.objects.filter(pk=make_signing_key().pk).update(**{end: now - timedelta(days=days)})
+    for age in (59, 61):
+        request_reset("ada@example.com", now=now - timedelta(minutes=age))
     for minutes in (1, 9, 11):
         Nonce.objects.consume(key=key, nonce=f"{minutes}", now=now - timedelta(minutes=minutes))
 
@@ -26,16 +29,19 @@ def _a_month_of_use():
 @pytest.mark.usefixtures("_a_month_of_use")
 class TestPruneCredentials:
     def test_deletes_what_is_expired(self):
-        assert run("prune_credentials") == "Pruned 1 nonces, 1 tokens, 2 signing keys; re-encrypted 0 secrets.\n"
+        assert run("prune_credentials") == (
+            "Pruned 1 nonces, 1 tokens, 2 signing keys, 1 confirmations; re-encrypted 0 secrets.\n"
+        )
 
         assert Token.objects.get().name == "1 d"
         assert set(Nonce.objects.values_list("nonce", flat=True)) == {"1", "9"}
-        assert SigningKey.objects.count() == 2
+        assert (SigningKey.objects.count(), Confirmation.objects.count()) == (2, 1)
 
     def test_deletes_nothing_the_second_time(self):
         run("prune_credentials")
 
-        assert run_json("prune_credentials") == {"nonces": 0, "tokens": 0, "signing_keys": 0, "resealed": 0}
+        nothing = dict.fromkeys(("nonces", "tokens", "signing_keys", "confirmations", "resealed"), 0)
+        assert run_json("prune_credentials") == nothing
 
     def test_re_encrypts_secrets_for_a_new_secret_key(self, settings):
         key = SigningKey.objects.usable(timezone.now()).get()

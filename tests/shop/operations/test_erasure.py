@@ -21,6 +21,7 @@ from orders.models import Order, OrderNote
 from orders.placing import place_orders
 from payments.models import PaymentIntent, WebhookEvent
 from payments.refunds import refund
+from shop.accounts.passwords import request_reset
 from shop.operations import audit, erasure
 from tests.canaries import tables_naming
 from tests.factories import CustomerFactory, api_of, make_draft, make_signing_key, make_stock, place_order
@@ -52,6 +53,11 @@ def mirabel(drain):
     store_webhook_of(orders[0])
     make_signing_key(customer)
     choose(str(customer.pk), {("payment_due_soon", "sms"): False})
+    request_reset(EMAIL, now=timezone.now())
+    customer.set_password("four green chairs")
+    customer.save()
+    drain()
+    request_reset(EMAIL, now=timezone.now())
     api_of(NAME)
     Client().force_login(customer)
     olga = CustomerFactory(username="olga", is_staff=True)
