@@ -36,16 +36,18 @@ class Behaviour:
         return f"{PREFIX}{self.name}"
 
 
+UNKNOWN = "unknown"
 APPROVED = Behaviour("visa", "Approved after the delay, as every token that is not listed here.")
 
 GROUPS = {
-    "Approved, declined, pending": (
+    "Approved, declined, pending, unknown": (
         APPROVED,
         Behaviour("declined", "Declined after the delay.", "card_declined"),
         Behaviour("insufficient_funds", "Declined: insufficient funds.", "insufficient_funds"),
         Behaviour("expired_card", "Declined: the card has expired.", "expired_card"),
         Behaviour("fraud", "Declined: suspected fraud.", "fraud"),
         Behaviour("pending", "Pending until you approve or decline it on its page."),
+        Behaviour(UNKNOWN, "No response, not even to look-ups, until you approve or decline it on its page."),
     ),
     "Approved, with a fault": (
         Behaviour("slow", "The response is slow."),
@@ -81,8 +83,8 @@ BEHAVIOURS = {behaviour.name: behaviour for group in GROUPS.values() for behavio
 ALIASES = {"timeout": "answer_lost_charged"}
 CHARGE_FAULTS, REFUND_FAULTS = ([behaviour.name for behaviour in group] for group in [*GROUPS.values()][1:])
 FAULTS = (*CHARGE_FAULTS, *REFUND_FAULTS)
-CHAOS = tuple(name for name in BEHAVIOURS if name not in {APPROVED.name, "pending"})
-"""Names that can be drawn: all but approval, and `pending`, which ends only by hand."""
+CHAOS = tuple(name for name in BEHAVIOURS if name not in {APPROVED.name, "pending", UNKNOWN})
+"""Names that can be drawn: all but approval, and those that end only by hand."""
 
 
 def special(token: str) -> Behaviour | None:

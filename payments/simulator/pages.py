@@ -58,6 +58,7 @@ class Pages:
 
     def overview(self, request: Request, *, missing: str = "") -> Response:
         ledger = self.processor.ledger
+        (_, frequent), *with_faults = GROUPS.items()
         keys = [row["charge"] for row in ledger.select(NEWEST, MAX_PAYMENTS)]
         return page(
             "overview.html",
@@ -65,7 +66,8 @@ class Pages:
             missing=missing,
             payments=[payment_row(ChargeRecord(key, ledger.entries_of(key))) for key in keys],
             totals=[[money(row[name], row["currency"]) for name in row.keys()[1:]] for row in ledger.select(TOTALS)],
-            groups=GROUPS,
+            frequent=frequent,
+            groups=dict(with_faults),
             faults=ledger.faults(),
         )
 
@@ -84,7 +86,7 @@ class Pages:
                 (webhook, [result for result in results if result.detail["callback"] == webhook.seq][-MAX_RESULTS:])
                 for webhook in charge.of_kind(EntryKind.WEBHOOK)
             ],
-            actions=ACTIONS.items(),
+            actions=[(name, action, action.is_possible(charge)) for name, action in ACTIONS.items()],
             reasons=REASONS,
             message=request.args.get("said", "")[:MAX_MESSAGE_LENGTH],
         )
@@ -142,6 +144,9 @@ class Action:
     status: str = ""
     """The status that the payment must have, if any."""
 
+    def is_possible(self, charge: ChargeRecord) -> bool:
+        return bool(charge.requested) and self.status in {"", charge.status}
+
 
 def perform(processor: Processor, name: str, action: str, reason: str) -> str:
     """
@@ -153,11 +158,12 @@ def perform(processor: Processor, name: str, action: str, reason: str) -> str:
     if action not in ACTIONS:
         raise ActionRejected("There is no such action.")
     with processor.ledger.transaction():
-        charge, status = processor.find(name), ACTIONS[action].status
+        charge = processor.find(name)
         if not charge.requested:
             raise ActionRejected("This payment was cancelled before it arrived, so no action is possible.")
-        if status and charge.status != status:
-            raise ActionRejected(f"Not possible: this payment is {charge.status}; it must be {status}.")
+        if not ACTIONS[action].is_possible(charge):
+            needed = ACTIONS[action].status
+            raise ActionRejected(f"Not possible: this payment is {charge.status}; it must be {needed}.")
         ACTIONS[action].perform(processor, charge, reason)
     return ACTIONS[action].message.format(reason)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from .behaviours import CHARGE_FAULTS, Behaviour, FaultSampler, ResponseMode, special
+from .behaviours import CHARGE_FAULTS, UNKNOWN, Behaviour, FaultSampler, ResponseMode, special
 from .charges import ChargeCommand, ChargeRecord, ChargeResponse, NoSuchCharge, require_same_money
 from .ledger import EntryKind, Ledger, LedgerEntry
 from .webhooks import Webhook, other_currency, webhooks_of
@@ -22,7 +22,7 @@ DROPPED = {
 }
 """Responses to a first request that has no effect."""
 CAPTURED_AT_ONCE = {"answer_lost_charged": ResponseMode.CLOSED, "callback_before_answer": ResponseMode.AFTER_WEBHOOK}
-RESPONSES = CAPTURED_AT_ONCE | {"slow": ResponseMode.SLOW}
+RESPONSES = CAPTURED_AT_ONCE | {"slow": ResponseMode.SLOW, UNKNOWN: ResponseMode.CLOSED}
 SHOWN_AT_CAPTURE = {*CHARGE_FAULTS} - {*DROPPED, "slow", "lookup_lost"}
 
 
@@ -57,7 +57,7 @@ class Processor:
             charge = self._charge(command.key)
             if charge.requested:
                 require_same_money(command, charge.requested)
-                return ChargeResponse(charge=charge)
+                return ChargeResponse(charge=charge, mode=_mode_of(charge))
             if charge.exists:
                 self._accept(command.key, command, reference=charge.reference)
                 return ChargeResponse(charge=self._charge(command.key))
@@ -76,7 +76,7 @@ class Processor:
         with self.ledger.transaction():
             charge = self.find(name)
             is_lost = self.first_fault(charge, {"lookup_lost"})
-            return ChargeResponse(charge=charge, mode=ResponseMode.CLOSED if is_lost else ResponseMode.NORMAL)
+            return ChargeResponse(charge=charge, mode=ResponseMode.CLOSED if is_lost else _mode_of(charge))
 
     def cancel(self, name: str) -> ChargeRecord:
         """
@@ -175,7 +175,7 @@ class Processor:
     def _start(self, command: ChargeCommand, behaviour: Behaviour) -> ChargeResponse:
         name, key = behaviour.name, command.key
         wait = timedelta(seconds=self.late_seconds if name == "late" else self.delay)
-        is_undecided = name == "pending" or name in CAPTURED_AT_ONCE
+        is_undecided = name in {"pending", UNKNOWN} or name in CAPTURED_AT_ONCE
         self._accept(key, command, due=None if is_undecided else self.ledger.clock() + wait)
         if name in CAPTURED_AT_ONCE:
             self.capture(self._charge(key))
@@ -188,3 +188,11 @@ class Processor:
     ) -> None:
         fields = {"order_id": request.order_id, "amount": request.amount, "currency": request.currency}
         self.ledger.append(EntryKind.CHARGED, key, reference=reference or self.new_reference(key), due=due, **fields)
+
+
+def _mode_of(charge: ChargeRecord) -> ResponseMode:
+    """
+    Return how requests for the state of a charge are answered.
+    """
+    is_unknown = charge.behaviour.name == UNKNOWN and charge.status == "processing"
+    return ResponseMode.CLOSED if is_unknown else ResponseMode.NORMAL

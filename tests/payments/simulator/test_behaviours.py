@@ -37,4 +37,4 @@ class TestDice:
         assert 1_850 < drawn["declined"] < 2_150
 
     def test_can_draw_every_fault_and_decline(self) -> None:
-        assert set(CHAOS) == BEHAVIOURS.keys() - {"visa", "pending"}
+        assert set(CHAOS) == BEHAVIOURS.keys() - {"visa", "pending", "unknown"}

@@ -64,6 +64,14 @@ class TestPayment:
             assert words in page
         assert [action for action in ACTIONS if f'/{action}"' not in page] == []
 
+    def test_offers_only_what_is_possible(self, bench: Bench, client: ApiClient) -> None:
+        bench.charge("tok_pending")
+
+        page = client.get("/payments/charge-1").text
+
+        assert '<button disabled title="The payment must be cancelled.">Pay late</button>' in page
+        assert "<button>Approve</button>" in page
+
     def test_is_shown_without_actions_when_it_was_cancelled_before_it_arrived(self, client: ApiClient) -> None:
         client.post("/v1/charges/charge-1/cancel")
 

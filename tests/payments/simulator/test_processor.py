@@ -27,6 +27,18 @@ class TestCharge:
         assert bench.processor.find("charge-1").status == "processing"
         assert bench.ledger.open_entries() == []
 
+    def test_has_an_unknown_outcome_until_it_is_decided_by_hand(self, bench: Bench) -> None:
+        lost = [
+            bench.charge("tok_unknown").mode,
+            bench.charge("tok_unknown").mode,
+            bench.processor.look_up("charge-1").mode,
+        ]
+        bench.processor.decline(bench.processor.find("charge-1"), reason="fraud")
+        found = bench.processor.look_up("charge-1")
+
+        assert lost == [ResponseMode.CLOSED] * 3
+        assert (found.mode, found.charge.status) == (ResponseMode.NORMAL, "declined")
+
     def test_draws_once_for_a_request_that_is_repeated(self) -> None:
         bench = Bench(sampler=FaultSampler(rates={"error_once": 1.0}))
 
