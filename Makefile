@@ -90,6 +90,7 @@ lock: $(VENV)/installed-dev ## write the locks for deployments from pyproject.to
 	grep -oE 'stripe==[0-9.]+' pyproject.toml | $(BIN)/$(COMPILE) --no-deps - >>requirements-stripe.lock
 	echo "-r requirements.lock" >requirements-sentry.lock
 	grep -oE 'sentry-sdk==[0-9.]+' pyproject.toml | $(BIN)/$(COMPILE) --no-deps - >>requirements-sentry.lock
+	grep -oE 'opentelemetry-exporter-otlp-proto-http==[0-9.]+' pyproject.toml | $(BIN)/$(COMPILE) -c requirements.lock - >requirements-otlp.lock
 	grep -oE 'pika==[0-9.]+' pyproject.toml | $(BIN)/$(COMPILE) - >requirements-amqp.lock
 	grep -oE 'confluent-kafka==[0-9.]+' pyproject.toml | $(BIN)/$(COMPILE) - >requirements-kafka.lock
 

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from . import wakeup
 from .contracts import Event, encode
+from .kernel import spans
 from .kernel.databases import Row, bulk_copy
 from .kernel.tracing import current_traceparent, enter_messages, enter_trace, new_traceparent
 from .models import Delivery, OutboxMessage, new_id
@@ -88,7 +89,7 @@ def publish_all(events: Sequence[Event], *, at: datetime | None = None) -> None:
     if events:
         now = timezone.now()
         ids = [new_id() for _ in events]
-        bulk_copy(OutboxMessage, MESSAGE_FIELDS, map(_message, events, ids, repeat(now)))
+        bulk_copy(OutboxMessage, MESSAGE_FIELDS, map(_message, events, ids, repeat(now), repeat(spans.is_on())))
         bulk_copy(Delivery, DELIVERY_FIELDS, _deliveries(events, ids, due_at=at or now, delayed=at is not None))
         transaction.on_commit(wakeup.notify, robust=True)
 
@@ -173,12 +174,16 @@ def _cause_of(event: Event) -> Cause | None:
     return next(iter(causes.values())) if len(causes) == 1 else causes.get(event.key)
 
 
-def _message(event: Event, id_: UUID, now: datetime) -> Row:
+def _message(event: Event, id_: UUID, now: datetime, is_traced: bool) -> Row:  # noqa: FBT001  (for `map`)
     row = id_, event.type, event.version, event.key, encode(event)
+    causation_id: UUID | None
     if cause := _cause_of(event):
-        return *row, cause.correlation_id, cause.message_id, cause.traceparent, now
-    traceparent = _traces.get().get(event.key) or current_traceparent() or new_traceparent(id_.hex)
-    return *row, id_, None, traceparent, now
+        traceparent, correlation_id, causation_id = cause.traceparent, cause.correlation_id, cause.message_id
+    else:
+        traceparent, correlation_id, causation_id = _traces.get().get(event.key) or current_traceparent(), id_, None
+    if is_traced:
+        traceparent = spans.publishing(event.type, str(id_), event.key, str(correlation_id), traceparent)
+    return *row, correlation_id, causation_id, traceparent or new_traceparent(id_.hex), now
 
 
 def _deliveries(events: Sequence[Event], ids: Sequence[UUID], *, due_at: datetime, delayed: bool) -> Iterator[Row]:

@@ -11,16 +11,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
+from opentelemetry.trace import SpanKind
 
 from . import wakeup
 from .attempts import WorkerDied, record_failure
 from .backoff import RELAY_RESTART_SECONDS
 from .claims import Claim, LeaseLost, batch_size, claim_batch, lease, subscribers_with_work
+from .kernel import spans
 from .kernel.tracing import tracing, working_on
 from .lanes import GATHER_SECONDS, Lanes
 from .liveness import Liveness, Reporter
@@ -190,7 +192,7 @@ class Relay:
             raise WorkerDied(f"{claim.deliveries[0].earlier_attempts} workers died with this delivery.")
         events = [claim.subscriber.decode(delivery.type, delivery.payload) for delivery in claim.deliveries]
         around = transaction.atomic() if claim.subscriber.transactional else nullcontext()
-        with handling(claim.deliveries), self._timed(), around:
+        with handling(claim.deliveries), self._timed(), _span(claim), around:
             claim.subscriber.react(events)
             claim.mark_delivered(self.clock())
         self._count(claim, "delivered")
@@ -237,6 +239,17 @@ class Relay:
     def _count(self, claim: Claim, outcome: str) -> None:
         with self._lock:
             self.outcomes[claim.subscriber.name, outcome] += len(claim.deliveries)
+
+
+def _span(claim: Claim) -> AbstractContextManager[object]:
+    """
+    Return the span of OpenTelemetry in which a batch is handled.
+    """
+    if not spans.is_on():
+        return nullcontext()
+    attributes = spans.processing(claim.subscriber.name, [str(each.message_id) for each in claim.deliveries])
+    traces = [delivery.traceparent for delivery in claim.deliveries]
+    return spans.span(f"process {claim.subscriber.name}", SpanKind.CONSUMER, attributes, traces=traces)
 
 
 def drain(*, clock: Callable[[], datetime] = timezone.now, timeout: float | None = None) -> Counter[tuple[str, str]]:

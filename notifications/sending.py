@@ -13,7 +13,10 @@ from datetime import datetime
 from functools import partial
 
 from django.conf import settings
+from opentelemetry.trace import SpanKind
 
+from messaging.kernel import spans
+from messaging.kernel.tracing import current_traceparent
 from messaging.outbox import context_of
 from messaging.subscribers import NotReady, PartlyUnavailable
 
@@ -128,7 +131,7 @@ class _Batch:
         if self._waiting and not connection.is_down and time.monotonic() < self._last_start:
             call = _Call(connection, self._waiting.pop(), self._route.deadline_seconds, started=time.monotonic())
             run = context_of(str(call.notification.pk)).run
-            self._calls[submit(run, connection.send, call.notification)] = call
+            self._calls[submit(run, _send, connection, call.notification)] = call
 
     def _collect(self, done: Collection[Future[Outcome]]) -> list[Connection]:
         """
@@ -166,6 +169,26 @@ class _Batch:
     def _settle(self, outcomes: dict[Notification, Outcome]) -> None:
         self._outcomes |= outcomes
         settle(outcomes, now=self._now)
+
+
+def _send(connection: Connection, notification: Notification) -> Outcome:
+    """
+    Send a notification, in a span of the trace of its event.
+    """
+    if not spans.is_on():
+        return connection.send(notification)
+    attributes = {
+        "peer.service": f"{notification.channel} provider",
+        "shop.notification.id": str(notification.pk),
+        "shop.notification.kind": notification.kind,
+    }
+    name = f"notifications.send_{notification.channel}"
+    with spans.span(name, SpanKind.CLIENT, attributes, traces=[current_traceparent()]) as span:
+        outcome = connection.send(notification)
+        span.set_attribute("shop.notification.result", outcome.result.value)
+        if outcome.result is not Result.ACCEPTED:
+            spans.mark_failed(span, outcome.result.value)
+        return outcome
 
 
 def _overtime(call: _Call) -> Outcome:

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar, assert_never
 
 from django.conf import settings
+from opentelemetry.trace import SpanKind
 
+from messaging.kernel import spans
+from messaging.kernel.tracing import current_traceparent
 from messaging.outbox import context_of
 from messaging.subscribers import NotReady, OutageObserved, PartlyUnavailable
 
@@ -66,7 +69,7 @@ def call_all(call: Callable[[T], Answer], arguments: Iterable[T], *, key: Callab
     """
     pool = ThreadPoolExecutor(settings.MESSAGING.outside_calls_at_once)
     try:
-        futures = [pool.submit(context_of(key(argument)).run, call, argument) for argument in arguments]
+        futures = [pool.submit(context_of(key(argument)).run, _call, call, argument) for argument in arguments]
         wait(futures, timeout=settings.MESSAGING.handler_limit_seconds * SHARE_OF_LIMIT)
         return [_reply_of(future) for future in futures]
     finally:
@@ -103,6 +106,20 @@ def pause_if_down(replies: Collection[Reply]) -> None:
     """
     if gateway_is_down(replies):
         raise OutageObserved("The gateway does not answer.")
+
+
+def _call(call: Callable[[T], Answer], argument: T) -> Answer:
+    """
+    Make a call, in a span of the trace of its event.
+    """
+    if not spans.is_on():
+        return call(argument)
+    attributes = {"peer.service": "payment gateway", "shop.gateway.adapter": settings.PAYMENTS.gateway}
+    name = f"payments.{call.__name__}"
+    with spans.span(name, SpanKind.CLIENT, attributes, traces=[current_traceparent()]) as span:
+        answer = call(argument)
+        span.set_attribute("shop.gateway.outcome", answer.outcome)
+        return answer
 
 
 def _reply_of(future: Future[Answer]) -> Reply:

@@ -15,7 +15,9 @@ from django.utils.translation.trans_real import parse_accept_lang_header
 from rest_framework.exceptions import APIException
 from rest_framework.permissions import SAFE_METHODS
 
-from shop.http import outcome, request_id
+from messaging.kernel import spans
+from messaging.kernel.tracing import is_traceparent
+from shop.http import outcome, request_id, server_spans
 from shop.http.error_handlers import (
     CompleteResponse,
     ProblemResponse,
@@ -80,7 +82,18 @@ class ProblemsMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        id_ = request_id.begin(request.META.get("HTTP_TRACEPARENT", ""))
+        traceparent = request.META.get("HTTP_TRACEPARENT", "")
+        id_ = request_id.begin(traceparent)
+        if spans.is_on():
+            response = server_spans.respond(request, self._respond, continues=is_traceparent(traceparent))
+        else:
+            response = self._respond(request)
+        response.headers["X-Request-Id"] = id_
+        # A browser may keep pages for its back button; other responses are not stored.
+        response.headers.setdefault("Cache-Control", "private, no-cache" if _is_html(response) else "no-store")
+        return response
+
+    def _respond(self, request: HttpRequest) -> HttpResponse:
         drop_invalid_cookies(request)
         code = rejected_body(request) or rejected_query(request)
         if code:
@@ -90,9 +103,6 @@ class ProblemsMiddleware:
                 response = self.get_response(request)
         if response.status_code >= 400 and not (isinstance(response, CompleteResponse) or _is_page(request, response)):
             response = _as_problem(request, response)
-        response.headers["X-Request-Id"] = id_
-        # A browser may keep pages for its back button; other responses are not stored.
-        response.headers.setdefault("Cache-Control", "private, no-cache" if _is_html(response) else "no-store")
         return response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:

@@ -269,8 +269,8 @@ class TransportSettings(SettingsGroup):
 class MonitoringSettings(SettingsGroup):
     """
     The limits within which `/readyz` says that this service is ready, where 0 is no limit; who may read `/metrics`: who
-    knows the token, or connects from one of the addresses or networks; where Sentry is; and the hour of the daily
-    audit, in UTC, with the time that it may take.
+    knows the token, or connects from one of the addresses or networks; where Sentry and a
+    collector of traces are; and the hour of the daily audit, in UTC, with the time that it may take.
     """
 
     ready_workers: int = variable("READY_WORKERS", 1, minimum=0)
@@ -279,6 +279,7 @@ class MonitoringSettings(SettingsGroup):
     metrics_token: str = variable("METRICS_TOKEN", "")
     metrics_addresses: tuple[str, ...] = variable("METRICS_ADDRESSES", ("127.0.0.1", "::1"))
     sentry_dsn: str = variable("SENTRY_DSN", "")
+    otlp_endpoint: str = variable("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     audit_hour: int = variable("AUDIT_HOUR", 3, minimum=0)
     audit_limit_seconds: int = variable("AUDIT_LIMIT_SECONDS", 120, minimum=1)
 

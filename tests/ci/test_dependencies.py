@@ -14,6 +14,7 @@ PROJECT = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text(encodin
 RUN_TIME = PROJECT["project"]["dependencies"]
 STRIPE = PROJECT["project"]["optional-dependencies"]["stripe"]
 SENTRY = PROJECT["project"]["optional-dependencies"]["sentry"]
+OTLP = PROJECT["project"]["optional-dependencies"]["otlp"]
 BROKERS = [pin for extra in ("amqp", "kafka") for pin in PROJECT["project"]["optional-dependencies"][extra]]
 SPLIT = PROJECT["project"]["optional-dependencies"]["split"]
 TEST, DEV = (PROJECT["dependency-groups"][group] for group in ("test", "dev"))
@@ -51,13 +52,15 @@ def locked_versions(name: str) -> dict[str, str]:
 
 class TestRequirements:
     def test_list_what_pyproject_lists(self):
-        assert lines_of("requirements.txt") == [*RUN_TIME, *STRIPE, *SENTRY, *TEST]
+        assert lines_of("requirements.txt") == [*RUN_TIME, *STRIPE, *SENTRY, *OTLP, *TEST]
         assert lines_of("requirements-brokers.txt") == BROKERS
         assert lines_of("requirements-split.txt") == SPLIT
         assert lines_of("requirements-dev.txt") == ["-r requirements.txt", *DEV]
 
     def test_pin_each_version(self):
-        assert [line for line in (*RUN_TIME, *STRIPE, *SENTRY, *BROKERS, *SPLIT, *TEST, *DEV) if "==" not in line] == []
+        assert [
+            line for line in (*RUN_TIME, *STRIPE, *SENTRY, *OTLP, *BROKERS, *SPLIT, *TEST, *DEV) if "==" not in line
+        ] == []
 
 
 class TestLocks:
@@ -65,7 +68,7 @@ class TestLocks:
         run_time = locked_versions("requirements.lock")
 
         assert versions(RUN_TIME).items() <= run_time.items()
-        for extra, pins in (("stripe", STRIPE), ("sentry", SENTRY)):
+        for extra, pins in (("stripe", STRIPE), ("sentry", SENTRY), ("otlp", OTLP)):
             assert versions(pins).items() <= (run_time | locked_versions(f"requirements-{extra}.lock")).items()
 
     def test_contain_no_test_or_development_tools(self):
