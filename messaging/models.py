@@ -274,6 +274,15 @@ class Attempt(models.Model):
         return f"attempt {self.number}: {self.error_class}"
 
 
+class ResolutionQuerySet(models.QuerySet["Resolution"]):
+    def finished_before(self, moment: datetime) -> "ResolutionQuerySet":
+        """
+        Return those of before this moment whose deliveries are pruned, or were resolved again.
+        """
+        deliveries = Delivery.objects.filter(resolution=OuterRef("pk"))
+        return self.filter(~Exists(deliveries), resolved_at__lt=moment)
+
+
 class Resolution(models.Model):
     """
     A replay or a discard of dead letters by an operator. `Delivery.resolution` has the id of the last one.
@@ -290,6 +299,8 @@ class Resolution(models.Model):
     reason = models.CharField(max_length=500, blank=True)
     chosen = models.CharField(max_length=500, blank=True, help_text="By which filters; empty for all dead letters.")
     letters = models.PositiveIntegerField(default=0, help_text="How many dead letters it changed.")
+
+    objects = ResolutionQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} of {self.letters} by {self.resolved_by}"

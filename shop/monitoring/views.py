@@ -2,7 +2,10 @@
 What load balancers, deployments and Prometheus ask: `/livez`, `/readyz`, `/metrics`.
 """
 
+import logging
+
 from django.core.exceptions import PermissionDenied
+from django.db import ProgrammingError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -15,6 +18,8 @@ from .access import may_read_metrics
 from .cached import Busy, Cached
 from .metrics import render_metrics
 from .readiness import Check, check_readiness
+
+logger = logging.getLogger(__name__)
 
 readiness = Cached(lambda: check_readiness(timezone.now()))
 exposition = Cached(lambda: render_metrics(timezone.now()))
@@ -49,7 +54,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """
-    Return the metrics of this service for Prometheus; 403 to others.
+    Return the metrics of this service for Prometheus; 403 to others, and 503 without its tables.
     """
     if not may_read_metrics(request):
         raise PermissionDenied
@@ -57,3 +62,6 @@ def metrics(request: HttpRequest) -> HttpResponse:
         return HttpResponse(exposition.get(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
     except Busy as error:
         raise DatabaseUnavailable from error
+    except ProgrammingError as error:
+        logger.exception("The metrics could not be read.")
+        raise DatabaseUnavailable("A table is missing: run migrate.") from error

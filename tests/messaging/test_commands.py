@@ -8,7 +8,8 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from messaging.contracts import ProductAdded
-from messaging.models import Attempt, Delivery, OutboxMessage
+from messaging.dead_letters import discard
+from messaging.models import Attempt, Delivery, OutboxMessage, Resolution
 from tests.commands import Terminal, run, run_json
 from tests.messaging.products import added, announce, recorded
 
@@ -103,6 +104,20 @@ class TestPruneMessages:
 
         assert run_json("prune_messages", "--dry-run") == {"pruned": 0, "matching": 1, "dry_run": True}
         assert OutboxMessage.objects.exists()
+
+    def test_deletes_what_is_known_of_replays_and_discards_with_their_deliveries(self, dead_letters):
+        month_ago = timezone.now() - timedelta(days=31)
+        kept, gone = (
+            discard(Delivery.objects.filter(key=sku).dead(), by="olga", now=month_ago, reason="a test")
+            for sku in ("BLUE-CHAIR", "RED-CHAIR")
+        )
+        age("RED-CHAIR", days=31)
+
+        run("prune_messages", "--dry-run")
+        assert set(Resolution.objects.all()) == {kept, gone}
+
+        run("prune_messages")
+        assert set(Resolution.objects.all()) == {kept}
 
     def test_deletes_in_chunks(self, paint, relay, monkeypatch):
         monkeypatch.setattr("messaging.models.PRUNE_CHUNK", 2)

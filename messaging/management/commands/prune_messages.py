@@ -8,13 +8,14 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from messaging.kernel.argument_types import positive
-from messaging.models import OutboxMessage
+from messaging.models import OutboxMessage, Resolution
 
 
 class Command(BaseCommand):
     help = (
         "Delete messages whose deliveries were delivered before the retention time, or are discarded, with their "
-        "deliveries and attempts. Messages with pending or dead deliveries are kept. It uses small transactions: it "
+        "deliveries and attempts, and then the records of replays and discards that no delivery refers to any more. "
+        "Messages with pending or dead deliveries are kept. It uses small transactions: it "
         "may run beside workers, be killed and run again. A cluster (manage.py qcluster) prunes daily; without one, "
         "call this from cron. Exit status: 0 if pruned, even if there were none, 2 for wrong arguments."
     )
@@ -33,6 +34,8 @@ class Command(BaseCommand):
         before = timezone.now() - timedelta(days=days)
         messages = OutboxMessage.objects
         count = messages.finished_before(before).count() if dry_run else messages.prune(before=before)
+        if not dry_run:
+            Resolution.objects.finished_before(before).delete()
         if options["json"]:
             self.stdout.write(json.dumps({"pruned": 0 if dry_run else count, "matching": count, "dry_run": dry_run}))
         else:

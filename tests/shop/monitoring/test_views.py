@@ -2,6 +2,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from django.db import connection, transaction
 from django.http import HttpResponse
 from django.middleware.security import SecurityMiddleware
 from django.test import Client, RequestFactory
@@ -35,6 +36,19 @@ class TestLivez:
         answer = outage.submit(Client().get, "/livez").result()
 
         assert (answer.status_code, answer.content) == (200, b"ok\n")
+
+
+class TestMetricsWithoutTables:
+    def test_are_unavailable_with_advice(self, client):
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("ALTER TABLE messaging_worker RENAME TO gone")
+            answer = client.get("/metrics")
+            transaction.set_rollback(True)
+
+        assert answer.status_code == 503
+        if connection.vendor == "postgresql":
+            assert problem_of(answer)["detail"] == "A table is missing: run migrate."
 
 
 class TestEach:
