@@ -288,3 +288,20 @@ class Reconciliation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.gateway}: {self.unconfirmed} unconfirmed"
+
+
+class GatewayCall(models.Model):
+    """
+    A call of the gateway about an order. It is written when the call ends, without waiting for the disk: a crash may
+    lose the last ones. `prune` deletes them after the retention time of messages.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    order_id = models.UUIDField(db_index=True)
+    name = models.CharField(max_length=40, help_text="What was asked for, such as charge.")
+    outcome = models.CharField(max_length=11, help_text="The gateway's answer, or why there is none.")
+    started_at = models.DateTimeField()
+    milliseconds = models.PositiveIntegerField(help_text="How long it took.")
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.outcome} after {self.milliseconds} ms"

@@ -21,9 +21,12 @@ from shop.http.order_panels import Link, NotPossible, OrderAction, Panel, Part, 
 
 from . import refunds
 from .charges import services
-from .models import Capture, PaymentIntent, Refund, WebhookEvent
+from .models import Capture, GatewayCall, PaymentIntent, Refund, WebhookEvent
 
 REFUND_COLUMNS = ("Refund", "Status", "Reason", "Requested")
+MOST_CALLS = 100
+"""How many calls of the gateway a timeline has at most, the last ones."""
+
 AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,4})?", re.ASCII)
 
 
@@ -45,7 +48,7 @@ def read(order_id: UUID, rows: Sequence[Model]) -> Part:
     asks = any(intent.is_open for intent in intents)
     return Part(
         panels=[_money_panel(intent, captures, returned) for intent in intents] + list(_webhook_panel(webhooks)),
-        entries=[*_money(intents, captures), *map(_webhook, webhooks), *_refund_entries(returned)],
+        entries=[*_money(intents, captures), *map(_webhook, webhooks), *_refund_entries(returned), *_calls(order_id)],
         rows=[*intents, *captures, *returned, *webhooks],
         actions=["refund"] * refundable + ["ask-gateway"] * asks,
     )
@@ -183,6 +186,12 @@ class AskGateway(OrderAction):
 def _refunds(order_id: UUID) -> Iterable[Refund]:
     refunds_of_order = Refund.objects.filter(capture__intent__order_id=order_id)
     return refunds_of_order.select_related("capture").order_by("requested_at", "id")
+
+
+def _calls(order_id: UUID) -> Iterator[TimelineEntry]:
+    for call in GatewayCall.objects.filter(order_id=order_id).order_by("-pk")[:MOST_CALLS]:
+        what = f"gateway, {call.name.replace('_', ' ')}: {call.outcome} after {call.milliseconds} ms"
+        yield TimelineEntry(at=call.started_at, context="payments", what=what)
 
 
 def _money_panel(intent: PaymentIntent, captures: Sequence[Capture], returned: Sequence[Refund]) -> Panel:

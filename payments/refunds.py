@@ -98,7 +98,8 @@ def send(refund_ids: Collection[str], *, now: datetime) -> None:
     :raises NotReady: if the gateway has not decided on some of them yet; the others are done.
     """
     refunds = list(_open_refunds(refund_ids))
-    replies = dict(zip(refunds, call_all(_send_one, refunds, key=_order_id), strict=True))
+    answered = call_all(_refund, refunds, key=_order_id, order_id=lambda refund: refund.capture.intent.order_id)
+    replies = dict(zip(refunds, answered, strict=True))
     apply_replies({refund.pk: reply for refund, reply in replies.items()}, now=now)
     raise_unavailable({_order_id(refund): reply for refund, reply in replies.items() if not _is_final(reply)})
 
@@ -169,7 +170,7 @@ def _is_final(reply: Reply) -> bool:
     return isinstance(reply, Answer) and reply.outcome in {Outcome.SUCCEEDED, Outcome.DECLINED}
 
 
-def _send_one(refund: Refund) -> Answer:
+def _refund(refund: Refund) -> Answer:
     request = RefundRequest(
         idempotency_key=str(refund.pk),
         charge_reference=refund.capture.reference,

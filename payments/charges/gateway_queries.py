@@ -18,7 +18,7 @@ def query_gateway(query: Callable[[PaymentIntent], Answer], intents: Sequence[Pa
     succeeds without a call.
     """
     payable = [intent for intent in intents if intent.amount]
-    replies = call_all(query, payable, key=_order_id)
+    replies = call_all(query, payable, key=_order_id, order_id=lambda intent: intent.order_id)
     free = {_order_id(intent): NOTHING_TO_PAY for intent in intents if not intent.amount}
     return dict(zip(map(_order_id, payable), replies, strict=True)) | free
 

@@ -2,18 +2,25 @@
 Concurrent calls to the gateway, and the meaning of each reply for our books and for the relay.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar, assert_never
+from uuid import UUID
 
 from django.conf import settings
+from django.utils import timezone
 from opentelemetry.trace import SpanKind
 
 from messaging.kernel import spans
+from messaging.kernel.databases import async_commit, bulk_copy
+from messaging.kernel.ids import lowest_id, new_id
 from messaging.kernel.tracing import current_traceparent
 from messaging.outbox import context_of
 from messaging.subscribers import NotReady, OutageObserved, PartlyUnavailable
+from payments.models import GatewayCall
 
 from .protocol import Answer, Outcome, Reply, TimedOut, Undecided, Unreachable
 
@@ -60,20 +67,42 @@ def group_replies(replies: Mapping[T, Reply]) -> GroupedReplies[T]:
     return groups
 
 
-def call_all(call: Callable[[T], Answer], arguments: Iterable[T], *, key: Callable[[T], str]) -> list[Reply]:
+def call_all(
+    call: Callable[[T], Answer],
+    arguments: Sequence[T],
+    *,
+    key: Callable[[T], str],
+    order_id: Callable[[T], UUID] | None = None,
+) -> list[Reply]:
     """
     Call the gateway once for each argument, concurrently, and return the replies in the order of the arguments. A call
     that is unfinished when the worker's time limit draws near has timed out.
 
     :param key: returns the key of the event that an argument stems from: the call's log lines show its trace.
+    :param order_id: returns the order that an argument is about: the calls are recorded for its timeline.
     """
     pool = ThreadPoolExecutor(settings.MESSAGING.outside_calls_at_once)
+    timed = [_Timed(call) for _ in arguments]
     try:
-        futures = [pool.submit(context_of(key(argument)).run, _call, call, argument) for argument in arguments]
+        futures = [
+            pool.submit(context_of(key(argument)).run, each, argument)
+            for each, argument in zip(timed, arguments, strict=True)
+        ]
         wait(futures, timeout=settings.MESSAGING.handler_limit_seconds * SHARE_OF_LIMIT)
-        return [_reply_of(future) for future in futures]
+        replies = [_reply_of(future) for future in futures]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+    if order_id and arguments:
+        _record(timed, [order_id(argument) for argument in arguments], replies)
+    return replies
+
+
+def prune() -> None:
+    """
+    Delete the records of calls that are older than the retention time of messages. The cluster calls it every day.
+    """
+    before = timezone.now() - timedelta(days=settings.MESSAGING.retention_days)
+    GatewayCall.objects.filter(pk__lt=lowest_id(before)).delete()
 
 
 def raise_unavailable(unanswered: Mapping[str, Reply], *, deferred_along: Iterable[str] = ()) -> None:
@@ -108,18 +137,61 @@ def pause_if_down(replies: Collection[Reply]) -> None:
         raise OutageObserved("The gateway does not answer.")
 
 
-def _call(call: Callable[[T], Answer], argument: T) -> Answer:
+class _Timed(Generic[T]):
     """
-    Make a call, in a span of the trace of its event.
+    A call that measures itself, in a span of the trace of its event.
     """
-    if not spans.is_on():
-        return call(argument)
-    attributes = {"peer.service": "payment gateway", "shop.gateway.adapter": settings.PAYMENTS.gateway}
-    name = f"payments.{call.__name__}"
-    with spans.span(name, SpanKind.CLIENT, attributes, traces=[current_traceparent()]) as span:
-        answer = call(argument)
-        span.set_attribute("shop.gateway.outcome", answer.outcome)
-        return answer
+
+    def __init__(self, call: Callable[[T], Answer]) -> None:
+        self.name = call.__name__.lstrip("_")
+        self.started_at: datetime | None = None
+        self._call = call
+        self._started = self._ended = 0.0
+
+    @property
+    def milliseconds(self) -> int:
+        """
+        Return how long it took, or has taken until now.
+        """
+        return round(1000 * ((self._ended or time.monotonic()) - self._started))
+
+    def __call__(self, argument: T) -> Answer:
+        self.started_at, self._started = timezone.now(), time.monotonic()
+        attributes = {"peer.service": "payment gateway", "shop.gateway.adapter": settings.PAYMENTS.gateway}
+        try:
+            with spans.span(
+                f"payments.{self.name}", SpanKind.CLIENT, attributes, traces=[current_traceparent()]
+            ) as span:
+                answer = self._call(argument)
+                span.set_attribute("shop.gateway.outcome", answer.outcome)
+                return answer
+        finally:
+            self._ended = time.monotonic()
+
+
+def _record(calls: Sequence[_Timed[T]], order_ids: Sequence[UUID], replies: Sequence[Reply]) -> None:
+    """
+    Store what became of these calls, by one statement whose commit waits for no disk.
+    """
+    rows = [
+        (new_id(), order_id, call.name, _outcome_of(reply), call.started_at, call.milliseconds)
+        for call, order_id, reply in zip(calls, order_ids, replies, strict=True)
+        if call.started_at
+    ]
+    with async_commit():
+        bulk_copy(GatewayCall, ("id", "order_id", "name", "outcome", "started_at", "milliseconds"), rows)
+
+
+def _outcome_of(reply: Reply) -> str:
+    match reply:
+        case Answer():
+            return reply.outcome.value
+        case TimedOut():
+            return "timed out"
+        case Undecided():
+            return "undecided"
+        case Unreachable():
+            return "unreachable"
 
 
 def _reply_of(future: Future[Answer]) -> Reply:

@@ -112,7 +112,12 @@ def _apply_answers(matches: Sequence[Match], now: datetime) -> list[ProcessedWeb
     """
     trusted = trusted_answers(matches, now)
     queried = [match for match in matches if match not in trusted and not match.is_already_known]
-    answered = call_all(Match.query, queried, key=lambda match: _key(match.webhook))
+    answered = call_all(
+        Match.query,
+        queried,
+        key=lambda match: _key(match.webhook),
+        order_id=lambda match: match.intent.order_id,
+    )
     replies: Mapping[Match, Reply] = {**dict(zip(queried, answered, strict=True)), **trusted}
     answers = group_replies(replies).answers
     with transaction.atomic():

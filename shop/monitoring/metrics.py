@@ -63,6 +63,8 @@ class ShopCollector(Collector):
             yield from _of_broker(status.broker)
         if apps.is_installed("orders"):
             yield from _of_orders(self._now)
+        if apps.is_installed("payments"):
+            yield _of_the_gateway(self._now)
         if apps.is_installed("shop.operations"):
             yield from _of_audits(self._now)
 
@@ -196,6 +198,23 @@ def _of_orders(now: datetime) -> Iterator[Metric]:
         f"Orders of the last {WINDOW.seconds // 60} minutes, by their present state.",
         dict.fromkeys(Order.Status.values, 0) | dict(recent.order_by()),
     )
+
+
+def _of_the_gateway(now: datetime) -> Metric:
+    from payments.models import GatewayCall  # not installed in every service
+
+    recent = GatewayCall.objects.filter(pk__gte=lowest_id(now - WINDOW)).order_by("-pk")
+    seconds_by_labels = defaultdict(list)
+    for name, outcome, milliseconds in recent.values_list("name", "outcome", "milliseconds")[:MOST_LATENCIES]:
+        seconds_by_labels[name, outcome].append(milliseconds / 1000)
+    histogram = GaugeHistogramMetricFamily(
+        "shop_gateway_call_seconds",
+        f"How long calls of the payment gateway took, of the last {WINDOW.seconds // 60} minutes.",
+        labels=["call", "outcome"],
+    )
+    for labels, seconds in sorted(seconds_by_labels.items()):
+        histogram.add_metric(labels, list(_cumulated(seconds)), sum(seconds))
+    return histogram
 
 
 def _of_audits(now: datetime) -> Iterator[Metric]:
