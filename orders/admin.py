@@ -2,7 +2,7 @@
 Admin of products and orders. Orders are read-only; what operators may do with one leads to a page of confirmation.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
@@ -22,7 +22,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 
 from messaging.kernel.actions import asks_first, counted
-from messaging.kernel.admin import OrderNumberSearch, ReadOnly, amount, moment
+from messaging.kernel.admin import ChoiceFilter, OrderNumberSearch, ReadOnly, amount, moment
 from messaging.kernel.csv_export import CsvExport
 from messaging.kernel.ids import lowest_id
 from messaging.kernel.money import major_units, minor_units
@@ -278,10 +278,18 @@ class OrderLineAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     show_full_result_count = False
 
 
+class StatusFilter(ChoiceFilter):
+    title = parameter_name = field = "status"
+
+    @staticmethod
+    def names() -> Iterable[str]:
+        return Order.Status.values
+
+
 @admin.register(HistoryEntry)
 class HistoryEntryAdmin(OrderNumberSearch, ReadOnly, admin.ModelAdmin):
     list_display = ("order", "status", AT, "previous")
-    list_filter = ("status",)
+    list_filter = (StatusFilter,)
     list_select_related = ("order",)
     date_hierarchy = "at"
     ordering = ("-id",)

@@ -4,12 +4,15 @@ What the operator's desk shows of orders: by state, and why they were lost.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
+from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 
 from messaging.kernel.ids import lowest_id
-from shop.http.desk import Bar, Bars, Chart, Item, Series, Tone, day_of_id, last_days, list_url, reports
+from shop.http.desk import Bar, Bars, Chart, Item, Series, Tone, day_of_id, last_days, list_url, reports, rows_by_day
 
 from .models import Order
 
@@ -28,16 +31,17 @@ Numbers = Mapping[tuple[int, str, str], int]
 @reports("orders.view_order")
 def show_orders(now: datetime) -> Iterator[Item]:
     days = last_days(now)
-    numbers = _numbers_of_orders(days)
+    rows, age = rows_by_day("orders", days, partial(_rows_of_orders, days), day_at=0)
+    numbers = {(day, status, reason): number for day, status, reason, number in rows}
     yield _today(days, numbers)
-    yield _two_weeks(days, numbers)
-    yield _losses(days[0], numbers)
+    yield replace(_two_weeks(days, numbers), note=age)
+    yield replace(_losses(days[0], numbers), note=age)
 
 
-def _numbers_of_orders(days: Sequence[datetime]) -> Numbers:
-    recent = Order.objects.filter(pk__gte=lowest_id(days[0])).annotate(day=day_of_id(days))
-    rows = recent.order_by().values_list("day", "status", "cancel_reason").annotate(number=Count("pk"))
-    return {(day, status, reason): number for day, status, reason, number in rows}
+def _rows_of_orders(days: Sequence[datetime], since: datetime) -> QuerySet[Any]:
+    recent = Order.objects.filter(pk__gte=lowest_id(since)).annotate(day=day_of_id(days))
+    rows: QuerySet[Any] = recent.order_by().values_list("day", "status", "cancel_reason").annotate(number=Count("pk"))
+    return rows
 
 
 def _today(days: Sequence[datetime], numbers: Numbers) -> Bars:

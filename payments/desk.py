@@ -4,17 +4,29 @@ by day.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import BooleanField, OuterRef, QuerySet, Subquery, Sum, Value
+from django.db.models import BooleanField, Count, OuterRef, QuerySet, Subquery, Sum, Value
 
 from messaging.kernel.ids import lowest_id
 from messaging.kernel.money import money
-from shop.http.desk import Chart, Concern, Item, Series, count_each, day_of_id, last_days, list_url, reports
+from shop.http.desk import (
+    Chart,
+    Concern,
+    Item,
+    Series,
+    count_each,
+    day_of_id,
+    last_days,
+    list_url,
+    reports,
+    rows_by_day,
+)
 
 from .models import Capture, PaymentIntent, Refund, WebhookEvent
 
@@ -88,26 +100,27 @@ def _rejected_refunds(count: int) -> Concern:
 @reports("payments.view_capture")
 def show_money(now: datetime) -> Iterator[Item]:
     days = last_days(now)
-    amounts = _amounts(days)
+    rows, age = rows_by_day("money", days, partial(_amounts, days), day_at=2)
+    amounts = {(currency, bool(is_refund), day): int(amount) for currency, is_refund, day, amount, _ in rows}
     for currency in sorted({currency for currency, *_ in amounts}) or [""]:
-        yield _chart_of(currency, amounts, [day.date() for day in days])
+        yield replace(_chart_of(currency, amounts, [day.date() for day in days]), note=age)
 
 
-def _amounts(days: Sequence[datetime]) -> Amounts:
-    since = lowest_id(days[0])
+def _amounts(days: Sequence[datetime], moment: datetime) -> QuerySet[Any]:
+    since = lowest_id(moment)
     captured = Capture.objects.filter(pk__gte=since)
     refunded = Refund.objects.filter(pk__gte=since, status=Refund.Status.SUCCEEDED)
     # Looked up for each refund of two weeks: for a join, PostgreSQL reads all captures.
     currency = Subquery(Capture.objects.filter(pk=OuterRef("capture")).values("currency"))
-    rows = _sums(captured, days, is_refund=False).union(
+    return _sums(captured, days, is_refund=False).union(
         _sums(refunded.annotate(currency=currency), days, is_refund=True), all=True
     )
-    return {(currency, bool(is_refund), day): int(amount) for currency, is_refund, day, amount in rows}
 
 
 def _sums(rows: QuerySet[Any], days: Sequence[datetime], *, is_refund: bool) -> QuerySet[Any]:
     marked: QuerySet[Any] = rows.order_by().annotate(is_refund=Value(is_refund, BooleanField()), day=day_of_id(days))
-    sums: QuerySet[Any] = marked.values_list("currency", "is_refund", "day").annotate(sum=Sum("amount"))
+    by_day = marked.values_list("currency", "is_refund", "day")
+    sums: QuerySet[Any] = by_day.annotate(sum=Sum("amount"), number=Count("pk"))
     return sums
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
+from django.core.cache import cache
 from django.db import connection
 from django.db.models import Case, IntegerField, QuerySet, Value, When
 from django.urls import reverse
@@ -15,10 +16,17 @@ from django.utils.timezone import localtime
 
 from messaging.kernel.ids import lowest_id
 
+from .throttling import from_cache
+
 LIMIT = 1000
 """Rows are counted up to this number: "1000+" is more."""
 
 DAYS = 14
+
+KEPT_FROM, KEPT_SECONDS = 20_000, 300
+"""Numbers of so many rows are kept for so long, without those of today: to count the rows of two weeks takes long."""
+
+Row = tuple[Any, ...]
 
 Tone = Literal["good", "waiting", "bad", "other", "quiet"]
 
@@ -64,6 +72,8 @@ class Bars:
     empty: str
     """A sentence in place of the bars if there is none, or if all are 0."""
     url: str = ""
+    note: str = ""
+    """A sentence, such as how old the numbers are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +97,8 @@ class Chart:
     series: Sequence[Series]
     empty: str
     url: str = ""
+    note: str = ""
+    """A sentence, such as how old the numbers are."""
     write: Callable[[int], str] = str
     """Returns a value as people read it."""
 
@@ -164,6 +176,28 @@ def last_days(now: datetime) -> list[datetime]:
     """
     today = localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
     return [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
+
+
+def rows_by_day(
+    name: str, days: Sequence[datetime], read: Callable[[datetime], Iterable[Row]], *, day_at: int
+) -> tuple[list[Row], str]:
+    """
+    Return rows of sums by day, and how old those of earlier days are, in a sentence; empty if all are of now.
+
+    :param name: of these rows in the cache.
+    :param read: returns rows since a moment by one statement; the last value of each is how many rows it sums up.
+    :param day_at: where each has the position of its day.
+    """
+    key = f"desk.{name}.{days[0]:%Y-%m-%d}"
+    if kept := from_cache(lambda: cache.get(key), otherwise=None):
+        at, earlier = kept
+        return [*earlier, *read(days[-1])], f"Earlier days as of {at}."
+    rows = list(read(days[0]))
+    if sum(row[-1] for row in rows) >= KEPT_FROM:
+        earlier = [row for row in rows if row[day_at] < len(days) - 1]
+        at = f"{localtime():%H:%M}"
+        from_cache(lambda: cache.set(key, (at, earlier), KEPT_SECONDS), otherwise=None)
+    return rows, ""
 
 
 def day_of_id(days: Sequence[datetime]) -> Case:

@@ -160,6 +160,8 @@ def _pages_of_list(name: str, url: str, model: type[Model], about: Any, request:
     listed = about.get_changelist_instance(request)
     yield Page(f"list of {name}", url)
     yield Page(f"last page of {name}", f"{url}?p={listed.paginator.num_pages}")
+    if hasattr(about, "exported"):
+        yield Page(f"first bytes of an export of {name}", f"{url}export/")
     for term in _terms(model, about) if about.search_fields else ():
         yield Page(f"search of {name}", f"{url}?{urlencode({'q': term})}")
     for query in _filters(listed):

@@ -9,6 +9,7 @@ from django.utils import timezone
 from messaging.kernel.ids import lowest_id
 from messaging.kernel.order_numbers import new_number
 from orders.models import Order
+from shop.http import desk
 from shop.http.desk import DAYS, last_days
 from tests.factories import CustomerFactory
 from tests.operators import figures_of, listed_at
@@ -86,3 +87,23 @@ class TestTwoWeeks:
 
         assert [(bar.name, bar.value) for bar in bars] == [("expired", 2), ("by customer", 1)]
         assert listed_at(admin_client, bars[0].url) == expired
+
+
+class TestManyOrders:
+    def test_of_earlier_days_are_counted_every_few_minutes_and_those_of_today_at_once(
+        self, admin_client, days, monkeypatch
+    ):
+        monkeypatch.setattr(desk, "KEPT_FROM", 1)
+        yesterday = days[-1] - timedelta(seconds=1)
+        place("confirmed", at=yesterday)
+        assert figures_of(admin_client)["Orders in two weeks"].chart.note == ""
+        place("confirmed", at=yesterday)
+        place("confirmed")
+
+        figures = figures_of(admin_client)
+
+        [confirmed, *_] = figures["Orders in two weeks"].chart.series
+        assert confirmed.values[-2:] == [1, 1]
+        assert figures["Orders in two weeks"].chart.note.startswith("Earlier days as of ")
+        assert [bar.value for bar, _ in figures["Orders today"].bars][:1] == [1]
+        assert "Earlier days as of " in admin_client.get("/admin/").content.decode()
