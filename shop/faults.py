@@ -11,12 +11,13 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.contrib.auth.models import User
 from django.db import connections, transaction
 from django.utils import timezone
+from django_q.models import Schedule
 
 from messaging.contracts import OrderConfirmed
 from messaging.models import Delivery, Worker
@@ -44,6 +45,7 @@ ORDERS = [
     (REFUND_REFUSED, "WALL-CLOCK", "tok_refund_declined"),
 ]
 CONFIRMATION = "notifications.send_confirmation"
+RECONCILIATION = "payments.reconciliation.reconcile_lately"
 
 PATIENCE_SECONDS = 180
 POLL_SECONDS = 0.2
@@ -71,8 +73,11 @@ def break_confirmations() -> None:
 @contextmanager
 def broken_mail_server() -> Iterator[dict[str, str]]:
     """
-    Run a mail server that rejects mails to `MAIL_REJECTED`; yield the environment variables of a shop that uses it.
+    Run a mail server that rejects the first mail to `MAIL_REJECTED`; yield the environment variables of a shop that
+    uses it. Call it before the workers start: it postpones the reconciliation, which would repair the lost webhook.
     """
+    Schedule.objects.filter(func=RECONCILIATION).update(next_run=timezone.now() + timedelta(hours=1))
+    connections.close_all()
     with running_mail_server(rejected={MAIL_REJECTED}) as port:
         backend = "django.core.mail.backends.smtp.EmailBackend"
         yield {"EMAIL_BACKEND": backend, "EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": str(port), "SHOP_FAULTS": "on"}
