@@ -17,7 +17,7 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --no-annotate --
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run split test journeys bench torture conformance browser screenshots contract fuzz schema translations check format lock licences sbom clean
+.PHONY: help run split test journeys bench torture conformance browser screenshots contract fuzz schema translations docs check format lock licences sbom clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -66,6 +66,9 @@ translations: $(VENV)/installed ## collect the texts to translate, and compile t
 			&& $(abspath $(BIN))/django-admin compilemessages --verbosity 0) || exit 1; \
 	done
 
+docs: $(VENV)/installed-docs ## build the documentation site in docs/_build, with search, to read offline (Debian: graphviz)
+	$(BIN)/sphinx-build --conf-dir docs --nitpicky --fail-on-warning --keep-going --quiet . docs/_build
+
 check: $(VENV)/installed-dev ## check lint, types, imports, commit messages, migrations, the API description and production settings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -103,7 +106,7 @@ sbom: $(VENV)/installed-dev ## write dist/sbom.json, the dependencies of require
 		--output-format JSON --output-file dist/sbom.json
 
 clean: ## remove the virtual environment and caches, but no databases
-	rm -rf $(VENV) staticfiles .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) staticfiles docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/installed: requirements.txt requirements-brokers.txt
@@ -117,4 +120,9 @@ $(VENV)/installed-split: requirements-split.txt $(VENV)/installed
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(VENV)/installed-docs: requirements-docs.txt
+	test -d $(VENV) || $(PYTHON3) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
 	touch $@

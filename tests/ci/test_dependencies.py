@@ -17,7 +17,7 @@ SENTRY = PROJECT["project"]["optional-dependencies"]["sentry"]
 OTLP = PROJECT["project"]["optional-dependencies"]["otlp"]
 BROKERS = [pin for extra in ("amqp", "kafka") for pin in PROJECT["project"]["optional-dependencies"][extra]]
 SPLIT = PROJECT["project"]["optional-dependencies"]["split"]
-TEST, DEV = (PROJECT["dependency-groups"][group] for group in ("test", "dev"))
+TEST, DEV, DOCS = (PROJECT["dependency-groups"][group] for group in ("test", "dev", "docs"))
 LOCKS_OF_EXTRAS = settings.BASE_DIR.glob("requirements-*.lock")
 PRODUCT = [*PROJECT["tool"]["importlinter"]["root_packages"], "manage.py"]
 
@@ -56,10 +56,13 @@ class TestRequirements:
         assert lines_of("requirements-brokers.txt") == BROKERS
         assert lines_of("requirements-split.txt") == SPLIT
         assert lines_of("requirements-dev.txt") == ["-r requirements.txt", *DEV]
+        assert lines_of("requirements-docs.txt") == DOCS
 
     def test_pin_each_version(self):
         assert [
-            line for line in (*RUN_TIME, *STRIPE, *SENTRY, *OTLP, *BROKERS, *SPLIT, *TEST, *DEV) if "==" not in line
+            line
+            for line in (*RUN_TIME, *STRIPE, *SENTRY, *OTLP, *BROKERS, *SPLIT, *TEST, *DEV, *DOCS)
+            if "==" not in line
         ] == []
 
 

@@ -2,6 +2,7 @@
 What README.md and docs state about the code is true.
 """
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -112,6 +113,19 @@ def test_links_resolve(page):
 @pytest.mark.parametrize("page", PRESENT_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_named_files_exist(page):
     assert {name for name in named_files(page) if not exists(name)} == set()
+
+
+def test_the_site_lists_every_page_once():
+    conf = ast.parse((ROOT / "docs/conf.py").read_text(encoding="utf-8"))
+    contents = next(
+        ast.literal_eval(node.value)
+        for node in conf.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CONTENTS"
+    )
+
+    listed = [page.resolve() for part in contents.values() for entry in part for page in ROOT.glob(f"docs/{entry}.md")]
+
+    assert sorted([*listed, ROOT / "docs/README.md"]) == PAGES
 
 
 def test_failures_and_bad_input_list_every_number_that_tests_name():
