@@ -67,7 +67,7 @@ translations: $(VENV)/installed ## collect the texts to translate, and compile t
 	done
 
 docs: $(VENV)/installed-docs ## build the documentation site in docs/_build, with search, to read offline (Debian: graphviz)
-	$(BIN)/sphinx-build --conf-dir docs --nitpicky --fail-on-warning --keep-going --quiet . docs/_build
+	$(BIN)/sphinx-build --conf-dir docs --nitpicky --fail-on-warning --keep-going --fresh-env --quiet . docs/_build
 
 check: $(VENV)/installed-dev ## check lint, types, imports, commit messages, migrations, the API description and production settings
 	$(BIN)/ruff check .
