@@ -17,7 +17,7 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --no-annotate --
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run split test journeys bench torture conformance browser screenshots contract fuzz schema translations docs check format lock licences sbom clean
+.PHONY: help run split test journeys bench torture conformance browser collection screenshots contract fuzz schema translations docs check format lock licences sbom clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -46,6 +46,9 @@ conformance: $(VENV)/installed-dev ## run every case over every broker, on SQLit
 browser: $(VENV)/installed-dev ## order, follow and cancel in a running shop with headless Chromium (Debian: chromium, chromium-driver)
 	$(BIN)/python -m pytest -m browser
 
+collection: $(VENV)/installed $(VENV)/node/installed ## send the requests of the API collection to a demo shop by newman (Node and npm)
+	NODE_PATH=$(abspath $(VENV))/node/node_modules $(BIN)/python -m pytest -m browser -rs tests/browser/test_collection.py
+
 screenshots: $(VENV)/installed-dev ## take docs/screenshots again
 	$(BIN)/python -m tests.browser docs/screenshots
 
@@ -56,8 +59,9 @@ contract: $(VENV)/installed ## generate CONTRACT_EXAMPLES (200) requests per ope
 fuzz: $(VENV)/installed ## send FUZZ_REQUESTS (20000) almost valid requests to every route, on SQLite and the database of DATABASE_URL
 	$(BIN)/python -m tests.fuzz
 
-schema: $(VENV)/installed ## write docs/openapi.yaml, the description of the API, and docs/asyncapi.yaml, that of the events
+schema: $(VENV)/installed ## write docs/openapi.yaml, the description of the API, its collection, and docs/asyncapi.yaml, that of the events
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+	$(BIN)/python manage.py export_collection
 	$(BIN)/python manage.py export_asyncapi
 
 translations: $(VENV)/installed ## collect the texts to translate, and compile the translations (Debian: gettext)
@@ -125,4 +129,10 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 $(VENV)/installed-docs: requirements-docs.txt
 	test -d $(VENV) || $(PYTHON3) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	touch $@
+
+$(VENV)/node/installed: docs/examples/package.json $(VENV)/installed
+	mkdir -p $(@D)
+	cp docs/examples/package.json $(@D)
+	npm install --prefix $(@D) --no-package-lock --no-audit --no-fund
 	touch $@
