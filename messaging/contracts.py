@@ -288,6 +288,34 @@ class PasswordChanged(Event, frozen=True):
     language: str = ""
 
 
+class SignUpRequested(Event, frozen=True):
+    """
+    Without the link by which the address is confirmed, as `PasswordResetRequested`.
+    """
+
+    type: ClassVar[str] = "accounts.sign_up_requested"
+    keyed_by: ClassVar[str] = "request_id"
+
+    request_id: str
+    email: str
+    expires_at: str
+    language: str = ""
+
+
+class SignUpRepeated(Event, frozen=True):
+    """
+    Someone wants to sign up with the address of an account.
+    """
+
+    type: ClassVar[str] = "accounts.sign_up_repeated"
+    keyed_by: ClassVar[str] = "customer_id"
+
+    email: str
+    username: str
+    customer_id: str = ""
+    language: str = ""
+
+
 class DeliveryDied(Event, frozen=True):
     type: ClassVar[str] = "messaging.delivery_died"
     keyed_by: ClassVar[str] = "delivery_id"

@@ -33,19 +33,22 @@ def message_keys(order_ids: Collection[UUID]) -> list[str]:
     return [str(pk) for pk in Notification.objects.filter(order_id__any=order_ids).values_list("pk", flat=True)]
 
 
-def about_account(customer_ids: Collection[str]) -> QuerySet[Notification]:
+def about_account(customer_ids: Collection[str], addresses: Collection[str] = ()) -> QuerySet[Notification]:
     """
     Return the notifications with contact data about the accounts of customers.
+
+    :param addresses: with which customers signed up, before there was an account.
     """
-    told = Notification.objects.filter(customer_id__any=customer_ids, kind__in=Notification.ABOUT_ACCOUNTS)
-    return told.exclude(**ERASED)
+    whose = Q(customer_id__any=customer_ids) | Q(recipient__any=addresses)
+    return Notification.objects.filter(whose, kind__in=Notification.ABOUT_ACCOUNTS).exclude(**ERASED)
 
 
-def account_message_keys(customer_ids: Collection[str]) -> list[str]:
+def account_message_keys(customer_ids: Collection[str], addresses: Collection[str] = ()) -> list[str]:
     """
     Return the keys of the messages about the accounts of customers, and of those that have notifications of them sent.
     """
-    return [*customer_ids, *map(str, about_account(customer_ids).values_list("pk", flat=True))]
+    told = about_account(customer_ids, addresses).values_list("pk", "link_id")
+    return [*customer_ids, *(str(id_) for row in told for id_ in row if id_)]
 
 
 def addresses_of(order_ids: Collection[UUID]) -> set[str]:

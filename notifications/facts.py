@@ -16,10 +16,14 @@ from messaging.contracts import (
     PasswordResetRequested,
     PaymentDueSoon,
     PaymentRefunded,
+    SignUpRepeated,
+    SignUpRequested,
 )
 
 OrderEvent = OrderPlaced | OrderConfirmed | OrderCancelled | PaymentDueSoon | PaymentRefunded
-AccountEvent = PasswordResetRequested | PasswordChanged
+LinkEvent = PasswordResetRequested | SignUpRequested
+"""What is told with a one-time link."""
+AccountEvent = LinkEvent | PasswordChanged | SignUpRepeated
 CustomerEvent = OrderEvent | AccountEvent
 
 KINDS = {
@@ -30,6 +34,8 @@ KINDS = {
     PaymentRefunded: "payment_refunded",
     PasswordResetRequested: "password_reset",
     PasswordChanged: "password_changed",
+    SignUpRequested: "sign_up",
+    SignUpRepeated: "account_exists",
 }
 KINDS_BY_CANCEL_REASON = {
     "out_of_stock": "out_of_stock",
@@ -121,10 +127,14 @@ def facts_of(event: CustomerEvent) -> Facts:
 
 
 def _facts_about_account(event: AccountEvent) -> Facts:
-    username = printable(event.username)
-    if isinstance(event, PasswordChanged):
-        return Facts(username=username, at=datetime.fromisoformat(event.changed_at))
-    return Facts(username=username, link_id=event.request_id, until=datetime.fromisoformat(event.expires_at))
+    username = "" if isinstance(event, SignUpRequested) else printable(event.username)
+    match event:
+        case PasswordResetRequested() | SignUpRequested():
+            return Facts(username=username, link_id=event.request_id, until=datetime.fromisoformat(event.expires_at))
+        case PasswordChanged():
+            return Facts(username=username, at=datetime.fromisoformat(event.changed_at))
+        case SignUpRepeated():
+            return Facts(username=username)
 
 
 def printable(text: str) -> str:

@@ -22,6 +22,8 @@ from messaging.contracts import (
     PaymentAnomalyFound,
     PaymentDueSoon,
     PaymentRefunded,
+    SignUpRepeated,
+    SignUpRequested,
     SmsQueued,
 )
 from messaging.outbox import message_of
@@ -68,6 +70,16 @@ def send_reset_link(events: Sequence[PasswordResetRequested]) -> None:
 
 @subscriber(PasswordChanged)
 def confirm_password_change(events: Sequence[PasswordChanged]) -> None:
+    _queue(events)
+
+
+@subscriber(SignUpRequested)
+def send_sign_up_link(events: Sequence[SignUpRequested]) -> None:
+    _queue(events)
+
+
+@subscriber(SignUpRepeated)
+def remind_of_account(events: Sequence[SignUpRepeated]) -> None:
     _queue(events)
 
 

@@ -31,6 +31,10 @@ class Notification(StateMachineModel):
         PASSWORD_RESET = "password_reset"  # noqa: S105  (a kind)
         """The link by which a customer sets a new password."""
         PASSWORD_CHANGED = "password_changed"  # noqa: S105
+        SIGN_UP = "sign_up"
+        """The link by which someone confirms an e-mail address and signs up."""
+        ACCOUNT_EXISTS = "account_exists"
+        """To someone who signed up with the address of an account."""
         PAYMENT_ANOMALY = "payment_anomaly"
         """For the operator."""
         DEAD_LETTER = "dead_letter"
@@ -87,7 +91,9 @@ class Notification(StateMachineModel):
     """To be sent, or sent again."""
     SENT: ClassVar = frozenset({Status.ACCEPTED, Status.DELIVERED, Status.BOUNCED})
     """Accepted once, whatever the provider reported later."""
-    ABOUT_ACCOUNTS: ClassVar = frozenset({Kind.PASSWORD_RESET, Kind.PASSWORD_CHANGED})
+    ABOUT_ACCOUNTS: ClassVar = frozenset(
+        {Kind.PASSWORD_RESET, Kind.PASSWORD_CHANGED, Kind.SIGN_UP, Kind.ACCOUNT_EXISTS}
+    )
     """Not about orders: told by e-mail only, and always."""
     FOR_OPERATOR: ClassVar = frozenset({Kind.PAYMENT_ANOMALY, Kind.DEAD_LETTER, Kind.CAP_REACHED, Kind.AUDIT_VIOLATION})
     TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]] = {

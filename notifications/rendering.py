@@ -107,7 +107,9 @@ def _path(kind: str, facts: Facts) -> str:
     match kind:
         case "password_reset":
             return url_of("password reset", facts.link_id)
-        case "password_changed":
+        case "sign_up":
+            return url_of("confirm sign-up", facts.link_id)
+        case "password_changed" | "account_exists":
             return url_of("forgotten password")
         case _:
             return url_of("order", facts.order_id)

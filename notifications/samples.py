@@ -2,10 +2,11 @@
 Sample events, one for each wording of each kind of message: previews show them, and tests render them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from messaging import contracts
+from messaging.contracts import SignUpRequested
 
 from .facts import AccountEvent, CustomerEvent, OrderEvent
 
@@ -34,8 +35,12 @@ def _sample(event: type[OrderEvent], **facts: Any) -> OrderEvent:
     )
 
 
-def _about_account(event: type[AccountEvent], **facts: Any) -> AccountEvent:
+def _about_account(event: Callable[..., AccountEvent], **facts: Any) -> AccountEvent:
     return event(username="ada", email="ada@example.com", customer_id="17", **facts)
+
+
+def _sign_up(event: type[SignUpRequested]) -> SignUpRequested:
+    return event(request_id=LINK_ID, email="ada@example.com", expires_at="2030-06-01T12:35:00+00:00")
 
 
 def _cancelled(reason: str, *, payment_requested: bool) -> OrderEvent:
@@ -83,6 +88,8 @@ OF_ACCOUNTS: Mapping[str, CustomerEvent] = {
     "password-reset": _about_account(
         contracts.PasswordResetRequested, request_id=LINK_ID, expires_at="2030-06-01T12:35:00+00:00"
     ),
+    "sign-up": _sign_up(contracts.SignUpRequested),
+    "account-exists": _about_account(contracts.SignUpRepeated),
     "password-changed": _about_account(contracts.PasswordChanged, changed_at="2030-06-01T12:35:00+00:00"),
 }
 SAMPLES = {**OF_ORDERS, **OF_ACCOUNTS}

@@ -13,9 +13,9 @@ from django.db import transaction
 from messaging.contracts import (
     DeliveryDied,
     EmailQueued,
-    PasswordResetRequested,
     PaymentAnomalyFound,
     PaymentDueSoon,
+    SignUpRequested,
     SmsQueued,
 )
 from messaging.kernel.databases import insert_new
@@ -23,7 +23,7 @@ from messaging.outbox import caused_by, publish_all
 
 from . import alerts, caps, channels, suppressions
 from .alerts import ViolatedRule
-from .facts import AccountEvent, CustomerEvent, facts_of, kind_of
+from .facts import AccountEvent, CustomerEvent, LinkEvent, facts_of, kind_of
 from .lateness import late_among
 from .models import Notification
 from .preferences import SmsRequest, sms_requests
@@ -123,7 +123,7 @@ def _drafts(
     kind = _kind_of(event)
     requested = (recipient.customer_id, kind.value) in requests
     order_id, number = ("", "") if isinstance(event, AccountEvent) else (event.order_id, event.number)
-    link_id = event.request_id if isinstance(event, PasswordResetRequested) else ""
+    link_id = event.request_id if isinstance(event, LinkEvent) else ""
     for channel in channels.channels_of(kind, phone=recipient.phone, sms_requested=requested):
         yield Notification(
             message_id=message_id,
@@ -156,14 +156,15 @@ def _recipient_of(event: Notifiable) -> Recipient:
     if isinstance(event, ForOperator):
         return Recipient(email=settings.SHOP.operator_email)
     if isinstance(event, AccountEvent):
-        return Recipient(event.email, customer_id=event.customer_id, language=event.language)
+        customer_id = "" if isinstance(event, SignUpRequested) else event.customer_id
+        return Recipient(event.email, customer_id=customer_id, language=event.language)
     return Recipient(event.email, event.phone, event.customer_id, event.language)
 
 
 def _useful_until(event: Notifiable, now: datetime) -> datetime:
     if isinstance(event, PaymentDueSoon) and event.due_at:
         return datetime.fromisoformat(event.due_at)
-    if isinstance(event, PasswordResetRequested):
+    if isinstance(event, LinkEvent):
         return datetime.fromisoformat(event.expires_at)
     return now + USEFUL_FOR
 

@@ -35,6 +35,8 @@ ACCOUNTS = {
     "password": "account/password/",
     "forgotten-password": "account/forgotten-password/",
     "password-reset": "account/password-reset/<token>/",
+    "sign-up": "account/sign-up/",
+    "sign-up-confirmation": "account/sign-up/<token>/",
     "account": "api/v1/account/",
     "token-list": "api/v1/tokens/",
     "signing-key-list": "api/v1/signing-keys/",

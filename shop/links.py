@@ -20,6 +20,8 @@ def register() -> None:
             "payments of order": lambda order_id: reverse("payments:payment-list", query={"order_id": order_id}),
             "forgotten password": lambda: reverse("forgotten-password"),
             "password reset": lambda token: reverse("password-reset", args=[token]),
+            "sign up": lambda: reverse("sign-up") if settings.ACCOUNTS.sign_up else "",
+            "confirm sign-up": lambda token: reverse("sign-up-confirmation", args=[token]),
             "preferences": lambda: reverse("notifications:preferences"),
             "unsubscribe": lambda token: reverse("unsubscribe", args=[token]),
             "notifications": lambda: reverse("notifications:notification-list"),

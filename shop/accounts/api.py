@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth import authenticate, update_session_auth_hash
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError as WeakPassword
+from django.core.validators import MaxLengthValidator
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -17,12 +18,12 @@ from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import generics, mixins, serializers, status, viewsets
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action
-from rest_framework.exceptions import AuthenticationFailed, ErrorDetail, ValidationError
+from rest_framework.exceptions import AuthenticationFailed, ErrorDetail, NotFound, ValidationError
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from shop.accounts import passwords, services
+from shop.accounts import passwords, services, signing_up
 from shop.accounts.authentication import TokenAuthentication
 from shop.accounts.links import link_attempt
 from shop.accounts.models import SigningKey, Token
@@ -64,6 +65,14 @@ class PasswordResetInput(Input):
 class PasswordResetConfirmInput(Input):
     token = Text(code="invalid_field", max_length=200, help_text="From the link in the mail: what begins with `link_`.")
     new_password = Text(code="invalid_field", max_length=4_096)
+
+
+class SignUpInput(Input):
+    email = EmailText(
+        code="invalid_email",
+        validators=[MaxLengthValidator(signing_up.MOST_CHARACTERS)],
+        help_text="It becomes the username, and so has at most 150 characters.",
+    )
 
 
 class TokenInput(Input):
@@ -217,6 +226,53 @@ class PasswordResetConfirmView(ShopView, generics.GenericAPIView[User]):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
+class SignUpView(ShopView, generics.GenericAPIView[User]):
+    """
+    The request of a link by which a customer signs up.
+    """
+
+    serializer_class = SignUpInput
+    permission_classes = (AllowAny,)
+    error_codes = {"post": ("not_found",)}
+
+    @extend_schema(responses={202: None})
+    def post(self, request: Request) -> Response:
+        """
+        Have a link mailed to an address, by which its owner signs up. The response is the same if the address has an
+        account. Answers 404 if the shop lets nobody sign up.
+        """
+        _require_sign_up()
+        values = SignUpInput.read(request)
+        consume_account_mail(request, values["email"])
+        signing_up.request(values["email"], now=timezone.now())
+        return Response(status=status.HTTP_202_ACCEPTED)
+
+
+class SignUpConfirmView(ShopView, generics.GenericAPIView[User]):
+    """
+    The use of that link.
+    """
+
+    serializer_class = PasswordResetConfirmInput
+    permission_classes = (AllowAny,)
+    error_codes = {"post": ("expired_link", "not_found", "weak_password")}
+
+    @extend_schema(operation_id="sign_ups_confirm", responses={201: AccountOutput})
+    def post(self, request: Request) -> Response:
+        """
+        Create an account by the token of a link, which is valid once. Its username is the address.
+        """
+        _require_sign_up()
+        values = PasswordResetConfirmInput.read(request)
+        try:
+            with link_attempt(request):
+                confirmation = signing_up.find(values["token"], now=timezone.now())
+                user = signing_up.confirm(confirmation, values["new_password"])
+        except WeakPassword as error:
+            raise _weak_password(error) from error
+        return Response(AccountOutput(user).data, status.HTTP_201_CREATED)
+
+
 class TokenViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet[Token]):
     """
     Your tokens. A program with one of them has your permissions.
@@ -322,6 +378,11 @@ class SigningKeyViewSet(ShopView, mixins.ListModelMixin, viewsets.GenericViewSet
         """
         services.revoke_key(self.get_object(), now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _require_sign_up() -> None:
+    if not settings.ACCOUNTS.sign_up:
+        raise NotFound
 
 
 def _weak_password(error: WeakPassword) -> ValidationError:

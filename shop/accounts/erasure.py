@@ -11,7 +11,7 @@ from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX, make_password
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from .models import Account, Confirmation, SigningKey, Token
 
@@ -32,7 +32,7 @@ def personal_data(user: User) -> Mapping[str, Collection[Any]]:
         "account": Account.objects.filter(user=user),
         "tokens": Token.objects.filter(user=user),
         "signing keys": SigningKey.objects.filter(owner=user),
-        "confirmations": Confirmation.objects.filter(user=user),
+        "confirmations": _confirmations_of(user),
         "sessions": _sessions_of(user),
     }
 
@@ -46,7 +46,7 @@ def close(user: User) -> None:
     get_user_model().objects.filter(open_, pk=user.pk).update(is_active=False, password=make_password(None))
     Token.objects.filter(user=user).delete()
     SigningKey.objects.filter(owner=user).delete()
-    Confirmation.objects.filter(user=user).delete()
+    _confirmations_of(user).delete()
     Session.objects.filter(pk__in=[session.pk for session in _sessions_of(user)]).delete()
 
 
@@ -62,6 +62,10 @@ def erase(user: User) -> None:
     get_user_model().objects.filter(pk=user.pk).update(
         username=erased_name(user), email="", first_name="", last_name="", last_login=None
     )
+
+
+def _confirmations_of(user: User) -> QuerySet[Confirmation]:
+    return Confirmation.objects.filter(Q(user=user) | (Q(email__iexact=user.email) & ~Q(email="")))
 
 
 def _sessions_of(user: User) -> list[Session]:

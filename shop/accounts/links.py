@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 
-from shop.accounts.passwords import InvalidLink
+from shop.accounts.confirmations import InvalidLink
 from shop.http.error_codes import CATALOGUE
 from shop.http.throttling import ADDRESS_FAILURES, client_address
 

@@ -211,12 +211,14 @@ class Confirmation(models.Model):
 
     class Purpose(models.TextChoices):
         PASSWORD_RESET = "password_reset"  # noqa: S105  (a purpose)
+        SIGN_UP = "sign_up"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     purpose = models.CharField(max_length=20, choices=Purpose)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+")
+    email = models.CharField(max_length=254, blank=True, db_index=True, help_text="To sign up with.")
     fingerprint = models.CharField(max_length=64, blank=True, help_text="Of the credentials when it was requested.")
     expires_at = models.DateTimeField(db_index=True)
 
     def __str__(self) -> str:
-        return f"{self.purpose} of user {self.user_id}"
+        return f"{self.purpose} {self.pk}"

@@ -13,7 +13,7 @@ from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse_lazy
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -25,7 +25,7 @@ from django.views.generic import FormView
 from django.views.i18n import set_language
 from rest_framework.exceptions import ValidationError as InvalidInput
 
-from shop.accounts import passwords, services
+from shop.accounts import passwords, services, signing_up
 from shop.accounts.links import link_attempt
 from shop.accounts.models import Confirmation
 from shop.http.error_handlers import problem_response
@@ -58,6 +58,14 @@ class AddressForm(forms.Form):
             return str(EmailText(code="invalid_email").run_validation(self.cleaned_data["email"].strip()))
         except InvalidInput as error:
             raise ValidationError(_("Enter one plain e-mail address.")) from error
+
+
+class SignUpForm(AddressForm):
+    email = forms.CharField(
+        label=_("E-mail address"),
+        widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True}),
+        max_length=signing_up.MOST_CHARACTERS,
+    )
 
 
 class NewPasswordForm(forms.Form):
@@ -185,6 +193,59 @@ class LoginPage(LoginView):
                 samesite="Lax",
             )
         return response
+
+
+class OpenForSignUp:
+    """
+    Mixin of pages that exist where customers may sign up.
+    """
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not settings.ACCOUNTS.sign_up:
+            raise Http404
+        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # of the view
+        return response
+
+
+class SignUpPage(OpenForSignUp, AccountPage):
+    form_class = SignUpForm
+    success_url = reverse_lazy("sign-up")
+    title = button = _("Sign up")
+    lead = _("We send you a link by which you confirm your e-mail address and choose a password.")
+
+    def form_valid(self, form: forms.Form) -> HttpResponse:
+        """
+        Have the mail sent; the page is the same if there is an account with this address.
+        """
+        consume_account_mail(self.request, form.cleaned_data["email"])
+        signing_up.request(form.cleaned_data["email"], now=timezone.now())
+        hours = settings.ACCOUNTS.sign_up_hours
+        text = gettext("We have sent you an e-mail with a link. It is valid for %(hours)s hours.") % {"hours": hours}
+        messages.success(self.request, text)
+        return super().form_valid(form)
+
+
+class SignUpConfirmationPage(OpenForSignUp, AccountPage):
+    form_class = NewPasswordForm
+    success_url = reverse_lazy("rest_framework:login")
+    title = _("Choose a password")
+    button = _("Sign up")
+    lead = _("Your e-mail address is the name with which you log in.")
+    confirmation: Confirmation
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with link_attempt(request):
+            self.confirmation = signing_up.find(kwargs["token"], now=timezone.now())
+            return super().dispatch(request, *args, **kwargs)
+
+    def form_valid(self, form: forms.Form) -> HttpResponse:
+        try:
+            signing_up.confirm(self.confirmation, form.cleaned_data["new_password"])
+        except ValidationError as error:
+            form.add_error("new_password", error)
+            return self.form_invalid(form)
+        messages.success(self.request, gettext("You are signed up. Log in with your e-mail address."))
+        return super().form_valid(form)
 
 
 @require_POST

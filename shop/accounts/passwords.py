@@ -19,19 +19,14 @@ from django.utils.translation import gettext
 
 from messaging.contracts import PasswordChanged, PasswordResetRequested
 from messaging.outbox import publish, publish_all
+from shop.accounts import confirmations
+from shop.accounts.confirmations import InvalidLink
 from shop.accounts.models import Confirmation, Token
-from shop.http import one_time_links
 from shop.http.views import language_of
 
 RESET = Confirmation.Purpose.PASSWORD_RESET
 MOST_ACCOUNTS = 10
 """So many accounts with one address get a link: the newest."""
-
-
-class InvalidLink(Exception):
-    """
-    The link was used, has expired, is older than the password, or was never sent.
-    """
 
 
 class ChangedMeanwhile(Exception):
@@ -98,13 +93,9 @@ def find_reset(token: str, *, now: datetime) -> Confirmation:
 
     :raises InvalidLink: if it cannot be used.
     """
-    try:
-        id_ = one_time_links.read(token)
-        resets = Confirmation.objects.filter(purpose=RESET, expires_at__gt=now, user__is_active=True)
-        found = resets.select_related("user").get(pk=id_)
-    except (one_time_links.InvalidToken, Confirmation.DoesNotExist):
-        raise InvalidLink from None
-    if found.user is None or found.fingerprint != _fingerprint(found.user):
+    found = confirmations.find(token, RESET, now=now)
+    user = found.user
+    if user is None or not user.is_active or found.fingerprint != _fingerprint(user):
         raise InvalidLink
     return found
 
@@ -122,8 +113,8 @@ def reset(confirmation: Confirmation, password: str) -> None:
     validate_password(password, user)
     user.set_password(password)
     with transaction.atomic():
-        deleted, _ = Confirmation.objects.filter(pk=confirmation.pk).delete()
-        if not deleted or not _lock(user, password=former):
+        confirmations.use_up(confirmation)
+        if not _lock(user, password=former):
             raise InvalidLink
         user.save(update_fields=["password"])
 

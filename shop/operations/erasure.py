@@ -81,7 +81,7 @@ def rows(user: User) -> Mapping[str, int]:
     personal.update(count_each(messaging.erasure.contact_data(*_about_account(user))))
     for notifications in _here("notifications"):
         personal["notification preferences"] = notifications.preferences_of([str(user.pk)]).count()
-        personal["notifications"] = notifications.about_account([str(user.pk)]).count()
+        personal["notifications"] = notifications.about_account([str(user.pk)], _addresses_of(user)).count()
     return +sum((batch.rows() for batch in _batches(user)), personal)
 
 
@@ -101,7 +101,7 @@ def erase(user: User) -> None:
         batch.erase()
     messaging.erasure.erase(*_about_account(user))
     for notifications in _here("notifications"):
-        notifications.erase_texts(notifications.about_account([str(user.pk)]))
+        notifications.erase_texts(notifications.about_account([str(user.pk)], _addresses_of(user)))
         notifications.preferences_of([str(user.pk)]).delete()
     with transaction.atomic():
         accounts.erase(user)
@@ -144,11 +144,14 @@ def _about_account(user: User) -> tuple[Collection[str], Collection[str]]:
     """
     Return the keys of the messages about a customer's account, and what the errors of their deliveries may name.
     """
-    keys = {
-        str(user.pk),
-        *(key for each in _here("notifications") for key in each.account_message_keys([str(user.pk)])),
-    }
-    return keys, {user.email, user.get_username()} - {""}
+    keys = {str(user.pk)}
+    for notifications in _here("notifications"):
+        keys.update(notifications.account_message_keys([str(user.pk)], _addresses_of(user)))
+    return keys, _addresses_of(user) | {user.get_username()}
+
+
+def _addresses_of(user: User) -> set[str]:
+    return {user.email} - {""}
 
 
 def _batches(user: User) -> Iterator[Batch]:

@@ -194,13 +194,15 @@ class OrderSettings(SettingsGroup):
 class AccountSettings(SettingsGroup):
     """
     Limits of API tokens and signing keys. A rotated key still signs during the grace time. How long the link in a mail
-    is valid by which a customer sets a new password.
+    is valid by which a customer sets a new password. Whether customers may sign up, and how long they can confirm it.
     """
 
     tokens_per_user: int = variable("TOKENS_PER_USER", 100, minimum=1)
     signing_keys_per_user: int = variable("SIGNING_KEYS_PER_USER", 10, minimum=1)
     signing_key_grace_hours: int = variable("SIGNING_KEY_GRACE_HOURS", 24, minimum=1)
     password_reset_minutes: int = variable("PASSWORD_RESET_MINUTES", 60, minimum=5)
+    sign_up: bool = variable("SIGN_UP", default=False)
+    sign_up_hours: int = variable("SIGN_UP_HOURS", 24, minimum=1)
 
 
 @dataclass(frozen=True, kw_only=True)

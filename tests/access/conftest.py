@@ -16,8 +16,9 @@ from tests.factories import PASSWORD, place_order
 @pytest.fixture(autouse=True)
 def _secrets(settings):
     """
-    Providers whose webhooks can be verified, and a secret of other services.
+    Providers whose webhooks can be verified, a secret of other services, and sign-up.
     """
+    settings.ACCOUNTS = replace(settings.ACCOUNTS, sign_up=True)
     settings.SERVICE = replace(settings.SERVICE, introspection_secret=32 * "s")
     settings.NOTIFICATIONS = replace(settings.NOTIFICATIONS, email_tracking="postmark", sms_backend=TWILIO_SMS)
     settings.ANYMAIL = {"WEBHOOK_SECRET": "postmark:secret"}

@@ -30,6 +30,7 @@ FORMS |= {
         "repeated": NEW_PASSWORD,
     },
     "POST /account/forgotten-password/": {"email": "ada@example.com"},
+    "POST /account/sign-up/": {"email": "eve@example.com"},
 }
 QUERIES = {"/api/v1/quote/": "?quantity[RED-CHAIR]=2"}
 PREFERENCES = {"preferences": [{"kind": "payment_due_soon", "channel": "email", "is_on": False}]}
@@ -43,6 +44,8 @@ BODIES: Mapping[str, Mapping[str, object]] = {
     "PATCH /api/v1/account/": {"language": "de"},
     "POST /api/v1/account/password/": {"current_password": PASSWORD, "new_password": NEW_PASSWORD},
     "POST /api/v1/password-resets/": {"email": "ada@example.com"},
+    "POST /api/v1/sign-ups/": {"email": "eve@example.com"},
+    "POST /api/v1/sign-ups/confirm/": {"token": TOKEN_OF_LINK, "new_password": NEW_PASSWORD},
     "POST /api/v1/password-resets/confirm/": {"token": TOKEN_OF_LINK, "new_password": NEW_PASSWORD},
     "PATCH /api/v1/notification-preferences/": PREFERENCES,
     "POST /api/v1/notification-preferences/": PREFERENCES,

@@ -19,8 +19,11 @@ CALL_BACKS = {Route("POST", f"/api/v1/webhooks/{subject}/") for subject in ("pay
 """Authenticated by the provider's signature or secret only."""
 INTROSPECT = Route("POST", "/api/v1/introspect/")
 """Authenticated by the secret of the shop's services only."""
-WITHOUT_LOGIN = {Route("POST", f"/api/v1/password-resets/{end}") for end in ("", "confirm/")}
-"""For people who forgot their password."""
+WITHOUT_LOGIN = {
+    Route("POST", f"/api/v1/{path}/")
+    for path in ("password-resets", "password-resets/confirm", "sign-ups", "sign-ups/confirm")
+}
+"""For people who forgot their password, or have no account."""
 UNAUTHENTICATED = ("/api/v1/schema/", "/api/v1/docs/", "/api/v1/redoc/")
 EVIL = {"Origin": "https://evil.example"}
 

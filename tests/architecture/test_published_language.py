@@ -162,6 +162,8 @@ class TestSubscribers:
             "notifications.send_refund_notice": (["PaymentRefunded"], "inside"),
             "notifications.send_reset_link": (["PasswordResetRequested"], "inside"),
             "notifications.confirm_password_change": (["PasswordChanged"], "inside"),
+            "notifications.send_sign_up_link": (["SignUpRequested"], "inside"),
+            "notifications.remind_of_account": (["SignUpRepeated"], "inside"),
             "notifications.alert_operator": (["PaymentAnomalyFound"], "inside"),
             "notifications.alert_of_dead_letter": (["DeliveryDied"], "inside"),
             "notifications.erase_contact_data": (["ContactDataErased"], "inside"),

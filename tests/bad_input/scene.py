@@ -19,6 +19,7 @@ ORDERS = f"{API}orders/"
 TOKENS = f"{API}tokens/"
 KEYS = f"{API}signing-keys/"
 ACCOUNT = f"{API}account/"
+SIGN_UPS = f"{API}sign-ups/"
 PASSWORD_CHANGE, RESETS, CONFIRM = f"{API}account/password/", f"{API}password-resets/", f"{API}password-resets/confirm/"
 
 LINE = {"sku": "RED-CHAIR", "quantity": 2}

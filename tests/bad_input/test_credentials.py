@@ -2,6 +2,8 @@
 The same kinds of values in requests for tokens, signing keys and new passwords, and of the account.
 """
 
+from dataclasses import replace
+
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.contrib.auth import get_user_model
@@ -13,6 +15,7 @@ from tests.bad_input.scene import (
     KEYS,
     PASSWORD_CHANGE,
     RESETS,
+    SIGN_UPS,
     TOKENS,
     Literal,
     account,
@@ -116,6 +119,24 @@ def test_rejects_as_address_of_a_forgotten_password(api, email):
     problem = refused(api, "POST", RESETS, account(email=email))
 
     assert_fault(problem, "invalid_email", "#/email")
+
+
+@rows(
+    "email",
+    (44, one_of("", "ada", "Ada <ada@example.com>", "ada@example.com\n", f"{'a' * 60}@{'b.' * 45}example.com")),
+    (38, one_of(5, True, None, [], {}, ["ada@example.com"], ...)),
+)
+def test_rejects_as_address_to_sign_up_with(api, settings, email):
+    settings.ACCOUNTS = replace(settings.ACCOUNTS, sign_up=True)
+
+    problem = refused(api, "POST", SIGN_UPS, account(email=email))
+
+    assert_fault(problem, "invalid_email", "#/email")
+
+
+def test_row_89_knows_no_sign_up_if_the_shop_allows_none(api):
+    for path, body in ((SIGN_UPS, account(email="eve@example.com")), (f"{SIGN_UPS}confirm/", confirmation())):
+        assert refused(api, "POST", path, body)["code"] == "not_found"
 
 
 @rows(

@@ -33,6 +33,8 @@ class TestKindOf:
             "payment_refunded",
             "password_reset",
             "password_changed",
+            "sign_up",
+            "account_exists",
         }
 
 
