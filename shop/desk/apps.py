@@ -21,7 +21,13 @@ class DeskConfig(AppConfig):
 
     def ready(self) -> None:
         """
-        Register what each context reports to the desk, and then the outbox.
+        Register what each context reports to the desk, and then the outbox. Unregister the pages of django-otp, which
+        show the keys of second factors.
         """
+        from django.contrib import admin
+        from django_otp.plugins.otp_static.models import StaticDevice
+        from django_otp.plugins.otp_totp.models import TOTPDevice
+
+        admin.site.unregister([StaticDevice, TOTPDevice])
         autodiscover_modules("desk")
         from . import outbox  # noqa: F401  (it registers itself)

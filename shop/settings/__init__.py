@@ -95,6 +95,9 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Services of one shop may have the same host: the session of the accounts is not that of another service's admin.
 ACCOUNTS_SESSION_COOKIE_NAME = "sessionid"
 SESSION_COOKIE_NAME = ACCOUNTS_SESSION_COOKIE_NAME if SERVICE.has_accounts else f"{SERVICE.name}_sessionid"
+# Not "Strict": links in mails would show their pages as if no one was logged in.
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
 SECURE_HSTS_SECONDS = 0 if DEBUG else env.int("HSTS_SECONDS", default=3600)
 # Load balancers and Prometheus use plain HTTP, and services ask for accounts within a private network.
@@ -115,6 +118,8 @@ SECURE_CSP = {
 }
 
 AUTHENTICATION_BACKENDS = [api.authentication_backend(has_accounts=SERVICE.has_accounts)]
+# Shown by authenticator apps beside the username.
+OTP_TOTP_ISSUER = SHOP.name
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{validator}"}
     for validator in (
@@ -137,6 +142,9 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "rest_framework",
     "django_filters",
     *(["knox", "shop.accounts"] if SERVICE.has_accounts else []),

@@ -195,6 +195,7 @@ class AccountSettings(SettingsGroup):
     """
     Limits of API tokens and signing keys. A rotated key still signs during the grace time. How long the link in a mail
     is valid by which a customer sets a new password. Whether customers may sign up, and how long they can confirm it.
+    Whether the admin requires a second factor.
     """
 
     tokens_per_user: int = variable("TOKENS_PER_USER", 100, minimum=1)
@@ -203,6 +204,7 @@ class AccountSettings(SettingsGroup):
     password_reset_minutes: int = variable("PASSWORD_RESET_MINUTES", 60, minimum=5)
     sign_up: bool = variable("SIGN_UP", default=False)
     sign_up_hours: int = variable("SIGN_UP_HOURS", 24, minimum=1)
+    second_factor_required: bool = variable("SECOND_FACTOR_REQUIRED", default=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ No context names another's pages or tables.
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ class TestLinks:
     @pytest.mark.parametrize("page", links._pages)
     def test_have_a_url(self, page, settings):
         settings.DEBUG = True
+        settings.ACCOUNTS = replace(settings.ACCOUNTS, sign_up=True)
         try:
             url = url_of(page)
         except TypeError:

@@ -34,6 +34,9 @@ NEW_TABLES = {
     "operations_auditviolation",
     "orders_ordernote",
     "orders_orderrefund",
+    "otp_static_staticdevice",
+    "otp_static_statictoken",
+    "otp_totp_totpdevice",
     "payments_reconciliation",
     "shop_confirmation",
 }
