@@ -16,7 +16,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from shop import tour
 from shop.http.error_codes import CATALOGUE
 from shop.http.views import ShopView
 
@@ -45,13 +44,15 @@ class StartPage(TemplateView):
     template_name = "shop/landing.html"
 
     def get_context_data(self, **about: Any) -> dict[str, Any]:
-        if not settings.SHOP.demo:
+        if not (settings.SHOP.demo and settings.SERVICE.is_whole_shop):
             return super().get_context_data(**about)
+        from shop import tour  # it needs every context
+
         about |= {
             "customer": tour.CUSTOMER,
             "operator": tour.OPERATOR,
             "simulator": settings.PAYMENTS.simulator_url if settings.PAYMENTS.uses_simulator else "",
-            "scenes": tour.SCENES if tour.is_offered() else {},
+            "scenes": tour.SCENES,
         }
         return super().get_context_data(**about)
 

@@ -33,7 +33,7 @@ def _of_contexts() -> Iterator[URLPattern | URLResolver]:
 
 urlpatterns = [
     path("", index.StartPage.as_view(), name="landing"),
-    path("tour/", include("shop.tour")),
+    *([path("tour/", include("shop.tour"))] if settings.SERVICE.is_whole_shop else []),
     path("problems/", index.problems, name="problems"),
     path("healthz", index.healthz, name="healthz"),
     path("livez", monitoring.livez, name="livez"),

@@ -78,7 +78,7 @@ class TestExposition:
         with counting_statements() as for_many:
             metrics.render_metrics(timezone.now())
 
-        assert len(for_none) == len(for_many) <= 12
+        assert len(for_none) == len(for_many) <= 13
 
 
 class TestDeliveries:
