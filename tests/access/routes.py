@@ -13,8 +13,8 @@ from django.urls import URLPattern, get_resolver
 from tests.factories import PASSWORD
 from tests.webhooks import DATA
 
-OF_DEAD_LETTERS = ("/pause/", "/groups/group/", "/replay/", "/discard/")
-"""Forms that only the admin of deliveries has."""
+OF_DEAD_LETTERS = ("/pause/", "/groups/group/", "/replay/", "/discard/", "/end/", "/export/")
+"""Pages of the admin whose POST needs no row: forms of deliveries, and exports."""
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
