@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
+from shop import scenes
 from shop.http.error_codes import CATALOGUE
 from shop.http.views import ShopView
 
@@ -44,15 +45,13 @@ class StartPage(TemplateView):
     template_name = "shop/landing.html"
 
     def get_context_data(self, **about: Any) -> dict[str, Any]:
-        if not (settings.SHOP.demo and settings.SERVICE.is_whole_shop):
+        if not settings.SHOP.demo:
             return super().get_context_data(**about)
-        from shop import tour  # it needs every context
-
         about |= {
-            "customer": tour.CUSTOMER,
-            "operator": tour.OPERATOR,
+            "customer": scenes.CUSTOMER,
+            "operator": scenes.OPERATOR,
             "simulator": settings.PAYMENTS.simulator_url if settings.PAYMENTS.uses_simulator else "",
-            "scenes": tour.SCENES,
+            "scenes": scenes.SCENES if scenes.is_offered() else {},
         }
         return super().get_context_data(**about)
 

@@ -4,8 +4,8 @@ import pytest
 from django.db import OperationalError, connection
 from rest_framework.test import APIClient
 
+from shop.scenes import CUSTOMER, OPERATOR
 from shop.settings.groups import SIMULATED_GATEWAY
-from shop.tour import CUSTOMER, OPERATOR
 from tests.factories import CustomerFactory
 
 pytestmark = pytest.mark.django_db

@@ -4,7 +4,7 @@ import pytest
 from django.conf import settings as shop_settings
 
 from orders.models import Order
-from shop.tour import SCENES
+from shop.scenes import SCENES
 from tests.factories import CustomerFactory, make_stock
 
 pytestmark = pytest.mark.django_db

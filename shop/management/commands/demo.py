@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.templatetags.static import static
 from django.utils import timezone
 
-from shop.tour import CUSTOMER, OPERATOR, Login
+from shop.scenes import CUSTOMER, OPERATOR, Login
 
 SAMPLE = Path(settings.CODE_DIR, "shop", "samples", "online_retail_sample.csv")
 
