@@ -30,6 +30,8 @@ README_LINES = 200
 FILE = re.compile(r"[\w.-]+(/[\w.-]+)+/?|[\w-]+\.(py|md|toml|txt|lock|yaml)")
 OUR_FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir()} - {".venv", "staticfiles"}
 NAMES_OF_ANY_CONTEXT = {path.name for pattern in ("*/*.py", "*/templates/**/*.txt") for path in ROOT.glob(pattern)}
+BUILT = "docs/_build"
+"""Where `make docs` builds the site."""
 
 
 def rows(page: str) -> Iterator[list[str]]:
@@ -55,7 +57,8 @@ def named_files(page: Path) -> set[str]:
 
 
 def exists(name: str) -> bool:
-    return (ROOT / name).exists() or ("/" not in name and name in NAMES_OF_ANY_CONTEXT)
+    is_built = name.startswith(BUILT)
+    return is_built or (ROOT / name).exists() or ("/" not in name and name in NAMES_OF_ANY_CONTEXT)
 
 
 def anchors(page: Path) -> set[str]:
