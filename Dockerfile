@@ -8,7 +8,8 @@ WORKDIR /srv/shop
 RUN python -m venv /srv/venv
 COPY requirements*.lock ./
 RUN /srv/venv/bin/pip install --require-hashes \
-    -r requirements-stripe.lock -r requirements-sentry.lock -r requirements-amqp.lock -r requirements-kafka.lock
+    -r requirements-stripe.lock -r requirements-sentry.lock -r requirements-otlp.lock \
+    -r requirements-amqp.lock -r requirements-kafka.lock
 COPY . .
 # DEBUG is off for the names with hashes. The other values are valid, and of no use to anyone.
 RUN DEBUG=off ALLOWED_HOSTS=shop.example SECRET_KEY=only-for-collecting-the-static-files \
