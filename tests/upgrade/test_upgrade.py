@@ -37,6 +37,7 @@ NEW_TABLES = {
     "otp_static_staticdevice",
     "otp_static_statictoken",
     "otp_totp_totpdevice",
+    "payments_gatewaycall",
     "payments_reconciliation",
     "shop_confirmation",
 }
