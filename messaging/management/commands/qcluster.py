@@ -2,8 +2,10 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing import get_context
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -37,9 +39,9 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         tree = ProcessTree()
         self._start_sentinel()
-        while self._sentinel.is_alive():
-            self._sentinel.join(CHECK_SECONDS)
-            _kill_requested_workers()
+        Thread(target=_kill_requested_workers, daemon=True).start()
+        # Without a timeout: with one, it would wait for the end of the workers, which hold the same pipe open.
+        self._sentinel.join()
         if not tree.end(within=settings.MESSAGING.handler_limit_seconds + GRACE_SECONDS):
             self._kill_group()
         if not self.is_stopped:
@@ -75,12 +77,14 @@ class Command(BaseCommand):
 
 
 def _kill_requested_workers() -> None:
-    try:
-        kill_requested_workers()
-    except DatabaseError as error:
-        logger.warning("Whether a worker has to be killed is not known: %s", error)
-    finally:
-        connection.close()
+    while True:
+        time.sleep(CHECK_SECONDS)
+        try:
+            kill_requested_workers()
+        except DatabaseError as error:
+            logger.warning("Whether a worker has to be killed is not known: %s", error)
+        finally:
+            connection.close()
 
 
 def set_handler(handler: Callable[..., None] | signal.Handlers) -> None:
