@@ -20,13 +20,26 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from shop.http.throttling import ADDRESS_FAILURES, USERNAME_FAILURES, client_address
 
 BACKUP_CODES = 10
+SATISFIED_USER = "_second_factor_satisfied_user"
+"""The attribute of a request with the id of the user for whom `is_satisfied` has returned true; never for false."""
+
 WRONG = "The code is wrong, was used, or is no longer valid."
 
 
 def is_satisfied(request: HttpRequest) -> bool:
     """
-    Return whether the user of a request has proven the second factor in this session, or needs none. One statement.
+    Return whether the user of a request has proven the second factor in this session, or needs none. One statement, and
+    none when asked again: a page of the admin asks for its view and for its header.
     """
+    attributes = vars(request)
+    if SATISFIED_USER in attributes and attributes[SATISFIED_USER] == request.user.pk:
+        return True
+    if satisfied := _is_satisfied(request):
+        attributes[SATISFIED_USER] = request.user.pk
+    return satisfied
+
+
+def _is_satisfied(request: HttpRequest) -> bool:
     if device := _device_of_session(request):
         return bool(device.user_id == request.user.pk and device.confirmed)
     return not (settings.ACCOUNTS.second_factor_required or is_enrolled(cast("User", request.user)))
