@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.utils.html import format_html_join
 
 from messaging.kernel.admin import ReadOnly, link_to_rows, moment
+from messaging.kernel.links import link_to
 
 from .audit import SUBJECTS
 from .models import AuditRun, AuditViolation
@@ -26,8 +27,10 @@ class AuditViolationAdmin(ReadOnly, admin.ModelAdmin):
 
     @admin.display(description="subject", ordering="subject")
     def link_to_subject(self, violation: AuditViolation) -> str:
-        model = SUBJECTS.get(violation.rule)
-        return link_to_rows(model, violation.subject.partition(" ")[0]) if model else violation.subject
+        model, about = SUBJECTS.get(violation.rule), violation.subject.partition(" ")[0]
+        if model == "orders_order":
+            return link_to("admin: order", about)
+        return link_to_rows(model, about) if model else violation.subject
 
 
 @admin.register(AuditRun)
