@@ -207,7 +207,7 @@ class TestSession:
         log_in(ada, browser)
 
         for page in (PREFERENCES, PAYMENTS, "/problems/"):
-            assert re.search(r'who">.*</span>ada</span>', browser.page(page))
+            assert re.search(r'who" [^>]*>.*</span>ada</a>', browser.page(page))
             assert 'action="/api/auth/logout/"' in browser.page(page)
         assert "/api/auth/login/" in guest
 

@@ -36,7 +36,7 @@ class TestLogin:
         outside = client.get("/").content.decode()
 
         assert ("Log out" in inside, "Log out" in outside) == (True, False)
-        assert ("</span>ada</span>" in inside, "</span>ada</span>" in outside) == (True, False)
+        assert ("</span>ada</a>" in inside, "</span>ada</a>" in outside) == (True, False)
         assert (answer.status_code, answer.headers["Location"]) == (302, "/")
 
 
