@@ -1,7 +1,7 @@
 """Mutated requests: a valid one to some route, changed in up to three ways."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -124,10 +124,15 @@ def _valid(route: Route, caller: dict[str, str], basket: int) -> Request:
     if route.resource == "webhooks":
         headers |= {"webhook-id": f"evt_{basket}", "webhook-signature": "good"}
     if route.is_api:
-        document = json.dumps(BODIES.get(str(route), {}))
+        document = json.dumps(_without_effect(BODIES.get(str(route), {})))
         return Request(route.method, path, query, headers | {"Content-Type": JSON}, document)
-    form = urlencode(FORMS.get(str(route), {}))
+    form = urlencode(_without_effect(FORMS.get(str(route), {})))
     return Request(route.method, path, query, headers | {"Content-Type": FORM}, form)
+
+
+def _without_effect(values: Mapping[str, object]) -> dict[str, object]:
+    """Return the values with a wrong current password: a change would end all access for the rest of the run."""
+    return {**values, **({"current_password": "two red chairs"} if "current_password" in values else {})}
 
 
 def _change_method(draw: Any, request: Request) -> Request:
