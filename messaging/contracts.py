@@ -270,10 +270,10 @@ class PasswordResetRequested(Event, frozen=True):
     keyed_by: ClassVar[str] = "customer_id"
 
     request_id: str
+    customer_id: str
     email: str
     username: str
     expires_at: str
-    customer_id: str = ""
     language: str = ""
 
 
@@ -281,10 +281,10 @@ class PasswordChanged(Event, frozen=True):
     type: ClassVar[str] = "accounts.password_changed"
     keyed_by: ClassVar[str] = "customer_id"
 
+    customer_id: str
     email: str
     username: str
     changed_at: str
-    customer_id: str = ""
     language: str = ""
 
 
@@ -310,9 +310,9 @@ class SignUpRepeated(Event, frozen=True):
     type: ClassVar[str] = "accounts.sign_up_repeated"
     keyed_by: ClassVar[str] = "customer_id"
 
+    customer_id: str
     email: str
     username: str
-    customer_id: str = ""
     language: str = ""
 
 
