@@ -90,7 +90,14 @@ def _is_published_elsewhere(event: type[Event]) -> bool:
     Return whether other services publish events of this type. Every service has dead letters.
     """
     context = event.type.partition(".")[0]
-    return not event.internal and (context == "messaging" or not apps.is_installed(context))
+    return not event.internal and (context == "messaging" or not _is_installed(context))
+
+
+def _is_installed(context: str) -> bool:
+    """
+    Return whether this service runs a context. The accounts are the app `shop.accounts`.
+    """
+    return apps.is_installed(context) or apps.is_installed(f"shop.{context}")
 
 
 def _read(body: bytes) -> OutboxMessage:

@@ -306,13 +306,17 @@ class TestOperators:
 
 class TestWantedTypes:
     def test_are_those_that_other_services_publish(self, monkeypatch):
-        missing = {"orders", "inventory", "payments"}
+        missing = {"orders", "inventory", "payments", "shop.accounts"}
         is_installed = apps.is_installed
         monkeypatch.setattr(apps, "is_installed", lambda name: name not in missing and is_installed(name))
 
         assert {type_ for type_ in wanted_types() if type_.startswith("inventory")} == {
             "inventory.stock_reserved", "inventory.stock_rejected", "inventory.stock_depleted",
-            "inventory.stock_replenished",
+            "inventory.stock_replenished", "inventory.stock_running_low",
+        }  # fmt: skip
+        assert {type_ for type_ in wanted_types() if type_.startswith("accounts")} == {
+            "accounts.password_reset_requested", "accounts.password_changed", "accounts.sign_up_requested",
+            "accounts.sign_up_repeated",
         }  # fmt: skip
         assert "notifications.email_queued" not in wanted_types()
 
