@@ -2,6 +2,7 @@
 Pages of accounts beyond the API: the login, passwords, and the language switch that every page has.
 """
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -148,30 +149,58 @@ class ForgottenPasswordPage(AccountPage):
         return super().form_valid(form)
 
 
-class PasswordResetPage(AccountPage):
+class LinkPage(AccountPage):
     """
-    The page of a link: a GET changes nothing, as scanners of mail follow links.
+    The page of a link in a mail, by which its owner chooses a password: a GET changes nothing, as scanners of mail
+    follow links.
     """
 
     form_class = NewPasswordForm
     success_url = reverse_lazy("rest_framework:login")
-    title = button = _("Set a new password")
-    lead = PasswordPage.lead
-    confirmation: Confirmation
+    done: Any
+    """What the next page says."""
+
+    def find(self, token: str, *, now: datetime) -> Confirmation:
+        """
+        Return what the link confirms.
+
+        :raises InvalidLink: if it is not valid.
+        """
+        raise NotImplementedError
+
+    def confirm(self, confirmation: Confirmation, password: str) -> None:
+        """
+        Set the password.
+
+        :raises ValidationError: if it is too weak.
+        """
+        raise NotImplementedError
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         with link_attempt(request):
-            self.confirmation = passwords.find_reset(kwargs["token"], now=timezone.now())
+            self.confirmation = self.find(kwargs["token"], now=timezone.now())
             return super().dispatch(request, *args, **kwargs)
 
     def form_valid(self, form: forms.Form) -> HttpResponse:
         try:
-            passwords.reset(self.confirmation, form.cleaned_data["new_password"])
+            self.confirm(self.confirmation, form.cleaned_data["new_password"])
         except ValidationError as error:
             form.add_error("new_password", error)
             return self.form_invalid(form)
-        messages.success(self.request, gettext("Your new password is set. Log in with it."))
+        messages.success(self.request, str(self.done))
         return super().form_valid(form)
+
+
+class PasswordResetPage(LinkPage):
+    title = button = _("Set a new password")
+    lead = PasswordPage.lead
+    done = _("Your new password is set. Log in with it.")
+
+    def find(self, token: str, *, now: datetime) -> Confirmation:
+        return passwords.find_reset(token, now=now)
+
+    def confirm(self, confirmation: Confirmation, password: str) -> None:
+        passwords.reset(confirmation, password)
 
 
 class LoginPage(LoginView):
@@ -195,23 +224,15 @@ class LoginPage(LoginView):
         return response
 
 
-class OpenForSignUp:
-    """
-    Mixin of pages that exist where customers may sign up.
-    """
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not settings.ACCOUNTS.sign_up:
-            raise Http404
-        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # of the view
-        return response
-
-
-class SignUpPage(OpenForSignUp, AccountPage):
+class SignUpPage(AccountPage):
     form_class = SignUpForm
     success_url = reverse_lazy("sign-up")
     title = button = _("Sign up")
     lead = _("We send you a link by which you confirm your e-mail address and choose a password.")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        _require_sign_up()
+        return super().dispatch(request, *args, **kwargs)
 
     def form_valid(self, form: forms.Form) -> HttpResponse:
         """
@@ -225,27 +246,19 @@ class SignUpPage(OpenForSignUp, AccountPage):
         return super().form_valid(form)
 
 
-class SignUpConfirmationPage(OpenForSignUp, AccountPage):
-    form_class = NewPasswordForm
-    success_url = reverse_lazy("rest_framework:login")
+class SignUpConfirmationPage(LinkPage):
     title = _("Choose a password")
     button = _("Sign up")
     lead = _("Your e-mail address is the name with which you log in.")
-    confirmation: Confirmation
+    done = _("You are signed up. Log in with your e-mail address.")
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        with link_attempt(request):
-            self.confirmation = signing_up.find(kwargs["token"], now=timezone.now())
-            return super().dispatch(request, *args, **kwargs)
+    def find(self, token: str, *, now: datetime) -> Confirmation:
+        confirmation = signing_up.find(token, now=now)
+        _require_sign_up()
+        return confirmation
 
-    def form_valid(self, form: forms.Form) -> HttpResponse:
-        try:
-            signing_up.confirm(self.confirmation, form.cleaned_data["new_password"])
-        except ValidationError as error:
-            form.add_error("new_password", error)
-            return self.form_invalid(form)
-        messages.success(self.request, gettext("You are signed up. Log in with your e-mail address."))
-        return super().form_valid(form)
+    def confirm(self, confirmation: Confirmation, password: str) -> None:
+        signing_up.confirm(confirmation, password)
 
 
 @require_POST
@@ -259,3 +272,11 @@ def choose_language(request: HttpRequest) -> HttpResponse:
     if isinstance(request.user, User):
         services.set_language(request.user, language)
     return set_language(request)
+
+
+def _require_sign_up() -> None:
+    """
+    Answer 404 unless customers may sign up.
+    """
+    if not settings.ACCOUNTS.sign_up:
+        raise Http404
