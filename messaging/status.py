@@ -4,6 +4,7 @@ The state of the outbox for operators: the backlog of each subscriber, and with 
 It is read from the database, where workers record what only they know. Without a broker nothing is asked elsewhere.
 """
 
+import socket
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -15,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, F, Max
+from django.db.models import Count, F, Max, QuerySet
 from django.utils import timezone
 from django.utils.timezone import localtime
 
@@ -234,6 +235,13 @@ def live_workers() -> set[int]:
     Return the numbers of the workers that run.
     """
     return worker_states(timezone.now()).running
+
+
+def workers_of_this_machine() -> QuerySet[Worker]:
+    """
+    Return the workers that run on this machine, by their numbers.
+    """
+    return Worker.objects.filter(number__in=live_workers(), host=socket.gethostname()).order_by("number")
 
 
 def subscriber_statuses(alive: Collection[int], now: datetime, *, most: int = MOST_PENDING) -> list[SubscriberStatus]:

@@ -7,7 +7,6 @@ docs/tutorial/repair-a-shop.md describes them.
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,9 +19,9 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from messaging.contracts import OrderConfirmed
-from messaging.models import Delivery, Worker
+from messaging.models import Delivery
 from messaging.outbox import message_of
-from messaging.status import live_workers
+from messaging.status import workers_of_this_machine
 from messaging.subscribers import Permanent, Reaction, wrap
 from shop.server.mail_server import running_mail_server
 
@@ -154,8 +153,7 @@ def _worker_of(process_group: int) -> int:
     """
     Return the process of a worker in this group.
     """
-    workers = Worker.objects.filter(number__in=live_workers(), host=socket.gethostname()).order_by("number")
-    ours = [worker.process for worker in workers if _group_of(worker.process) == process_group]
+    ours = [worker.process for worker in workers_of_this_machine() if _group_of(worker.process) == process_group]
     if not ours:
         raise NotBroken("No worker runs that could be frozen.")
     return ours[0]

@@ -23,7 +23,7 @@ OPERATOR = Login("olga", "olga-runs-the-shop")
 @dataclass(frozen=True, kw_only=True)
 class Scene:
     """
-    An order that somebody places, and what goes wrong meanwhile.
+    An order that a visitor places, and what goes wrong meanwhile.
     """
 
     title: Any

@@ -6,7 +6,6 @@ over all contexts. It exists in the demo only, whose logins are published anyway
 import os
 import secrets
 import signal
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -21,8 +20,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from messaging.models import Worker
-from messaging.status import live_workers
+from messaging.status import workers_of_this_machine
 from orders import placing, services
 from orders.drafts import Draft, DraftLine
 from orders.models import Order
@@ -133,7 +131,7 @@ def _kill_workers() -> int:
     """
     Kill the live workers of this machine, and return their number.
     """
-    workers = Worker.objects.filter(pk__in=live_workers(), host=socket.gethostname())
+    workers = workers_of_this_machine()
     for worker in workers:
         with suppress(ProcessLookupError):
             os.kill(worker.process, signal.SIGKILL)
