@@ -21,8 +21,9 @@ def test_confirms_an_order_although_all_workers_are_killed(visit):
     browser.open("/")
 
     browser.press("Kill the workers now")
-    browser.wait_for_text("Order is confirmed")
+    browser.wait_for_text("email order_confirmed: accepted")
 
+    assert browser.text.count("captured 45.00 GBP") == 1
     assert not browser.overflows()
     assert browser.policy_violations() == []
     assert browser.accessibility_violations() == []

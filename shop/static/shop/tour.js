@@ -2,14 +2,18 @@
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
+async function nextTimeline() {
+  const response = await fetch(location.href);
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  return response.ok ? page.querySelector("main > div") : null;
+}
+
 async function follow() {
   let shown = document.querySelector("[data-live]");
   while (shown) {
     await pause(500);
-    const response = await fetch(location.href).catch(() => null);
-    if (!response || !response.ok) continue;
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    const next = page.querySelector("main > div");
+    const next = await nextTimeline().catch(() => null);
+    if (!next) continue;
     if (next.innerHTML !== shown.innerHTML) shown.replaceWith(next);
     else if (!next.hasAttribute("data-live")) shown.removeAttribute("data-live");
     shown = document.querySelector("[data-live]");
