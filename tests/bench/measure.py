@@ -21,7 +21,7 @@ from shop.settings.groups import CONTEXTS  # noqa: E402
 from tests.processes import manage  # noqa: E402
 from tests.shop.operations.services import divided  # noqa: E402
 
-from . import desk, figures, shop  # noqa: E402
+from . import desk_pages, figures, shop  # noqa: E402
 from .generated import generate  # noqa: E402
 from .handlers import FOLDER  # noqa: E402
 from .http_requests import Caller  # noqa: E402
@@ -142,7 +142,7 @@ def _of_the_audit(orders: int) -> Figures:
 
 def _of_the_desk(orders: int) -> Figures:
     yield "generated database", generate(orders, now=timezone.now())
-    yield from desk.figures_of(desk.visit_all(desk.every_page()))
+    yield from desk_pages.figures_of(desk_pages.visit_all(desk_pages.every_page()))
 
 
 def _of_the_split(transports: Sequence[str], orders: int, events: int) -> Figures:

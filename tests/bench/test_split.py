@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from tests.bench.environment import empty_database
-from tests.processes import run
+from tests.bench.environment import empty_database, environment
+from tests.processes import manage, run
 
 OPTIONS = ["--split", "--over", "redis", "--on", "SQLite", "--quick", "--orders", "20"]
 
@@ -16,6 +16,15 @@ def test_a_database_that_is_emptied_leaves_nothing_of_the_one_before(tmp_path):
     empty_database(f"sqlite:///{tmp_path}/shop.sqlite3")
 
     assert [file.name for file in tmp_path.iterdir()] == ["other.sqlite3"]
+
+
+def test_a_service_without_the_orders_starts_with_the_settings_of_the_bench(tmp_path):
+    service = {"CONTEXTS": "inventory", "TRANSPORT_URL": "redis://127.0.0.1", "ACCOUNTS_URL": "http://127.0.0.1:1"}
+    variables = environment(tmp_path, "sqlite://:memory:") | service | {"INTROSPECTION_SECRET": "-" * 32}
+
+    checked = run(manage("check"), **variables)
+
+    assert checked.status == 0, checked.errors
 
 
 @pytest.mark.split

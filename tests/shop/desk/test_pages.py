@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from tests.bench import desk
+from tests.bench import desk_pages
 from tests.bench.generated import generate
 from tests.bench.products import open_shop
 
@@ -26,7 +26,7 @@ def generated() -> dict[str, float]:
     return generate(ORDERS, now=timezone.now())
 
 
-def one_of_each_kind(pages: list[desk.Page]) -> list[desk.Page]:
+def one_of_each_kind(pages: list[desk_pages.Page]) -> list[desk_pages.Page]:
     """
     Return the last page of each kind, such as a filter of a list: all of them take minutes. Those that Django alone
     writes are left out.
@@ -37,10 +37,10 @@ def one_of_each_kind(pages: list[desk.Page]) -> list[desk.Page]:
 
 
 def test_no_page_takes_more_than_twenty_statements(generated):
-    visits = desk.visit_all(one_of_each_kind(list(desk.every_page())), rounds=0)
+    visits = desk_pages.visit_all(one_of_each_kind(list(desk_pages.every_page())), rounds=0)
 
-    assert {visit.page.url: visit.statements for visit in visits if visit.statements > desk.MOST_STATEMENTS} == {}
+    assert {visit.page.url: visit.statements for visit in visits if visit.statements > desk_pages.MOST_STATEMENTS} == {}
     assert len(visits) > 100
     assert generated["deliveries"] > 9 * ORDERS
-    figures = dict(desk.figures_of(visits))
+    figures = dict(desk_pages.figures_of(visits))
     assert figures["list of orders.order"]["rows read"] >= 50
