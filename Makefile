@@ -59,10 +59,11 @@ contract: $(VENV)/installed ## generate CONTRACT_EXAMPLES (200) requests per ope
 fuzz: $(VENV)/installed ## send FUZZ_REQUESTS (20000) almost valid requests to every route, on SQLite and the database of DATABASE_URL
 	$(BIN)/python -m tests.fuzz
 
-schema: $(VENV)/installed ## write docs/openapi.yaml, the description of the API, its collection, and docs/asyncapi.yaml, that of the events
+schema: $(VENV)/installed ## write what docs has from the code: openapi.yaml, the collection, asyncapi.yaml, the reference
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 	$(BIN)/python manage.py export_collection
 	$(BIN)/python manage.py export_asyncapi
+	$(BIN)/python manage.py export_reference
 
 translations: $(VENV)/installed ## collect the texts to translate, and compile the translations (Debian: gettext)
 	for app in shop orders payments notifications; do \

@@ -19,6 +19,7 @@ root_doc = "docs/README"
 include_patterns = ["*.md", "docs/*.md", "docs/*/*.md", "shop/samples/README.md"]
 exclude_patterns = ["docs/_build", ".*", "*/node_modules", "staticfiles"]
 myst_heading_anchors = 6
+smartquotes = False  # options such as --yes and quotes in commands stay as they are
 myst_fence_as_directive = ["mermaid"]
 graphviz_output_format = "svg"
 html_theme = "furo"

@@ -72,7 +72,8 @@ def check_mail(**_: Any) -> list[checks.CheckMessage]:
     timeout, deadline = settings.EMAIL_TIMEOUT, settings.NOTIFICATIONS.email_deadline_seconds
     limit = settings.MESSAGING.handler_limit_seconds
     errors = []
-    if problem := import_problem(settings.EMAIL_BACKEND):
+    if reason := import_problem(settings.EMAIL_BACKEND):
+        problem = f"{settings.EMAIL_BACKEND!r} cannot be imported: {reason}."
         errors.append(error("E001", problem, "Set EMAIL_BACKEND to the dotted path of a class."))
     if timeout < 1:
         errors.append(error("E002", f"EMAIL_TIMEOUT is {timeout}.", "Set EMAIL_TIMEOUT to 1 or more."))
@@ -98,9 +99,10 @@ def check_tracking(**_: Any) -> list[checks.CheckMessage]:
 
     try:
         tracking.new_view()
-    except tracking.NoTracking as problem:
+    except tracking.NoTracking as reason:
+        problem = f"Webhooks of the mail provider cannot be verified: {reason}"
         hint = "Set EMAIL_TRACKING to a provider of anymail, and in ANYMAIL its signing key or WEBHOOK_SECRET."
-        return [error("E016", str(problem), hint)]
+        return [error("E016", problem, hint)]
     return []
 
 

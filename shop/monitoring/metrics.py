@@ -9,7 +9,7 @@ import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.apps import apps
 from django.conf import settings
@@ -20,20 +20,8 @@ from prometheus_client.registry import Collector
 
 from messaging.kernel.ids import lowest_id, moment_of
 from messaging.models import Attempt, Delivery, ReceiverState
-from messaging.status import (
-    MOST_DELIVERED,
-    MOST_PENDING,
-    BrokerStatus,
-    OutboxStatus,
-    SubscriberStatus,
-    outbox_status,
-)
-
-WINDOW = timedelta(minutes=5)
-"""What is recent: an index leads to the messages and orders of these minutes."""
-
-MOST_LATENCIES, MOST_ATTEMPTS, MOST_OPEN_ORDERS = 5_000, 1_000, 10_000
-"""How many rows a scrape reads at most, the newest ones. Beyond it the numbers stay as they are."""
+from messaging.status import BrokerStatus, OutboxStatus, SubscriberStatus, outbox_status
+from shop.monitoring.catalogue import CATALOGUE, MOST_ATTEMPTS, MOST_LATENCIES, MOST_OPEN_ORDERS, WINDOW
 
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of latencies in seconds."""
@@ -54,8 +42,8 @@ class ShopCollector(Collector):
         Read the metrics from the database.
         """
         status = outbox_status(self._now)
-        yield InfoMetricFamily("shop", "The service that this process runs.", {"service": settings.SERVICE.name})
-        yield GaugeMetricFamily("shop_workers", "Workers that run.", status.workers)
+        yield InfoMetricFamily("shop", CATALOGUE["shop_info"].about, {"service": settings.SERVICE.name})
+        yield _number("shop_workers", status.workers)
         yield from _of_subscribers(status.subscribers)
         yield _latencies(self._now)
         yield _failed_attempts(status, self._now)
@@ -78,51 +66,43 @@ def render_metrics(now: datetime) -> bytes:
     return generate_latest(registry)
 
 
-def _of_subscribers(subscribers: Sequence[SubscriberStatus]) -> Iterator[Metric]:
-    backlog = GaugeMetricFamily(
-        "shop_pending_deliveries",
-        "Deliveries that are pending: due, claimed by a worker, retrying later, or delayed by their publisher; at most"
-        f" {MOST_PENDING} of each subscriber.",
-        labels=["subscriber", "state"],
-    )
-    for subscriber in subscribers:
-        for state in PENDING:
-            backlog.add_metric([subscriber.name, state], getattr(subscriber, state))
-    yield backlog
-    yield _by_subscriber(
-        "shop_oldest_due_seconds",
-        "For how long the oldest delivery that is due has been due.",
-        {each.name: max(0.0, each.oldest_due_seconds or 0) for each in subscribers},
-    )
-    yield _by_subscriber(
-        "shop_dead_letters", "Dead letters, which wait for an operator.", {each.name: each.dead for each in subscribers}
-    )
-    yield _by_subscriber(
-        "shop_delivered_last_minute",
-        f"Deliveries in the last minute, at most {MOST_DELIVERED} of all subscribers.",
-        {each.name: each.delivered_last_minute for each in subscribers},
-    )
-    yield _by_subscriber(
-        "shop_subscriber_paused",
-        "1 while the subscriber is paused, because the service that it calls is down.",
-        {each.name: int(each.paused_until is not None) for each in subscribers},
-    )
-    yield _by_subscriber(
-        "shop_subscriber_paused_by_operator",
-        "1 while an operator has paused the subscriber.",
-        {each.name: int(bool(each.paused_by)) for each in subscribers},
-    )
-
-
-def _by_subscriber(name: str, about: str, numbers: Mapping[str, float]) -> Metric:
-    return _by_label("subscriber", name, about, numbers)
-
-
-def _by_label(label: str, name: str, about: str, numbers: Mapping[str, float]) -> Metric:
-    metric = GaugeMetricFamily(name, about, labels=[label])
-    for value, number in numbers.items():
-        metric.add_metric([value], number)
+def _gauge(name: str, numbers: Mapping[str, float] | Mapping[tuple[str, ...], float]) -> Metric:
+    """
+    Return a metric of the catalogue with these numbers by the values of its labels.
+    """
+    metric = GaugeMetricFamily(name, CATALOGUE[name].about, labels=CATALOGUE[name].labels)
+    for values, number in numbers.items():
+        metric.add_metric([values] if isinstance(values, str) else values, number)
     return metric
+
+
+def _number(name: str, number: float) -> Metric:
+    """
+    Return a metric of the catalogue that has no labels.
+    """
+    return GaugeMetricFamily(name, CATALOGUE[name].about, number)
+
+
+def _histogram(name: str, seconds_by_labels: Mapping[tuple[str, ...], Sequence[float]]) -> Metric:
+    """
+    Return a metric of the catalogue with these durations by the values of its labels.
+    """
+    metric = GaugeHistogramMetricFamily(name, CATALOGUE[name].about, labels=CATALOGUE[name].labels)
+    for values, seconds in sorted(seconds_by_labels.items()):
+        metric.add_metric(values, list(_cumulated(seconds)), sum(seconds))
+    return metric
+
+
+def _of_subscribers(subscribers: Sequence[SubscriberStatus]) -> Iterator[Metric]:
+    pending: dict[tuple[str, ...], float] = {
+        (each.name, state): getattr(each, state) for each in subscribers for state in PENDING
+    }
+    yield _gauge("shop_pending_deliveries", pending)
+    yield _gauge("shop_oldest_due_seconds", {each.name: max(0.0, each.oldest_due_seconds or 0) for each in subscribers})
+    yield _gauge("shop_dead_letters", {each.name: each.dead for each in subscribers})
+    yield _gauge("shop_delivered_last_minute", {each.name: each.delivered_last_minute for each in subscribers})
+    yield _gauge("shop_subscriber_paused", {each.name: int(each.paused_until is not None) for each in subscribers})
+    yield _gauge("shop_subscriber_paused_by_operator", {each.name: int(bool(each.paused_by)) for each in subscribers})
 
 
 def _latencies(now: datetime) -> Metric:
@@ -133,19 +113,12 @@ def _latencies(now: datetime) -> Metric:
     # The ids of messages from other systems may be of another kind, and seem to be of the future.
     recent = Q(message_id__gte=lowest_id(now - WINDOW), message_id__lt=lowest_id(now + WINDOW))
     newest = Delivery.objects.filter(recent, delivered_at__isnull=False).order_by("-message_id")
-    latencies = defaultdict(list)
+    latencies: dict[tuple[str, ...], list[float]] = defaultdict(list)
     rows = newest.values_list("subscriber", "message_id", "delivered_at")[:MOST_LATENCIES]
     for subscriber, message_id, delivered_at in rows:
         took = delivered_at - moment_of(message_id)  # type: ignore[operator]  # not None by the filter
-        latencies[subscriber].append(max(0.0, took.total_seconds()))
-    histogram = GaugeHistogramMetricFamily(
-        "shop_delivery_latency_seconds",
-        f"Time from the commit of a message until it was handled, of the last {WINDOW.seconds // 60} minutes.",
-        labels=["subscriber"],
-    )
-    for subscriber, seconds in sorted(latencies.items()):
-        histogram.add_metric([subscriber], list(_cumulated(seconds)), sum(seconds))
-    return histogram
+        latencies[subscriber,].append(max(0.0, took.total_seconds()))
+    return _histogram("shop_delivery_latency_seconds", latencies)
 
 
 def _cumulated(seconds: Iterable[float]) -> Iterator[tuple[str, float]]:
@@ -161,23 +134,16 @@ def _cumulated(seconds: Iterable[float]) -> Iterator[tuple[str, float]]:
 def _failed_attempts(status: OutboxStatus, now: datetime) -> Metric:
     newest = Attempt.objects.order_by("-pk").values_list("delivery__subscriber", "failed_at")[:MOST_ATTEMPTS]
     failed = Counter(subscriber for subscriber, failed_at in newest if failed_at > now - WINDOW)
-    return _by_subscriber(
-        "shop_failed_attempts",
-        f"Failed attempts in the last {WINDOW.seconds // 60} minutes, at most {MOST_ATTEMPTS} of all subscribers.",
-        dict.fromkeys([subscriber.name for subscriber in status.subscribers], 0) | failed,
-    )
+    return _gauge("shop_failed_attempts", {each.name: 0 for each in status.subscribers} | failed)
 
 
 def _of_broker(broker: BrokerStatus) -> Iterator[Metric]:
-    yield GaugeMetricFamily("shop_broker_up", "1 if the broker answers.", int(not broker.error))
+    yield _number("shop_broker_up", int(not broker.error))
     if broker.lag is not None:
-        yield GaugeMetricFamily("shop_broker_lag", "Messages that wait at the broker for this service.", broker.lag)
+        yield _number("shop_broker_lag", broker.lag)
     states = Counter(receiver.state for receiver in broker.receivers)
-    yield _by_label(
-        "state",
-        "shop_receivers",
-        "Receivers of messages from the broker, by their state.",
-        {state: states[state] for state in (*ReceiverState.Status.values, ReceiverState.DEAD)},
+    yield _gauge(
+        "shop_receivers", {state: states[state] for state in (*ReceiverState.Status.values, ReceiverState.DEAD)}
     )
 
 
@@ -185,36 +151,19 @@ def _of_orders(now: datetime) -> Iterator[Metric]:
     from orders.models import Order  # not installed in every service
 
     still_open = Order.objects.filter(status__in=Order.OPEN).values_list("status", flat=True)[:MOST_OPEN_ORDERS]
-    yield _by_label(
-        "state",
-        "shop_open_orders",
-        f"Orders that have not ended, at most {MOST_OPEN_ORDERS} together.",
-        dict.fromkeys(sorted(map(str, Order.OPEN)), 0) | Counter(still_open),
-    )
+    yield _gauge("shop_open_orders", dict.fromkeys(sorted(map(str, Order.OPEN)), 0) | Counter(still_open))
     recent = Order.objects.filter(pk__gte=lowest_id(now - WINDOW)).values_list("status").annotate(Count("pk"))
-    yield _by_label(
-        "state",
-        "shop_recent_orders",
-        f"Orders of the last {WINDOW.seconds // 60} minutes, by their present state.",
-        dict.fromkeys(Order.Status.values, 0) | dict(recent.order_by()),
-    )
+    yield _gauge("shop_recent_orders", dict.fromkeys(Order.Status.values, 0) | dict(recent.order_by()))
 
 
 def _of_the_gateway(now: datetime) -> Metric:
     from payments.models import GatewayCall  # not installed in every service
 
     recent = GatewayCall.objects.filter(pk__gte=lowest_id(now - WINDOW)).order_by("-pk")
-    seconds_by_labels = defaultdict(list)
+    seconds_by_labels: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for name, outcome, milliseconds in recent.values_list("name", "outcome", "milliseconds")[:MOST_LATENCIES]:
         seconds_by_labels[name, outcome].append(milliseconds / 1000)
-    histogram = GaugeHistogramMetricFamily(
-        "shop_gateway_call_seconds",
-        f"How long calls of the payment gateway took, of the last {WINDOW.seconds // 60} minutes.",
-        labels=["call", "outcome"],
-    )
-    for labels, seconds in sorted(seconds_by_labels.items()):
-        histogram.add_metric(labels, list(_cumulated(seconds)), sum(seconds))
-    return histogram
+    return _histogram("shop_gateway_call_seconds", seconds_by_labels)
 
 
 def _of_audits(now: datetime) -> Iterator[Metric]:
@@ -222,18 +171,8 @@ def _of_audits(now: datetime) -> Iterator[Metric]:
     from shop.operations.models import AuditRun, AuditViolation
 
     last = AuditRun.objects.order_by("-pk").values("started_at", "seconds").first()
-    yield GaugeMetricFamily(
-        "shop_audit_age_seconds",
-        "Time since the last recorded audit began; +Inf if there was none.",
-        max(0.0, (now - last["started_at"]).total_seconds()) if last else math.inf,
-    )
-    yield GaugeMetricFamily(
-        "shop_audit_duration_seconds", "How long the last recorded audit took.", last["seconds"] if last else 0
-    )
+    age = max(0.0, (now - last["started_at"]).total_seconds()) if last else math.inf
+    yield _number("shop_audit_age_seconds", age)
+    yield _number("shop_audit_duration_seconds", last["seconds"] if last else 0)
     counted = AuditViolation.objects.values_list("rule").annotate(Count("pk")).order_by()
-    yield _by_label(
-        "rule",
-        "shop_audit_violations",
-        "Violations of each rule that recorded audits found last, at most 1,000 of each.",
-        dict.fromkeys(RULES, 0) | dict(counted),
-    )
+    yield _gauge("shop_audit_violations", dict.fromkeys(RULES, 0) | dict(counted))

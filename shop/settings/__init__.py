@@ -99,7 +99,8 @@ SESSION_COOKIE_NAME = ACCOUNTS_SESSION_COOKIE_NAME if SERVICE.has_accounts else 
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
-SECURE_HSTS_SECONDS = 0 if DEBUG else env.int("HSTS_SECONDS", default=3600)
+HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600)
+SECURE_HSTS_SECONDS = 0 if DEBUG else HSTS_SECONDS
 # Load balancers and Prometheus use plain HTTP, and services ask for accounts within a private network.
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|livez|readyz|metrics)$", rf"^{groups.INTROSPECTION_PATH[1:]}$"]
 # HSTS for subdomains and preloading are decisions of the owner of the domain.

@@ -22,10 +22,13 @@ class Environment(environ.Env):
         super().__init__()
         # Lets a secret begin with a dollar sign, which otherwise refers to another variable.
         self.escape_proxy = True
+        self.types: dict[str, Any] = {}
+        """The type of each variable that was read: for the reference of settings."""
 
-    def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
+    def get_value(self, var: str, cast: Any = None, *args: Any, **kwargs: Any) -> Any:
+        self.types[var] = cast or str
         try:
-            return super().get_value(var, *args, **kwargs)
+            return super().get_value(var, cast, *args, **kwargs)
         except ValueError as error:
             raise ImproperlyConfigured(f"{var} cannot be read: {error}.") from error
 

@@ -434,7 +434,8 @@ class PaymentSettings(SettingsGroup):
 
     def errors(self) -> Iterator[CheckMessage]:
         yield from super().errors()
-        if problem := import_problem(self.gateway):
+        if reason := import_problem(self.gateway):
+            problem = f"{self.gateway!r} cannot be imported: {reason}."
             yield error("E001", problem, "Set PAYMENT_GATEWAY to the dotted path of a class.")
         if not self._verifies_webhooks():
             problem = "A webhook secret is missing, too short, or malformed."
@@ -477,7 +478,8 @@ class NotificationSettings(SettingsGroup):
 
     def errors(self) -> Iterator[CheckMessage]:
         yield from super().errors()
-        if self.sms_backend and (problem := import_problem(self.sms_backend)):
+        if self.sms_backend and (reason := import_problem(self.sms_backend)):
+            problem = f"{self.sms_backend!r} cannot be imported: {reason}."
             yield error("E001", problem, "Set SMS_BACKEND to the dotted path of a class, or leave it empty.")
         if self.sms_from and not SMS_SENDER.fullmatch(self.sms_from):
             hint = "Set it to a number such as +441134960000, a name of up to 11 letters, or a messaging service (MG…)."
@@ -504,5 +506,5 @@ def import_problem(path: str) -> str:
     try:
         import_string(path)
     except ImportError as reason:
-        return f"{path!r} cannot be imported: {reason}."
+        return str(reason)
     return ""

@@ -18,7 +18,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("context", choices=["inventory", "payments", "notifications"])
+        parser.add_argument("context", choices=["inventory", "payments", "notifications"], help="the context to move")
         parser.add_argument("--from", required=True, dest="source", metavar="URL", help="the database that had it")
 
     def handle(self, *, context: str, source: str, **options: Any) -> None:

@@ -15,7 +15,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("username")
+        parser.add_argument("username", help="of whom")
 
     def handle(self, **options: Any) -> None:
         user = User.objects.filter(username=options["username"]).first()
