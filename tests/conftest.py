@@ -80,7 +80,7 @@ SLOWEST = (
         "tests/shop/operations/management/test_import_survives.py",
         "tests/bench/",
     ),
-    *("tests/upgrade/", "tests/fuzz/"),
+    *("tests/upgrade/", "tests/fuzz/", "tests/shop/test_tutorials.py"),
 )
 
 

@@ -6,12 +6,14 @@ program. Prices and stock are those of the demo.
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 
 from shop.settings.groups import CONTEXTS
 from tests.processes import manage, run
 from tests.split.shops import Browser, Customer, SplitShop
+from tests.tutorials import blocks_of, run_blocks
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.split
@@ -137,6 +139,26 @@ def test_the_trace_of_an_order_leads_through_all_services(shop, orders):
 
     contexts = {entry["context"] for entry in json.loads(traced.output)["timeline"]}
     assert contexts == {"orders", "inventory", "payments", "notifications", "messaging"}
+
+
+def test_the_tutorial_orders_and_traces_over_all_databases(shop, tmp_path):
+    *commands, order, trace = blocks_of("tutorial/first-split.md")
+    assert commands == [
+        "make run",
+        "redis-server --appendonly yes --maxmemory-policy noeviction",
+        "make split TRANSPORT=redis",
+    ]
+    databases = {f"sqlite:///shop-{context}.sqlite3": shop.database_of(context) for context in CONTEXTS}
+    places = {"127.0.0.1:8000": urlsplit(shop.address).netloc} | databases
+    simulator = shop.operators_settings["PAYMENT_SIMULATOR_URL"]
+
+    outcome = run_blocks([order, trace], places, tmp_path, PAYMENT_SIMULATOR_URL=simulator)
+
+    confirmed, timeline = outcome.outputs
+    assert outcome.failed == []
+    assert '"sku":"DOOR-MAT"' in confirmed
+    for subscriber in ("inventory.commit_reservation", "payments.take_payment", "notifications.send_confirmation"):
+        assert subscriber in timeline
 
 
 def test_an_order_that_is_sent_again_is_the_same_order(customer):
