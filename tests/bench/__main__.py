@@ -55,7 +55,7 @@ def main() -> None:
     databases = {name: _measure(url, options) for name, url in urls.items() if name in options.on}
     report = {"python": platform.python_version(), "cores": os.cpu_count(), "databases": databases}
     options.out.write_text(json.dumps(report, indent=2) + "\n")
-    _print(report)
+    (_print_pages if "desk" in (options.parts or ()) else _print)(report)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -116,6 +116,18 @@ def _print(report: dict[str, Any]) -> None:
             values = [figures.get(name, {}).get(unit) for figures in columns]
             table.add_row(f"  {unit}", *("–" if value is None else f"{value:,.2f}" for value in values))
     Console().print(table)
+
+
+def _print_pages(report: dict[str, Any]) -> None:
+    """Print the figures of the desk as tables of Markdown, one row a kind of page."""
+    figures = report["databases"]["PostgreSQL"]
+    lines, previous = [], []
+    for name, numbers in figures.items():
+        if list(numbers) != previous:
+            previous = list(numbers)
+            lines += ["", f"| | {' | '.join(previous)} |", f"|{'---|' * (len(previous) + 1)}"]
+        lines.append(f"| {name} | {' | '.join(f'{number:,.0f}' for number in numbers.values())} |")
+    sys.stdout.write("\n".join([*lines, ""]))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ An id keeps its middle; its time moves with the order's, and its end is the numb
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -69,6 +71,23 @@ COUNT_STOCK = """
     WHERE inventory_stockitem.sku = moved.sku
 """
 
+REFERRING = """
+    SELECT DISTINCT conrelid::regclass::text FROM pg_constraint
+    WHERE contype = 'f' AND confrelid = %s::regclass AND conrelid <> %s::regclass
+"""
+INDEXES = """
+    SELECT
+        CASE WHEN constrained.oid IS NULL THEN pg_get_indexdef(indexrelid)
+            ELSE format('ALTER TABLE %%s ADD CONSTRAINT %%I ', indrelid::regclass, conname)
+                || pg_get_constraintdef(constrained.oid)
+        END,
+        CASE WHEN constrained.oid IS NULL THEN format('DROP INDEX %%s', indexrelid::regclass)
+            ELSE format('ALTER TABLE %%s DROP CONSTRAINT %%I', indrelid::regclass, conname)
+        END
+    FROM pg_index LEFT JOIN pg_constraint AS constrained ON conindid = indexrelid AND contype = 'u'
+    WHERE NOT indisprimary AND indrelid = ANY (%s::regclass[])
+"""
+
 Plan = Sequence[tuple[str, datetime]]
 """The kind of each order, and when it is placed: oldest first."""
 
@@ -78,7 +97,8 @@ def copy_orders(originals: Mapping[str, Original], plan: Plan, *, messages_since
     Copy an original for each entry of the plan. Messages of orders before `messages_since` are left out, as if they
     were pruned.
     """
-    with connection.cursor() as cursor:
+    models = (*_models(originals), get_user_model())
+    with connection.cursor() as cursor, _without_indexes(cursor, [model._meta.db_table for model in models]):
         cursor.execute(COPIES)
         _write_plan(cursor, plan)
         customers = max(2, len(plan) // ORDERS_OF_A_CUSTOMER)
@@ -87,6 +107,7 @@ def copy_orders(originals: Mapping[str, Original], plan: Plan, *, messages_since
         # Most of the time would be taken to look up rows that exist, and to compress mails.
         cursor.execute("SET session_replication_role = replica")
         cursor.execute("SET default_toast_compression = lz4")
+        cursor.execute("SET jit = off")
         statements = list(_statements(originals, messages_since))
         for start in range(0, len(plan), CHUNK):
             first = FIRST + start
@@ -95,9 +116,32 @@ def copy_orders(originals: Mapping[str, Original], plan: Plan, *, messages_since
                     cursor.execute(f"{statement} AND c.n >= {first} AND c.n < {first + CHUNK}")
         cursor.execute("SET session_replication_role = origin")
         cursor.execute(COUNT_STOCK)
-        for model in (*_models(originals), get_user_model()):
+        for model in models:
             _advance_ids(cursor, model)
         cursor.execute("DROP TABLE bench_copy")
+
+
+@contextmanager
+def _without_indexes(cursor: Any, tables: Sequence[str]) -> Iterator[None]:
+    """Have tables filled without a log, and without indexes but those of primary keys, which are made in the end."""
+    for table in tables:
+        _set_unlogged(cursor, table)
+    cursor.execute(INDEXES, [list(tables)])
+    indexes = cursor.fetchall()
+    for _, drop in indexes:
+        cursor.execute(drop)
+    yield
+    cursor.execute("SET maintenance_work_mem = '1GB'")
+    for create, _ in indexes:
+        cursor.execute(create)
+
+
+def _set_unlogged(cursor: Any, table: str) -> None:
+    """Set a table unlogged, after those that refer to it."""
+    cursor.execute(REFERRING, [table, table])
+    for (referring,) in cursor.fetchall():
+        _set_unlogged(cursor, referring)
+    cursor.execute(f"ALTER TABLE {table} SET UNLOGGED")
 
 
 def _write_plan(cursor: Any, plan: Plan) -> None:
@@ -145,12 +189,23 @@ def _statement(
 ) -> str:
     fields = model._meta.concrete_fields
     columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
-    values = [", ".join(map(expression, fields, row)) for row in rows]
+    by_field = zip(fields, zip(*rows, strict=True), strict=True)
+    values = ",\n".join(_choice([expression(field, value) for value in column]) for field, column in by_field)
     return f"""
         INSERT INTO {connection.ops.quote_name(model._meta.db_table)} ({columns})
-        SELECT row.* FROM bench_copy AS c CROSS JOIN LATERAL (VALUES ({"), (".join(values)})) AS row
+        SELECT {values} FROM bench_copy AS c CROSS JOIN LATERAL generate_series(1, least(c.n, {len(rows)})) AS row
         WHERE c.kind = {_literal(kind)} AND c.at >= {_literal(since or datetime.min.replace(tzinfo=UTC))}
     """
+
+
+def _choice(expressions: Sequence[str]) -> str:
+    """
+    Return the expression of a column for each `row` of a copy. PostgreSQL would prepare those of VALUES for each row.
+    """
+    [most_frequent, *others] = dict(Counter(expressions).most_common())
+    rows = {other: [row for row, expression in enumerate(expressions, 1) if expression == other] for other in others}
+    cases = " ".join(f"WHEN row = ANY (ARRAY{numbers}) THEN {other}" for other, numbers in rows.items())
+    return f"CASE {cases} ELSE {most_frequent} END" if cases else most_frequent
 
 
 class _Copier:
