@@ -5,7 +5,6 @@ It is read from the database, where workers record what only they know. Without 
 """
 
 import socket
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, F, Max, QuerySet
+from django.db.models import F, Max, QuerySet
 from django.utils import timezone
 from django.utils.timezone import localtime
 
@@ -24,8 +23,9 @@ from .inbox import wanted_types
 from .kernel.databases import adapt, read_moment
 from .kernel.process_locks import free_locks
 from .models import (
+    IS_DEAD,
     IS_PENDING,
-    Delivery,
+    SUBSCRIBERS,
     OperatorPause,
     ReceiverState,
     SubscriberPause,
@@ -43,9 +43,9 @@ SILENT = timedelta(seconds=20)
 
 MINUTE = timedelta(minutes=1)
 
-MOST_PENDING, MOST_DELIVERED = 10_000, 20_000
-"""So many pending deliveries of a subscriber are counted, and so many deliveries of a minute: otherwise pages and
-metrics would take the longer, the longer the backlog is."""
+MOST_COUNTED, MOST_DELIVERED = 10_000, 20_000
+"""So many pending deliveries of a subscriber are counted, as many dead letters, and so many deliveries of a minute:
+otherwise pages and metrics would take the longer, the longer the backlog is."""
 
 EXACT = 2**62
 """The limit of who counts all of them."""
@@ -62,6 +62,18 @@ COUNT_PENDING = f"""
         WHERE {IS_PENDING} AND subscriber = %s LIMIT %s
     ) AS counted
 """  # noqa: S608  (a condition of ours)
+COUNT_DEAD = f"""
+    SELECT name, (
+        SELECT count(*) FROM (
+            SELECT 1 FROM messaging_delivery WHERE {IS_DEAD} AND subscriber = name LIMIT %s
+        ) AS counted
+    ) FROM ({SUBSCRIBERS.format(condition=IS_DEAD)}) AS subscribers
+"""  # noqa: S608
+COUNT_DELIVERED = """
+    SELECT subscriber, count(*) FROM (
+        SELECT subscriber FROM messaging_delivery WHERE delivered_at > %s ORDER BY delivered_at DESC LIMIT %s
+    ) AS newest GROUP BY subscriber
+"""
 NOTHING = "SELECT NULL WHERE 1 = 0"
 
 
@@ -82,6 +94,7 @@ class SubscriberStatus:
     dead: int = 0
     has_more: bool = False
     """Whether more are pending than those that were counted."""
+    has_more_dead: bool = False
     oldest_due_seconds: float | None = None
     """For how long the oldest of those that are due has been due."""
     delivered_last_minute: int = 0
@@ -97,6 +110,10 @@ class SubscriberStatus:
         return self.due + self.claimed + self.retrying + self.delayed
 
     @property
+    def shown_dead(self) -> str:
+        return f"{self.dead}{'+' * self.has_more_dead}"
+
+    @property
     def is_idle(self) -> bool:
         """
         Return whether there is nothing to tell about this subscriber.
@@ -106,7 +123,7 @@ class SubscriberStatus:
     def problems(self) -> Iterator[str]:
         if self.dead:
             letters = "dead letter" if self.dead == 1 else "dead letters"
-            yield f"{self.name} has {self.dead} {letters}: list_dead_letters --subscriber {self.name}"
+            yield f"{self.name} has {self.shown_dead} {letters}: list_dead_letters --subscriber {self.name}"
         if self.paused_until:
             yield f"{self.name} is paused until {_to_the_second(self.paused_until)}: the service that it calls is down."
         if self.paused_by and self.paused_at:
@@ -203,7 +220,7 @@ class OutboxStatus:
         return problems + (list(self.broker.problems()) if self.broker else [])
 
 
-def outbox_status(now: datetime, *, most: int = MOST_PENDING) -> OutboxStatus:
+def outbox_status(now: datetime, *, most: int = MOST_COUNTED) -> OutboxStatus:
     """
     Return the state of the outbox. This takes `LAG_SECONDS` more at most if the broker does not answer.
 
@@ -244,7 +261,7 @@ def workers_of_this_machine() -> QuerySet[Worker]:
     return Worker.objects.filter(number__in=live_workers(), host=socket.gethostname()).order_by("number")
 
 
-def subscriber_statuses(alive: Collection[int], now: datetime, *, most: int = MOST_PENDING) -> list[SubscriberStatus]:
+def subscriber_statuses(alive: Collection[int], now: datetime, *, most: int = MOST_COUNTED) -> list[SubscriberStatus]:
     """
     Return the status of each subscriber, also of those that the code defines no more and that have deliveries.
 
@@ -252,7 +269,7 @@ def subscriber_statuses(alive: Collection[int], now: datetime, *, most: int = MO
     :param most: how many pending deliveries of each subscriber are counted.
     """
     statuses: dict[str, dict[str, Any]] = {name: {} for name in all_subscribers()}
-    for row in (*_pending(now, most), *_dead(), *_delivered(now), *_paused(alive, now), *_paused_by_operators()):
+    for row in (*_pending(now, most), *_dead(most), *_delivered(now), *_paused(alive, now), *_paused_by_operators()):
         statuses.setdefault(row["subscriber"], {}).update(row)
     return [_subscriber_status(name, fields, now) for name, fields in statuses.items()]
 
@@ -318,11 +335,9 @@ def _subscriber_status(name: str, fields: Mapping[str, Any], now: datetime) -> S
 
 def _pending(now: datetime, most: int) -> Iterator[Mapping[str, Any]]:
     at = adapt(now)
-    with connection.cursor() as cursor:
-        parts = [(name, at, at, at, name, name, most + 1) for name in subscribers_with(IS_PENDING)]
-        cursor.execute(" UNION ALL ".join([COUNT_PENDING] * len(parts)) or NOTHING, [*chain.from_iterable(parts)])
-        rows = cursor.fetchall()
-    for name, pending, due, claimed, retrying, oldest in rows:
+    parts = [(name, at, at, at, name, name, most + 1) for name in subscribers_with(IS_PENDING)]
+    sql = " UNION ALL ".join([COUNT_PENDING] * len(parts)) or NOTHING
+    for name, pending, due, claimed, retrying, oldest in _rows(sql, *chain.from_iterable(parts)):
         counts = {
             "due": min(due, most),
             "claimed": claimed,
@@ -334,15 +349,20 @@ def _pending(now: datetime, most: int) -> Iterator[Mapping[str, Any]]:
         yield {"subscriber": name, "has_more": pending > most, **counts, **oldest_due}
 
 
-def _dead() -> Iterable[Mapping[str, Any]]:
-    # Not of ids, which are not in the index of dead letters.
-    return Delivery.objects.dead().values("subscriber").annotate(dead=Count("*"))
+def _dead(most: int) -> Iterator[Mapping[str, Any]]:
+    for subscriber, dead in _rows(COUNT_DEAD, most + 1):
+        yield {"subscriber": subscriber, "dead": min(dead, most), "has_more_dead": dead > most}
 
 
 def _delivered(now: datetime) -> Iterator[Mapping[str, Any]]:
-    newest = Delivery.objects.filter(delivered_at__gt=now - MINUTE).order_by("-delivered_at")
-    for subscriber, number in Counter(newest.values_list("subscriber", flat=True)[:MOST_DELIVERED]).items():
+    for subscriber, number in _rows(COUNT_DELIVERED, adapt(now - MINUTE), MOST_DELIVERED):
         yield {"subscriber": subscriber, "delivered_last_minute": number}
+
+
+def _rows(sql: str, *parameters: Any) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return list(cursor.fetchall())
 
 
 def _paused(alive: Collection[int], now: datetime) -> Iterable[Mapping[str, Any]]:

@@ -142,7 +142,7 @@ def _row(status: SubscriberStatus) -> Sequence[object]:
     name = format_html('<a href="{}">{}</a>', url, status.name)
     oldest = age(status.oldest_due_seconds)
     due = f"{status.due}+" if status.has_more else status.due
-    return name, due, oldest, status.retrying, status.delayed, status.dead, status.delivered_last_minute
+    return name, due, oldest, status.retrying, status.delayed, status.shown_dead, status.delivered_last_minute
 
 
 def _backlog(status: SubscriberStatus) -> tuple[int, int]:

@@ -5,7 +5,7 @@ The catalogue of metrics: what each measures, and its labels. `/metrics` and doc
 from datetime import timedelta
 from typing import NamedTuple
 
-from messaging.status import LAG_SECONDS, MOST_DELIVERED, MOST_PENDING
+from messaging.status import LAG_SECONDS, MOST_COUNTED, MOST_DELIVERED
 
 WINDOW = timedelta(minutes=5)
 """What is recent: an index leads to the messages and orders of these minutes."""
@@ -34,13 +34,15 @@ CATALOGUE = {
     "shop_workers": Described("Workers that run."),
     "shop_pending_deliveries": Described(
         "Deliveries that are pending: due, claimed by a worker, retrying later, or delayed by their publisher; at most"
-        f" {MOST_PENDING:,} of each subscriber.",
+        f" {MOST_COUNTED:,} of each subscriber.",
         ("subscriber", "state"),
     ),
     "shop_oldest_due_seconds": Described(
         "For how long the oldest delivery that is due has been due; 0 if none is.", ("subscriber",)
     ),
-    "shop_dead_letters": Described("Dead letters, which wait for an operator.", ("subscriber",)),
+    "shop_dead_letters": Described(
+        f"Dead letters, which wait for an operator; at most {MOST_COUNTED:,} of each subscriber.", ("subscriber",)
+    ),
     "shop_delivered_last_minute": Described(
         f"Deliveries in the last minute, at most {MOST_DELIVERED:,} of all subscribers.", ("subscriber",)
     ),

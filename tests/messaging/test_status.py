@@ -98,6 +98,16 @@ class TestSubscribers:
         assert (shortened.due, shortened.has_more) == (2, True)
         assert (status_of("tests.paint").due, status_of("tests.paint").has_more) == (3, False)
 
+    def test_have_no_more_dead_letters_counted_than_the_maximum(self, paint):
+        announce(*[added(f"CHAIR-{number}") for number in range(3)])
+        Delivery.objects.update(status="dead")
+
+        [shortened] = [each for each in outbox_status(timezone.now(), most=2).subscribers if each.name == "tests.paint"]
+
+        assert shortened.shown_dead == "2+"
+        assert "2+ dead letters" in "".join(shortened.problems())
+        assert status_of("tests.paint").shown_dead == "3"
+
     def test_are_listed_if_the_code_defines_them_no_more(self, paint, subscribe):
         announce(added("RED-CHAIR"))
         Delivery.objects.update(subscriber="tests.removed")
