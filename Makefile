@@ -43,11 +43,11 @@ torture: $(VENV)/installed-split ## place TORTURE_ORDERS (2000), send TORTURE_MA
 conformance: $(VENV)/installed-dev ## run every case over every broker, on SQLite and the PostgreSQL database of DATABASE_URL; write docs/reference/transports.md
 	$(BIN)/python -m tests.messaging.transports.table
 
-browser: $(VENV)/installed-dev ## order, follow and cancel in a running shop with headless Chromium (Debian: chromium, chromium-driver)
+browser: $(VENV)/installed-dev $(VENV)/node/installed ## order, follow and cancel in a running shop with headless Chromium, and check every page (Debian: chromium, chromium-driver, npm)
 	$(BIN)/python -m pytest -m browser
 
 collection: $(VENV)/installed $(VENV)/node/installed ## send the requests of the API collection to a demo shop by newman (Node and npm)
-	NODE_PATH=$(abspath $(VENV))/node/node_modules $(BIN)/python -m pytest -m browser -rs tests/browser/test_collection.py
+	$(BIN)/python -m pytest -m browser -rs tests/browser/test_collection.py
 
 screenshots: $(VENV)/installed-dev ## take docs/screenshots again
 	$(BIN)/python -m tests.browser docs/screenshots

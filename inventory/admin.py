@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
-from messaging.kernel.admin import ReadOnly, RecentFilter, WholeValueSearch, moment
+from messaging.kernel.admin import ReadOnly, RecentFilter, RowsToRead, WholeValueSearch, moment
 
 from . import services
 from .models import RUNNING_OUT, Reservation, ReservationLine, StockItem, StockItemQuerySet, StockMovement
@@ -85,7 +85,7 @@ class StockItemAdmin(ReadOnly, admin.ModelAdmin):
             self.message_user(request, f"{done} {quantity} of each of {len(items)} stock item{pluralize(len(items))}.")
 
 
-class ReservationLineInline(ReadOnly, admin.TabularInline):
+class ReservationLineInline(RowsToRead):
     model = ReservationLine
     ordering = ("sku",)
 

@@ -23,7 +23,7 @@ from .contracts import event_types
 from .dead_letter_forms import MOST_AT_ONCE
 from .inbox import UNDECODABLE
 from .kernel.actions import asks_first, counted
-from .kernel.admin import ChoiceFilter, ReadOnly, RecentFilter, WholeValueSearch, moment, to_the_second
+from .kernel.admin import ChoiceFilter, ReadOnly, RecentFilter, RowsToRead, WholeValueSearch, moment, to_the_second
 from .kernel.csv_export import CsvExport
 from .models import Attempt, Delivery, DeliveryQuerySet, OutboxMessage, ReceiverState, Resolution, Worker
 from .status import broker_status, live_workers, worker_states
@@ -77,7 +77,7 @@ class ReasonForm(ActionForm):
     reason = forms.Field(required=False, widget=forms.TextInput(attrs={"size": 30, "maxlength": 500}))
 
 
-class DeliveryInline(ReadOnly, admin.TabularInline):
+class DeliveryInline(RowsToRead):
     model = Delivery
     fields = ("subscriber", "status", due, "attempts", "delivered_at", "error_class")
     readonly_fields = (due,)

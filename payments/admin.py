@@ -20,6 +20,7 @@ from messaging.kernel.admin import (
     OrderNumberSearch,
     ReadOnly,
     RecentFilter,
+    RowsToRead,
     WholeValueSearch,
     amount,
     link_to_rows,
@@ -75,7 +76,7 @@ class AmountForm(ActionForm):
     amount = forms.Field(required=False, widget=forms.TextInput(attrs={"inputmode": "decimal", "size": 8}))
 
 
-class CaptureInline(ReadOnly, admin.TabularInline):
+class CaptureInline(RowsToRead):
     model = Capture
     ordering = ("id",)
     fields = (CAPTURED, RETURNED, "surplus", moment("captured_at"), "reference")

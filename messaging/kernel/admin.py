@@ -144,6 +144,14 @@ class ReadOnly:
         return False
 
 
+class RowsToRead(ReadOnly, admin.TabularInline):
+    """
+    Rows on the page of the row that they belong to, as a table. With `show_change_link` each leads to its own page.
+    """
+
+    template = "admin/rows.html"
+
+
 class WholeValueSearch:
     """
     Mixin that searches for whole values of the fields in `search_fields`: unlike Django's search for parts, it can use

@@ -5,10 +5,12 @@ Admin pages of users, with their accounts, and of tokens and signing keys, which
 from collections.abc import Callable
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.contrib.auth import get_user_model
-from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
@@ -19,7 +21,7 @@ from shop.accounts import services
 from shop.accounts.models import Account, SigningKey, SigningKeyQuerySet, Token
 from shop.http.order_panels import panels_of_customer
 
-admin.site.unregister(get_user_model())
+admin.site.unregister([get_user_model(), Group])
 
 
 class AccountInline(admin.StackedInline):
@@ -28,8 +30,26 @@ class AccountInline(admin.StackedInline):
     can_delete = False
 
 
+class ByCheckbox:
+    """
+    Mixin for pages on which permissions and groups are chosen by checkboxes. Screen readers cannot read the labels of
+    Django's two lists.
+    """
+
+    filter_horizontal = ()
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None, **kwargs: Any) -> Any:
+        widget = forms.CheckboxSelectMultiple(attrs={"class": "choices"})
+        return super().formfield_for_manytomany(db_field, request, widget=widget, **kwargs)
+
+
+@admin.register(Group)
+class RoleAdmin(ByCheckbox, GroupAdmin):
+    pass
+
+
 @admin.register(get_user_model())
-class CustomerAdmin(UserAdmin):
+class CustomerAdmin(ByCheckbox, UserAdmin):
     # A search for parts of names, and Django's two counts, read all customers several times.
     search_fields = ("username__startswith", "email__istartswith", "last_name__istartswith")
     search_help_text = "The beginning of a username, an e-mail address or a last name."

@@ -136,6 +136,7 @@ if SERVICE.has_accounts:
 # --- Django ---
 
 INSTALLED_APPS = [
+    "shop.desk.apps.DeskConfig",  # before the admin, whose templates it changes
     "shop.desk.apps.DeskAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -156,7 +157,6 @@ INSTALLED_APPS = [
     "anymail",
     *[context for context in CONTEXTS if context in SERVICE.contexts],
     *(["shop.operations"] if SERVICE.is_whole_shop else []),
-    "shop.desk.apps.DeskConfig",
     "shop",
 ]
 

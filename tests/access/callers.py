@@ -45,6 +45,9 @@ class Caller:
     def by_session(self, route: Route, ids: ResourceIds) -> Any:
         return send(route, ids, cookies=self.session, headers=OUR_PAGE)
 
+    def by_browser(self, route: Route, ids: ResourceIds) -> Any:
+        return send(route, ids, cookies=self.session, headers={**OUR_PAGE, "Accept": "text/html"})
+
     def by_token(self, route: Route, ids: ResourceIds) -> Any:
         return send(route, ids, headers=self.token)
 

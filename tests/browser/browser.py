@@ -2,12 +2,12 @@
 
 import base64
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from axe_core_python.selenium import Axe
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.action_chains import ActionChains
@@ -15,6 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
+from tests.node import package_of_node
 from tests.waiting import eventually
 
 PATIENCE_SECONDS = 20
@@ -46,6 +47,7 @@ FIELD = """
         @aria-label = {0} or @id = //label[normalize-space() = {0}]/@for or parent::label[normalize-space() = {0}]
     ]
 """
+RUN_AXE = "axe.run(document, {resultTypes: ['violations']}).then(arguments[arguments.length - 1])"
 LINK = "//*[self::a or self::button][normalize-space() = {0} or starts-with(normalize-space(), {0})]"
 
 
@@ -82,6 +84,12 @@ class Browser:
     def open(self, address: str) -> None:
         """Open a path of the shop, or a URL."""
         self._chrome.get(address if "://" in address else self.shop + address)
+
+    def carry(self, cookies: Mapping[str, str]) -> None:
+        """Send these cookies with every request to the shop."""
+        self.open("/")
+        for name, value in cookies.items():
+            self._chrome.add_cookie({"name": name, "value": value})
 
     def log_in(self, *, name: str, password: str) -> None:
         name_label, password_label, button = LOGIN_WORDS[self.language]
@@ -164,7 +172,9 @@ class Browser:
 
     def accessibility_violations(self) -> list[str]:
         """Return the page's violations of accessibility rules, as axe-core reports them."""
-        violations = Axe().run(self._chrome)["violations"]
+        self._chrome.execute_script(_axe())
+        violations = self._chrome.execute_async_script(RUN_AXE)["violations"]
+        self._chrome.get_log("browser")  # of axe-core, whose styles the Content-Security-Policy blocks
         return [f"{rule['id']}: {node['html']}" for rule in violations for node in rule["nodes"]]
 
     def policy_violations(self) -> list[str]:
@@ -210,6 +220,11 @@ def _is_gone(page: WebElement) -> bool:
     except WebDriverException:
         return True
     return False
+
+
+@cache
+def _axe() -> str:
+    return (package_of_node("axe-core") / "axe.min.js").read_text(encoding="utf-8")
 
 
 def _start(profile: str, language: str) -> webdriver.Chrome:

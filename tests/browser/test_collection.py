@@ -1,14 +1,13 @@
 """The API collection of docs/examples, sent by newman as Postman sends it: every story ends as it says."""
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 
 from tests import processes
+from tests.node import package_of_node
 
 pytestmark = pytest.mark.browser
 
@@ -20,13 +19,8 @@ SECONDS = 180  # of which the late payment takes 15
 
 @pytest.fixture
 def newman() -> Path:
-    """Return the program newman of a folder in NODE_PATH. Skip the test if there is none; `.ci/run` has one."""
-    folders = [Path(folder) for folder in os.environ.get("NODE_PATH", "").split(os.pathsep) if folder]
-    programs = [folder / "newman/bin/newman.js" for folder in folders]
-    found = [program for program in programs if program.is_file()]
-    if not found or not shutil.which("node"):
-        pytest.skip("needs Node, and newman in a folder of NODE_PATH: `make collection` installs it")
-    return found[0]
+    """Return the program that sends a collection."""
+    return package_of_node("newman") / "bin/newman.js"
 
 
 def test_leads_each_story_to_its_end(newman, address, tmp_path):

@@ -2,7 +2,6 @@
 Consumers that are not ours: the examples of `docs` read what a shop sends.
 """
 
-import os
 import re
 import shutil
 import sqlite3
@@ -33,6 +32,7 @@ from tests.messaging.products import recorded
 from tests.messaging.transports import brokers
 from tests.messaging.transports.links import Proxy
 from tests.messaging.transports.messages import TYPE, added, receive
+from tests.node import NoPackage, package_of_node
 from tests.processes import Process
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -48,12 +48,11 @@ def write_programs(folder: Path) -> None:
 
 
 def packages_of_node() -> Path:
-    """Return the folder in NODE_PATH that has amqplib. Skip the test if there is none; `.ci/run` has one."""
-    folders = [Path(folder) for folder in os.environ.get("NODE_PATH", "").split(os.pathsep) if folder]
-    found = [folder for folder in folders if (folder / "amqplib").is_dir()]
-    if not found or not shutil.which("node"):
-        pytest.skip("needs Node, and in NODE_PATH a folder with amqplib: `npm install` in a copy of docs/examples")
-    return found[0]
+    """Return the folder of installed packages, amqplib among them. Skip the test without it; `.ci/run` has it."""
+    try:
+        return package_of_node("amqplib").parent
+    except NoPackage as error:
+        pytest.skip(str(error))
 
 
 def resent(order: Order) -> Outgoing:
