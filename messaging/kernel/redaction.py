@@ -15,6 +15,8 @@ NUMBER = re.compile(r"(?<![\w.])(?:\+|%2B)[1-9][0-9]{6,14}\b", re.ASCII)
 PASSWORD = re.compile(r"(?<=://)([^\s/:@]{0,256}):[^\s/@]{1,256}@")
 # Tokens of the shop and of links in its mails, webhook secrets, and keys of Stripe.
 SECRET = re.compile(r"\b((?:shop|link)_(?=[0-9a-f]{32})|whsec_|[rs]k_(?:live|test)_)[\w+/=-]+", re.ASCII)
+# Its link switches a notification off, without a login.
+UNSUBSCRIPTION = re.compile(r"(?<=/unsubscribe/)[\w:.=-]+", re.ASCII)
 # PostgreSQL adds the row that it rejects. A value in it may have several lines; a traceback goes on after an empty one.
 ROW = re.compile(r"^(DETAIL|CONTEXT):.*?(?=^\n(?:The above|During)|\Z)", re.DOTALL | re.MULTILINE)
 ROW_IN_ONE_LINE = re.compile(r"\\n(DETAIL|CONTEXT):.*")
@@ -23,11 +25,12 @@ ROW_IN_ONE_LINE = re.compile(r"\\n(DETAIL|CONTEXT):.*")
 def redact(text: str) -> str:
     """
     Return a text without e-mail addresses, phone numbers in E.164 form, rows in errors of the database, passwords in
-    URLs, and secrets that are recognised by their prefix.
+    URLs, tokens of links to unsubscribe, and secrets that are recognised by their prefix.
     """
     text = ROW.sub(r"\1: (withheld)\n", text)
     text = ROW_IN_ONE_LINE.sub(r"\\n\1: (withheld)", text)
-    text = SECRET.sub(r"\1(secret)", PASSWORD.sub(r"\1:(secret)@", text))
+    text = UNSUBSCRIPTION.sub("(secret)", PASSWORD.sub(r"\1:(secret)@", text))
+    text = SECRET.sub(r"\1(secret)", text)
     return NUMBER.sub("(number)", ADDRESS.sub("(address)", text))
 
 

@@ -31,6 +31,10 @@ class TestRedact:
                 "whsec_b25seS1m+/bw== and sk_live_51Hx, rk_test_9",
                 "whsec_(secret) and sk_live_(secret), rk_test_(secret)",
             ),
+            (
+                "Not Found: /unsubscribe/WyIxIiwicGF5Il0:1vP9-_x:a_b-C/ of /unsubscribe/",
+                "Not Found: /unsubscribe/(secret)/ of /unsubscribe/",
+            ),
             (repr(ValueError("Failed\nCONTEXT:  COPY x")), "ValueError('Failed\\nCONTEXT: (withheld)"),
         ],
     )
