@@ -5,6 +5,7 @@ The source folder is the project, so that links between pages are the same here 
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from docutils import nodes
@@ -28,10 +29,15 @@ html_copy_source = False
 
 CONTENTS = {
     "Project": ["../README", "../CONTRIBUTING", "../CHANGELOG", "../SECURITY", "../CODE_OF_CONDUCT"],
-    "Tutorial": ["tutorial/*"],
+    "Tutorial": [
+        "tutorial/first-order",
+        "tutorial/first-dead-letter",
+        "tutorial/first-split",
+        "tutorial/repair-a-shop",
+    ],
     "How-to": ["how-to/*", "../shop/samples/README"],
     "Reference": ["reference/*"],
-    "Explanation": ["architecture", "explanation/*"],
+    "Explanation": ["architecture", "explanation/outbox", "explanation/what-can-happen-when", "explanation/own-code"],
     "Decisions": ["decisions/*"],
 }
 TOCTREE = """
@@ -43,33 +49,47 @@ TOCTREE = """
 {pages}
 ```
 """
-TRANSITION = re.compile(r"(\S+) --> (\w+)(?:: (.+))?")
+ARROWS = {
+    "stateDiagram-v2": r"(?P<source>\S+) --> (?P<target>\w+)(: (?P<label>.+))?",
+    "flowchart TD": r'(?P<source>\w+)(\["(?P<is>.+?)"\])? -->(\|(?P<label>.+?)\|)? '
+    r'(?P<target>\w+)(\["(?P<becomes>.+?)"\])?',
+}
+"""What a line of each kind of diagram is."""
 GRAPH = """digraph {
     bgcolor=white; node [shape=box style=rounded fontname="sans-serif"]; edge [fontname="sans-serif" fontsize=11]
-    start [shape=circle style=filled fillcolor=black label="" width=0.15]
     %s
 }"""
+START = 'start [shape=circle style=filled fillcolor=black label="" width=0.15]'
 FIRST_PAGE = '<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=docs/README.html">\n'
 
 
-class StateDiagram(SphinxDirective):
+class Diagram(SphinxDirective):
     """
-    A state diagram in Mermaid, which GitHub draws in the browser, drawn by Graphviz while the site is built.
+    A diagram in Mermaid, which GitHub draws in the browser, drawn by Graphviz while the site is built.
     """
 
     has_content = True
 
     def run(self) -> list[nodes.Node]:
         title, *lines = self.content
-        transitions = [TRANSITION.fullmatch(line.strip()) for line in lines]
-        if title != "stateDiagram-v2" or None in transitions:
-            raise self.error("Only state diagrams of transitions can be drawn.")
-        return [graphviz(code=GRAPH % "\n".join(map(_edge, filter(None, transitions))), options={})]
+        arrows = [re.fullmatch(ARROWS.get(title, ""), line.strip()) for line in lines]
+        if None in arrows:
+            raise self.error("Only arrows of state diagrams and flowcharts can be drawn.")
+        return [
+            graphviz(code=GRAPH % "\n".join(line for arrow in arrows if arrow for line in _drawn(arrow)), options={})
+        ]
 
 
-def _edge(transition: re.Match[str]) -> str:
-    source, target, label = transition.groups(default="")
-    return f'{"start" if source == "[*]" else source} -> {target} [label="{label}"]'
+def _drawn(arrow: re.Match[str]) -> Iterator[str]:
+    found = arrow.groupdict(default="")
+    source = found["source"]
+    if source == "[*]":
+        source = "start"
+        yield START
+    for node, text in ((source, found.get("is")), (found["target"], found.get("becomes"))):
+        if text:
+            yield f'{node} [label="{text}"]'
+    yield f'{source} -> {found["target"]} [label="{found["label"]}"]'
 
 
 def add_contents(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -97,7 +117,7 @@ def redirect_to_first_page(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    app.add_directive("mermaid", StateDiagram)
+    app.add_directive("mermaid", Diagram)
     app.connect("source-read", add_contents)
     app.connect("doctree-read", unlink_folders)
     app.connect("build-finished", redirect_to_first_page)

@@ -52,6 +52,25 @@ def named_files(page: Path) -> set[str]:
     return {span for span in files if "/" not in span or span.split("/")[0] in OUR_FOLDERS}
 
 
+def named_tests(page: Path) -> list[str]:
+    """
+    Return the code spans of a page that name a test, such as `tests/test_things.py::TestThing::test_does_it`.
+    """
+    return [span for span in code_spans(page.read_text(encoding="utf-8")) if span.startswith("tests/") and "::" in span]
+
+
+def is_defined(test: str) -> bool:
+    """
+    Return whether a file defines each of the names after it, one within the other.
+    """
+    path, *names = test.split("::")
+    scope: ast.AST | None = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    for name in names:
+        bodies = getattr(scope, "body", [])
+        scope = next((node for node in bodies if getattr(node, "name", "") == name), None)
+    return scope is not None
+
+
 def exists(name: str) -> bool:
     is_built = name.startswith(BUILT)
     return is_built or (ROOT / name).exists() or ("/" not in name and name in NAMES_OF_ANY_CONTEXT)
@@ -98,6 +117,21 @@ def test_links_resolve(page):
 @pytest.mark.parametrize("page", PRESENT_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_named_files_exist(page):
     assert {name for name in named_files(page) if not exists(name)} == set()
+
+
+def test_named_tests_exist():
+    named = [test for page in PRESENT_PAGES for test in named_tests(page)]
+
+    assert len(named) > 50
+    assert [test for test in named if not is_defined(test)] == []
+
+
+def test_what_can_happen_names_a_test_of_each_case():
+    page = (ROOT / "docs/explanation/what-can-happen-when.md").read_text(encoding="utf-8")
+    _, *cases = re.split(r"^- (?=\*\*)", page, flags=re.MULTILINE)
+
+    assert len(cases) > 40
+    assert [case for case in cases if not re.search(r"^  `tests/\S+::\S+`$", case, re.MULTILINE)] == []
 
 
 def test_the_site_lists_every_page_once():
