@@ -28,7 +28,11 @@ class BrokenShop(Up):
         eventually(lambda: "is open" in self.output, within=BREAKING_SECONDS, every=0.5)
         self.wait_until_open()
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables of commands in another shell."""
+        return self.environment | {"PAYMENT_SIMULATOR_URL": self.wait_for(r"export PAYMENT_SIMULATOR_URL=(\S+)")[1]}
+
     def run(self, *arguments: str) -> Finished:
         """Run a command of `manage.py` in another shell."""
-        simulator = self.wait_for(r"export PAYMENT_SIMULATOR_URL=(\S+)")[1]
-        return run(manage(*arguments), within=COMMAND_SECONDS, PAYMENT_SIMULATOR_URL=simulator, **self.environment)
+        return run(manage(*arguments), within=COMMAND_SECONDS, **self.variables)

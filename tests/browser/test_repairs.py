@@ -10,6 +10,7 @@ import pytest
 from shop.faults import MAIL_REJECTED, REFUND_REFUSED, WEBHOOK_LOST
 from tests.browser.broken_shop import BrokenShop
 from tests.browser.demo_shop import OPERATOR
+from tests.tutorials import blocks_of, run_blocks
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.browser
@@ -102,23 +103,23 @@ class TestFromTheAdmin:
 
 
 class TestFromTheShell:
-    def test_each_fault_is_found_and_repaired(self, shop):
-        found = eventually_silent(shop)
-        groups = shop.run("list_dead_letters", "--group").output
+    def test_each_fault_is_found_and_repaired_by_the_commands_of_the_tutorial(self, shop, tmp_path):
+        [worker] = re.findall(r"end_worker (\d+)", eventually_silent(shop))
+        orders = {email: newest_order(shop, email) for email in (MAIL_REJECTED, REFUND_REFUSED, WEBHOOK_LOST)}
+        start, commands = blocks_of("tutorial/repair-a-shop.md")
+        assert start == "make run FAULTS=1"
 
-        [worker] = re.findall(r"end_worker (\d+)", found)
-        assert "TemplateBroken" in groups
-        assert "notifications.send_confirmation has 3 dead letters" in found
-        assert shop.run("end_worker", worker, "--reason=frozen").status == 0
-        replayed = shop.run("replay_dead_letters", "--error=TemplateBroken", "--wait", "--reason=template corrected")
-        assert (replayed.status, REPLAYED in replayed.output) == (0, True), replayed
-        mail, refund, webhook = (newest_order(shop, email) for email in (MAIL_REJECTED, REFUND_REFUSED, WEBHOOK_LOST))
-        assert "account_closed" in shop.run("trace_order", refund).output
-        assert "Refunded" in shop.run("act_on_order", refund, "refund", "reason=It arrived broken.").output
-        assert "Queued again: email" in shop.run("act_on_order", mail, "send-again").output
-        assert "the payment is succeeded" in shop.run("act_on_order", webhook, "ask-gateway").output
+        outcome = run_blocks([commands], {"end_worker 1": f"end_worker {worker}", **orders}, tmp_path, **shop.variables)
 
-        eventually(lambda: is_sound(shop, refund, webhook), every=2)
+        [output] = outcome.outputs
+        assert "notifications.send_confirmation has 3 dead letters" in output
+        assert "TemplateBroken" in output
+        assert REPLAYED in output
+        assert "Queued again: email" in output
+        assert "Refunded" in output
+        assert "the payment is succeeded" in output
+        assert [command for command in outcome.failed if "outbox_status" not in command] == []
+        eventually(lambda: is_sound(shop, orders[REFUND_REFUSED], orders[WEBHOOK_LOST]), every=2)
 
 
 def eventually_silent(shop):

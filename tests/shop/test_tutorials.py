@@ -14,7 +14,7 @@ from tests.tutorials import Outcome, blocks_of, run_blocks
 SPLIT_BY_ANOTHER_TEST = {"first-split.md"}
 """tests/split/test_journeys.py runs it."""
 BY_A_BROWSER = {"repair-a-shop.md"}
-"""tests/browser/test_repairs.py takes its steps."""
+"""tests/browser/test_repairs.py takes its steps, by commands and by clicks."""
 
 
 @pytest.fixture(scope="module")
