@@ -187,6 +187,11 @@ class Browser:
         page = "document.documentElement"
         return self._chrome.execute_script(f"return {page}.scrollWidth > {page}.clientWidth")
 
+    def bytes_loaded(self) -> int:
+        """Return the size of the page with all that it has loaded, as transferred."""
+        entries = "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
+        return self._chrome.execute_script(f"return {entries}.reduce((sum, entry) => sum + entry.transferSize, 0)")
+
     def save_screenshot(self, file: Path) -> None:
         """Save a screenshot of the whole page, as the PNG or WebP that the file's name says."""
         size = self._command("Page.getLayoutMetrics")["cssContentSize"]

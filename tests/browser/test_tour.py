@@ -11,6 +11,7 @@ def test_begins_on_a_page_that_fits_and_follows_the_rules(visit, screen):
 
     browser.open("/")
 
+    assert 5_000 < browser.bytes_loaded() < 100_000
     assert not browser.overflows()
     assert browser.policy_violations() == []
     assert browser.accessibility_violations() == []
