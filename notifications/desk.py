@@ -1,5 +1,5 @@
 """
-What the operator's desk shows of notifications: those of the last day that reached nobody.
+What the operator's desk shows of notifications: those of the last day that were not delivered.
 """
 
 from collections.abc import Iterator, Mapping

@@ -239,7 +239,7 @@ class SignUpView(ShopView, generics.GenericAPIView[User]):
     def post(self, request: Request) -> Response:
         """
         Have a link mailed to an address, by which its owner signs up. The response is the same if the address has an
-        account. Answers 404 if the shop lets nobody sign up.
+        account. Answers 404 if customers cannot sign up.
         """
         _require_sign_up()
         values = SignUpInput.read(request)

@@ -253,9 +253,8 @@ class SignUpConfirmationPage(LinkPage):
     done = _("You are signed up. Log in with your e-mail address.")
 
     def find(self, token: str, *, now: datetime) -> Confirmation:
-        confirmation = signing_up.find(token, now=now)
         _require_sign_up()
-        return confirmation
+        return signing_up.find(token, now=now)
 
     def confirm(self, confirmation: Confirmation, password: str) -> None:
         signing_up.confirm(confirmation, password)

@@ -47,9 +47,7 @@ def every_notification_is_sent(now: datetime) -> Finding:
 MESSAGE = "messaging_outboxmessage"
 
 CHECKS = [
-    Check(
-        "N1", "every event about which somebody is told has its notification", every_event_has_its_notification, MESSAGE
-    ),
+    Check("N1", "every event that is notified has its notification", every_event_has_its_notification, MESSAGE),
     Check("N2", "one notification per message, channel and recipient", no_notification_is_repeated, MESSAGE),
     Check(
         "N3",
