@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--latency", type=float, nargs="+", default=[0, 0.3], help="seconds of the gateway's answers in --shop (0 0.3)")
     add("--over", nargs="+", choices=TRANSPORTS, default=TRANSPORTS, help="the brokers of --split (all; Kafka's mock)")
+    add("--rate", type=float, default=4, help="orders/s while --split measures commit to handler (%(default)s)")
     add("--on", nargs="+", choices=DATABASES, default=DATABASES, help="measure only on this database")
     add("--keep", action="store_true", help="keep the database of --desk, which is dropped at the end otherwise")
     add("--log", type=Path, default=SAMPLE, help="the order log to import (the shipped sample)")
@@ -86,6 +87,7 @@ def _measure(url: str, options: argparse.Namespace) -> dict[str, Any]:
         "latencies": options.latency,
         "orders": options.orders,
         "transports": options.over,
+        "rate": options.rate,
         "events": 2_000 if options.quick else 20_000,
         "log": str(options.log.resolve()),
         "desk_orders": 20_000 if options.quick else 1_000_000,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
@@ -21,6 +21,7 @@ from orders.models import Order, OrderLine
 from tests.waiting import eventually
 
 from .handlers import ARRIVALS, FOLDER, Ping
+from .load import percentiles
 from .products import SKUS
 from .usage import cpu_of
 from .work import count_work, require_work, wait_until_delivered
@@ -115,7 +116,3 @@ def _draft(customer: int, rng: random.Random) -> Draft:
     skus = rng.sample(SKUS, rng.randint(1, 3))
     lines = [DraftLine(sku=sku, quantity=1) for sku in skus]
     return Draft(customer_id=customer, lines=lines, payment_method="tok_visa", email="bench@example.com")
-
-
-def percentiles(values: Sequence[float]) -> dict[str, float]:
-    return {"p50 ms": median(values), "p99 ms": quantiles(values, n=100)[98]}

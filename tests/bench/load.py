@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import NamedTuple
 
 from .http_requests import Caller, orders
@@ -70,15 +70,17 @@ def generate_load(plan: LoadPlan) -> Load:
     answers = _send_all(schedule, plan)
     seconds = time.perf_counter() - began
     accepted = Counter(answer.status for answer in answers)[ACCEPTED]
-    percentiles = quantiles([answer.seconds * 1000 for answer in answers], n=100)
     figures = {
         "orders/s": accepted / seconds,
-        "p50 ms": percentiles[49],
-        "p99 ms": percentiles[98],
+        **percentiles([answer.seconds * 1000 for answer in answers]),
         "not accepted": len(answers) - accepted,
         "load generator, % of a core": 100 * (time.process_time() - cpu) / seconds,
     }
     return Load(time.time() - (time.perf_counter() - began), figures)
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    return {"p50 ms": median(values), "p99 ms": quantiles(values, n=100)[98]}
 
 
 def _send_all(schedule: Sequence[ScheduledRequest], plan: LoadPlan) -> list[Answer]:

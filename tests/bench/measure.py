@@ -3,9 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import django
 
@@ -59,7 +60,7 @@ def main() -> None:
         "profile": lambda: _profiles(options["latencies"], options["orders"]),
         "scale": lambda: _of_the_scale(options["orders"]),
         "audit": lambda: _of_the_audit(options["sizes"][1]),
-        "split": lambda: _of_the_split(options["transports"], options["orders"], options["events"]),
+        "split": lambda: _of_the_split(options, options["orders"]),
         "desk": lambda: _of_the_desk(options["desk_orders"]),
         "memory": lambda: _of_the_memory(options["sizes"][-1] * 2),
         "http": _over_http,
@@ -145,26 +146,26 @@ def _of_the_desk(orders: int) -> Figures:
     yield from desk_pages.figures_of(desk_pages.visit_all(desk_pages.every_page()))
 
 
-def _of_the_split(transports: Sequence[str], orders: int, events: int) -> Figures:
+def _of_the_split(options: Mapping[str, Any], orders: int) -> Figures:
     callers = make_callers(20, signing=False)
     with whole_shop(FOLDER, latency=0) as running:
         shop.place_to_mail(running, callers, orders=min(200, orders), connections=8)
         one_program = shop.place_to_mail(running, callers, orders=orders, connections=8)
     yield "shop as one program, 2 web processes, 2 workers", one_program
-    for transport in transports:
-        for name, split in _over(transport, orders, events).items():
+    for transport in options["transports"]:
+        for name, split in _over(transport, options).items():
             complete = split.get(COMPLETE, 0)
             yield name, split | ({"% of one program": 100 * complete / one_program[COMPLETE]} if complete else {})
 
 
-def _over(transport: str, orders: int, events: int) -> dict[str, dict[str, float]]:
+def _over(transport: str, options: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Measure the services over one broker, in a process that reads all their databases."""
     folder = FOLDER / transport
     folder.mkdir()
-    options = {"folder": str(folder), "transport": transport, "orders": orders, "events": events}
+    text = json.dumps({**options, "folder": str(folder), "transport": transport})
     variables = operator_variables() | {"BENCH_FOLDER": str(folder)}
     measure = [sys.executable, "-m", "tests.bench.split"]
-    finished = run(measure, text=json.dumps(options), within=SPLIT_SECONDS, **variables)
+    finished = run(measure, text=text, within=SPLIT_SECONDS, **variables)
     assert finished.status == 0, finished.output + finished.errors
     return json.loads((folder / "figures").read_text())
 

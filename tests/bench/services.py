@@ -70,6 +70,7 @@ class Services:
             eventually(lambda: "is open." in up.output or up.status is not None, within=START_SECONDS)
             up.wait_until_open()
             self._run("payments", *manage("reconcile_payments"), **up.environment)
+            wait_until_services_are_idle()  # until the stock of all products is received
             roots = {**_roots(up.pid), **broker, "simulator": simulator.pid}
             yield RunningShop(port, ledger, simulator, roots, wait_until_services_are_idle)
             up.stop(STOP_SECONDS)
@@ -87,6 +88,7 @@ class Services:
             "WEB_CONCURRENCY": "1",
             "TRANSPORT_URL": self.broker.url,
             "TRANSPORT_PREFIX": self.broker.prefix,
+            "BENCH_STAGES": str(self.folder),
         }
 
     def _variables_of(self, context: str) -> dict[str, str]:
