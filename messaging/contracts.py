@@ -13,6 +13,9 @@ from typing import ClassVar
 
 import msgspec
 
+LIVES_WITH = {"accounts": "orders"}
+"""Contexts that are always in the service of another one."""
+
 
 class Undecodable(ValueError):
     """
@@ -356,6 +359,15 @@ def event_types() -> dict[str, type[Event]]:
     Return all events of the published language by type.
     """
     return {event.type: event for event in Event.__subclasses__()}
+
+
+def home_context(name: str) -> str:
+    """
+    Return the context whose service publishes events of this type, or runs the subscriber of this name; "messaging" for
+    those that are in every service.
+    """
+    context = name.partition(".")[0]
+    return LIVES_WITH.get(context, context)
 
 
 def encode(event: Event) -> str:

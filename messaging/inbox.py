@@ -5,7 +5,7 @@ A message that cannot be decoded is stored as it was received, for `messaging.re
 makes it a dead letter, and a replay decodes it again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from uuid import UUID
@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from . import wakeup
 from .cloud_events import decode_cloud_event, storable_key
-from .contracts import Event, Undecodable, event_types
+from .contracts import Event, Undecodable, event_types, home_context
 from .kernel.databases import Row, insert_new, insert_new_rows, visible_before_flush
 from .kernel.ids import parse_id
 from .kernel.tracing import is_traceparent, new_traceparent
@@ -50,9 +50,22 @@ def receive(messages: Sequence[OutboxMessage]) -> None:
 
 def wanted_types() -> set[str]:
     """
-    Return the types of events that this service receives: those that it subscribes to, and that others publish.
+    Return the types of events that this service receives.
     """
-    return {type_ for type_, event in event_types().items() if _is_published_elsewhere(event) and _subscribers(event)}
+    return received_types({config.name for config in apps.get_app_configs()} - {"messaging"})
+
+
+def received_types(contexts: Collection[str]) -> set[str]:
+    """
+    Return the types of events that a service of these contexts receives: those that it subscribes to, and that others
+    publish. Every service publishes those of `messaging`.
+    """
+    return {
+        type_
+        for type_, event in event_types().items()
+        if not event.internal and home_context(type_) not in contexts
+        if any(home_context(candidate.name) in contexts for candidate in subscribers_of(event))
+    }
 
 
 def store(bodies: Sequence[bytes]) -> None:
@@ -83,21 +96,6 @@ def _deliveries(messages: Iterable[OutboxMessage]) -> Iterator[Row]:
 
 def _subscribers(event: type[Event]) -> list[str]:
     return [candidate.name for candidate in subscribers_of(event) if candidate.react is not transport]
-
-
-def _is_published_elsewhere(event: type[Event]) -> bool:
-    """
-    Return whether other services publish events of this type. Every service has dead letters.
-    """
-    context = event.type.partition(".")[0]
-    return not event.internal and (context == "messaging" or not _is_installed(context))
-
-
-def _is_installed(context: str) -> bool:
-    """
-    Return whether this service runs a context. The accounts are the app `shop.accounts`.
-    """
-    return apps.is_installed(context) or apps.is_installed(f"shop.{context}")
 
 
 def _read(body: bytes) -> OutboxMessage:

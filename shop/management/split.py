@@ -18,8 +18,8 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import connection
 
-from messaging.contracts import event_types
-from messaging.subscribers import Unavailable, subscribers_of
+from messaging.inbox import received_types
+from messaging.subscribers import Unavailable
 from messaging.transports.protocol import Broker, connected, missing_client
 from shop.server.processes import ProcessGroup, address_of, listen, manage
 from shop.settings.groups import CONTEXTS, INTROSPECTION_PATH, ShopSettings
@@ -167,19 +167,7 @@ def subscribe_all(url: str, prefix: str) -> None:
     """
     for context in CONTEXTS:
         broker = Broker(url=url, service=context, prefix=prefix)
-        connected(broker, types_received_by(context)).close()
-
-
-def types_received_by(context: str) -> list[str]:
-    """
-    Return the types of events that the service of a context receives: those of others that it subscribes to.
-    """
-    return [
-        event.type
-        for event in event_types().values()
-        if not event.internal and not event.type.startswith(f"{context}.")
-        if any(subscriber.name.startswith(f"{context}.") for subscriber in subscribers_of(event))
-    ]
+        connected(broker, received_types([context])).close()
 
 
 def caddy() -> Path:

@@ -13,7 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from messaging.contracts import Event
+from messaging.contracts import Event, home_context
 from messaging.models import OutboxMessage
 from messaging.subscribers import subscribers_of
 
@@ -59,7 +59,7 @@ def home_of(name: str) -> str | None:
     Return the alias of the database of an event type's publisher, or of a subscriber; none for those of `messaging`,
     which every service has.
     """
-    alias: str | None = settings.OPERATOR.aliases.get(name.partition(".")[0])
+    alias: str | None = settings.OPERATOR.aliases.get(home_context(name))
     return alias
 
 

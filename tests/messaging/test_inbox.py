@@ -3,11 +3,10 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from django.apps import apps
 
 from messaging import contracts, erasure, inbox, sending
 from messaging.contracts import DeliveryDied, Event, ProductAdded, StockDepleted
-from messaging.inbox import store, wanted_types
+from messaging.inbox import received_types, store, wanted_types
 from messaging.kernel.tracing import trace_id_of
 from messaging.models import Attempt, Delivery, OutboxMessage
 from messaging.subscribers import Permanent
@@ -304,21 +303,21 @@ class TestOperators:
         assert recorded() == ["RED-CHAIR"]
 
 
-class TestWantedTypes:
-    def test_are_those_that_other_services_publish(self, monkeypatch):
-        missing = {"orders", "inventory", "payments", "shop.accounts"}
-        is_installed = apps.is_installed
-        monkeypatch.setattr(apps, "is_installed", lambda name: name not in missing and is_installed(name))
-
-        assert {type_ for type_ in wanted_types() if type_.startswith("inventory")} == {
-            "inventory.stock_reserved", "inventory.stock_rejected", "inventory.stock_depleted",
-            "inventory.stock_replenished", "inventory.stock_running_low",
+class TestReceivedTypes:
+    def test_are_those_that_other_services_publish(self):
+        assert received_types({"inventory"}) == {
+            "orders.product_added", "orders.order_placed", "orders.order_confirmed", "orders.order_cancelled",
+            "orders.contact_data_erased",
         }  # fmt: skip
-        assert {type_ for type_ in wanted_types() if type_.startswith("accounts")} == {
+
+    def test_of_the_service_with_the_accounts_are_none_of_theirs(self):
+        about_accounts = {
             "accounts.password_reset_requested", "accounts.password_changed", "accounts.sign_up_requested",
             "accounts.sign_up_repeated",
         }  # fmt: skip
-        assert "notifications.email_queued" not in wanted_types()
+
+        assert about_accounts <= received_types({"notifications"})
+        assert not about_accounts & received_types({"orders", "notifications"})
 
     def test_of_a_whole_shop_are_the_dead_letters_of_others(self):
         assert wanted_types() == {DeliveryDied.type}

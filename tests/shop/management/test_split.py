@@ -10,6 +10,7 @@ from django.core.management import CommandError
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from messaging.contracts import StockReplenished
+from messaging.inbox import received_types
 from messaging.transports.protocol import connected
 from shop.management import split
 from shop.server.processes import listen
@@ -91,7 +92,7 @@ def test_an_event_waits_for_a_service_that_starts_later(settings):
         with closing(connected(replace(broker, service="inventory"))) as inventory:
             inventory.send([outgoing(StockReplenished(sku="RED-CHAIR"))])
 
-        with closing(connected(replace(broker, service="orders"), split.types_received_by("orders"))) as orders:
+        with closing(connected(replace(broker, service="orders"), received_types(["orders"]))) as orders:
             assert len(receive(orders, 1)) == 1
 
 
