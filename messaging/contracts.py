@@ -152,6 +152,7 @@ class CustomerErased(Event, frozen=True):
     keyed_by: ClassVar[str] = "customer_id"
 
     customer_id: str
+    sign_ups: tuple[str, ...] = ()
 
 
 class StockReserved(Event, frozen=True):

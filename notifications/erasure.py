@@ -33,22 +33,30 @@ def message_keys(order_ids: Collection[UUID]) -> list[str]:
     return [str(pk) for pk in Notification.objects.filter(order_id__any=order_ids).values_list("pk", flat=True)]
 
 
-def about_account(customer_ids: Collection[str], addresses: Collection[str] = ()) -> QuerySet[Notification]:
+def about_account(
+    customer_ids: Collection[str], sign_ups: Collection[UUID], addresses: Collection[str] = ()
+) -> QuerySet[Notification]:
     """
-    Return the notifications with contact data about the accounts of customers.
+    Return the notifications with contact data about the accounts of customers, and about their sign-up, which was
+    before there was an account.
 
-    :param addresses: with which customers signed up, before there was an account.
+    :param sign_ups: the ids of their requests to sign up. Other requests with the same address are theirs, too.
+    :param addresses: addresses of the customers.
     """
-    whose = Q(customer_id__any=customer_ids) | Q(recipient__any=addresses)
-    return Notification.objects.filter(whose, kind__in=Notification.ABOUT_ACCOUNTS).exclude(**ERASED)
+    told = Notification.objects.filter(kind__in=Notification.ABOUT_ACCOUNTS).exclude(**ERASED)
+    signed_up = told.filter(link_id__any=sign_ups).values("recipient")
+    whose = Q(customer_id__any=customer_ids) | Q(recipient__any=addresses) | Q(recipient__in=signed_up)
+    return told.filter(whose)
 
 
-def account_message_keys(customer_ids: Collection[str], addresses: Collection[str] = ()) -> list[str]:
+def account_message_keys(
+    customer_ids: Collection[str], sign_ups: Collection[UUID], addresses: Collection[str] = ()
+) -> list[str]:
     """
     Return the keys of the messages about the accounts of customers, and of those that have notifications of them sent.
     """
-    told = about_account(customer_ids, addresses).values_list("pk", "link_id")
-    return [*customer_ids, *(str(id_) for row in told for id_ in row if id_)]
+    told = about_account(customer_ids, sign_ups, addresses).values_list("pk", "link_id")
+    return [*customer_ids, *map(str, sign_ups), *(str(id_) for row in told for id_ in row if id_)]
 
 
 def addresses_of(order_ids: Collection[UUID]) -> set[str]:

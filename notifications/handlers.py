@@ -104,8 +104,9 @@ def erase_contact_data(events: Sequence[ContactDataErased]) -> None:
 @subscriber(CustomerErased)
 def erase_preferences(events: Sequence[CustomerErased]) -> None:
     customer_ids = [event.customer_id for event in events]
-    messages.erase_named(erasure.account_message_keys(customer_ids))
-    erasure.erase_texts(erasure.about_account(customer_ids))
+    sign_ups = [UUID(sign_up) for event in events for sign_up in event.sign_ups]
+    messages.erase_named(erasure.account_message_keys(customer_ids, sign_ups))
+    erasure.erase_texts(erasure.about_account(customer_ids, sign_ups))
     erasure.preferences_of(customer_ids).delete()
 
 

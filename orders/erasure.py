@@ -62,8 +62,11 @@ def erase(order_ids: Collection[UUID]) -> None:
     publish_all([ContactDataErased(order_id=str(order_id)) for order_id in order_ids])
 
 
-def publish_erased(customer_id: str) -> None:
+def publish_erased(customer_id: str, sign_ups: Collection[UUID]) -> None:
     """
     Have what other contexts store about a customer erased. In the transaction that erases the account.
+
+    :param sign_ups: the ids of the customer's requests to sign up, about which others were told before the account had
+        an id.
     """
-    publish(CustomerErased(customer_id=customer_id))
+    publish(CustomerErased(customer_id=customer_id, sign_ups=tuple(map(str, sign_ups))))

@@ -4,6 +4,7 @@ What identifies a user, and its erasure. The row of the user stays, because orde
 
 from collections.abc import Collection, Mapping
 from typing import Any
+from uuid import UUID
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import SESSION_KEY, get_user_model
@@ -35,6 +36,16 @@ def personal_data(user: User) -> Mapping[str, Collection[Any]]:
         "confirmations": _confirmations_of(user),
         "sessions": _sessions_of(user),
     }
+
+
+def sign_ups_of(user: User) -> list[UUID]:
+    """
+    Return the ids of the requests to sign up with the address of a user: the one that led to the account, if any, and
+    those that were not confirmed yet. Other contexts know them as the `request_id` of `SignUpRequested`.
+    """
+    led_here = [account.sign_up for account in Account.objects.filter(user=user) if account.sign_up]
+    waiting = _confirmations_of(user).filter(purpose=Confirmation.Purpose.SIGN_UP).values_list("pk", flat=True)
+    return sorted({*led_here, *waiting})
 
 
 @transaction.atomic

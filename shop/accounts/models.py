@@ -51,6 +51,8 @@ class Account(models.Model):
         help_text="Of messages to the customer; empty for that of the request that places an order.",
     )
 
+    sign_up = models.UUIDField(null=True, editable=False, help_text="The confirmation by which the user signed up.")
+
     def __str__(self) -> str:
         return f"account of {self.user}"
 

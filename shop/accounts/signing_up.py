@@ -21,7 +21,7 @@ from messaging.contracts import SignUpRepeated, SignUpRequested
 from messaging.outbox import publish
 from shop.accounts import confirmations
 from shop.accounts.confirmations import InvalidLink
-from shop.accounts.models import Confirmation
+from shop.accounts.models import Account, Confirmation
 from shop.http.views import language_of
 
 SIGN_UP = Confirmation.Purpose.SIGN_UP
@@ -71,6 +71,7 @@ def confirm(confirmation: Confirmation, password: str) -> User:
             if _accounts_of(email).exists():
                 raise InvalidLink
             user.save(force_insert=True)
+            Account.objects.create(user=user, sign_up=confirmation.pk)
     except IntegrityError:
         raise InvalidLink from None
     return user

@@ -78,10 +78,11 @@ def rows(user: User) -> Mapping[str, int]:
     Return the number of rows with data of a customer, by what they are.
     """
     personal = Counter(count_each(accounts.personal_data(user)))
-    personal.update(count_each(messaging.erasure.contact_data(*_about_account(user))))
+    sign_ups = accounts.sign_ups_of(user)
+    personal.update(count_each(messaging.erasure.contact_data(*_about_account(user, sign_ups))))
     for notifications in _here("notifications"):
         personal["notification preferences"] = notifications.preferences_of([str(user.pk)]).count()
-        personal["notifications"] = notifications.about_account([str(user.pk)], _addresses_of(user)).count()
+        personal["notifications"] = notifications.about_account([str(user.pk)], sign_ups, _addresses_of(user)).count()
     return +sum((batch.rows() for batch in _batches(user)), personal)
 
 
@@ -96,16 +97,17 @@ def erase(user: User) -> None:
     require_no_open_orders(user)
     if not rows(user):
         return
+    sign_ups = accounts.sign_ups_of(user)
     accounts.close(user)
     for batch in _batches(user):
         batch.erase()
-    messaging.erasure.erase(*_about_account(user))
+    messaging.erasure.erase(*_about_account(user, sign_ups))
     for notifications in _here("notifications"):
-        notifications.erase_texts(notifications.about_account([str(user.pk)], _addresses_of(user)))
+        notifications.erase_texts(notifications.about_account([str(user.pk)], sign_ups, _addresses_of(user)))
         notifications.preferences_of([str(user.pk)]).delete()
     with transaction.atomic():
         accounts.erase(user)
-        orders.erasure.publish_erased(str(user.pk))
+        orders.erasure.publish_erased(str(user.pk), sign_ups)
     user.refresh_from_db()
     if rows(user):
         raise WrittenMeanwhile("A worker has written some of it meanwhile. Run the command again.")
@@ -140,13 +142,13 @@ def _here(*contexts: str) -> list[ModuleType]:
     return [import_module(f"{context}.erasure") for context in contexts if apps.is_installed(context)]
 
 
-def _about_account(user: User) -> tuple[Collection[str], Collection[str]]:
+def _about_account(user: User, sign_ups: Collection[UUID]) -> tuple[Collection[str], Collection[str]]:
     """
     Return the keys of the messages about a customer's account, and what the errors of their deliveries may name.
     """
-    keys = {str(user.pk)}
+    keys = {str(user.pk), *map(str, sign_ups)}
     for notifications in _here("notifications"):
-        keys.update(notifications.account_message_keys([str(user.pk)], _addresses_of(user)))
+        keys.update(notifications.account_message_keys([str(user.pk)], sign_ups, _addresses_of(user)))
     return keys, _addresses_of(user) | {user.get_username()}
 
 

@@ -20,6 +20,10 @@ SETTINGS = {
     "ORDER_REMINDER_SECONDS": "10",
     "ORDER_PAYMENT_DUE_SECONDS": str(DUE_SECONDS),
     "INTROSPECTION_CACHE_SECONDS": "1",
+    "SIGN_UP": "on",
+    "THROTTLE_ACCOUNT_PER_MINUTE": "0",
+    "THROTTLE_ADDRESS_PER_MINUTE": "0",
+    "EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend",
 }
 
 

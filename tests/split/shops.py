@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +80,10 @@ class SplitShop(Up):
     def database_of(self, context: str) -> str:
         whole, dot, suffix = self.database.rpartition(".sqlite3")
         return f"{whole}-{context}{dot}{suffix}" if dot else f"{self.database}_{context}"
+
+    def mailed_link(self, recipient: str, path: str) -> str:
+        """Wait until the services have printed a mail to a recipient with a link below this path; return its token."""
+        return self.wait_for(rf"To: {re.escape(recipient)}\n.*?{re.escape(path)}(link_[^/\s\"]+)")[1]
 
     def address_of(self, context: str) -> str:
         return self.wait_for(rf"  {context}: (http://[\d.:]+)/admin/")[1]

@@ -198,19 +198,37 @@ def test_a_person_sees_payments_and_chooses_notifications_after_one_login(shop, 
     assert {"kind": "order_received", "channel": "email", "is_on": False}.items() <= chosen[0].items()
 
 
+def test_a_customer_signs_up_resets_the_password_and_is_erased(shop):
+    email, visitor = "eve.quokka@example.net", Customer(shop.address)
+    assert visitor.request("POST", "/api/v1/sign-ups/", {"email": email}).status == 202
+    chosen = {"token": shop.mailed_link(email, "/account/sign-up/"), "new_password": "four green chairs"}
+    assert visitor.request("POST", "/api/v1/sign-ups/confirm/", chosen).status == 201
+    assert visitor.request("POST", "/api/v1/password-resets/", {"email": email}).status == 202
+    changed = {"token": shop.mailed_link(email, "/account/password-reset/"), "new_password": "five blue tables"}
+    assert visitor.request("POST", "/api/v1/password-resets/confirm/", changed).status == 204
+
+    logins = {"username": email, "name": "till"}
+    issued = visitor.request("POST", "/api/v1/tokens/", logins | {"password": "five blue tables"}).json()
+    assert visitor.request("POST", "/api/v1/tokens/", logins | {"password": "four green chairs"}).status == 401
+    assert Customer(shop.address, issued["token"]).get("/api/v1/payments/")["results"] == []
+    assert "notifications_notification" in _tables_naming(shop, "notifications", email)
+    eventually(lambda: _erase(shop, email) == 0)
+    eventually(lambda: [_tables_naming(shop, context, email) for context in CONTEXTS] == ["", "", "", ""])
+
+
 def test_a_customer_is_erased_in_all_services(shop, customer, orders):
     eventually(lambda: all(customer.is_final(order) for order in orders.values()), within=PATIENCE_SECONDS)
     email = customer.get(orders["paid"])["email"]
     assert "orders_order" in _tables_naming(shop, "orders", email)
     assert "messaging_outboxmessage" in _tables_naming(shop, "inventory", email)
 
-    eventually(lambda: _erase_ada(shop) == 0, within=PATIENCE_SECONDS)  # not while an order is open
+    eventually(lambda: _erase(shop, "ada") == 0, within=PATIENCE_SECONDS)  # not while an order is open
 
     eventually(lambda: [_tables_naming(shop, context, email) for context in CONTEXTS] == ["", "", "", ""])
 
 
-def _erase_ada(shop: SplitShop) -> int:
-    return run(manage("erase_customer", "ada", "--yes"), **shop.settings_of("orders")).status
+def _erase(shop: SplitShop, customer: str) -> int:
+    return run(manage("erase_customer", customer, "--yes"), **shop.settings_of("orders")).status
 
 
 def _tables_naming(shop: SplitShop, context: str, text: str) -> str:

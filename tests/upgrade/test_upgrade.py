@@ -52,7 +52,7 @@ ADDED_COLUMNS = {
     ),
     *("orders_order.language", "orders_order.number", "orders_product.few_left", "orders_product.picture"),
     *("payments_paymentintent.language", "payments_paymentintent.number", "payments_paymentintent.phone"),
-    *("payments_refund.cause", "shop_account.language"),
+    *("payments_refund.cause", "shop_account.language", "shop_account.sign_up"),
 }
 
 NULLABLE_NOW = {"notifications_notification.order_id"}

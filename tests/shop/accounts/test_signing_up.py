@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from messaging.contracts import CustomerErased, SignUpRequested
 from messaging.models import OutboxMessage
 from shop.accounts import signing_up
 from shop.accounts.models import Confirmation
@@ -19,7 +20,7 @@ from shop.operations import erasure
 from tests.callers import throttled
 from tests.canaries import tables_naming
 from tests.factories import CustomerFactory
-from tests.outbox import counting_statements
+from tests.outbox import counting_statements, published
 from tests.refusals import problem_of
 
 pytestmark = pytest.mark.django_db
@@ -160,4 +161,23 @@ def test_is_erased_with_the_account(link):
 
     erasure.erase(user)
 
+    assert tables_naming([EVE, "eve.quokka"]) == set()
+
+
+def test_is_erased_where_no_notifications_are(link, drain, monkeypatch):
+    """
+    Their service gets the ids of the requests, and erases what it has of them.
+    """
+    sign_up()
+    drain()
+    user = signing_up.confirm(signing_up.find(link.split("/")[-2], now=timezone.now()), PASSWORD)
+    requests = {message.key for message in OutboxMessage.objects.filter(type=SignUpRequested.type)}
+    monkeypatch.setattr(erasure, "_here", lambda *contexts: [])
+
+    erasure.erase(user)
+
+    assert tables_naming([EVE, "eve.quokka"]) == {"notifications_notification"}
+    [erased] = published(CustomerErased)
+    assert (len(requests), set(erased.sign_ups)) == (2, requests)
+    drain()
     assert tables_naming([EVE, "eve.quokka"]) == set()

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from importlib import import_module
+from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -11,9 +12,9 @@ from django.test import Client
 from django.utils import timezone
 
 import notifications.erasure
-from messaging.contracts import ContactDataErased, CustomerErased
+from messaging.contracts import ContactDataErased, CustomerErased, SignUpRequested
 from messaging.models import Attempt, Delivery, OutboxMessage
-from messaging.outbox import publish_all
+from messaging.outbox import publish, publish_all
 from notifications import suppressions
 from notifications.models import Notification, Preference
 from notifications.preferences import choose
@@ -216,3 +217,17 @@ class TestEventsOfErasure:
         left = tables_naming([EMAIL, PHONE])
         assert left == {"auth_user", "orders_order", "orders_firstanswer"}
         assert not Preference.objects.exists()
+
+    def test_erase_the_mails_about_a_sign_up_that_was_before_the_account(self, drain):
+        expires_at = (timezone.now() + timedelta(hours=1)).isoformat()
+        requests = [SignUpRequested(request_id=str(uuid4()), email=EMAIL, expires_at=expires_at) for _ in range(2)]
+        with transaction.atomic():
+            publish_all(requests)
+        drain()
+        assert tables_naming([EMAIL]) == {"messaging_outboxmessage", "notifications_notification"}
+
+        with transaction.atomic():
+            publish(CustomerErased(customer_id="17", sign_ups=(requests[0].request_id,)))
+        drain()
+
+        assert tables_naming([EMAIL]) == set()
