@@ -60,6 +60,7 @@ GRAPH = """digraph {
     %s
 }"""
 START = 'start [shape=circle style=filled fillcolor=black label="" width=0.15]'
+LINE_BREAK = r"\n"
 FIRST_PAGE = '<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=docs/README.html">\n'
 
 
@@ -88,7 +89,7 @@ def _drawn(arrow: re.Match[str]) -> Iterator[str]:
         yield START
     for node, text in ((source, found.get("is")), (found["target"], found.get("becomes"))):
         if text:
-            yield f'{node} [label="{text}"]'
+            yield f'{node} [label="{text.replace("<br>", LINE_BREAK)}"]'
     yield f'{source} -> {found["target"]} [label="{found["label"]}"]'
 
 
