@@ -62,18 +62,17 @@ COUNT_PENDING = f"""
         WHERE {IS_PENDING} AND subscriber = %s LIMIT %s
     ) AS counted
 """  # noqa: S608  (a condition of ours)
-COUNT_DEAD = f"""
-    SELECT name, (
+COUNT_DEAD_AND_DELIVERED = f"""
+    SELECT name, 'dead', (
         SELECT count(*) FROM (
             SELECT 1 FROM messaging_delivery WHERE {IS_DEAD} AND subscriber = name LIMIT %s
         ) AS counted
     ) FROM ({SUBSCRIBERS.format(condition=IS_DEAD)}) AS subscribers
-"""  # noqa: S608
-COUNT_DELIVERED = """
-    SELECT subscriber, count(*) FROM (
+    UNION ALL
+    SELECT subscriber, 'delivered', count(*) FROM (
         SELECT subscriber FROM messaging_delivery WHERE delivered_at > %s ORDER BY delivered_at DESC LIMIT %s
     ) AS newest GROUP BY subscriber
-"""
+"""  # noqa: S608
 NOTHING = "SELECT NULL WHERE 1 = 0"
 
 
@@ -269,7 +268,7 @@ def subscriber_statuses(alive: Collection[int], now: datetime, *, most: int = MO
     :param most: how many pending deliveries of each subscriber are counted.
     """
     statuses: dict[str, dict[str, Any]] = {name: {} for name in all_subscribers()}
-    for row in (*_pending(now, most), *_dead(most), *_delivered(now), *_paused(alive, now), *_paused_by_operators()):
+    for row in (*_pending(now, most), *_dead_and_delivered(now, most), *_paused(alive, now), *_paused_by_operators()):
         statuses.setdefault(row["subscriber"], {}).update(row)
     return [_subscriber_status(name, fields, now) for name, fields in statuses.items()]
 
@@ -349,14 +348,12 @@ def _pending(now: datetime, most: int) -> Iterator[Mapping[str, Any]]:
         yield {"subscriber": name, "has_more": pending > most, **counts, **oldest_due}
 
 
-def _dead(most: int) -> Iterator[Mapping[str, Any]]:
-    for subscriber, dead in _rows(COUNT_DEAD, most + 1):
-        yield {"subscriber": subscriber, "dead": min(dead, most), "has_more_dead": dead > most}
-
-
-def _delivered(now: datetime) -> Iterator[Mapping[str, Any]]:
-    for subscriber, number in _rows(COUNT_DELIVERED, adapt(now - MINUTE), MOST_DELIVERED):
-        yield {"subscriber": subscriber, "delivered_last_minute": number}
+def _dead_and_delivered(now: datetime, most: int) -> Iterator[Mapping[str, Any]]:
+    for subscriber, state, number in _rows(COUNT_DEAD_AND_DELIVERED, most + 1, adapt(now - MINUTE), MOST_DELIVERED):
+        if state == "dead":
+            yield {"subscriber": subscriber, "dead": min(number, most), "has_more_dead": number > most}
+        else:
+            yield {"subscriber": subscriber, "delivered_last_minute": number}
 
 
 def _rows(sql: str, *parameters: Any) -> list[Any]:

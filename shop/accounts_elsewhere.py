@@ -59,6 +59,9 @@ class PermissionsByUsername(ThrottledModelBackend):
     also if the account is elsewhere; without such an account, none.
     """
 
+    def read_permissions(self, user: Any) -> set[str]:
+        return self.get_user_permissions(user) | self.get_group_permissions(user)
+
     def get_user_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
         return super().get_user_permissions(_own_account(user_obj), obj)
 

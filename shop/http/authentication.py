@@ -6,7 +6,7 @@ import re
 from typing import Any, cast
 
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +16,9 @@ from rest_framework.request import Request
 
 from shop.http.signatures import SignedMessage, is_signed
 from shop.http.throttling import ADDRESS_FAILURES, USERNAME_FAILURES, client_address
+
+PERMISSIONS = "_perm_cache"
+"""Django's attribute of a user with the permissions that were read."""
 
 CREDENTIALS = re.compile(r"Token +([!-~]+)", re.ASCII | re.IGNORECASE)
 
@@ -93,6 +96,22 @@ class ThrottledModelBackend(ModelBackend):
             USERNAME_FAILURES.record(username)
             ADDRESS_FAILURES.record(address)
         return user
+
+    def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
+        """
+        Return the permissions of a user and of the user's groups, by one statement instead of Django's two.
+        """
+        is_read = hasattr(user_obj, PERMISSIONS) or user_obj.is_superuser
+        if user_obj.is_active and not user_obj.is_anonymous and obj is None and not is_read:
+            setattr(user_obj, PERMISSIONS, self.read_permissions(user_obj))
+        return super().get_all_permissions(user_obj, obj)
+
+    def read_permissions(self, user: Any) -> set[str]:
+        """
+        Return the permissions of an active user who is no superuser, such as {"orders.view_order"}.
+        """
+        names = Permission.objects.order_by().values_list("content_type__app_label", "codename")
+        return {f"{app}.{name}" for app, name in names.filter(user=user).union(names.filter(group__user=user))}
 
 
 def _token(header: str) -> str:

@@ -11,6 +11,7 @@ from orders.models import Order
 from payments import refunds
 from tests.factories import CustomerFactory, make_stock, place_order
 from tests.operators import operator_who_may, page
+from tests.outbox import counting_statements
 from tests.payments.scenes import NOON
 
 pytestmark = pytest.mark.django_db
@@ -55,3 +56,32 @@ def test_lacks_what_the_operator_may_not_see(order):
 
 def test_adds_a_user(admin_client):
     assert admin_client.get(page(User, "add")).status_code == 200
+
+
+@pytest.mark.parametrize("term", ["ada", "ADA@ex", "love", " Lovelace "])
+def test_is_found_by_the_beginning_of_a_name_or_an_address(admin_client, term):
+    ada = CustomerFactory(username="ada", email="ada@example.com", last_name="Lovelace")
+    CustomerFactory(username="bob", email="bob@example.com", last_name="Beloved")
+
+    found = admin_client.get(page(User), {"q": term}).context["cl"].result_list
+
+    assert list(found) == [ada]
+
+
+def test_is_not_deleted_with_orders_and_says_so_without_reading_them(admin_client, order):
+    with counting_statements() as statements:
+        html = admin_client.get(page(User, "delete", order.customer.pk)).content.decode()
+    admin_client.post(page(User, "delete", order.customer.pk), {"post": "yes"})
+
+    assert "orders" in html
+    assert order.number not in html
+    assert not [sql for sql in statements if 'FROM "orders_order" WHERE' in sql and "LIMIT 1" not in sql]
+    assert User.objects.filter(pk=order.customer.pk).exists()
+
+
+def test_is_deleted_without_orders(admin_client):
+    eve = CustomerFactory(username="eve")
+
+    admin_client.post(page(User, "delete", eve.pk), {"post": "yes"})
+
+    assert not User.objects.filter(pk=eve.pk).exists()

@@ -7,7 +7,7 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.db import connection
 from django.test import Client
 
@@ -17,6 +17,7 @@ from payments.models import PaymentIntent, Refund
 from shop.accounts.models import SigningKey, Token
 from tests.factories import api_of, make_signing_key, make_stock, place_order
 from tests.operators import act, figures_of, page
+from tests.outbox import counting_statements
 
 pytestmark = pytest.mark.django_db
 
@@ -179,3 +180,15 @@ def test_a_group_that_exists_is_left_alone():
 
     assert not Group.objects.get(name="finance").permissions.exists()
     assert Group.objects.get(name="warehouse").permissions.count() == 5
+
+
+def test_permissions_of_a_user_and_of_groups_are_read_by_one_statement(member_of, ada):
+    member_of("warehouse")
+    ada.groups.add(Group.objects.get(name="warehouse"))
+    ada.user_permissions.add(Permission.objects.get(codename="view_order"))
+
+    with counting_statements() as statements:
+        may = [ada.has_perm(name) for name in ("orders.view_order", "inventory.view_stockitem", "auth.view_user")]
+
+    assert may == [True, True, False]
+    assert len(statements) == 1
