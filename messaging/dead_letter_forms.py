@@ -9,6 +9,8 @@ from django import forms
 from django.contrib.auth.models import User
 
 from . import dead_letters
+from .contracts import event_types
+from .inbox import UNDECODABLE
 from .models import Delivery, DeliveryQuerySet
 
 MOST_AT_ONCE = 5_000
@@ -29,6 +31,17 @@ class LettersForm(forms.Form):
     error = forms.CharField(required=False, max_length=200)
     fingerprint = forms.CharField(required=False, max_length=16)
     since = forms.DateTimeField(required=False, label="Failed since")
+
+    def clean_event_type(self) -> str:
+        """
+        Refuse a type that the code lacks: its dead letters would be looked for among the messages of all of them.
+        """
+        name: str = self.cleaned_data["event_type"]
+        if name and name not in {*event_types(), UNDECODABLE}:
+            raise forms.ValidationError(
+                "There is no such event. Those of former versions are listed by list_dead_letters --type."
+            )
+        return name
 
     def letters(self) -> DeliveryQuerySet:
         chosen = self.cleaned_data

@@ -18,6 +18,7 @@ from django.db.models import Case, Count, DateTimeField, Max, Min, Q, Value, Whe
 from . import wakeup
 from .contracts import event_types
 from .erasure import CONTACT
+from .inbox import RECEIVE, UNDECODABLE
 from .kernel.databases import read_moment
 from .kernel.redaction import redact
 from .models import IS_DEAD, Delivery, DeliveryQuerySet, Resolution, subscribers_with
@@ -167,9 +168,12 @@ def matching(*, event_type: str = "", **filters: Any) -> DeliveryQuerySet:
     Return the dead letters that match all given filters of `DeliveryQuerySet.matching`.
 
     Those of an event type are looked for among subscribers to it, and among those that are no more: to read the
-    messages of all dead letters takes a second for 200,000.
+    messages of all dead letters takes a second for 200,000. Only those of a type that the code lacks are looked for
+    among all.
     """
     letters = Delivery.objects.dead().matching(event_type=event_type, **filters)
+    if event_type == UNDECODABLE:
+        return letters.filter(subscriber=RECEIVE)
     if event := event_types().get(event_type):
         others = all_subscribers().keys() - {subscriber.name for subscriber in subscribers_of(event)}
         return letters.filter(subscriber__in=[name for name in subscribers_with(IS_DEAD) if name not in others])

@@ -12,7 +12,20 @@ from typing import Any
 from django.db.models import Count, QuerySet
 
 from messaging.kernel.ids import lowest_id
-from shop.http.desk import Bar, Bars, Chart, Item, Series, Tone, day_of_id, last_days, list_url, reports, rows_by_day
+from shop.http.desk import (
+    Bar,
+    Bars,
+    Chart,
+    Item,
+    Series,
+    Tone,
+    by_day,
+    last_days,
+    list_url,
+    reports,
+    rows_by_day,
+    union,
+)
 
 from .models import Order
 
@@ -38,10 +51,10 @@ def show_orders(now: datetime) -> Iterator[Item]:
     yield replace(_losses(days[0], numbers), note=age)
 
 
-def _rows_of_orders(days: Sequence[datetime], since: datetime) -> QuerySet[Any]:
-    recent = Order.objects.filter(pk__gte=lowest_id(since)).annotate(day=day_of_id(days))
-    rows: QuerySet[Any] = recent.order_by().values_list("day", "status", "cancel_reason").annotate(number=Count("pk"))
-    return rows
+def _rows_of_orders(days: Sequence[datetime], chosen: Sequence[int]) -> QuerySet[Any]:
+    names = ("day", "status", "cancel_reason")
+    parts = by_day(Order.objects.order_by(), days, chosen)
+    return union([part.values_list(*names).annotate(number=Count("pk")) for part in parts])
 
 
 def _today(days: Sequence[datetime], numbers: Numbers) -> Bars:

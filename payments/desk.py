@@ -20,12 +20,13 @@ from shop.http.desk import (
     Concern,
     Item,
     Series,
+    by_day,
     count_each,
-    day_of_id,
     last_days,
     list_url,
     reports,
     rows_by_day,
+    union,
 )
 
 from .models import Capture, PaymentIntent, Refund, WebhookEvent
@@ -106,21 +107,19 @@ def show_money(now: datetime) -> Iterator[Item]:
         yield replace(_chart_of(currency, amounts, [day.date() for day in days]), note=age)
 
 
-def _amounts(days: Sequence[datetime], moment: datetime) -> QuerySet[Any]:
-    since = lowest_id(moment)
-    captured = Capture.objects.filter(pk__gte=since)
-    refunded = Refund.objects.filter(pk__gte=since, status=Refund.Status.SUCCEEDED)
+def _amounts(days: Sequence[datetime], chosen: Sequence[int]) -> QuerySet[Any]:
+    refunded = Refund.objects.filter(status=Refund.Status.SUCCEEDED)
     # Looked up for each refund of two weeks: for a join, PostgreSQL reads all captures.
     currency = Subquery(Capture.objects.filter(pk=OuterRef("capture")).values("currency"))
-    return _sums(captured, days, is_refund=False).union(
-        _sums(refunded.annotate(currency=currency), days, is_refund=True), all=True
-    )
+    kinds = {False: Capture.objects.all(), True: refunded.annotate(currency=currency)}
+    parts = {is_refund: by_day(rows.order_by(), days, chosen) for is_refund, rows in kinds.items()}
+    return union([_sums(part, is_refund=is_refund) for is_refund in parts for part in parts[is_refund]])
 
 
-def _sums(rows: QuerySet[Any], days: Sequence[datetime], *, is_refund: bool) -> QuerySet[Any]:
-    marked: QuerySet[Any] = rows.order_by().annotate(is_refund=Value(is_refund, BooleanField()), day=day_of_id(days))
-    by_day = marked.values_list("currency", "is_refund", "day")
-    sums: QuerySet[Any] = by_day.annotate(sum=Sum("amount"), number=Count("pk"))
+def _sums(rows: QuerySet[Any], *, is_refund: bool) -> QuerySet[Any]:
+    marked: QuerySet[Any] = rows.annotate(is_refund=Value(is_refund, BooleanField()))
+    by_currency = marked.values_list("currency", "is_refund", "day")
+    sums: QuerySet[Any] = by_currency.annotate(sum=Sum("amount"), number=Count("pk"))
     return sums
 
 

@@ -11,7 +11,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -26,7 +26,7 @@ MOST_PAGED = 10_000
 """Lists count and show so many rows at most: counting a million takes longer than people wait for a page."""
 
 
-MOST_READ = 50_000
+MOST_READ = 20_000
 """A list is filtered and sorted among so many rows."""
 
 
@@ -62,6 +62,9 @@ class BoundedChangeList(ChangeList):
     filters for which `indexed` names an index, are not bounded.
     """
 
+    is_bounded = False
+    """Whether there are older rows, which are not looked at."""
+
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
         is_filtered = self.get_filters_params() and not self._has_index()
@@ -71,9 +74,16 @@ class BoundedChangeList(ChangeList):
         older = oldest_unread(self.root_queryset)
         if not older:
             return rows
+        self.is_bounded = True
         older_ones = " A search finds older ones." if by_index else ""
         messages.info(request, f"Only the newest {MOST_READ:,} rows were looked at.{older_ones}")
-        return rows.filter(pk__gt=older)
+        newest = Q(pk__gt=older)
+        if ORDER_VAR in self.params:
+            # True for all these rows. Otherwise PostgreSQL reads an index of the first column, and so the whole table,
+            # to find a page of the newest rows without sorting them.
+            order = ExpressionWrapper(newest, BooleanField())
+            rows = rows.order_by(order, *rows.query.order_by)
+        return rows.filter(newest)
 
     def _has_index(self) -> bool:
         indexed: Mapping[str, Collection[str]] = self.model_admin.indexed  # type: ignore[attr-defined]
@@ -116,7 +126,7 @@ class RecentFilter(admin.SimpleListFilter):
 class ReadOnly:
     """
     Mixin for pages on which rows cannot be added, changed or deleted. A long list has no navigation by date, which
-    would read the whole table.
+    would read the whole table, or search the newest rows twice more.
     """
 
     paginator = BoundedPaginator
@@ -130,7 +140,7 @@ class ReadOnly:
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changelist = super().get_changelist_instance(request)
-        if isinstance(changelist.result_count, AtLeast):
+        if isinstance(changelist.result_count, AtLeast) or changelist.is_bounded:
             changelist.date_hierarchy = None
         return changelist
 

@@ -81,7 +81,7 @@ class CustomerAdmin(ByCheckbox, UserAdmin):
         protecting = [
             relation.related_model._meta.verbose_name_plural
             for relation in relations
-            if relation.related_model.objects.filter(**{f"{relation.field.name}__in": objs}).exists()
+            if relation.related_model._default_manager.filter(**{f"{relation.field.name}__in": objs}).exists()  # noqa: SLF001  (its public name is unknown)
         ]
         return ([], {}, set(), protecting) if protecting else super().get_deleted_objects(objs, request)
 

@@ -3,15 +3,16 @@ What the operator's desk shows of each context: what needs a person now, and fig
 `desk.py`; the desk (`shop.desk`) asks for those that its user may see.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from django.core.cache import cache
 from django.db import connection
-from django.db.models import Case, IntegerField, QuerySet, Value, When
+from django.db.models import IntegerField, QuerySet, Value
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.timezone import localtime
 
 from messaging.kernel.ids import lowest_id
@@ -23,8 +24,11 @@ LIMIT = 1000
 
 DAYS = 14
 
-KEPT_FROM, KEPT_SECONDS = 20_000, 300
-"""Numbers of so many rows are kept for so long, without those of today: to count the rows of two weeks takes long."""
+FEW_ROWS, FRESH_SECONDS, KEPT_SECONDS = 20_000, 300, 86_400
+"""From so many rows, sums of earlier days are kept. Those that are not fresh are read again, a day a visit."""
+
+DAYS_AT_ONCE = 3
+"""So many earlier days are read by a visit at most: a busy shop's rows of two weeks take half a second to count."""
 
 Row = tuple[Any, ...]
 
@@ -179,30 +183,65 @@ def last_days(now: datetime) -> list[datetime]:
 
 
 def rows_by_day(
-    name: str, days: Sequence[datetime], read: Callable[[datetime], Iterable[Row]], *, day_at: int
+    name: str, days: Sequence[datetime], read: Callable[[Sequence[int]], Iterable[Row]], *, day_at: int
 ) -> tuple[list[Row], str]:
     """
-    Return rows of sums by day, and how old those of earlier days are, in a sentence; empty if all are of now.
+    Return rows of sums by day, and what of them is not of now, in sentences; empty if all are.
 
     :param name: of these rows in the cache.
-    :param read: returns rows since a moment by one statement; the last value of each is how many rows it sums up.
+    :param read: returns rows of days, by their positions; the last value of each is how many rows it sums up.
     :param day_at: where each has the position of its day.
     """
     key = f"desk.{name}.{days[0]:%Y-%m-%d}"
-    if kept := from_cache(lambda: cache.get(key), otherwise=None):
-        at, earlier = kept
-        return [*earlier, *read(days[-1])], f"Earlier days as of {at}."
-    rows = list(read(days[0]))
-    if sum(row[-1] for row in rows) >= KEPT_FROM:
-        earlier = [row for row in rows if row[day_at] < len(days) - 1]
-        at = f"{localtime():%H:%M}"
-        from_cache(lambda: cache.set(key, (at, earlier), KEPT_SECONDS), otherwise=None)
-    return rows, ""
+    kept: dict[int, tuple[datetime, list[Row]]] | None = from_cache(lambda: cache.get(key), otherwise=None)
+    if kept == {}:
+        return list(read(range(len(days)))), ""
+    today = len(days) - 1
+    chosen = _days_to_read(kept or {}, today)
+    rows = list(read([*chosen, today]))
+    if kept is None and sum(row[-1] for row in rows) < FEW_ROWS:
+        _keep(key, {}, FRESH_SECONDS)
+        return [*rows, *read(range(chosen[-1]))], ""
+    read_now = {day: (timezone.now(), [row for row in rows if row[day_at] == day]) for day in chosen}
+    kept = {**(kept or {}), **read_now}
+    _keep(key, kept, KEPT_SECONDS)
+    of_today = [row for row in rows if row[day_at] == today]
+    return [*of_today, *(row for _, of_day in kept.values() for row in of_day)], _age(kept, days)
 
 
-def day_of_id(days: Sequence[datetime]) -> Case:
+def _days_to_read(kept: Mapping[int, tuple[datetime, list[Row]]], number: int) -> list[int]:
+    missing = [day for day in reversed(range(number)) if day not in kept]
+    if missing:
+        return missing[:DAYS_AT_ONCE]
+    oldest = min(kept, key=lambda day: kept[day][0])
+    is_fresh = kept[oldest][0] > timezone.now() - timedelta(seconds=FRESH_SECONDS)
+    return [] if is_fresh else [oldest]
+
+
+def _keep(key: str, kept: Mapping[int, tuple[datetime, list[Row]]], seconds: int) -> None:
     """
-    Return an expression for the position of a row's day, by its id, a UUIDv7 that is not below the first day's.
+    Keep rows by the position of their day; none if there are so few that they are read each time.
     """
-    ends = [When(pk__lt=lowest_id(end), then=Value(day)) for day, end in enumerate(days[1:])]
-    return Case(*ends, default=Value(len(days) - 1), output_field=IntegerField())
+    from_cache(lambda: cache.set(key, kept, seconds), otherwise=None)
+
+
+def _age(kept: Mapping[int, tuple[datetime, list[Row]]], days: Sequence[datetime]) -> str:
+    first = min(kept)
+    uncounted = f" Days before {days[first]:%d %b} are not counted yet: load the page again." if first else ""
+    return f"Earlier days as of {localtime(min(at for at, _ in kept.values())):%H:%M}.{uncounted}"
+
+
+def by_day(rows: QuerySet[Any], days: Sequence[datetime], chosen: Iterable[int]) -> Iterator[QuerySet[Any]]:
+    """
+    Yield the rows of each chosen day, by its position, which is their `day`. Their ids are UUIDv7.
+    """
+    for day in chosen:
+        recent = rows.filter(pk__gte=lowest_id(days[day])).annotate(day=Value(day, IntegerField()))
+        yield recent.filter(pk__lt=lowest_id(days[day + 1])) if day + 1 < len(days) else recent
+
+
+def union(parts: Sequence[QuerySet[Any]]) -> QuerySet[Any]:
+    """
+    Return all rows of these parts, by one statement. PostgreSQL reads only their rows, unlike for a condition with OR.
+    """
+    return parts[0].union(*parts[1:], all=True)

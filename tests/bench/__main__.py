@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.processes import run
 
-from .environment import drop_database, environment, fresh_database
+from .environment import drop_database, environment, fresh_database, kept_database
 
 SAMPLE = Path("shop/samples/online_retail_sample.csv")
 RUN_SECONDS = 4 * 3600
@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rate", type=float, default=4, help="orders/s while --split measures commit to handler (%(default)s)")
     add("--on", nargs="+", choices=DATABASES, default=DATABASES, help="measure only on this database")
     add("--keep", action="store_true", help="keep the database of --desk, which is dropped at the end otherwise")
+    add("--kept", action="store_true", help="measure the database that --desk --keep has left, after migrations")
     add("--log", type=Path, default=SAMPLE, help="the order log to import (the shipped sample)")
     add("--out", type=Path, default=Path("bench.json"))
     return parser
@@ -94,11 +95,11 @@ def _measure(url: str, options: argparse.Namespace) -> dict[str, Any]:
         "sizes": [1_000, 2_000] if options.quick else [1_000, 10_000, 50_000],
     }
     with tempfile.TemporaryDirectory() as scratch:
-        database = fresh_database(url, Path(scratch))
+        database = kept_database(url) if options.kept else fresh_database(url, Path(scratch))
         variables = environment(Path(scratch), database)
         measure = [sys.executable, "-m", "tests.bench.measure"]
         finished = run(measure, text=json.dumps(todo), within=RUN_SECONDS, **variables)
-        if "desk" in todo["parts"] and not options.keep:
+        if "desk" in todo["parts"] and not (options.keep or options.kept):
             drop_database(database)
         if finished.status:
             sys.exit(finished.output + finished.errors)

@@ -11,9 +11,14 @@ from shop.settings.groups import INSTANT_GATEWAY
 
 def fresh_database(url: str, scratch: Path) -> str:
     """Make an empty database: a file, or one beside the PostgreSQL database of `url`. Return its URL."""
-    own = f"{url}_bench" if url else f"sqlite:///{scratch / 'bench.sqlite3'}"
+    own = kept_database(url) if url else f"sqlite:///{scratch / 'bench.sqlite3'}"
     empty_database(own)
     return own
+
+
+def kept_database(url: str) -> str:
+    """Return the URL of the bench's own PostgreSQL database, beside that of `url`."""
+    return f"{url}_bench"
 
 
 def empty_database(url: str) -> None:

@@ -71,7 +71,9 @@ def generate(orders: int, *, now: datetime) -> dict[str, float]:
     assert found == (orders, deliveries), f"{found} orders and deliveries instead of {orders, deliveries}"
     _resolve_some()
     _add_rare_rows(now)
-    return {"seconds": time.perf_counter() - began, **_sizes()}
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+    return {"seconds": time.perf_counter() - began, **sizes()}
 
 
 def _resolve_some() -> None:
@@ -100,9 +102,9 @@ def _add_rare_rows(now: datetime) -> None:
     Reconciliation.objects.create(gateway=INSTANT_GATEWAY, began_at=now, unconfirmed=0)
 
 
-def _sizes() -> dict[str, float]:
+def sizes() -> dict[str, float]:
+    """Return the sizes of the database."""
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE")
         cursor.execute("SELECT pg_database_size(current_database()) / 1e9")
         [(gigabytes,)] = cursor.fetchall()
     return {

@@ -258,6 +258,7 @@ class TestReplay:
         [
             ({"subscriber": "tests.call_supplier"}, 1),
             ({"event_type": "orders.product_added"}, 2),
+            ({"event_type": "undecodable"}, 0),
             ({"error": "Permanent"}, 2),
             ({"since": "2020-02-29T18:30"}, 3),
             ({"since": "2999-12-31"}, 0),
@@ -289,6 +290,7 @@ class TestReplay:
             {"rate": "x"},
             {"reason": "\0"},
             {"reason": "x" * 501},
+            {"event_type": "orders.of_a_former_version"},
         ],
     )
     def test_changes_nothing_for_an_invalid_form(self, client, dead_letters, form):

@@ -88,6 +88,15 @@ class TestFilterOfALongList:
             assert response.context["cl"].result_count == 2
             assert "Only the newest 2 rows were looked at." in response.content.decode()
 
+    def test_is_sorted_by_a_column_in_both_directions(self, admin_client, dead):
+        messages = [publish(), publish()]
+        OutboxMessage.objects.filter(pk=messages[0]).update(key="L")
+
+        up, down = (list(admin_client.get(page(OutboxMessage) + f"?o={o}").context["cl"].result_list) for o in (2, -2))
+
+        assert [message.pk for message in up] == messages[::-1]
+        assert [message.pk for message in down] == messages
+
     def test_finds_old_rows_by_an_index(self, admin_client, dead):
         assert listed_at(admin_client, page(Delivery) + "?status__exact=dead") == {dead}
 

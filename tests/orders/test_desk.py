@@ -90,20 +90,43 @@ class TestTwoWeeks:
 
 
 class TestManyOrders:
-    def test_of_earlier_days_are_counted_every_few_minutes_and_those_of_today_at_once(
-        self, admin_client, days, monkeypatch
-    ):
-        monkeypatch.setattr(desk, "KEPT_FROM", 1)
-        yesterday = days[-1] - timedelta(seconds=1)
-        place("confirmed", at=yesterday)
-        assert figures_of(admin_client)["Orders in two weeks"].chart.note == ""
-        place("confirmed", at=yesterday)
+    @pytest.fixture(autouse=True)
+    def _busy(self, monkeypatch):
+        monkeypatch.setattr(desk, "FEW_ROWS", 0)
+
+    def test_of_three_earlier_days_are_counted_by_a_visit_and_those_of_today_at_once(self, admin_client, days):
+        for day in days:
+            place("confirmed", at=day + timedelta(seconds=1))
+
+        seen = [figures_of(admin_client)["Orders in two weeks"].chart for _ in range(5)]
+
+        assert [sum(chart.series[0].values) for chart in seen] == [4, 7, 10, 13, 14]
+        assert "are not counted yet: load the page again." in seen[3].note
+        assert "not counted" not in seen[4].note
+        place("confirmed", at=days[0] + timedelta(seconds=1))
         place("confirmed")
-
         figures = figures_of(admin_client)
+        assert sum(figures["Orders in two weeks"].chart.series[0].values) == 15
+        assert [bar.value for bar, _ in figures["Orders today"].bars][:1] == [2]
 
-        [confirmed, *_] = figures["Orders in two weeks"].chart.series
-        assert confirmed.values[-2:] == [1, 1]
-        assert figures["Orders in two weeks"].chart.note.startswith("Earlier days as of ")
-        assert [bar.value for bar, _ in figures["Orders today"].bars][:1] == [1]
-        assert "Earlier days as of " in admin_client.get("/admin/").content.decode()
+    def test_of_the_day_that_was_counted_first_are_counted_again_after_minutes(self, admin_client, days, monkeypatch):
+        for _ in range(5):
+            assert "Earlier days as of " in figures_of(admin_client)["Orders in two weeks"].chart.note
+        monkeypatch.setattr(desk, "FRESH_SECONDS", 0)
+        place("confirmed", at=days[-1] - timedelta(seconds=1))
+        place("confirmed", at=days[0] + timedelta(seconds=1))
+
+        [confirmed, *_] = figures_of(admin_client)["Orders in two weeks"].chart.series
+
+        assert (confirmed.values[-2], confirmed.values[0]) == (1, 0)
+
+
+class TestFewOrders:
+    def test_of_two_weeks_are_counted_by_each_visit(self, admin_client, days):
+        assert sum(figures_of(admin_client)["Orders in two weeks"].chart.series[0].values) == 0
+        for day in (days[0], days[-2]):
+            place("confirmed", at=day + timedelta(seconds=1))
+
+        chart = figures_of(admin_client)["Orders in two weeks"].chart
+
+        assert (chart.series[0].values[0], chart.series[0].values[-2], chart.note) == (1, 1, "")
