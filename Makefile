@@ -34,7 +34,7 @@ split: $(VENV)/installed-split ## serve the demo by four services over TRANSPORT
 journeys: $(VENV)/installed-split ## order, pay, cancel and be told by four services over Redis Streams, RabbitMQ and Kafka
 	$(BIN)/python -m pytest -m split
 
-bench: $(VENV)/installed ## measure throughput, latency and CPU time, on SQLite and the PostgreSQL database of DATABASE_URL; BENCH=--desk: pages of the admin
+bench: $(VENV)/installed $(if $(findstring --compare,$(BENCH)),$(VENV)/compare/installed) ## measure throughput, latency and CPU time, on SQLite and the PostgreSQL database of DATABASE_URL; BENCH=--desk: pages of the admin; BENCH=--compare: beside Celery
 	$(BIN)/python -m tests.bench $(BENCH)
 
 torture: $(VENV)/installed-split ## place TORTURE_ORDERS (2000), send TORTURE_MAILS (5000) while processes, services and servers are killed; count effects
@@ -130,6 +130,10 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 $(VENV)/installed-docs: requirements-docs.txt
 	test -d $(VENV) || $(PYTHON3) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	touch $@
+
+$(VENV)/compare/installed: tests/bench/compare/requirements.txt $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(@D) -r $<
 	touch $@
 
 $(VENV)/node/installed: docs/examples/package.json $(VENV)/installed

@@ -10,13 +10,19 @@ import argparse
 import json
 import os
 import platform
+import random
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from tests.processes import run
 
+from .compare import page
+from .compare.rounds import compare
 from .environment import drop_database, environment, fresh_database, kept_database
 
 SAMPLE = Path("shop/samples/online_retail_sample.csv")
@@ -33,10 +39,15 @@ ON_REQUEST = {
     "scale": "--shop with 1 to 4 web processes and workers and 1 to 64 connections, and 1 to 4 workers alone",
     "audit": "the audit of 10,000 orders (2,000 with --quick), in one database and in those of four services",
     "split": "--shop as one program beside four services over each broker, and the events between them",
-    "desk": "every page of the operator's desk over a generated database of 1,000,000 orders (20,000 with --quick);"
-    " alone, on PostgreSQL",
     "memory": "processes after 100,000 orders (4,000 with --quick), most of them placed in sets",
 }
+ALONE = {
+    "desk": "every page of the operator's desk over a generated database of 1,000,000 orders (20,000 with --quick)",
+    "compare": "--shop beside the same work by Celery over Redis, and by a relay of one message a transaction; what"
+    " each of them loses when workers are killed",
+}
+"""On PostgreSQL, without other parts."""
+ORDERS, FEW_ORDERS = 1_500, 300
 DATABASES = ("SQLite", "PostgreSQL")
 TRANSPORTS = ("redis", "amqp", "kafka")
 
@@ -44,14 +55,17 @@ TRANSPORTS = ("redis", "amqp", "kafka")
 def main() -> None:
     parser = _parser()
     options = parser.parse_args()
-    if "desk" in (options.parts or ()):
+    if alone := ALONE.keys() & (options.parts or ()):
         options.on = ["PostgreSQL"]
         if len(options.parts) > 1:
-            parser.error("--desk is measured alone.")
+            parser.error(f"--{alone.pop()} is measured alone.")
     postgres = os.environ.get("DATABASE_URL", "")
     urls = {"SQLite": ""} | ({"PostgreSQL": postgres} if postgres.startswith("postgres") else {})
     if not urls.keys() & options.on:
         parser.error("DATABASE_URL names no PostgreSQL database.")
+    if options.parts == ["compare"]:
+        _compare(postgres, options)
+        return
     databases = {name: _measure(url, options) for name, url in urls.items() if name in options.on}
     report = {"python": platform.python_version(), "cores": os.cpu_count(), "databases": databases}
     options.out.write_text(json.dumps(report, indent=2) + "\n")
@@ -60,17 +74,19 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for part, words in (PARTS | ON_REQUEST).items():
+    for part, words in (PARTS | ON_REQUEST | ALONE).items():
         parser.add_argument(f"--{part}", action="append_const", dest="parts", const=part, help=f"measure {words}")
     add = parser.add_argument
     add("--quick", action="store_true", help="grow to 2,000 orders instead of 50,000, receive 2,000 events of 20,000")
     add(
         "--orders",
         type=int,
-        default=1_500,
-        help="orders of a run of --shop, --mail, --profile, --scale and --split (%(default)s)",
+        help=f"orders of a run of --shop, --mail, --profile, --scale, --split ({ORDERS}) and --compare ({FEW_ORDERS})",
     )
     add("--latency", type=float, nargs="+", default=[0, 0.3], help="seconds of the gateway's answers in --shop (0 0.3)")
+    add("--rounds", type=int, default=3, help="rounds of --compare (%(default)s)")
+    add("--seed", type=int, default=random.randrange(10**6), help="of the moments of kills in --compare (random)")
+    add("--publish", action="store_true", help="write the figures and graphs of --compare into docs/explanation")
     add("--over", nargs="+", choices=TRANSPORTS, default=TRANSPORTS, help="the brokers of --split (all; Kafka's mock)")
     add("--rate", type=float, default=4, help="orders/s while --split measures commit to handler (%(default)s)")
     add("--on", nargs="+", choices=DATABASES, default=DATABASES, help="measure only on this database")
@@ -81,12 +97,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _compare(url: str, options: argparse.Namespace) -> None:
+    """Compare pipelines, and write the report, and graphs beside it."""
+    report = compare(url, orders=options.orders or FEW_ORDERS, rounds=options.rounds, seed=options.seed)
+    options.out.write_text(json.dumps(report, indent=2) + "\n")
+    page.write_graphs(report, options.out.parent)
+    if options.publish:
+        page.publish(report)
+    for rows in (page.throughput_rows(report), page.kill_rows(report)):
+        table = Table(*rows[0], title=f"{report['orders']} orders, seed {report['seed']}")
+        for row in rows[1:]:
+            table.add_row(*row)
+        Console().print(table)
+
+
 def _measure(url: str, options: argparse.Namespace) -> dict[str, Any]:
     """Measure in a process of its own, since Django knows one database for life."""
     todo = {
         "parts": options.parts or list(PARTS),
         "latencies": options.latency,
-        "orders": options.orders,
+        "orders": options.orders or ORDERS,
         "transports": options.over,
         "rate": options.rate,
         "events": 2_000 if options.quick else 20_000,
@@ -107,9 +137,6 @@ def _measure(url: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     table = Table("figure", *report["databases"], title=f"Python {report['python']}, {report['cores']} cores")
     columns = list(report["databases"].values())
     for name in dict.fromkeys(name for figures in columns for name in figures):

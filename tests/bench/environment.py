@@ -29,6 +29,12 @@ def empty_database(url: str) -> None:
         _execute_beside(url, "CREATE DATABASE")
 
 
+def copy_database(template: str, url: str) -> None:
+    """Make a copy of a PostgreSQL database to which no process is connected, as the one of this URL."""
+    drop_database(url)
+    _execute_beside(url, "CREATE DATABASE", f'TEMPLATE "{urlsplit(template).path.lstrip("/")}"')
+
+
 def drop_database(url: str) -> None:
     """Drop the database of this URL if it is there."""
     parts = urlsplit(url)

@@ -29,7 +29,7 @@ def place_to_mail(
     :param plan: further fields of the `LoadPlan`.
     :raises AssertionError: if anything was not done once for each order.
     """
-    before, requests, began = count_work(shop.ledger), _requests(shop), timezone.now()
+    before, requests, began = count_work(shop.ledger), requests_to_gateway(shop), timezone.now()
     with Meter(shop.roots) as meter:
         load = place_over_http(
             shop.port, callers, orders=orders, connections=connections, per_second=per_second, **plan
@@ -48,7 +48,7 @@ def place_to_mail(
         "placed to confirmed, p50 s": quantiles(spans, n=100)[49],
         "placed to confirmed, p99 s": quantiles(spans, n=100)[98],
         **_cpu_per_order(meter.used(), orders),
-        **_requests_per_order(_requests(shop) - requests, orders),
+        **_requests_per_order(requests_to_gateway(shop) - requests, orders),
     }
 
 
@@ -65,7 +65,7 @@ def _requests_per_order(requests: Counter[str], orders: int) -> dict[str, float]
     return {f"gateway requests per order: {kind}": requests[kind] / orders for kind in kinds}
 
 
-def _requests(shop: RunningShop) -> Counter[str]:
+def requests_to_gateway(shop: RunningShop) -> Counter[str]:
     """Return the number of requests to the gateway, by kind, without those of this function."""
     with urlopen(f"{shop.simulator.address}/v1/requests") as response:
         counts = json.load(response)["counts"]
