@@ -37,7 +37,13 @@ CONTENTS = {
     ],
     "How-to": ["how-to/*", "../shop/samples/README"],
     "Reference": ["reference/*"],
-    "Explanation": ["architecture", "explanation/outbox", "explanation/what-can-happen-when", "explanation/own-code"],
+    "Explanation": [
+        "architecture",
+        "explanation/outbox",
+        "explanation/what-can-happen-when",
+        "explanation/comparison",
+        "explanation/own-code",
+    ],
     "Decisions": ["decisions/*"],
 }
 TOCTREE = """
