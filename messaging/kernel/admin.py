@@ -140,7 +140,8 @@ class ReadOnly:
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changelist = super().get_changelist_instance(request)
-        if isinstance(changelist.result_count, AtLeast) or changelist.is_bounded:
+        is_bounded = isinstance(changelist, BoundedChangeList) and changelist.is_bounded
+        if is_bounded or isinstance(changelist.result_count, AtLeast):
             changelist.date_hierarchy = None
         return changelist
 
