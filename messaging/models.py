@@ -221,6 +221,7 @@ class Delivery(models.Model):
 
     class Meta:
         verbose_name_plural = "deliveries"
+        permissions = (("export_delivery", "Can export deliveries"),)
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["message", "subscriber"], name="one_delivery_per_subscriber"),
             models.CheckConstraint(

@@ -219,6 +219,7 @@ class Order(models.Model):
     objects = OrderQuerySet.as_manager()
 
     class Meta:
+        permissions = (("export_order", "Can export orders"),)
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["customer", "idempotency_key"], name="one_order_per_idempotency_key"),
             models.UniqueConstraint(fields=["number"], condition=~Q(number=""), name="one_order_per_number"),

@@ -91,6 +91,7 @@ class PaymentIntent(StateMachineModel):
     objects = PaymentIntentQuerySet.as_manager()
 
     class Meta:
+        permissions = (("export_paymentintent", "Can export payments"),)
         constraints: ClassVar = [models.CheckConstraint(condition=Q(amount__gte=0), name="intent_amount_not_negative")]
         indexes: ClassVar = [
             models.Index(fields=["customer_id", "-id"], name="payments_of_a_customer"),
@@ -216,6 +217,7 @@ class Refund(StateMachineModel):
     objects = RefundQuerySet.as_manager()
 
     class Meta:
+        permissions = (("export_refund", "Can export refunds"),)
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="refund_amount_positive"),
             models.CheckConstraint(

@@ -83,13 +83,23 @@ class TestExport:
         assert (order["total"], order["currency"], order["status"]) == ("45.00", "GBP", "placed")
         assert (order["email"], order["phone"]) == ("'=cmd()@example.com", "'+447700900123")
 
+    @pytest.mark.parametrize(("verbs", "status"), [(["view"], 403), (["export"], 403), (["view", "export"], 200)])
     @pytest.mark.parametrize(
         "model", ["orders_order", "payments_paymentintent", "payments_refund", "messaging_delivery"]
     )
-    def test_needs_the_permission_to_see_the_list(self, model):
-        warehouse = operator_who_may("inventory.view_stockitem")
+    def test_needs_its_own_permission_and_that_to_see_the_list(self, model, verbs, status):
+        app, name = model.split("_")
+        operator = operator_who_may(*(f"{app}.{verb}_{name}" for verb in verbs))
 
-        assert warehouse.get(reverse(f"admin:{model}_export")).status_code == 403
+        assert operator.get(reverse(f"admin:{model}_export")).status_code == status
+
+    @pytest.mark.parametrize(("more", "is_linked"), [([], False), (["messaging.export_delivery"], True)])
+    def test_is_linked_for_those_who_may_only(self, letters, more, is_linked):
+        operator = operator_who_may("messaging.view_delivery", *more)
+
+        pages = [operator.get(reverse(f"admin:messaging_{name}")) for name in ("delivery_changelist", "groups")]
+
+        assert [DELIVERIES in page.content.decode() for page in pages] == [is_linked, is_linked]
 
 
 @pytest.mark.parametrize(

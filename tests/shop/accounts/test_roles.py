@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.db import connection
 from django.test import Client
+from django.urls import reverse
 
 from inventory.models import StockItem
 from orders.models import Order
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.django_db
 
 ROLES = import_module("shop.accounts.migrations.0005_roles")
 RESOLUTIONS = import_module("shop.accounts.migrations.0006_operators_view_resolutions")
+EXPORTING = import_module("shop.accounts.migrations.0012_exports")
 
 STOCK = {"inventory.StockItem", "inventory.Reservation", "inventory.ReservationLine", "inventory.StockMovement"}
 ORDERS = {"orders.Order", "orders.OrderLine", "orders.HistoryEntry"}
@@ -52,6 +54,13 @@ FIGURES = {
     "operator": {"Orders", "Money", "Stock", "Outbox"},
 }
 
+EXPORTS = {
+    "support": set(),
+    "warehouse": set(),
+    "finance": {"payments_paymentintent", "payments_refund"},
+    "operator": {"orders_order", "payments_paymentintent", "payments_refund", "messaging_delivery"},
+}
+
 
 @pytest.fixture
 def member_of() -> Callable[[str], Client]:
@@ -59,6 +68,7 @@ def member_of() -> Callable[[str], Client]:
     Group.objects.all().delete()
     ROLES.create_roles(apps, connection.schema_editor())
     RESOLUTIONS.grant(apps, connection.schema_editor())
+    EXPORTING.grant(apps, connection.schema_editor())
 
     def log_in(role: str) -> Client:
         member = get_user_model().objects.create_user(f"{role}-member", is_staff=True)
@@ -86,6 +96,16 @@ def test_members_open_these_lists_and_no_others(member_of, role):
 
     assert {label for label, status in statuses.items() if status == 200} == LISTS[role]
     assert set(statuses.values()) == {200, 403}
+
+
+@pytest.mark.parametrize("role", EXPORTS)
+def test_members_export_these_lists_and_no_others(member_of, role, order):
+    member = member_of(role)
+
+    statuses = {name: member.get(reverse(f"admin:{name}_export")).status_code for name in EXPORTS["operator"]}
+
+    assert {name for name, status in statuses.items() if status == 200} == EXPORTS[role]
+    assert set(statuses.values()) <= {200, 403}
 
 
 @pytest.mark.parametrize("role", FIGURES)
@@ -153,6 +173,15 @@ class TestFinance:
 
         assert Refund.objects.get().amount == order.total
         assert Order.objects.get().status != "cancelled"
+
+
+def test_exports_are_not_granted_to_another_role_of_that_name():
+    Group.objects.all().delete()
+    Group.objects.create(name="finance")
+
+    EXPORTING.grant(apps, connection.schema_editor())
+
+    assert not Group.objects.get().permissions.exists()
 
 
 class TestResolutions:
