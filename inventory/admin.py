@@ -4,14 +4,14 @@ Admin of stock. Counters change only by the actions receive and withdraw; the le
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.utils import timezone
@@ -119,5 +119,6 @@ class StockMovementAdmin(WholeValueSearch, ReadOnly, admin.ModelAdmin):
     date_hierarchy = "at"
     ordering = ("-id",)
     search_fields = ("sku", "order_id")
+    partly_indexed: ClassVar = {"order_id": Q(kind=StockMovement.MovementKind.SHIPPED)}
     search_help_text = "A whole sku, or the whole id of an order."
     show_full_result_count = False

@@ -122,6 +122,12 @@ class DeliveryAdmin(CsvExport, WholeValueSearch, ReadOnly, admin.ModelAdmin):
     actions = ("replay", "discard")
     exported = EXPORTED
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
+        rows: QuerySet[Delivery] = super().get_queryset(request)
+        # A condition of the index of pending deliveries, which is true for all of them.
+        is_pending = request.GET.get("status__exact") == Delivery.Status.PENDING
+        return rows.filter(delivered_at=None) if is_pending else rows
+
     def rows_to_export(self, rows: QuerySet[Delivery]) -> QuerySet[Delivery]:
         last = Attempt.objects.filter(delivery=OuterRef("pk")).order_by("-id")
         return rows.annotate(last_error=Subquery(last.values("error")[:1]))

@@ -99,6 +99,8 @@ class TestFilterOfALongList:
 
     def test_finds_old_rows_by_an_index(self, admin_client, dead):
         assert listed_at(admin_client, page(Delivery) + "?status__exact=dead") == {dead}
+        waiting = set(Delivery.objects.exclude(pk=dead).values_list("pk", flat=True))
+        assert listed_at(admin_client, page(Delivery) + "?status__exact=pending") == waiting
 
     def test_searches_old_rows_by_an_index_only(self, admin_client):
         order_ids = []
