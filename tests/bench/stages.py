@@ -39,7 +39,16 @@ INTERVALS = {
 
 HANDLER = "inventory.reserve_stock"
 
-_in_transaction = threading.local()
+
+class _Transaction(threading.local):
+    """The keys of the events that the transaction of this thread publishes, and of those that it stores."""
+
+    def __init__(self) -> None:
+        self.published: list[str] = []
+        self.stored: list[str] = []
+
+
+_transaction = _Transaction()
 
 
 class _Attributes(msgspec.Struct):
@@ -84,7 +93,7 @@ def _noting_key(encode: Callable[[Event], str]) -> Callable[[Event], str]:
     @wraps(encode)
     def noting(event: Event) -> str:
         if isinstance(event, OrderPlaced):
-            _in_transaction.__dict__.setdefault("keys", []).append(event.key)
+            _transaction.published.append(event.key)
         return encode(event)
 
     return noting
@@ -93,8 +102,9 @@ def _noting_key(encode: Callable[[Event], str]) -> Callable[[Event], str]:
 def _stamping_commit(notify: Callable[[], None], stamp: Stamp) -> Callable[[], None]:
     @wraps(notify)
     def stamping() -> None:
-        stamp("committed", _in_transaction.__dict__.pop("keys", ()))
-        stamp("stored", _in_transaction.__dict__.pop("received", ()))
+        stamp("committed", _transaction.published)
+        stamp("stored", _transaction.stored)
+        _transaction.published, _transaction.stored = [], []
         notify()
 
     return stamping
@@ -117,7 +127,7 @@ def _stamping_store(store: Callable[[Sequence[bytes]], None], stamp: Stamp) -> C
         messages = [msgspec.json.decode(body, type=_Attributes) for body in bodies]
         keys = [message.subject for message in messages if message.type == OrderPlaced.type]
         stamp("received", keys)
-        _in_transaction.received = keys
+        _transaction.stored = keys
         store(bodies)
 
     return stamping
