@@ -65,8 +65,8 @@ SCENES: Mapping[str, Scene] = {
     "forged": Scene(
         title=_("Forge a webhook"),
         story=_(
-            "The only webhook about the payment has an invalid signature. It is rejected, and the shop asks the payment"
-            " provider itself, within half a minute."
+            "The only webhook about the payment has an invalid signature. It is rejected, and the order waits until an"
+            " operator asks the payment provider; when the payment is due, the shop asks by itself."
         ),
         token="tok_bad_signature",  # noqa: S106
     ),
