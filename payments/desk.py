@@ -73,6 +73,7 @@ def _disputed_webhooks(count: int, since: UUID) -> Concern:
         url=list_url("payments_webhookevent", status__exact=WebhookEvent.Status.DISPUTED, id__gte=since),
         permission="payments.view_webhookevent",
         advice="Compare the payment with the gateway's books, then replay the dead letter of the webhook.",
+        covered_by="Dead letters of payments.settle_webhook: WebhookDisputed",
     )
 
 

@@ -51,6 +51,8 @@ class Concern:
     advice: str
     """A sentence."""
     is_urgent: bool = True
+    covered_by: str = ""
+    """The title of a concern about the same rows: who is shown that is not shown this one."""
 
     @property
     def shown(self) -> str:
@@ -144,9 +146,10 @@ def items_for(user: Any, now: datetime) -> Iterator[Item]:
     """
     Return everything that this user may see, in the order of registration.
     """
-    for permissions, report in _reports:
-        if any(user.has_perm(permission) for permission in permissions):
-            yield from (item for item in report(now) if _may_see(user, item))
+    granted = [report for permissions, report in _reports if any(map(user.has_perm, permissions))]
+    items = [item for report in granted for item in report(now) if _may_see(user, item)]
+    titles = {item.title for item in items if isinstance(item, Concern)}
+    return (item for item in items if not isinstance(item, Concern) or item.covered_by not in titles)
 
 
 def _may_see(user: Any, item: Item) -> bool:

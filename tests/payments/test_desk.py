@@ -7,9 +7,10 @@ import pytest
 from django.utils import timezone
 
 from messaging.kernel.ids import lowest_id
+from payments.gateway.protocol import Money
 from payments.models import Capture, PaymentIntent, Refund, WebhookEvent
 from tests.operators import concerns_of, figures_of, listed_at, operator_who_may
-from tests.payments.scenes import collect, unopened_intent
+from tests.payments.scenes import collect, deliver, payload_of, unopened_intent
 
 pytestmark = pytest.mark.django_db
 
@@ -55,6 +56,18 @@ def test_payments_whose_result_is_unknown_need_a_person(admin_client):
 
     assert (concern.count, concern.is_urgent) == (1, False)
     assert listed_at(admin_client, concern.url) == {unknown.pk}
+
+
+def test_a_disputed_webhook_is_counted_once_for_those_who_see_its_dead_letter(admin_client, ledger, drain):
+    intent = collect("tok_pending")
+    deliver(payload_of(intent, claimed=Money(intent.amount + 1, intent.currency)), now=timezone.now())
+    drain()
+
+    titles = list(concerns_of(admin_client))
+
+    assert "Dead letters of payments.settle_webhook: WebhookDisputed" in titles
+    assert DISPUTED not in titles
+    assert DISPUTED in concerns_of(operator_who_may("payments.view_webhookevent"))
 
 
 def test_webhooks_that_are_disputed_or_parked_need_a_person(admin_client):
