@@ -47,7 +47,7 @@ ALONE = {
     " each of them loses when workers are killed",
 }
 """On PostgreSQL, without other parts."""
-ORDERS, FEW_ORDERS = 1_500, 300
+ORDERS, FEW_ORDERS = 1_500, 200
 DATABASES = ("SQLite", "PostgreSQL")
 TRANSPORTS = ("redis", "amqp", "kafka")
 

@@ -1,6 +1,7 @@
 """What the comparison counts and writes is true. Celery itself runs in `make bench BENCH=--compare` only."""
 
 import json
+import random
 import sqlite3
 from contextlib import closing
 
@@ -15,11 +16,16 @@ from orders.models import Order
 from payments.models import PaymentIntent
 from payments.simulator.ledger import SCHEMA
 from tests.bench.compare import page
-from tests.bench.compare.kills import audit
+from tests.bench.compare.kills import audit, completed, kill_at_random, supervised
+from tests.bench.compare.names import WORKERS
 from tests.bench.compare.one_by_one import deliver_next
+from tests.bench.compare.pipelines import ONE_BY_ONE_COMMAND, Workers
 from tests.bench.compare.rounds import medians, ratios
+from tests.bench.environment import environment
 from tests.factories import make_stock, place_order
+from tests.processes import database_url
 from tests.smtp_log import MailLog
+from tests.waiting import eventually
 
 NOTHING = {
     "orders stuck: something is queued": 0,
@@ -100,6 +106,19 @@ class TestOneByOne:
         Delivery.objects.filter(**chosen).update(due_at=timezone.now())
         deliver_all()
         assert Order.objects.get(pk=order.pk).status == "confirmed"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_that_are_killed_are_replaced_and_lose_no_order_of_an_outbox(tmp_path):
+    make_stock()
+    orders = {place_order().pk for _ in range(8)}
+    variables = environment(tmp_path, database_url())
+
+    with Workers(tmp_path / "workers.log", ONE_BY_ONE_COMMAND, environment=variables) as workers:
+        kill_at_random(workers, random.Random(14), one=3, all_=1)
+
+        eventually(lambda: len(supervised(workers).pids()) == WORKERS)
+        eventually(lambda: completed() == orders)
 
 
 @pytest.mark.django_db(transaction=True)

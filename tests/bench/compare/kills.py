@@ -1,8 +1,6 @@
 """What becomes of orders whose workers are killed at random moments."""
 
-import os
 import random
-import signal
 import sqlite3
 import time
 from collections import Counter
@@ -24,6 +22,7 @@ from tests.bench.http_requests import Caller
 from tests.bench.shop import requests_to_gateway
 from tests.bench.web import place_over_http
 from tests.bench.work import MAIL_KINDS
+from tests.processes import kill
 from tests.programs import MailServer
 from tests.smtp_log import MailLog
 from tests.waiting import eventually
@@ -32,7 +31,7 @@ from .pipelines import Running, ShopWorkers, Workers, running
 
 CONNECTIONS = 8
 PAUSES_SECONDS = (0.2, 0.6)
-SINGLE_KILLS, GROUP_KILLS = 10, 2
+SINGLE_KILLS, GROUP_KILLS = 20, 2
 QUIET_SECONDS = 3
 RECOVERY_SECONDS = 180
 
@@ -58,7 +57,7 @@ def survive(plan: Mapping[str, Any], callers: Sequence[Caller], folder: Path) ->
         before = requests_to_gateway(pipeline.shop)
         load = pool.submit(_place, pipeline, callers, plan["orders"])
         eventually(Order.objects.exists)
-        kill_at_random(pipeline, rng)
+        kill_at_random(pipeline.workers, rng, one=SINGLE_KILLS, all_=GROUP_KILLS)
         killed_at = time.monotonic()
         load.result()
         _wait_until_quiet(pipeline)
@@ -69,17 +68,18 @@ def survive(plan: Mapping[str, Any], callers: Sequence[Caller], folder: Path) ->
         )
 
 
-def kill_at_random(pipeline: Running, rng: random.Random) -> None:
-    """Kill single workers, and all of them with their supervisor, in random order after random pauses."""
-    kills = ["one"] * SINGLE_KILLS + ["all"] * GROUP_KILLS
+def kill_at_random(workers: Workers | ShopWorkers, rng: random.Random, *, one: int, all_: int) -> None:
+    """
+    Kill workers after random pauses.
+
+    :param one: how often one of them is killed.
+    :param all_: how often all of them are, with the process above them. They are started again.
+    """
+    kills = [_kill_one] * one + [_kill_all] * all_
     rng.shuffle(kills)
-    for kill in kills:
+    for kill_some in kills:
         time.sleep(rng.uniform(*PAUSES_SECONDS))
-        if kill == "all":
-            pipeline.workers.kill()
-            pipeline.workers.start()
-        else:
-            _kill_one(pipeline, rng)
+        kill_some(workers, rng)
 
 
 def audit(ledger: Path, mails: MailLog, *, charges: int, is_idle: bool) -> Audit:
@@ -113,33 +113,39 @@ def _place(pipeline: Running, callers: Sequence[Caller], orders: int) -> None:
         connection.close()
 
 
-def _kill_one(pipeline: Running, rng: random.Random) -> None:
-    eventually(lambda: _supervised(pipeline).pids())
+def _kill_one(workers: Workers | ShopWorkers, rng: random.Random) -> None:
+    eventually(lambda: supervised(workers).pids())
     with suppress(ProcessLookupError):
-        os.kill(rng.choice(sorted(pipeline.workers.pids())), signal.SIGKILL)
+        kill(rng.choice(sorted(workers.pids())))
 
 
-def _supervised(pipeline: Running) -> Workers | ShopWorkers:
+def _kill_all(workers: Workers | ShopWorkers, _: random.Random) -> None:
+    workers.kill()
+    workers.start()
+
+
+def supervised(workers: Workers | ShopWorkers) -> Workers | ShopWorkers:
     """Return the workers, started again if they have ended: as systemd does, and as Celery needs it now and then."""
-    if pipeline.workers.status is not None:
-        pipeline.workers.kill()
-        pipeline.workers.start()
-    return pipeline.workers
+    if workers.status is not None:
+        workers.kill()
+        workers.start()
+    return workers
 
 
 def _wait_until_quiet(pipeline: Running) -> None:
     """Wait until every order is completed, or nothing is queued for some seconds, or recovery took too long."""
     orders, end, idle_since = Order.objects.count(), time.monotonic() + RECOVERY_SECONDS, 0.0
     while time.monotonic() < end:
-        _supervised(pipeline)
-        is_complete = len(_completed()) == orders
+        supervised(pipeline.workers)
+        is_complete = len(completed()) == orders
         idle_since = (idle_since or time.monotonic()) if pipeline.is_idle() else 0.0
         if idle_since and (is_complete or time.monotonic() - idle_since > QUIET_SECONDS):
             return
         time.sleep(0.2)
 
 
-def _completed() -> set[UUID]:
+def completed() -> set[UUID]:
+    """Return the orders of which every step was done."""
     first, *others = _done_by_step().values()
     return first.intersection(*others)
 

@@ -22,7 +22,7 @@ from .names import ONE_BY_ONE, OVER_CELERY  # noqa: E402
 from .one_by_one import INDEX  # noqa: E402
 from .pipelines import running  # noqa: E402
 
-WARM_UP_ORDERS = 100
+WARM_UP_ORDERS = 40
 CONNECTIONS = 8
 
 

@@ -23,7 +23,7 @@ ENDS = {
     "stuck": ("orders stuck: something is queued", "waiting"),
 }
 
-BUSY = ": other work used it too"
+BUSY = ", because other work used it too"
 MISSING = "orders never: "
 """Which step was not done; left out of the table if it was done for all."""
 
@@ -153,7 +153,7 @@ def _circumstances(report: Report) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items() if name != "processor")
     return (
         f"Measured on {report['at']} on {report['versions']['processor']}: {versions}. "
-        f"Its load was {report['load']:.1f} before the run{BUSY if report['load'] > 1 else ''}. "
+        f"The load was {report['load']:.1f} before the run{BUSY if report['load'] > 1 else ''}. "
         f"{report['rounds']} rounds of {report['orders']} orders by {report['workers']} workers; "
         f"the kills have the seed {report['seed']}."
     )

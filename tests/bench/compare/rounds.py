@@ -41,6 +41,7 @@ def compare(url: str, *, orders: int, rounds: int, seed: int) -> Report:
     """
     if not LIBRARIES.exists():
         sys.exit("`make bench BENCH=--compare` installs what the comparison needs.")
+    sys.stderr.write(f"The kills have the seed {seed}.\n")
     began = {"at": f"{datetime.now(UTC):%Y-%m-%d}", "load": os.getloadavg()[0]}
     template = f"{url}_bench_template"
     try:
