@@ -73,7 +73,7 @@ def read_customer(customer_id: str) -> Sequence[Panel]:
 
 
 class CancelOrder(OrderAction):
-    name, label, permission = "cancel", "Cancel", "orders.change_order"
+    name, label, permission = "cancel", "Cancel the order", "orders.change_order"
 
     reason = reason_field(max_length=200, help_text="For the log; the customer does not read it.")
 

@@ -88,7 +88,7 @@ class TestPage:
 
         assert "Reservation none yet" in panel(html, "Stock")
         assert "Sent none yet" in panel(html, "Messages to the customer")
-        assert buttons(html) == ["Cancel", "Add a note"]
+        assert buttons(html) == ["Cancel the order", "Add a note"]
 
     def test_lacks_what_the_operator_may_not_see_or_do(self, drain):
         order = place_order()
