@@ -83,6 +83,9 @@ class TestSetUp:
         assert codes[0] not in browser.get(SETUP).content.decode()
         assert LogEntry.objects.get().change_message == "Set up a second factor."
 
+    def test_is_reached_from_every_page_of_the_admin(self, olga):
+        assert f'<a href="{SETUP}">Second factor</a>' in log_in().get(HOME).text
+
     def test_needs_a_right_code(self, olga):
         browser = log_in()
         browser.get(SETUP)
