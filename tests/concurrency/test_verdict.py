@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
-from messaging.models import Delivery
+from messaging.kernel.ids import new_id
+from messaging.models import Attempt, Delivery, OutboxMessage
 from orders.models import Order
 from payments.models import Capture
 from payments.simulator import refunds
@@ -144,3 +146,29 @@ class TestVerdict:
         corrupt(day)
 
         assert day.violations() == violations
+
+
+def test_an_attempt_may_fail_because_its_session_was_ended():
+    drop = "consuming input failed: server closed the connection unexpectedly\n\tThis probably means"
+    for error in ("terminating connection due to administrator command", drop, "canceling statement"):
+        fail(error)
+
+    assert verdict.failed_without_reason() == {"inventory.reserve_stock: canceling statement": 1}
+
+
+def fail(error: str) -> None:
+    """Record an attempt at a delivery that failed with this error of the database."""
+    message = OutboxMessage.objects.create(
+        type="orders.order_placed",
+        version=1,
+        key="17",
+        payload="{}",
+        correlation_id=new_id(),
+        published_at=timezone.now(),
+    )
+    delivery = Delivery.objects.create(
+        message=message, subscriber="inventory.reserve_stock", key="17", due_at=timezone.now()
+    )
+    Attempt.objects.create(
+        delivery=delivery, number=1, failed_at=timezone.now(), error_class="OperationalError", error=error
+    )

@@ -27,8 +27,14 @@ ENDINGS = ("payments.payment_succeeded", "payments.payment_failed", "orders.orde
 EXPLAINED = {"PartlyUnavailable", "NotReady", "OutageObserved", DISPUTED, UNMATCHED, "IntegrityError"}
 """Why an attempt may fail: the gateway, a webhook with a wrong claim, or two transactions that collided."""
 
-DROPPED = "terminating connection due to administrator command"
-"""What PostgreSQL says to a session that the fault `drop_connections` ends."""
+DROPPED = (
+    "terminating connection due to administrator command",
+    "consuming input failed: server closed the connection",
+)
+"""
+How an error begins in a session that the fault `drop_connections` ends: what PostgreSQL says, or what the driver says
+if the connection was closed before that was read.
+"""
 
 LATER = Q(subscriber="payments.ask_again", delayed=True)
 """Queries for unknown outcomes wait for minutes, though their payments have ended meanwhile."""
@@ -96,7 +102,9 @@ def failed_attempts() -> Mapping[str, int]:
 
 def failed_without_reason(explained: Collection[str] = EXPLAINED) -> Counter[str]:
     """Return how many attempts failed for another reason than these, by subscriber and error."""
-    unexplained = Attempt.objects.exclude(error_class__in=explained).exclude(error__startswith=DROPPED)
+    unexplained = Attempt.objects.exclude(error_class__in=explained)
+    for beginning in DROPPED:
+        unexplained = unexplained.exclude(error__startswith=beginning)
     failures = unexplained.values_list("delivery__subscriber", "error")
     return Counter(f"{subscriber}: {error[:200]}" for subscriber, error in failures)
 
