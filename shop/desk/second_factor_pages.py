@@ -10,10 +10,11 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.mixins import UserPassesTestMixin
 from django.contrib.auth.models import User
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
@@ -67,6 +68,9 @@ class SecondFactor(_Page):
     """
 
     template_name = "desk/second_factor.html"
+
+    def handle_no_permission(self) -> HttpResponse:  # type: ignore[override]  # never another class
+        return redirect_to_login(self.request.path, reverse("admin:login"))
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if self.test_func() and second_factor.is_enrolled(self.user) and not second_factor.is_satisfied(request):

@@ -86,6 +86,11 @@ class TestSetUp:
     def test_is_reached_from_every_page_of_the_admin(self, olga):
         assert f'<a href="{SETUP}">Second factor</a>' in log_in().get(HOME).text
 
+    def test_follows_the_login_that_it_needs(self, olga):
+        login = Client().get(SETUP)
+
+        assert login.url == f"/admin/login/?next={SETUP}"
+
     def test_needs_a_right_code(self, olga):
         browser = log_in()
         browser.get(SETUP)
