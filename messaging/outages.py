@@ -69,7 +69,9 @@ class Outages:
             self._pauses.pop(subscriber.name, None)
             if _is_outage(error, size, took):
                 number = earlier.number + 1 if earlier else 1
-                self._pauses[subscriber.name] = Pause(number, now, now + outage_pause(number, took=took))
+                # A call for a whole batch is the only one in flight: while it hangs, no other needs its thread.
+                kept = timedelta() if subscriber.in_one_call else took
+                self._pauses[subscriber.name] = Pause(number, now, now + outage_pause(number, took=kept))
 
     def record(self, worker: int) -> None:
         """

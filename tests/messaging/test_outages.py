@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -218,6 +219,18 @@ class TestOutages:
         assert outages.most_to_claim(painter, 64, now=clock()) == 0
         outages.note(painter, None, size=1, took=timedelta(seconds=5), now=clock())
         assert outages.most_to_claim(painter, 64, now=clock()) == 64
+
+    @pytest.mark.parametrize(("in_one_call", "seconds"), [(True, 1), (False, 45)])
+    def test_last_longer_after_a_call_that_hung_unless_it_took_the_whole_batch(
+        self, painter, clock, in_one_call, seconds
+    ):
+        outages, caller = Outages(), replace(painter, in_one_call=in_one_call)
+        outages.note(caller, Unavailable("Timeout."), size=1, took=timedelta(seconds=9), now=clock())
+
+        clock.advance(seconds=seconds - 0.1)
+        assert outages.most_to_claim(caller, 64, now=clock()) == 0
+        clock.advance(seconds=0.1)
+        assert outages.most_to_claim(caller, 64, now=clock()) == 1
 
     def test_permit_another_probe_when_the_lease_of_one_without_a_result_is_over(self, outages, painter, clock):
         clock.advance(seconds=1)
