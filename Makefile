@@ -115,6 +115,7 @@ clean: ## remove the virtual environment and caches, but no databases
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/installed: requirements.txt requirements-brokers.txt
+	@echo "Installing into $(VENV), once: this takes a minute or two."
 	$(PYTHON3) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-brokers.txt
 	touch $@

@@ -3,6 +3,7 @@ The contexts as four services on this machine: each with its own database, web s
 broker, behind one reverse proxy (Caddy). Each is a `manage.py up` with other settings.
 """
 
+import os
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from messaging.inbox import received_types
 from messaging.subscribers import Unavailable
 from messaging.transports.protocol import Broker, connected, missing_client
 from shop.server.processes import ProcessGroup, address_of, listen, manage
-from shop.settings.groups import CONTEXTS, INTROSPECTION_PATH, ShopSettings
+from shop.settings.groups import CONTEXTS, INTROSPECTION_PATH
 
 BROKERS = {
     "amqp": "amqp://guest:guest@127.0.0.1:5672/",
@@ -194,6 +195,14 @@ def database_url(context: str) -> str:
     return url._replace(path=f"{url.path}_{context}").geturl()
 
 
+def simulator_ledger() -> Path:
+    """
+    Return the file of the payment simulator's ledger, beside that of the whole shop, whose payments it does not know.
+    """
+    file = Path(settings.PAYMENTS.simulator_ledger)
+    return file.with_stem(f"{file.stem}-services")
+
+
 def create_databases() -> None:
     """
     Create the missing databases of the services, on the server that has the database of the whole shop.
@@ -240,7 +249,7 @@ def shop_url(listener: socket.socket) -> str:
     """
     Return the URL for the links in mails: as set, or that of the listening socket.
     """
-    return address_of(listener) if settings.SHOP.url == ShopSettings.url else settings.SHOP.url
+    return settings.SHOP.url if "SHOP_URL" in os.environ else address_of(listener)
 
 
 def gateway_at(address: str) -> dict[str, str]:

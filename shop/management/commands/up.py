@@ -132,7 +132,7 @@ class Command(BaseCommand):
             ups = [f"--workers={workers}", *(["--demo"] if demo else [])]
             simulator = address_of(gateway) if gateway else ""
             if gateway:
-                start_simulator(group, gateway, address_of(origin), demo=demo)
+                start_simulator(group, gateway, address_of(origin), demo=demo, ledger=split.simulator_ledger())
             services.start(group, Path(folder), ups, simulator)
             self._greet(address_of(origin), simulator, services.addresses)
             raise CommandError(f"{group.first_to_die()} died, so the others were stopped.")
@@ -183,15 +183,17 @@ def start_members(
     cluster = environment | {"RELAY_WORKERS": str(workers)}
     group.start("The cluster of workers", manage("qcluster"), environment=cluster)
     if gateway:
-        start_simulator(group, gateway, address_of(listener), demo="SHOP_DEMO" in environment)
+        ledger = Path(settings.PAYMENTS.simulator_ledger)
+        start_simulator(group, gateway, address_of(listener), demo="SHOP_DEMO" in environment, ledger=ledger)
 
 
-def start_simulator(group: ProcessGroup, gateway: socket.socket, shop: str, *, demo: bool) -> None:
+def start_simulator(group: ProcessGroup, gateway: socket.socket, shop: str, *, demo: bool, ledger: Path) -> None:
     """
     Start the payment simulator on its own socket. It calls the shop at this address back. A late payment of the demo
     comes while a person watches.
     """
-    options = ["--fd", str(gateway.fileno()), "--callback-url", f"{shop}{reverse('payments:webhook')}"]
+    webhooks = f"{shop}{reverse('payments:webhook')}"
+    options = ["--fd", str(gateway.fileno()), "--callback-url", webhooks, "--ledger", str(ledger)]
     options += ["--late-seconds", str(DEMO_LATE_SECONDS)] if demo else []
     group.start(
         "The payment simulator",

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
 import urllib3
@@ -13,7 +14,7 @@ from messaging.contracts import StockReplenished
 from messaging.inbox import received_types
 from messaging.transports.protocol import connected
 from shop.management import split
-from shop.server.processes import listen
+from shop.server.processes import address_of, listen
 from shop.settings.groups import CONTEXTS
 from tests.messaging.transports import brokers
 from tests.messaging.transports.messages import outgoing, receive
@@ -54,6 +55,21 @@ def test_the_proxy_sends_what_no_service_claims_to_the_orders():
     assert payments_paths == "\t@payments path /api/v1/payments/* /api/v1/webhooks/payments/*"
     assert payments == "\timport service @payments http://127.0.0.1:9002"
     assert others == "\timport service http://127.0.0.1:9000"
+
+
+def test_a_service_keeps_the_address_of_the_shop_that_it_is_given(monkeypatch, settings):
+    with listen(LOCALHOST, 0) as listener:
+        monkeypatch.setenv("SHOP_URL", settings.SHOP.url)  # also if that is the default
+        given = split.shop_url(listener)
+        monkeypatch.delenv("SHOP_URL")
+
+        assert (given, split.shop_url(listener)) == (settings.SHOP.url, address_of(listener))
+
+
+def test_the_ledger_of_the_services_is_beside_that_of_the_whole_shop(settings):
+    settings.PAYMENTS = replace(settings.PAYMENTS, simulator_ledger="/srv/shop/ledger.sqlite3")
+
+    assert split.simulator_ledger() == Path("/srv/shop/ledger-services.sqlite3")
 
 
 class Proxy(Server):
