@@ -33,6 +33,13 @@ class Scene:
     """The payment method, by which the payment simulator chooses its fault."""
     kills_workers: bool = False
 
+    @property
+    def teaser(self) -> str:
+        """
+        Return the first sentence of the story.
+        """
+        return f"{str(self.story).partition('. ')[0].removesuffix('.')}."
+
 
 SCENES: Mapping[str, Scene] = {
     "order": Scene(
@@ -73,8 +80,8 @@ SCENES: Mapping[str, Scene] = {
     "late": Scene(
         title=_("Pay late"),
         story=_(
-            "Cancel this order now. Its customer pays nevertheless, fifteen seconds after the order, and gets the money"
-            " back."
+            "The customer pays although the order is cancelled. Cancel it now: the payment comes fifteen seconds after"
+            " the order, and is refunded."
         ),
         token="tok_late",  # noqa: S106
     ),
