@@ -45,8 +45,9 @@ def about_account(
     """
     told = Notification.objects.filter(kind__in=Notification.ABOUT_ACCOUNTS).exclude(**ERASED)
     signed_up = told.filter(link_id__any=sign_ups).values("recipient")
-    whose = Q(customer_id__any=customer_ids) | Q(recipient__any=addresses) | Q(recipient__in=signed_up)
-    return told.filter(whose)
+    # Those to the address of a customer are another customer's, if a mailbox has several.
+    to_them = Q(recipient__any=addresses) | Q(recipient__in=signed_up)
+    return told.filter(Q(customer_id__any=customer_ids) | Q(to_them, customer_id=""))
 
 
 def account_message_keys(

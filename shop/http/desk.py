@@ -195,7 +195,7 @@ def rows_by_day(
     :param read: returns rows of days, by their positions; the last value of each is how many rows it sums up.
     :param day_at: where each has the position of its day.
     """
-    key = f"desk.{name}.{days[0]:%Y-%m-%d}"
+    key = f"desk.days.{name}.{days[0]:%Y-%m-%d}"
     kept: dict[int, tuple[datetime, list[Row]]] | None = from_cache(lambda: cache.get(key), otherwise=None)
     if kept == {}:
         return list(read(range(len(days)))), ""

@@ -10,6 +10,9 @@ from tests.access.routes import Route, every_route
 
 pytestmark = pytest.mark.browser
 
+FEWEST = 8
+"""Pages that a guest sees; others see more."""
+
 NOT_CHECKED = ("/api/v1/docs/", "/api/v1/redoc/", "/mail/")
 """The ends of Swagger UI and Redoc, which are not ours, and of mails, on which axe-core may not run."""
 
@@ -46,4 +49,5 @@ class TestEveryPage:
                 faults[page] = [*browser.policy_violations(), *browser.accessibility_violations()]
                 faults[page] += ["wider than the screen"] * browser.overflows()
 
+        assert len(faults) > FEWEST
         assert {page: of_page for page, of_page in faults.items() if of_page} == {}

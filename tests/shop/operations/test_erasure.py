@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 import notifications.erasure
-from messaging.contracts import ContactDataErased, CustomerErased, SignUpRequested
+from messaging.contracts import ContactDataErased, CustomerErased, PasswordResetRequested, SignUpRequested
 from messaging.models import Attempt, Delivery, OutboxMessage
 from messaging.outbox import publish, publish_all
 from notifications import suppressions
@@ -231,3 +231,19 @@ class TestEventsOfErasure:
         drain()
 
         assert tables_naming([EMAIL]) == set()
+
+    def test_leave_another_customer_of_the_same_mailbox_alone(self, drain):
+        expires_at = (timezone.now() + timedelta(hours=1)).isoformat()
+        sign_up = SignUpRequested(request_id=str(uuid4()), email=EMAIL, expires_at=expires_at)
+        of_another = PasswordResetRequested(
+            request_id=str(uuid4()), customer_id="18", email=EMAIL, username="till-18", expires_at=expires_at
+        )
+        with transaction.atomic():
+            publish_all([sign_up, of_another])
+        drain()
+
+        with transaction.atomic():
+            publish(CustomerErased(customer_id="17", sign_ups=(sign_up.request_id,)))
+        drain()
+
+        assert [each.customer_id for each in Notification.objects.filter(recipient=EMAIL)] == ["18"]
