@@ -184,10 +184,7 @@ class WholeValueSearch:
             return queryset, False
         values = {field: self.value_of(field, term) for field in self.search_fields}
         matches = [self._matching(queryset, f, value) for f, value in values.items() if _may_equal(queryset, f, value)]
-        ids = [rows.order_by().values_list("pk", flat=True) for of_field in matches for rows in of_field]
-        if not ids:
-            return queryset.none(), False
-        return queryset.filter(pk__any=list(ids[0].union(*ids[1:], all=True)[:MOST_FOUND])), False
+        return found_by_any(queryset, [rows for of_field in matches for rows in of_field]), False
 
     def _matching(self, queryset: QuerySet[Any], field: str, value: str) -> Iterator[QuerySet[Any]]:
         rows = queryset.filter(**{field: value})
@@ -256,6 +253,17 @@ def moment(field: str) -> Callable[[Any], str | None]:
         return to_the_second(getattr(row, field))
 
     return column
+
+
+def found_by_any(queryset: QuerySet[Any], matches: Iterable[QuerySet[Any]]) -> QuerySet[Any]:
+    """
+    Return the rows of a list that any of these querysets has, of which `MOST_FOUND` are read, each by an index of its
+    own.
+    """
+    ids = [rows.order_by().values_list("pk", flat=True) for rows in matches]
+    if not ids:
+        return queryset.none()
+    return queryset.filter(pk__any=list(ids[0].union(*ids[1:], all=True)[:MOST_FOUND]))
 
 
 def link_to_rows(model: str, about: object) -> str:

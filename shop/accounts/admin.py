@@ -17,7 +17,7 @@ from django.db.models.functions import Lower
 from django.http import HttpRequest
 from django.utils import timezone
 
-from messaging.kernel.admin import MOST_FOUND, BoundedPaginator, ReadOnly, WholeValueSearch, moment
+from messaging.kernel.admin import BoundedPaginator, ReadOnly, WholeValueSearch, found_by_any, moment
 from messaging.kernel.lookups import Bytewise, begins_with
 from shop.accounts import services
 from shop.accounts.models import Account, SigningKey, SigningKeyQuerySet, Token
@@ -69,9 +69,7 @@ class CustomerAdmin(ByCheckbox, UserAdmin):
         if not term:
             return queryset, False
         texts = {Bytewise("username"): term, **{text: term.lower() for text in INDEXED_FOLDED}}
-        found = [queryset.filter(begins_with(*each)).order_by().values_list("pk", flat=True) for each in texts.items()]
-        ids = found[0].union(*found[1:], all=True)[:MOST_FOUND]
-        return queryset.filter(pk__any=list(ids)), False
+        return found_by_any(queryset, [queryset.filter(begins_with(*each)) for each in texts.items()]), False
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """
